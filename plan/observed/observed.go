@@ -1,0 +1,145 @@
+// Package observed is what the world looks like to the planner: plain values that apply/refresh fills and plan
+// reads. Nothing in it has behaviour, and nothing in it names a driver. Names are names on disk
+// ("counter.data") unless a comment says otherwise.
+package observed
+
+import "time"
+
+// World is one reading of everything a plan can rest on.
+type World struct {
+	// Volumes by name on disk: the project's own, those of other projects, and bare ones.
+	Volumes    map[string]Volume
+	Workspaces map[string]Workspace
+	Bundles    map[string]Bundle // records, by name on disk
+	// Sources are the bundle sources of the manifest as they are now, by bundle name in the manifest.
+	Sources map[string]Source
+	// Images by reference as written in the manifest.
+	Images map[string]Image
+	// Disks are the users' disks, by name in the manifest.
+	Disks map[string]Disk
+	// Outputs by name in the manifest.
+	Outputs map[string]Output
+	Project Project
+	Host    Host
+	// Records is the digest of every record that was read, by "kind/name on disk".
+	Records map[string]string
+}
+
+// Project is the record of the manifest's project; the zero value when it has none yet.
+type Project struct {
+	Manifest string // where it was applied from, absolute
+	Moved    bool   // another manifest than the one in hand, and it still exists
+}
+
+// Volume is a volume as it stands.
+type Volume struct {
+	ID, Project string
+	Size        int64
+	Protected   bool
+	// Holder is the workspace that holds it now, "" for none.
+	Holder         string
+	HolderReadOnly bool
+	// NoRecord says that there is an image without a record.
+	NoRecord bool
+}
+
+// Bundle is the record of a project's bundle.
+type Bundle struct {
+	Project string
+	Digest  string
+	Source  string
+	// Built says that the disk is in the cache.
+	Built bool
+}
+
+// Source is a bundle's source.
+type Source struct {
+	Digest  string
+	Entries int
+	Bytes   int64
+	Built   bool // a disk for this digest is in the cache
+	Err     string
+	Next    string
+}
+
+// Image is what a reference stands for.
+type Image struct {
+	Ref     string // normalised
+	Digest  string // "" is known after pull
+	From    string // "record", "store", "registry", "file"
+	InStore bool
+	Size    int64
+	Config  ImageConfig // set when InStore
+	Moved   string      // the digest that the tag stands for now, when it is another (only with --pull)
+	Err     string
+	Next    string
+}
+
+// ImageConfig is the part of an image's config that decides what runs.
+type ImageConfig struct {
+	Entrypoint []string          `json:"entrypoint,omitempty"`
+	Cmd        []string          `json:"cmd,omitempty"`
+	Env        map[string]string `json:"env,omitempty"`
+	WorkingDir string            `json:"working_dir,omitempty"`
+	User       string            `json:"user,omitempty"`
+	StopSignal string            `json:"stop_signal,omitempty"`
+}
+
+// Disk is a user's disk.
+type Disk struct {
+	Path   string // absolute
+	ID     string // device and inode
+	Size   int64
+	Holder string
+	Err    string
+	Next   string
+}
+
+// Output is what lies at an output's target on the host.
+type Output struct {
+	Exists bool
+	Digest string // of the tree, in the form that a fetched output's digest has; "" when not Exists
+	Err    string
+	Next   string
+}
+
+// Workspace is a workspace as it stands.
+type Workspace struct {
+	Spec          WorkspaceSpec
+	ID            string
+	RootFSMissing bool
+	Running       bool
+	Run           *Run
+}
+
+// Run is the newest run of a workspace.
+type Run struct {
+	ID, Key   string
+	Phase     string // driver.Phase
+	Started   time.Time
+	ExitCode  *int
+	Stopped   bool
+	TimedOut  bool
+	Error     string
+	VMM       string
+	Hardware  bool
+	Collected map[string]Collected // by output name
+}
+
+// Collected is an output that a run left in the workspace's folder.
+type Collected struct {
+	Digest string
+	Err    string
+}
+
+// Host is what would run a workspace here.
+type Host struct {
+	VMM      string   `json:"vmm"`      // "cloud-hypervisor v53.0.0", "qemu 7.2.22 (tcg)"; "" when there is none
+	Hardware bool     `json:"hardware"` // isolated by hardware virtualisation
+	Why      string   `json:"why"`      // why not the better one, in words
+	Kernel   string   `json:"kernel"`   // "6.1.0-56-cloud-amd64"; "" when none is installed
+	Missing  []string `json:"missing"`  // what an apply would stop at, each with what to do: no kernel, no VMM
+	CPUs     int      `json:"cpus"`
+	Memory   int64    `json:"memory"`    // available
+	DiskFree int64    `json:"disk_free"` // of the state directory's file system
+}

@@ -1,0 +1,176 @@
+package plan
+
+import (
+	"microagent/plan/observed"
+	"microagent/schema/diag"
+)
+
+// Address names one object of a plan: "volume/data".
+type Address struct {
+	Kind Kind   `json:"kind"`
+	Name string `json:"name"` // as in the manifest; for KindImage the normalised reference
+}
+
+// String gives kind/name.
+func (a Address) String() string { return string(a.Kind) + "/" + a.Name }
+
+// Kind is a kind of object.
+type Kind string
+
+// The kinds, in the order in which a stage lists them.
+const (
+	KindImage     Kind = "image"
+	KindVolume    Kind = "volume"
+	KindBundle    Kind = "bundle"
+	KindDisk      Kind = "disk"
+	KindWorkspace Kind = "workspace"
+	KindTask      Kind = "task" // the task of the workspace with the same name
+	KindOutput    Kind = "output"
+)
+
+// Action is what apply does to an object. A plan lists an object with ActionNone or ActionKeep only to tell.
+type Action string
+
+const (
+	ActionNone    Action = "none"    // as declared
+	ActionPull    Action = "pull"    // image: bring it into the store
+	ActionBuild   Action = "build"   // bundle: make its disk
+	ActionCreate  Action = "create"  // volume, workspace (a workspace is started as well unless desired is stopped)
+	ActionGrow    Action = "grow"    // volume
+	ActionUpdate  Action = "update"  // in place: the record only, or something live
+	ActionRestart Action = "restart" // workspace: stop, new spec, start; its files stay
+	ActionReplace Action = "replace" // workspace: stop, new root file system, start
+	ActionStart   Action = "start"
+	ActionStop    Action = "stop"
+	ActionRun     Action = "run"     // task
+	ActionWait    Action = "wait"    // task: this very run is under way
+	ActionCollect Action = "collect" // output: bring what the run left to the host
+	ActionDelete  Action = "delete"  // workspace, bundle record
+	ActionKeep    Action = "keep"    // volume that is no longer declared: stays, and the plan says so
+)
+
+// Reason is why, for programs. It is for show and never decides anything in apply.
+type Reason string
+
+const (
+	ReasonAbsent        Reason = "absent"          // declared and not there
+	ReasonFieldChanged  Reason = "field_changed"   // see Fields
+	ReasonDigestChanged Reason = "digest_changed"  // the content behind an unchanged declaration moved
+	ReasonDependency    Reason = "dependency"      // something it is made of is new or changed
+	ReasonDrifted       Reason = "drifted"         // the world left the recorded state by itself
+	ReasonFailed        Reason = "failed"          // the last run failed or was lost
+	ReasonUnfinished    Reason = "unfinished"      // an earlier apply did not get this far
+	ReasonNeverRun      Reason = "never_run"       //
+	ReasonUnderWay      Reason = "under_way"       //
+	ReasonMissingOutput Reason = "missing_output"  //
+	ReasonNotDeclared   Reason = "not_in_manifest" //
+	ReasonRequested     Reason = "requested"       // by a flag or by destroy
+	ReasonDesired       Reason = "desired_state"   // desired: stopped, or running again
+)
+
+// Danger is what a change costs its user besides time.
+type Danger string
+
+const (
+	DangerNone     Danger = ""
+	DangerDowntime Danger = "downtime"  // a running guest is stopped
+	DangerDataLoss Danger = "data_loss" // files outside volumes are replaced or deleted
+)
+
+// FieldChange is one field before and after, as text for people and programs. Forces marks the fields that make
+// the change a replacement.
+type FieldChange struct {
+	Path   string `json:"path"` // "memory", "mounts./work.volume"
+	Before string `json:"before"`
+	After  string `json:"after"`
+	Forces bool   `json:"forces,omitempty"`
+}
+
+// Change is one node of the plan: one operation on one object. What it works on is in the field of its kind,
+// whole, so that apply needs neither manifest nor memory.
+type Change struct {
+	Address Address       `json:"address"`
+	Action  Action        `json:"action"`
+	Reason  Reason        `json:"reason,omitempty"`
+	Detail  string        `json:"detail,omitempty"` // one sentence for people
+	Fields  []FieldChange `json:"fields,omitempty"` // sorted by path
+	Danger  Danger        `json:"danger,omitempty"`
+	Warning string        `json:"warning,omitempty"` // the danger in words
+	// Deps are the changes of this plan that must be done before. Only changes that do something are named.
+	Deps []Address `json:"deps,omitempty"`
+
+	Image     *ImageObject            `json:"image,omitempty"`
+	Volume    *VolumeObject           `json:"volume,omitempty"`
+	Bundle    *BundleObject           `json:"bundle,omitempty"`
+	Workspace *observed.WorkspaceSpec `json:"workspace,omitempty"` // also for KindTask: what it runs in
+	Output    *OutputObject           `json:"output,omitempty"`
+	RunKey    string                  `json:"run_key,omitempty"` // KindTask
+	Pos       diag.Pos                `json:"pos,omitzero"`
+}
+
+// Does says whether apply has something to do for this change.
+func (c *Change) Does() bool { return c.Action != ActionNone && c.Action != ActionKeep }
+
+// ImageObject is an image to bring in.
+type ImageObject struct {
+	Ref    string `json:"ref"`              // as written
+	Digest string `json:"digest,omitempty"` // "" is known after pull
+	Size   int64  `json:"size,omitempty"`   // 0 is unknown
+}
+
+// VolumeObject is a volume to make or grow.
+type VolumeObject struct {
+	Name      string `json:"name"` // on disk
+	Size      int64  `json:"size"`
+	Protected bool   `json:"protected,omitempty"`
+}
+
+// BundleObject is a bundle to make.
+type BundleObject struct {
+	Name    string   `json:"name"` // on disk
+	Source  string   `json:"source"`
+	Exclude []string `json:"exclude,omitempty"`
+	Digest  string   `json:"digest"`
+}
+
+// OutputObject is an output to bring to the host.
+type OutputObject struct {
+	Name      string `json:"name"`
+	Workspace string `json:"workspace"` // on disk
+	Path      string `json:"path"`
+	To        string `json:"to"` // relative to the manifest
+	Optional  bool   `json:"optional,omitempty"`
+	Limit     int64  `json:"limit,omitempty"`
+}
+
+// Plan is what apply executes. It is a value: computing it touches nothing, and apply decides nothing.
+type Plan struct {
+	Format  int    `json:"format"` // of this document; other majors are rejected
+	Tool    string `json:"tool"`
+	Project string `json:"project"`
+	// Manifest is the absolute path of the manifest; apply opens sources and outputs beneath its folder.
+	Manifest string `json:"manifest"`
+	// Destroy says that the plan was made by destroy.
+	Destroy bool `json:"destroy,omitempty"`
+	// Changes are in a stable order in which every change comes after its Deps.
+	Changes []Change `json:"changes"`
+	// Bound is the digest of every record the plan rests on, "" for one that must be absent, by the
+	// record's kind/name on disk. Apply refuses when one of them is another.
+	Bound map[string]string `json:"bound"`
+	// Host says what would run the workspaces.
+	Host observed.Host `json:"host"`
+	// AllowPaths are the folders of --allow-path.
+	AllowPaths []string `json:"allow_paths,omitempty"`
+	// Warnings do not stop an apply.
+	Warnings []diag.Diagnostic `json:"warnings,omitempty"`
+}
+
+// Empty says that apply would have nothing to do.
+func (p *Plan) Empty() bool {
+	for i := range p.Changes {
+		if p.Changes[i].Does() {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,63 @@
+package driver
+
+import (
+	"context"
+	"io"
+)
+
+// ImageSource names an image as its user wrote it.
+type ImageSource struct {
+	// Ref is a registry reference ("alpine", "docker.io/library/alpine:3.20", "...@sha256:..."), or
+	// "oci:DIR[:TAG]", "oci-archive:FILE[:TAG]", "docker-archive:FILE[:REF]", "rootfs:FILE".
+	Ref string
+	// Files opens the paths in Ref; unused for registry references.
+	Files Files
+}
+
+// Image is an image of the wanted platform.
+type Image struct {
+	Ref    string      `json:"ref"`    // normalised: what `image list` shows
+	Digest string      `json:"digest"` // of the platform's manifest
+	Size   int64       `json:"size"`   // of its blobs
+	From   string      `json:"from"`   // "store", "registry", "file"
+	Config ImageConfig `json:"config"` // empty when only the digest is known (From "registry")
+}
+
+// ImageConfig is the part of an OCI image config that a guest honours.
+type ImageConfig struct {
+	Entrypoint []string          `json:"entrypoint,omitempty"`
+	Cmd        []string          `json:"cmd,omitempty"`
+	Env        map[string]string `json:"env,omitempty"`
+	WorkingDir string            `json:"working_dir,omitempty"`
+	User       string            `json:"user,omitempty"`
+	StopSignal string            `json:"stop_signal,omitempty"`
+}
+
+// Images is the content store and the ways into it.
+type Images interface {
+	// Find answers from the store, or for a file source from the file. It never asks a registry and
+	// never writes. ErrNotFound: not here yet; ErrInvalid: the reference can't be read.
+	Find(ctx context.Context, src ImageSource) (Image, error)
+	// Head asks the registry for the digest only. ErrUnavailable when it does not answer,
+	// ErrNotFound when it does and has no such image. File sources answer as Find.
+	Head(ctx context.Context, src ImageSource) (Image, error)
+	// Pull brings the image into the store, unless it is there, and names it. With want set, another
+	// digest is ErrStale. Every blob is verified; what is torn or corrupt never stays.
+	Pull(ctx context.Context, src ImageSource, want string, p Progress) (Image, error)
+	// Get is an image of the store by its digest.
+	Get(ctx context.Context, digest string) (Image, error)
+	// Layers opens the layers of an image of the store.
+	Layers(ctx context.Context, digest string) (Layers, error)
+	List(ctx context.Context) ([]Image, error)
+	// Remove forgets a name; blobs that no name holds go with it.
+	Remove(ctx context.Context, ref string) error
+}
+
+// Layers are an image's layers, lowest first.
+type Layers interface {
+	Len() int
+	// Open gives layer i as an uncompressed tar stream. Its digest and diff id are checked on the way:
+	// the reader returns ErrCorrupt in the place of io.EOF when they are not right.
+	Open(ctx context.Context, i int) (io.ReadCloser, error)
+	Close() error
+}

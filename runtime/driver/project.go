@@ -1,0 +1,39 @@
+package driver
+
+import (
+	"context"
+	"time"
+)
+
+// Project is the record of a project: where its manifest is.
+type Project struct {
+	Name         string `json:"name"`
+	Manifest     string `json:"manifest"` // absolute path
+	RecordDigest string `json:"-"`
+}
+
+// BundleRecord is what a project's apply remembers of a bundle. Its disk lies in the cache under Key.
+type BundleRecord struct {
+	Name         string      `json:"name"` // on disk
+	Project      string      `json:"project"`
+	Source       string      `json:"source"`
+	Exclude      []string    `json:"exclude,omitempty"`
+	Fingerprint  Fingerprint `json:"fingerprint"`
+	Key          string      `json:"key"`
+	RecordDigest string      `json:"-"`
+}
+
+// Projects keeps the records that belong to no other driver, and the lock of a project.
+type Projects interface {
+	// Lock makes the caller the only one that changes the project. ErrLocked, naming the holder, when
+	// wait ran out.
+	Lock(ctx context.Context, project string, wait time.Duration) (unlock func(), err error)
+	List(ctx context.Context) ([]Project, error)
+	Get(ctx context.Context, name string) (Project, error) // ErrNotFound
+	Put(ctx context.Context, p Project) error
+	Delete(ctx context.Context, name string) error
+
+	Bundles(ctx context.Context) ([]BundleRecord, error)
+	PutBundle(ctx context.Context, b BundleRecord) error
+	DeleteBundle(ctx context.Context, name string) error
+}

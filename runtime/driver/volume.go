@@ -1,0 +1,59 @@
+package driver
+
+import (
+	"context"
+	"time"
+)
+
+// VolumeSpec asks for a named volume.
+type VolumeSpec struct {
+	Name    string
+	Project string // "" for volumes made by `volume create`
+	Size    int64
+}
+
+// Volume is a named volume as it stands.
+type Volume struct {
+	Name      string    `json:"name"`
+	ID        string    `json:"id"` // of this incarnation
+	Project   string    `json:"project,omitempty"`
+	Size      int64     `json:"size"`
+	Allocated int64     `json:"allocated"`
+	Created   time.Time `json:"created"`
+	Path      string    `json:"path"`
+	Protected bool      `json:"protected,omitempty"`
+	// Holder is the last workspace that held the volume; Attached says that one holds it now.
+	Holder   *Holder `json:"holder,omitempty"`
+	Attached bool    `json:"attached"`
+	// RecordDigest identifies the record's bytes; "" when there is an image without a record.
+	RecordDigest string `json:"record_digest,omitempty"`
+}
+
+// Holder says who holds or held a lease.
+type Holder struct {
+	Workspace string    `json:"workspace"`
+	PID       int       `json:"pid"`
+	BootID    string    `json:"boot_id"`
+	Start     uint64    `json:"start"` // the process's start time in clock ticks since boot
+	ReadOnly  bool      `json:"read_only,omitempty"`
+	Since     time.Time `json:"since"`
+}
+
+// Volumes keeps named ext4 disks. A volume dies only by Delete.
+type Volumes interface {
+	List(ctx context.Context) ([]Volume, error)
+	Get(ctx context.Context, name string) (Volume, error)
+	// Create makes the volume; created is false when one with the same size and project was there.
+	// ErrExists with another size, ErrRefused with another project.
+	Create(ctx context.Context, spec VolumeSpec) (v Volume, created bool, err error)
+	// Grow makes the block device larger; the guest grows the file system at its next mount, or now
+	// when it runs. ErrRefused for a smaller size.
+	Grow(ctx context.Context, name string, size int64) (Volume, error)
+	// Protect sets or lifts the protection against deletion.
+	Protect(ctx context.Context, name string, on bool) error
+	// Adopt writes project as the owner. ErrBusy while attached.
+	Adopt(ctx context.Context, name, project string) error
+	// Delete removes the volume and its data. ErrBusy while a lease on it is held, ErrRefused while it
+	// is protected.
+	Delete(ctx context.Context, name string) error
+}

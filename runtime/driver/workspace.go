@@ -1,0 +1,205 @@
+package driver
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"time"
+)
+
+// Mode is what a workspace's guest is for.
+type Mode string
+
+const (
+	ModeTask    Mode = "task"    // runs its process once; the guest powers off when it ends
+	ModeService Mode = "service" // keeps its process running
+	ModeIdle    Mode = "idle"    // waits for exec
+)
+
+// WorkspaceSpec is all that makes a workspace; it is the spec kept in its record. Everything in it is
+// resolved: digests, keys, absolute host paths of users' disks.
+type WorkspaceSpec struct {
+	Name        string   `json:"name"`
+	Project     string   `json:"project,omitempty"`
+	Image       string   `json:"image"`        // normalised reference
+	ImageDigest string   `json:"image_digest"` // of the platform's manifest
+	RootFS      string   `json:"rootfs"`       // DiskImage.Key that the root file system was placed from
+	DiskSize    int64    `json:"disk_size"`
+	CPUs        int      `json:"cpus"`
+	Memory      int64    `json:"memory"`
+	Mounts      []Mount  `json:"mounts,omitempty"` // sorted by Path
+	Process     Process  `json:"process"`
+	Outputs     []Output `json:"outputs,omitempty"` // fetched when the task ends; sorted by Name
+	// Isolation "hardware" refuses a VMM that does not isolate by hardware; "any" takes what is there.
+	Isolation string `json:"isolation"`
+	// StopGrace is how long a stop waits before it forces; 0 means the driver's default.
+	StopGrace time.Duration `json:"stop_grace,omitempty"`
+	// Applied is the spec in the engine's own form; the driver keeps it and never looks inside.
+	Applied json.RawMessage `json:"applied,omitempty"`
+}
+
+// Process is what runs in the guest, after the image's config was merged in: Argv is whole.
+type Process struct {
+	Mode    Mode              `json:"mode"`
+	Argv    []string          `json:"argv,omitempty"` // empty for ModeIdle
+	Env     map[string]string `json:"env,omitempty"`
+	User    string            `json:"user,omitempty"` // "name", "uid", "name:group", "uid:gid"
+	Workdir string            `json:"workdir,omitempty"`
+	// StopSignal is the image's ("SIGTERM" when it has none).
+	StopSignal string `json:"stop_signal,omitempty"`
+	// Timeout ends the task; 0 means never.
+	Timeout time.Duration `json:"timeout,omitempty"`
+}
+
+// MountKind is what is attached at a guest path.
+type MountKind string
+
+const (
+	MountVolume MountKind = "volume"
+	MountBundle MountKind = "bundle"
+	MountDisk   MountKind = "disk"
+)
+
+// Mount attaches a block device at a guest path.
+type Mount struct {
+	Path     string    `json:"path"` // absolute, clean
+	Kind     MountKind `json:"kind"`
+	Name     string    `json:"name"`   // the volume's name on disk; the name of the bundle or disk as its user knows it
+	Source   string    `json:"source"` // volume: its id; bundle: DiskImage.Key; disk: absolute host path
+	ReadOnly bool      `json:"read_only,omitempty"`
+	// Owner is given to the root of a volume that was never mounted before: "uid:gid" or names, "" for
+	// the process's user. Mode likewise; 0 keeps what is there.
+	Owner string `json:"owner,omitempty"`
+	Mode  uint32 `json:"mode,omitempty"`
+}
+
+// Output is a guest path that is brought into the workspace's folder when a task ends.
+type Output struct {
+	Name  string `json:"name"`
+	Path  string `json:"path"`
+	Limit int64  `json:"limit,omitempty"` // bytes; 0 means the driver's default
+	// Optional outputs may be missing.
+	Optional bool `json:"optional,omitempty"`
+}
+
+// Phase is where a run stands. ready is for idle workspaces and services whose guest answers.
+type Phase string
+
+const (
+	PhaseStarting Phase = "starting"
+	PhaseReady    Phase = "ready"
+	PhaseRunning  Phase = "running"  // a task or service process runs
+	PhaseFinished Phase = "finished" // the task ended (with any code), or the workspace was stopped
+	PhaseFailed   Phase = "failed"   // the guest or VMM failed
+	PhaseLost     Phase = "lost"     // the supervisor is gone and left no end
+)
+
+// Alive says whether a supervisor is expected behind this phase.
+func (p Phase) Alive() bool { return p == PhaseStarting || p == PhaseReady || p == PhaseRunning }
+
+// Run is the story of one execution: the content of run.json, written by the supervisor alone.
+type Run struct {
+	ID          string     `json:"id"`
+	Key         string     `json:"key,omitempty"`
+	Phase       Phase      `json:"phase"`
+	Started     time.Time  `json:"started"`
+	Ready       *time.Time `json:"ready,omitempty"`
+	Ended       *time.Time `json:"ended,omitempty"`
+	ExitCode    *int       `json:"exit_code,omitempty"` // of the task or service; 128+n for a signal
+	Stopped     bool       `json:"stopped,omitempty"`   // it ended because a stop asked for it
+	TimedOut    bool       `json:"timed_out,omitempty"`
+	Error       string     `json:"error,omitempty"`
+	Console     []string   `json:"console,omitempty"` // last console lines of a failed run
+	PID         int        `json:"pid"`
+	BootID      string     `json:"boot_id"`
+	Start       uint64     `json:"start"`
+	Tool        string     `json:"tool"`
+	VMM         string     `json:"vmm"`      // "cloud-hypervisor v53.0.0", "qemu 7.2.22 (tcg)"
+	Hardware    bool       `json:"hardware"` // isolated by hardware virtualisation
+	Collected   []Fetched  `json:"collected,omitempty"`
+	SpecDigest  string     `json:"spec_digest"` // of the spec it was started with
+	Diagnostics []string   `json:"diagnostics,omitempty"`
+}
+
+// Fetched is an output that lies in the workspace's folder.
+type Fetched struct {
+	Name   string `json:"name"`
+	Path   string `json:"path"` // relative to the workspace's folder
+	Bytes  int64  `json:"bytes"`
+	Files  int    `json:"files"`
+	Digest string `json:"digest"`          // of the tree in its canonical form
+	Error  string `json:"error,omitempty"` // why it is not there
+}
+
+// Workspace is a workspace as it stands.
+type Workspace struct {
+	Spec    WorkspaceSpec `json:"spec"`
+	ID      string        `json:"id"` // of this incarnation of the root file system
+	Created time.Time     `json:"created"`
+	Updated time.Time     `json:"updated"`
+	Folder  string        `json:"folder"`
+	// Run is the newest run, nil when it never ran. Its phase is corrected to lost when its
+	// supervisor is gone.
+	Run *Run `json:"run,omitempty"`
+	// RootFSMissing says that the record is there and the root file system is not.
+	RootFSMissing bool   `json:"rootfs_missing,omitempty"`
+	RecordDigest  string `json:"record_digest"`
+}
+
+// StopOptions say how to stop.
+type StopOptions struct {
+	Grace time.Duration // 0: the workspace's own
+	Force bool          // at once, without asking the guest
+}
+
+// Stopped says how a stop went.
+type Stopped struct {
+	Was    bool // it was running
+	Forced bool // the grace period ran out, or Force was set
+}
+
+// LogOptions choose what Logs gives.
+type LogOptions struct {
+	Stream string // "stdout", "stderr", "console", "" for stdout and stderr in the order they came
+	Follow bool
+	Tail   int // lines; 0 means all that is kept
+}
+
+// ExecSpec is a further process in a running workspace.
+type ExecSpec struct {
+	Argv    []string
+	Env     map[string]string
+	User    string // "" the workspace's
+	Workdir string // "" the workspace's
+	Timeout time.Duration
+}
+
+// Workspaces keeps workspaces and their runs.
+type Workspaces interface {
+	List(ctx context.Context) ([]Workspace, error)
+	Get(ctx context.Context, name string) (Workspace, error)
+	// Create places the root file system and writes the record. ErrExists when there is one already.
+	Create(ctx context.Context, spec WorkspaceSpec, p Progress) (Workspace, error)
+	// Update writes a new spec over the old one: image and root file system stay. A larger DiskSize grows
+	// the root file system at the next start. ErrBusy while it runs.
+	Update(ctx context.Context, spec WorkspaceSpec) (Workspace, error)
+	// Replace puts a new root file system in place and keeps the old one as rootfs.prev. ErrBusy while
+	// it runs. The workspace gets a new id.
+	Replace(ctx context.Context, spec WorkspaceSpec, p Progress) (Workspace, error)
+	// Start launches the supervisor and returns when the guest is ready and its process, if any, was
+	// started. A running workspace is a success. What an earlier supervisor left is ended first.
+	Start(ctx context.Context, name string, runKey string) (Run, error)
+	// Wait returns when the run has ended. Ending ctx stops the waiting only.
+	Wait(ctx context.Context, name string) (Run, error)
+	// Stop asks the guest to shut down, and forces it when grace ran out.
+	Stop(ctx context.Context, name string, o StopOptions) (Stopped, error)
+	// Delete removes a stopped workspace with its root file system. ErrBusy while it runs.
+	Delete(ctx context.Context, name string) error
+	// Exec runs a process in a running workspace and gives its exit code. ErrRefused when it is not
+	// running.
+	Exec(ctx context.Context, name string, spec ExecSpec, s Streams) (int, error)
+	// Logs writes what the run's process wrote, raw.
+	Logs(ctx context.Context, name string, o LogOptions, stdout, stderr io.Writer) error
+	// OutputFile opens a fetched output as a tar stream of its tree.
+	OutputFile(ctx context.Context, name, output string) (io.ReadCloser, Fetched, error)
+}

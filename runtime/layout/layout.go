@@ -1,0 +1,80 @@
+// Package layout knows every path and file name below the state directory, and how a file gets there: whole
+// or not at all. It holds no other knowledge of what the files mean. The rooms of runtime, apply/refresh and
+// the commands import it.
+//
+//	format                          the version of this layout and the tool that wrote it
+//	volumes/NAME.ext4               a volume's disk
+//	volumes/NAME.json               its record
+//	volumes/NAME.holder.json        who holds or last held its lease
+//	bundles/NAME.json               the record of a project's bundle (the disk is in the cache)
+//	workspaces/NAME/record.json     a workspace's record
+//	workspaces/NAME/run.json        its newest run, written by the supervisor alone
+//	workspaces/NAME/rootfs.ext4     its root file system; rootfs.prev is the one before a replacement
+//	workspaces/NAME/outputs/OUT/    outputs that were fetched
+//	workspaces/NAME/*.log           console.log, stdout.log, stderr.log, vmm.log, supervisor.log
+//	workspaces/NAME/*.sock          api.sock, vsock.sock, control.sock while it runs
+//	projects/NAME.json              where a project's manifest is
+//	locks/KIND.NAME                 flock files, never unlinked
+//	cache/disks/KEY.ext4            disks by content key
+//	images/                         containerd's content store and the names of images
+//	kernels/ARCH/ID/                kernel, modules and initramfs
+package layout
+
+import (
+	"path/filepath"
+)
+
+// State is a state directory.
+type State struct{ Dir string }
+
+func (s State) join(elem ...string) string {
+	return filepath.Join(append([]string{s.Dir}, elem...)...)
+}
+
+func (s State) FormatFile() string                { return s.join("format") }
+func (s State) Volumes() string                   { return s.join("volumes") }
+func (s State) VolumeImage(name string) string    { return s.join("volumes", name+".ext4") }
+func (s State) VolumeRecord(name string) string   { return s.join("volumes", name+".json") }
+func (s State) VolumeHolder(name string) string   { return s.join("volumes", name+".holder.json") }
+func (s State) Bundles() string                   { return s.join("bundles") }
+func (s State) BundleRecord(name string) string   { return s.join("bundles", name+".json") }
+func (s State) Workspaces() string                { return s.join("workspaces") }
+func (s State) Workspace(name string) Workspace   { return Workspace{s.join("workspaces", name)} }
+func (s State) Projects() string                  { return s.join("projects") }
+func (s State) ProjectRecord(name string) string  { return s.join("projects", name+".json") }
+func (s State) Locks() string                     { return s.join("locks") }
+func (s State) LockFile(kind, name string) string { return s.join("locks", kind+"."+name) }
+func (s State) DiskCache() string                 { return s.join("cache", "disks") }
+func (s State) CachedDisk(key string) string      { return s.join("cache", "disks", key+".ext4") }
+func (s State) Images() string                    { return s.join("images") }
+func (s State) Kernels(arch string) string        { return s.join("kernels", arch) }
+func (s State) Kernel(arch, id string) string     { return s.join("kernels", arch, id) }
+
+// Workspace is a workspace's folder. Names of sockets are relative to it as well: a VMM runs with the folder
+// as its working directory, and others dial through /proc/self/fd, so that no path is ever too long.
+type Workspace struct{ Dir string }
+
+// File names in a workspace's folder.
+const (
+	RecordFile    = "record.json"
+	RunFile       = "run.json"
+	RootFSFile    = "rootfs.ext4"
+	RootFSPrev    = "rootfs.prev"
+	OutputsDir    = "outputs"
+	ConsoleLog    = "console.log"
+	StdoutLog     = "stdout.log"
+	StderrLog     = "stderr.log"
+	VMMLog        = "vmm.log"
+	SupervisorLog = "supervisor.log"
+	APISocket     = "api.sock"
+	VsockSocket   = "vsock.sock"
+	SerialSocket  = "serial.sock"
+	ControlSocket = "control.sock"
+)
+
+func (w Workspace) File(name string) string   { return filepath.Join(w.Dir, name) }
+func (w Workspace) Record() string            { return w.File(RecordFile) }
+func (w Workspace) Run() string               { return w.File(RunFile) }
+func (w Workspace) RootFS() string            { return w.File(RootFSFile) }
+func (w Workspace) Outputs() string           { return w.File(OutputsDir) }
+func (w Workspace) Output(name string) string { return filepath.Join(w.Dir, OutputsDir, name) }

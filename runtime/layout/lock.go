@@ -1,0 +1,64 @@
+package layout
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// LockedError says that another process holds a lock.
+type LockedError struct {
+	Kind, Name string
+	Holder     string // what the holder wrote about itself: "pid 4711, microagent apply, since 12:00:01"
+}
+
+func (e *LockedError) Error() string {
+	if e.Holder == "" {
+		return fmt.Sprintf("%s %s is locked by another process", e.Kind, e.Name)
+	}
+	return fmt.Sprintf("%s %s is locked by %s", e.Kind, e.Name, e.Holder)
+}
+
+// Lock takes the exclusive lock of one object, waiting up to wait for it, and gives its unlock. The lock dies
+// with the process; its file stays for ever.
+func (s State) Lock(ctx context.Context, kind, name string, wait time.Duration) (unlock func(), err error) {
+	if err := os.MkdirAll(s.Locks(), 0o700); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(s.LockFile(kind, name), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	deadline := time.Now().Add(wait)
+	for pause := 2 * time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, unix.EWOULDBLOCK) {
+			f.Close()
+			return nil, fmt.Errorf("lock %s %s: %w", kind, name, err)
+		}
+		if !time.Now().Before(deadline) {
+			holder := make([]byte, 256)
+			n, _ := f.ReadAt(holder, 0)
+			f.Close()
+			return nil, &LockedError{Kind: kind, Name: name, Holder: string(holder[:n])}
+		}
+		select {
+		case <-ctx.Done():
+			f.Close()
+			return nil, ctx.Err()
+		case <-time.After(pause):
+		}
+	}
+	about := fmt.Sprintf("pid %d, since %s", os.Getpid(), time.Now().UTC().Format(time.RFC3339))
+	if err := f.Truncate(0); err == nil {
+		_, _ = f.WriteAt([]byte(about), 0)
+	}
+	return func() { f.Close() }, nil
+}

@@ -1,0 +1,68 @@
+package layout
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+)
+
+// Format is the version of the layout and of every record in it.
+const Format = 1
+
+type formatFile struct {
+	Format int    `json:"format"`
+	Tool   string `json:"tool"`
+}
+
+// NewerError says that a newer microagent wrote the state directory.
+type NewerError struct {
+	Dir    string
+	Format int
+	Tool   string
+}
+
+func (e *NewerError) Error() string {
+	return fmt.Sprintf("state directory %s has format %d, written by microagent %s; this one knows format %d",
+		e.Dir, e.Format, e.Tool, Format)
+}
+
+// Check reads the state directory's format. A directory that is not there yet is fine: commands that only read
+// see an empty world.
+func (s State) Check() error {
+	data, err := os.ReadFile(s.FormatFile())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var f formatFile
+	if err := json.Unmarshal(data, &f); err != nil {
+		return fmt.Errorf("read %s: %w", s.FormatFile(), err)
+	}
+	if f.Format > Format {
+		return &NewerError{Dir: s.Dir, Format: f.Format, Tool: f.Tool}
+	}
+	return nil
+}
+
+// Prepare makes the state directory and its folders, mode 0700, and checks its format. Commands that write
+// call it once.
+func (s State) Prepare(tool string) error {
+	if err := s.Check(); err != nil {
+		return err
+	}
+	for _, dir := range []string{
+		s.Dir, s.Volumes(), s.Bundles(), s.Workspaces(), s.Projects(), s.Locks(), s.DiskCache(), s.Images(), s.join("kernels"),
+	} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return err
+		}
+	}
+	if _, err := os.Stat(s.FormatFile()); errors.Is(err, fs.ErrNotExist) {
+		return WriteJSON(s.FormatFile(), formatFile{Format: Format, Tool: tool})
+	}
+	return nil
+}

@@ -1,0 +1,137 @@
+package layout
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// WriteJSON publishes v at path, replacing what was there: temporary file, fsync, rename, fsync of the folder.
+// The bytes are a function of v alone, and a file that has them already is left untouched.
+func WriteJSON(path string, v any) error {
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(v); err != nil {
+		return fmt.Errorf("encode %s: %w", path, err)
+	}
+	return WriteFile(path, buf.Bytes())
+}
+
+// WriteFile is WriteJSON for bytes.
+func WriteFile(path string, data []byte) error {
+	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, data) {
+		return nil
+	}
+	dir := filepath.Dir(path)
+	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	defer f.Close()
+	if _, err := f.Write(data); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	return SyncDir(dir)
+}
+
+// ReadJSON reads path into v. The error is fs.ErrNotExist when there is no such file.
+func ReadJSON(path string, v any) error {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(data, v); err != nil {
+		return fmt.Errorf("read %s: %w", path, err)
+	}
+	return nil
+}
+
+// SyncDir makes names in dir durable.
+func SyncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}
+
+// A Draft is a file without a name in the folder of its final path: a crash leaves nothing behind.
+type Draft struct {
+	*os.File
+	path string
+	temp string // set where the file system knows no O_TMPFILE
+}
+
+// NewDraft opens a draft for path with mode perm.
+func NewDraft(path string, perm fs.FileMode) (*Draft, error) {
+	dir := filepath.Dir(path)
+	fd, err := unix.Open(dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, uint32(perm.Perm()))
+	if err == nil {
+		return &Draft{File: os.NewFile(uintptr(fd), path), path: path}, nil
+	}
+	if !errors.Is(err, unix.EOPNOTSUPP) && !errors.Is(err, unix.EISDIR) {
+		return nil, &fs.PathError{Op: "open draft for", Path: path, Err: err}
+	}
+	f, err := os.CreateTemp(dir, DraftPrefix+filepath.Base(path)+".*")
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {
+		f.Close()
+		return nil, err
+	}
+	if err := f.Chmod(perm); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return &Draft{File: f, path: path, temp: f.Name()}, nil
+}
+
+// DraftPrefix begins the name of a draft on a file system without O_TMPFILE. One that can be locked has no
+// owner and may be swept.
+const DraftPrefix = ".draft-"
+
+// Publish gives the draft its name, after fsync. The error is fs.ErrExist when the name is taken: nothing is
+// ever replaced. The file stays open.
+func (d *Draft) Publish() error {
+	if err := d.Sync(); err != nil {
+		return err
+	}
+	var err error
+	if d.temp != "" {
+		err = os.Link(d.temp, d.path)
+		os.Remove(d.temp)
+		d.temp = ""
+	} else {
+		from := fmt.Sprintf("/proc/self/fd/%d", d.Fd())
+		err = unix.Linkat(unix.AT_FDCWD, from, unix.AT_FDCWD, d.path, unix.AT_SYMLINK_FOLLOW)
+	}
+	if err != nil {
+		return &fs.PathError{Op: "publish", Path: d.path, Err: err}
+	}
+	return SyncDir(filepath.Dir(d.path))
+}
+
+// Close closes the file; without Publish before it nothing is left.
+func (d *Draft) Close() error {
+	if d.temp != "" {
+		os.Remove(d.temp)
+	}
+	return d.File.Close()
+}

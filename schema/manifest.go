@@ -1,0 +1,83 @@
+package schema
+
+import (
+	"microagent/schema/diag"
+	"microagent/schema/quantity"
+)
+
+// Manifest is a manifest that is valid: typed, with its defaults filled in and its references checked.
+// Maps are never nil.
+type Manifest struct {
+	Project    string
+	Volumes    map[string]Volume
+	Bundles    map[string]Bundle
+	Disks      map[string]Disk
+	Workspaces map[string]Workspace
+	Outputs    map[string]Output
+	Pos        diag.Pos // of the project's name
+}
+
+// Volume is a named disk of the project.
+type Volume struct {
+	Size quantity.Size // 0 exactly when External
+	// External volumes were made with `volume create`; they are used and never created, grown or deleted.
+	External bool
+	// Protected volumes can't be deleted, also by name, until an apply lifts it.
+	Protected bool
+	Pos       diag.Pos
+}
+
+// Bundle becomes a read-only disk.
+type Bundle struct {
+	Source  string   // relative to the manifest; a directory or a tar
+	Exclude []string // names left out of a directory
+	Pos     diag.Pos // of the source
+}
+
+// Disk is an ext4 image that the user owns.
+type Disk struct {
+	Path string // relative to the manifest
+	Pos  diag.Pos
+}
+
+// Workspace is a microVM. At most one of Task and Service is set; an empty, non-nil one runs the image's own
+// command.
+type Workspace struct {
+	Image   string
+	CPUs    int
+	Memory  quantity.Size
+	Disk    quantity.Size
+	Env     map[string]string
+	User    string // "" the image's
+	Workdir string // "" the image's
+	// Entrypoint replaces the image's when it is not nil; empty means none.
+	Entrypoint []string
+	Task       []string
+	Service    []string
+	Timeout    quantity.Duration // of the task, 0 for none
+	StopGrace  quantity.Duration
+	Desired    string           // "running" or "stopped"
+	Isolation  string           // "any" or "hardware"
+	Mounts     map[string]Mount // by absolute, clean guest path
+	Pos        diag.Pos         // of the workspace's name
+	ImagePos   diag.Pos
+}
+
+// Mount attaches one volume, bundle or disk: exactly one of the three is set.
+type Mount struct {
+	Volume, Bundle, Disk string
+	ReadOnly             bool          // always true for a bundle
+	Owner                string        // "" the process's user
+	Mode                 quantity.Mode // 0 keeps what is there
+	Pos                  diag.Pos      // of the guest path
+}
+
+// Output is a guest path that is brought to the host when its workspace's task ends.
+type Output struct {
+	From     string // a workspace
+	Path     string // absolute, clean
+	To       string // relative to the manifest
+	Optional bool
+	Limit    quantity.Size
+	Pos      diag.Pos
+}
