@@ -1,0 +1,142 @@
+package lease
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"microagent/runtime/layout"
+)
+
+// Probe says whether anyone holds a lease on the image at path, and which processes took it as far as the
+// kernel knows: a process that is dead by now can be among them while a VMM lives on with its lease. An image that is
+// not there is held by nobody.
+//
+// It reads /proc/locks, where every lease is seen without touching it. There the kernel leaves out locks whose
+// taker has died when it is read inside a PID namespace, so a shared lock is tried on top, never waited for, on a
+// read-only descriptor, and dropped at once. Acquire outlasts such a lock instead of failing over it. What
+// remains unseen is a shared lease, in a PID namespace, of a dead taker: Acquire decides, Probe only reports.
+func Probe(path string) (held bool, pids []int, err error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil, nil
+	}
+	if err != nil {
+		return false, nil, fmt.Errorf("probe lease: %w", err)
+	}
+	defer f.Close()
+	if pids = lockers(f); len(pids) > 0 {
+		return true, pids, nil
+	}
+	err = unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return true, lockers(f), nil
+	}
+	if err != nil {
+		return false, nil, fmt.Errorf("probe lease of %s: %w", path, err)
+	}
+	return false, nil, nil
+}
+
+// Holders describes who holds a lease on the image at path: "workspace db (pid 4711)". It is for messages only.
+func Holders(path string) []string {
+	_, pids, err := Probe(path)
+	if err != nil {
+		return nil
+	}
+	return describe(pids)
+}
+
+// lockers lists the processes that /proc/locks shows with a flock on f's inode. Format: proc_locks(5).
+func lockers(f *os.File) []int {
+	want := lockKey(f)
+	locks, err := os.Open("/proc/locks")
+	if err != nil || want == "" {
+		return nil
+	}
+	defer locks.Close()
+	var pids []int
+	for s := bufio.NewScanner(locks); s.Scan(); {
+		fields := strings.Fields(s.Text())
+		if len(fields) < 6 || fields[1] != "FLOCK" || fields[5] != want {
+			continue
+		}
+		if pid, err := strconv.Atoi(fields[4]); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// lockKey is how /proc/locks names f's inode: "fd:01:1234", the device in hexadecimal. The device is the
+// superblock's, which on btrfs and overlayfs is not what stat says: mountinfo has it.
+func lockKey(f *os.File) string {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return ""
+	}
+	major, minor := uint64(unix.Major(st.Dev)), uint64(unix.Minor(st.Dev))
+	if ma, mi, ok := superblock(f); ok {
+		major, minor = ma, mi
+	}
+	return fmt.Sprintf("%02x:%02x:%d", major, minor, st.Ino)
+}
+
+func superblock(f *os.File) (major, minor uint64, ok bool) {
+	info, err := os.ReadFile(fmt.Sprintf("/proc/self/fdinfo/%d", f.Fd()))
+	if err != nil {
+		return 0, 0, false
+	}
+	id := ""
+	for line := range strings.Lines(string(info)) {
+		if rest, found := strings.CutPrefix(line, "mnt_id:"); found {
+			id = strings.TrimSpace(rest)
+		}
+	}
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil || id == "" {
+		return 0, 0, false
+	}
+	for line := range strings.Lines(string(mounts)) {
+		fields := strings.Fields(line)
+		if len(fields) < 3 || fields[0] != id {
+			continue
+		}
+		a, b, _ := strings.Cut(fields[2], ":")
+		major, err1 := strconv.ParseUint(a, 10, 32)
+		minor, err2 := strconv.ParseUint(b, 10, 32)
+		return major, minor, err1 == nil && err2 == nil
+	}
+	return 0, 0, false
+}
+
+var workspaces = filepath.Base(layout.State{}.Workspaces())
+
+// describe names processes for a message. A supervisor works in its workspace's folder.
+func describe(pids []int) []string {
+	var list []string
+	for _, pid := range pids {
+		if pid <= 0 {
+			continue
+		}
+		cwd, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", pid))
+		comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+		name := strings.TrimSpace(string(comm))
+		switch {
+		case err == nil && filepath.Base(filepath.Dir(cwd)) == workspaces:
+			list = append(list, fmt.Sprintf("workspace %s (pid %d)", filepath.Base(cwd), pid))
+		case name != "":
+			list = append(list, fmt.Sprintf("%s (pid %d)", name, pid))
+		default:
+			list = append(list, fmt.Sprintf("a VMM that process %d left behind", pid))
+		}
+	}
+	return list
+}

@@ -1,0 +1,139 @@
+package lease
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Process names one process for ever: a process id alone is used again, after a reboot or sooner.
+type Process struct {
+	PID    int
+	BootID string // /proc/sys/kernel/random/boot_id
+	Start  uint64 // clock ticks since boot, field 22 of /proc/PID/stat
+}
+
+var bootID = sync.OnceValues(func() (string, error) {
+	data, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	return strings.TrimSpace(string(data)), err
+})
+
+// Self is the calling process.
+func Self() (Process, error) { return Find(os.Getpid()) }
+
+// Find is the process that has pid now.
+func Find(pid int) (Process, error) {
+	boot, err := bootID()
+	if err != nil {
+		return Process{}, err
+	}
+	start, _, err := stat(pid)
+	if err != nil {
+		return Process{}, err
+	}
+	return Process{PID: pid, BootID: boot, Start: start}, nil
+}
+
+// stat reads a process's start time and state letter. The name in field 2 can hold blanks and brackets: what
+// counts begins after the last ')'.
+func stat(pid int) (start uint64, state string, err error) {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, "", err
+	}
+	_, rest, ok := strings.Cut(string(data[strings.LastIndexByte(string(data), ')')+1:]), " ")
+	fields := strings.Fields(rest)
+	if !ok || len(fields) < 20 {
+		return 0, "", fmt.Errorf("read /proc/%d/stat: unknown format", pid)
+	}
+	start, err = strconv.ParseUint(fields[19], 10, 64)
+	return start, fields[0], err
+}
+
+// Alive says whether this very process still runs. A zombie does not.
+func (p Process) Alive() bool {
+	boot, err := bootID()
+	if err != nil || p.PID <= 0 || boot != p.BootID {
+		return false
+	}
+	start, state, err := stat(p.PID)
+	return err == nil && start == p.Start && state != "Z" && state != "X"
+}
+
+// open gives a pidfd of this very process, or nil when it is gone.
+func (p Process) open() (*os.File, error) {
+	if p.PID <= 0 {
+		return nil, nil
+	}
+	fd, err := unix.PidfdOpen(p.PID, unix.PIDFD_NONBLOCK)
+	if errors.Is(err, unix.ESRCH) || errors.Is(err, unix.EINVAL) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open process %d: %w", p.PID, err)
+	}
+	f := os.NewFile(uintptr(fd), "pidfd")
+	if !p.Alive() {
+		f.Close()
+		return nil, nil
+	}
+	return f, nil
+}
+
+// Signal sends sig to this very process; one that is gone is a success.
+func (p Process) Signal(sig syscall.Signal) error {
+	f, err := p.open()
+	if f == nil {
+		return err
+	}
+	defer f.Close()
+	err = unix.PidfdSendSignal(int(f.Fd()), sig, nil, 0)
+	if errors.Is(err, unix.ESRCH) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("signal process %d: %w", p.PID, err)
+	}
+	return nil
+}
+
+// Wait returns when this very process is gone.
+func (p Process) Wait(ctx context.Context) error {
+	f, err := p.open()
+	if f == nil {
+		return err
+	}
+	defer f.Close()
+	for {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(f.Fd()), Events: unix.POLLIN}}, 20)
+		if n > 0 {
+			return nil
+		}
+		if err != nil && !errors.Is(err, unix.EINTR) {
+			return fmt.Errorf("wait for process %d: %w", p.PID, err)
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+}
+
+// Kill ends this very process by SIGKILL and waits until it is gone.
+func (p Process) Kill(ctx context.Context) error {
+	f, err := p.open()
+	if f == nil {
+		return err
+	}
+	defer f.Close()
+	if err := unix.PidfdSendSignal(int(f.Fd()), unix.SIGKILL, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
+		return fmt.Errorf("kill process %d: %w", p.PID, err)
+	}
+	return p.Wait(ctx)
+}
