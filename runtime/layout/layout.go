@@ -25,7 +25,12 @@ import (
 )
 
 // State is a state directory.
-type State struct{ Dir string }
+type State struct {
+	Dir string
+	// Command is what this process runs, for those who find a lock taken: "microagent apply". Empty: the
+	// program's name and first argument.
+	Command string
+}
 
 func (s State) join(elem ...string) string {
 	return filepath.Join(append([]string{s.Dir}, elem...)...)

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -13,7 +15,7 @@ import (
 // LockedError says that another process holds a lock.
 type LockedError struct {
 	Kind, Name string
-	Holder     string // what the holder wrote about itself: "pid 4711, microagent apply, since 12:00:01"
+	Holder     string // what the holder wrote about itself: "pid 4711, microagent apply, since 2026-01-02T15:04:05Z"
 }
 
 func (e *LockedError) Error() string {
@@ -56,9 +58,21 @@ func (s State) Lock(ctx context.Context, kind, name string, wait time.Duration) 
 		case <-time.After(pause):
 		}
 	}
-	about := fmt.Sprintf("pid %d, since %s", os.Getpid(), time.Now().UTC().Format(time.RFC3339))
+	about := fmt.Sprintf("pid %d, %s, since %s", os.Getpid(), s.command(), time.Now().UTC().Format(time.RFC3339))
 	if err := f.Truncate(0); err == nil {
 		_, _ = f.WriteAt([]byte(about), 0)
 	}
 	return func() { f.Close() }, nil
+}
+
+// command is what this process says it runs.
+func (s State) command() string {
+	if s.Command != "" {
+		return s.Command
+	}
+	command := filepath.Base(os.Args[0])
+	if len(os.Args) > 1 && !strings.HasPrefix(os.Args[1], "-") {
+		command += " " + os.Args[1]
+	}
+	return command
 }

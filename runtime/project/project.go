@@ -1,0 +1,146 @@
+// Package project keeps the records that belong to no other driver: where a project's manifest is, and what
+// an apply remembers of each bundle. It also gives the lock that makes one command at a time change a project.
+//
+// Records are published whole or not at all, and one that says the same already is not written again. Nothing
+// here touches a manifest, a bundle's source or a disk. Whoever writes or deletes holds the project's lock;
+// reading takes none and works on a read-only state directory. The commands' wiring imports it.
+package project
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"microagent/runtime/driver"
+	"microagent/runtime/layout"
+)
+
+// Store is driver.Projects on a state directory.
+type Store struct {
+	state layout.State
+	tool  string
+}
+
+var _ driver.Projects = (*Store)(nil)
+
+// New gives the store; tool is the version that new records name. Nothing is opened or made before the first
+// write.
+func New(state layout.State, tool string) *Store { return &Store{state: state, tool: tool} }
+
+// Lock takes the lock of a project, for this process or until unlock.
+func (s *Store) Lock(ctx context.Context, project string, wait time.Duration) (func(), error) {
+	const op = "lock project"
+	if err := validProject(op, project); err != nil {
+		return nil, err
+	}
+	unlock, err := s.state.Lock(ctx, "project", project, wait)
+	if err == nil {
+		return unlock, nil
+	}
+	if locked, ok := errors.AsType[*layout.LockedError](err); ok {
+		holder := locked.Holder
+		if holder == "" {
+			holder = "another process"
+		}
+		return nil, &driver.Error{
+			Class: driver.ErrLocked, Op: op, Object: project,
+			Err:  fmt.Errorf("held by %s", holder),
+			Next: "try again when it is done",
+		}
+	}
+	return nil, &driver.Error{Op: op, Object: project, Err: err}
+}
+
+type projectRecord struct {
+	layout.Meta
+	Manifest string `json:"manifest"`
+}
+
+// List gives the projects that have a record, by name.
+func (s *Store) List(ctx context.Context) ([]driver.Project, error) {
+	names, err := recordNames(s.state.Projects())
+	if err != nil {
+		return nil, &driver.Error{Op: "list projects", Err: err}
+	}
+	var list []driver.Project
+	for _, name := range names {
+		p, err := s.Get(ctx, name)
+		if errors.Is(err, driver.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, p)
+	}
+	return list, nil
+}
+
+// Get reads one project's record.
+func (s *Store) Get(_ context.Context, name string) (driver.Project, error) {
+	const op = "read project"
+	if err := validProject(op, name); err != nil {
+		return driver.Project{}, err
+	}
+	var r projectRecord
+	digest, err := readRecord(s.state.ProjectRecord(name), "project", name, &r.Meta, &r)
+	if err != nil {
+		return driver.Project{}, recordError(op, name, err)
+	}
+	return driver.Project{Name: name, Manifest: r.Manifest, RecordDigest: digest}, nil
+}
+
+// Put writes a project's record, unless it says the same already. RecordDigest is ignored.
+func (s *Store) Put(_ context.Context, p driver.Project) error {
+	const op = "record project"
+	if err := validProject(op, p.Name); err != nil {
+		return err
+	}
+	var old projectRecord
+	meta := layout.Meta{Format: layout.Format, Kind: "project", Name: p.Name, ID: layout.NewID(), Tool: s.tool}
+	if _, err := readRecord(s.state.ProjectRecord(p.Name), "project", p.Name, &old.Meta, &old); err == nil {
+		if old.Manifest == p.Manifest {
+			return nil
+		}
+		meta.ID = old.ID
+	} else if errors.Is(err, driver.ErrUnsupported) {
+		return recordError(op, p.Name, err)
+	}
+	return s.write(op, p.Name, s.state.Projects(), s.state.ProjectRecord(p.Name), projectRecord{Meta: meta, Manifest: p.Manifest})
+}
+
+// Delete removes a project's record; its objects stay as they are.
+func (s *Store) Delete(_ context.Context, name string) error {
+	const op = "delete record of project"
+	if err := validProject(op, name); err != nil {
+		return err
+	}
+	return remove(op, name, s.state.Projects(), s.state.ProjectRecord(name))
+}
+
+func (s *Store) write(op, name, dir, path string, record any) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return &driver.Error{Op: op, Object: name, Err: err}
+	}
+	if err := layout.WriteJSON(path, record); err != nil {
+		return &driver.Error{Op: op, Object: name, Err: err}
+	}
+	return nil
+}
+
+func remove(op, name, dir, path string) error {
+	err := os.Remove(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		err = layout.SyncDir(dir)
+	}
+	if err != nil {
+		return &driver.Error{Op: op, Object: name, Err: err}
+	}
+	return nil
+}
