@@ -1,3 +1,8 @@
+// Package diag has what is said about a manifest: places, diagnostics, the one list that collects them, and the two
+// writers that show them, for people and for programs.
+//
+// It knows nothing of the manifest's format, opens no file and prints only to the writer it is given. Text from a
+// manifest never reaches a terminal unescaped through it. The packages schema, plan and cmd import it.
 package diag
 
 import "fmt"
