@@ -25,6 +25,8 @@ type Volume struct {
 	// Holder is the last workspace that held the volume; Attached says that one holds it now.
 	Holder   *Holder `json:"holder,omitempty"`
 	Attached bool    `json:"attached"`
+	// ImageMissing says that the record is there and the image is not.
+	ImageMissing bool `json:"image_missing,omitempty"`
 	// RecordDigest identifies the record's bytes; "" when there is an image without a record.
 	RecordDigest string `json:"record_digest,omitempty"`
 }
@@ -51,9 +53,9 @@ type Volumes interface {
 	Grow(ctx context.Context, name string, size int64) (Volume, error)
 	// Protect sets or lifts the protection against deletion.
 	Protect(ctx context.Context, name string, on bool) error
-	// Adopt writes project as the owner. ErrBusy while attached.
+	// Adopt writes project as the owner, and a fresh record for an image that has none. ErrBusy while attached.
 	Adopt(ctx context.Context, name, project string) error
 	// Delete removes the volume and its data. ErrBusy while a lease on it is held, ErrRefused while it
-	// is protected.
+	// is protected. One that is not there is a success.
 	Delete(ctx context.Context, name string) error
 }

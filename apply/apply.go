@@ -1,0 +1,90 @@
+// Package apply executes a plan and decides nothing: every choice was made when the plan was computed. It walks the
+// plan's graph with bounded parallelism, reports what it does as events, and after a failure or an interrupt lets
+// what runs finish and starts nothing new. Running it again after any end converges. The commands import it.
+//
+// It never opens a manifest, never asks a question and never deletes a volume.
+package apply
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"runtime"
+	"time"
+
+	"microagent/apply/event"
+	"microagent/apply/folder"
+	"microagent/apply/refresh"
+	"microagent/plan"
+	"microagent/plan/planfile"
+	"microagent/runtime/driver"
+)
+
+// Options say how to walk.
+type Options struct {
+	Parallel int           // changes at once; 0: twice the CPUs, ten at most
+	LockWait time.Duration // how long to wait for another apply in the project
+	Events   event.Sink    // nil: none
+}
+
+func (o Options) parallel() int {
+	if o.Parallel > 0 {
+		return o.Parallel
+	}
+	return min(10, 2*runtime.NumCPU())
+}
+
+// StaleError says that the world moved between plan and apply.
+type StaleError struct{ Moved []string }
+
+func (e *StaleError) Error() string {
+	return fmt.Sprintf("the plan is stale: %d of the objects it rests on changed since: %v", len(e.Moved), e.Moved)
+}
+
+// Is makes it an error of class driver.ErrStale.
+func (e *StaleError) Is(target error) bool { return target == driver.ErrStale }
+
+// Run executes p. The error is about what kept it from starting: the lock, a stale plan, a folder that can't be
+// opened. What happened after that is in the result. Ending ctx is the interrupt.
+func Run(ctx context.Context, d Drivers, p *plan.Plan, files *folder.Folder, o Options) (*Result, error) {
+	if o.Events == nil {
+		o.Events = event.Discard
+	}
+	unlock, err := d.Projects.Lock(ctx, p.Project, o.LockWait)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	if err := checkStale(ctx, d, p); err != nil {
+		return nil, err
+	}
+	if !p.Destroy {
+		if err := d.Projects.Put(ctx, driver.Project{Name: p.Project, Manifest: p.Manifest}); err != nil {
+			return nil, fmt.Errorf("record project %s: %w", p.Project, err)
+		}
+	}
+	o.Events.Emit(event.Event{Type: event.TypeVersion, Time: time.Now(), Version: event.Version})
+	r := &run{drivers: d, plan: p, files: files, events: o.Events, images: map[string]driver.Image{}}
+	res := r.walk(ctx, o.parallel())
+	if p.Destroy && len(res.Failed) == 0 && len(res.NotStarted) == 0 {
+		if err := d.Projects.Delete(context.WithoutCancel(ctx), p.Project); err != nil && !errors.Is(err, driver.ErrNotFound) {
+			res.Failed = append(res.Failed, Failure{Address: plan.Address{Kind: "project", Name: p.Project}, Err: err})
+		}
+	}
+	count := res.Count()
+	o.Events.Emit(event.Event{Type: event.TypeResult, Time: time.Now(), Result: &count})
+	return res, nil
+}
+
+func checkStale(ctx context.Context, d Drivers, p *plan.Plan) error {
+	records, err := refresh.Records(ctx, refresh.Drivers(d))
+	if err != nil {
+		return err
+	}
+	if moved := planfile.Stale(p, maps.Clone(records)); len(moved) > 0 {
+		return &driver.Error{Class: driver.ErrStale, Op: "apply plan of project", Object: p.Project,
+			Err: &StaleError{moved}, Next: "make a new plan: microagent plan"}
+	}
+	return nil
+}

@@ -1,0 +1,26 @@
+package apply
+
+import (
+	"context"
+
+	"microagent/plan"
+	"microagent/runtime/driver"
+)
+
+func (r *run) bundle(ctx context.Context, c *plan.Change, p driver.Progress) error {
+	switch {
+	case c.Action == plan.ActionDelete:
+		return r.drivers.Projects.DeleteBundle(ctx, plan.OnDisk(r.plan.Project, c.Address.Name))
+	case c.Bundle == nil:
+		return unknown(c)
+	}
+	src := driver.BundleSource{Files: r.files, Path: c.Bundle.Source, Exclude: c.Bundle.Exclude}
+	disk, digest, err := r.drivers.Disks.Bundle(ctx, src, c.Bundle.Digest, p)
+	if err != nil {
+		return err
+	}
+	return r.drivers.Projects.PutBundle(context.WithoutCancel(ctx), driver.BundleRecord{
+		Name: c.Bundle.Name, Project: r.plan.Project, Source: c.Bundle.Source, Exclude: c.Bundle.Exclude,
+		Fingerprint: digest.Fingerprint, Key: disk.Key,
+	})
+}

@@ -1,0 +1,40 @@
+package apply
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"microagent/plan"
+	"microagent/runtime/driver"
+)
+
+func (r *run) output(ctx context.Context, c *plan.Change) error {
+	if c.Action != plan.ActionCollect || c.Output == nil {
+		return unknown(c)
+	}
+	o := c.Output
+	target, err := r.files.Target(o.To)
+	if err != nil {
+		return err
+	}
+	tree, fetched, err := r.drivers.Workspaces.OutputFile(ctx, o.Workspace, o.Name)
+	if errors.Is(err, driver.ErrNotFound) {
+		if o.Optional {
+			return nil
+		}
+		why := fetched.Error
+		if why == "" {
+			why = "the run did not leave it"
+		}
+		return &driver.Error{Class: driver.ErrNotFound, Op: "collect output", Object: o.Name,
+			Err:  fmt.Errorf("%s in workspace %s: %s", o.Path, c.Output.Workspace, why),
+			Next: "let the task write it, or declare it optional: true"}
+	}
+	if err != nil {
+		return err
+	}
+	defer tree.Close()
+	_, err = r.drivers.Outputs.Publish(ctx, tree, target, o.Limit)
+	return err
+}

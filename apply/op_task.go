@@ -1,0 +1,92 @@
+package apply
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strings"
+
+	"microagent/plan"
+	"microagent/plan/observed"
+	"microagent/runtime/driver"
+)
+
+// stderrTail is how many lines of a failed task's stderr go into its error.
+const stderrTail = 10
+
+func (r *run) task(ctx, whole context.Context, c *plan.Change) error {
+	if c.Workspace == nil {
+		return unknown(c)
+	}
+	name := c.Workspace.Name
+	switch c.Action {
+	case plan.ActionRun:
+		key, err := r.runKey(whole, c)
+		if err != nil {
+			return err
+		}
+		if _, err := r.drivers.Workspaces.Start(whole, name, key); err != nil {
+			return err
+		}
+	case plan.ActionWait:
+	default:
+		return unknown(c)
+	}
+	run, err := r.drivers.Workspaces.Wait(ctx, name)
+	if ctx.Err() != nil {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.goesOn = append(r.goesOn, name)
+		return errGoesOn
+	}
+	if err != nil {
+		return err
+	}
+	return r.verdict(whole, name, run)
+}
+
+// runKey is the plan's, or computed now when the plan could not know all its parts.
+func (r *run) runKey(ctx context.Context, c *plan.Change) (string, error) {
+	if c.RunKey != "" {
+		return c.RunKey, nil
+	}
+	ws, err := r.drivers.Workspaces.Get(ctx, c.Workspace.Name)
+	if err != nil {
+		return "", err
+	}
+	var spec observed.WorkspaceSpec
+	if spec, err = applied(ws); err != nil {
+		return "", err
+	}
+	return plan.RunKey(spec, ws.ID)
+}
+
+// verdict turns the end of a run into the change's outcome.
+func (r *run) verdict(ctx context.Context, name string, run driver.Run) error {
+	switch {
+	case run.Phase == driver.PhaseFailed:
+		return &driver.Error{Class: driver.ErrGuest, Op: "run task of workspace", Object: name,
+			Err:  &driver.CrashError{Workspace: name, Phase: "run", Reason: run.Error, Console: run.Console},
+			Next: "read the console: microagent logs --console " + name}
+	case run.Phase == driver.PhaseLost:
+		return &driver.Error{Class: driver.ErrGuest, Op: "run task of workspace", Object: name,
+			Err: fmt.Errorf("its supervisor is gone and left no result"), Next: "apply again: the task runs once more"}
+	case run.Stopped && run.ExitCode == nil:
+		return &driver.Error{Class: driver.ErrGuest, Op: "run task of workspace", Object: name,
+			Err: fmt.Errorf("it was stopped before its end"), Next: "apply again: the task runs once more"}
+	case run.ExitCode == nil:
+		return &driver.Error{Class: driver.ErrGuest, Op: "run task of workspace", Object: name,
+			Err: fmt.Errorf("it ended without an exit code: %s", run.Error), Next: "apply again: the task runs once more"}
+	case *run.ExitCode == 0 && !run.TimedOut:
+		return nil
+	}
+	failure := &TaskError{Workspace: name, ExitCode: *run.ExitCode, TimedOut: run.TimedOut}
+	var stdout, stderr bytes.Buffer
+	if err := r.drivers.Workspaces.Logs(ctx, name, driver.LogOptions{Stream: "stderr", Tail: stderrTail}, &stdout, &stderr); err == nil {
+		if text := strings.TrimRight(stderr.String(), "\n"); text != "" {
+			failure.Stderr = strings.Split(text, "\n")
+		}
+	}
+	return &driver.Error{Class: driver.ErrGuest, Op: "run", Object: "task/" + name, Err: failure,
+		Next: "read what it wrote: microagent logs " + name}
+}

@@ -1,0 +1,180 @@
+package apply
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+
+	"microagent/plan"
+	"microagent/plan/observed"
+	"microagent/runtime/driver"
+)
+
+func (r *run) workspace(ctx, whole context.Context, c *plan.Change, p driver.Progress) error {
+	ws := r.drivers.Workspaces
+	name := plan.OnDisk(r.plan.Project, c.Address.Name)
+	switch c.Action {
+	case plan.ActionDelete:
+		if _, err := ws.Stop(whole, name, driver.StopOptions{}); err != nil && !errors.Is(err, driver.ErrNotFound) {
+			return err
+		}
+		return ws.Delete(whole, name)
+	case plan.ActionStop:
+		_, err := ws.Stop(whole, name, driver.StopOptions{})
+		return err
+	}
+	if c.Workspace == nil {
+		return unknown(c)
+	}
+	if c.Action == plan.ActionStart {
+		return r.start(whole, *c.Workspace)
+	}
+	spec, err := r.resolve(ctx, *c.Workspace, p) // before the guest stops: downtime is a stop and a start
+	if err != nil {
+		return err
+	}
+	switch c.Action {
+	case plan.ActionCreate:
+		_, err = ws.Create(whole, spec, p)
+	case plan.ActionUpdate, plan.ActionRestart:
+		if _, err = ws.Stop(whole, name, driver.StopOptions{}); err == nil {
+			_, err = ws.Update(whole, spec)
+		}
+	case plan.ActionReplace:
+		if _, err = ws.Stop(whole, name, driver.StopOptions{}); err == nil {
+			_, err = ws.Replace(whole, spec, p)
+		}
+	default:
+		return unknown(c)
+	}
+	if err != nil {
+		return err
+	}
+	return r.start(whole, *c.Workspace)
+}
+
+// start boots what is declared to run without a task; a task is a change of its own.
+func (r *run) start(ctx context.Context, spec observed.WorkspaceSpec) error {
+	if spec.Desired == "stopped" || spec.Mode == string(driver.ModeTask) {
+		return nil
+	}
+	_, err := r.drivers.Workspaces.Start(ctx, spec.Name, "")
+	return err
+}
+
+// resolve fills in what only the walk can know, makes the root file system's disk, and brings the spec into the
+// driver's form.
+func (r *run) resolve(ctx context.Context, spec observed.WorkspaceSpec, p driver.Progress) (driver.WorkspaceSpec, error) {
+	image, err := r.image(ctx, &spec)
+	if err != nil {
+		return driver.WorkspaceSpec{}, err
+	}
+	out := driver.WorkspaceSpec{
+		Name: spec.Name, Project: spec.Project, Image: spec.Image, ImageDigest: spec.ImageDigest,
+		DiskSize: spec.DiskSize, CPUs: spec.CPUs, Memory: spec.Memory, Isolation: spec.Isolation,
+		StopGrace: duration(spec.StopGrace), Process: process(spec, image.Config),
+	}
+	disk, err := r.drivers.Disks.RootFS(ctx, driver.RootFSSpec{ImageDigest: spec.ImageDigest, Size: spec.DiskSize}, p)
+	if err != nil {
+		return driver.WorkspaceSpec{}, err
+	}
+	out.RootFS = disk.Key
+	for i := range spec.Mounts {
+		mount, err := r.mount(ctx, &spec.Mounts[i])
+		if err != nil {
+			return driver.WorkspaceSpec{}, err
+		}
+		out.Mounts = append(out.Mounts, mount)
+	}
+	for _, o := range spec.Outputs {
+		out.Outputs = append(out.Outputs, driver.Output(o))
+	}
+	out.Applied, err = json.Marshal(spec)
+	return out, err
+}
+
+// image is the image of spec in the store; spec's digest is filled in when it was known after pull only.
+func (r *run) image(ctx context.Context, spec *observed.WorkspaceSpec) (driver.Image, error) {
+	if spec.ImageDigest != "" {
+		return r.drivers.Images.Get(ctx, spec.ImageDigest)
+	}
+	r.mu.Lock()
+	img, ok := r.images[spec.Image]
+	r.mu.Unlock()
+	if !ok {
+		return img, &driver.Error{Class: driver.ErrNotFound, Op: "find image", Object: spec.Image,
+			Err: errors.New("the plan did not bring it in"), Next: "make a new plan: microagent plan"}
+	}
+	spec.ImageDigest = img.Digest
+	return img, nil
+}
+
+func (r *run) mount(ctx context.Context, m *observed.Mount) (driver.Mount, error) {
+	out := driver.Mount{Path: m.Path, Kind: driver.MountKind(m.Kind), Name: m.Name, Source: m.Source,
+		ReadOnly: m.ReadOnly, Owner: m.Owner, Mode: m.Mode}
+	switch out.Kind {
+	case driver.MountVolume:
+		v, err := r.drivers.Volumes.Get(ctx, m.Name)
+		if err != nil {
+			return out, err
+		}
+		if m.Source != "" && m.Source != v.ID {
+			return out, &driver.Error{Class: driver.ErrStale, Op: "attach volume", Object: m.Name,
+				Err: errors.New("it was deleted and made anew since the plan"), Next: "make a new plan: microagent plan"}
+		}
+		m.Source, out.Source = v.ID, v.ID
+	case driver.MountBundle:
+		disk, err := r.drivers.Disks.FindBundle(ctx, m.Source)
+		if err != nil {
+			return out, fmt.Errorf("attach bundle %s: %w", m.Name, err)
+		}
+		out.Source = disk.Key
+	case driver.MountDisk:
+		// opened beneath the manifest's folder, so that a link swapped in since the plan leads nowhere else
+		f, err := r.files.Open(m.Source)
+		if err != nil {
+			return out, fmt.Errorf("attach disk %s: %w", m.Name, err)
+		}
+		f.Close()
+	}
+	return out, nil
+}
+
+// process merges the image's config under what the manifest declares: argv replaces Cmd, the entrypoint goes before
+// it unless the manifest has its own (then the image's Cmd goes as well), and the manifest's environment wins.
+func process(spec observed.WorkspaceSpec, image driver.ImageConfig) driver.Process {
+	p := driver.Process{Mode: driver.Mode(spec.Mode), Env: map[string]string{}, User: spec.User, Workdir: spec.Workdir,
+		StopSignal: image.StopSignal, Timeout: duration(spec.Timeout)}
+	maps.Copy(p.Env, image.Env)
+	maps.Copy(p.Env, spec.Env)
+	if p.User == "" {
+		p.User = image.User
+	}
+	if p.Workdir == "" {
+		p.Workdir = image.WorkingDir
+	}
+	if p.Mode == driver.ModeIdle {
+		return p
+	}
+	entrypoint, cmd := image.Entrypoint, spec.Argv
+	own := len(spec.Entrypoint) > 0 || spec.NoEntry
+	if own {
+		entrypoint = spec.Entrypoint
+	}
+	if len(cmd) == 0 && !own {
+		cmd = image.Cmd
+	}
+	p.Argv = append(append([]string{}, entrypoint...), cmd...)
+	return p
+}
+
+// applied is the engine's own form of a workspace's recorded spec.
+func applied(ws driver.Workspace) (observed.WorkspaceSpec, error) {
+	var spec observed.WorkspaceSpec
+	if err := json.Unmarshal(ws.Spec.Applied, &spec); err != nil {
+		return spec, fmt.Errorf("read applied spec of workspace %s: %w", ws.Spec.Name, err)
+	}
+	return spec, nil
+}

@@ -1,0 +1,196 @@
+// Package refresh is the only reader of the world: it asks the drivers, registries and the manifest's source files
+// and fills plan/observed. It writes nothing, takes no exclusive lock and works on a read-only state directory.
+// The commands call it before plan.Make, and apply calls Records again before it acts.
+package refresh
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+
+	"golang.org/x/sync/errgroup"
+
+	"microagent/apply/folder"
+	"microagent/plan/observed"
+	"microagent/runtime/driver"
+	"microagent/schema"
+)
+
+// Drivers are what refresh reads through.
+type Drivers struct {
+	Images     driver.Images
+	Disks      driver.Disks
+	Volumes    driver.Volumes
+	Workspaces driver.Workspaces
+	Projects   driver.Projects
+	Outputs    driver.Outputs
+	Hosts      driver.Hosts
+}
+
+// Options say how far refresh goes.
+type Options struct {
+	Manifest string // absolute path, to see whether the project moved
+	Pull     bool   // ask registries for a newer digest behind each tag
+	Offline  bool   // ask no registry at all
+	// Normal gives a reference in its full form, or as it is when it can't be read. Nil: as it is.
+	Normal func(ref string) string
+}
+
+func (o Options) normal(ref string) string {
+	if o.Normal == nil {
+		return ref
+	}
+	return o.Normal(ref)
+}
+
+// World reads everything that a plan for m can rest on.
+func World(ctx context.Context, d Drivers, m *schema.Manifest, files *folder.Folder, o Options) (*observed.World, error) {
+	w, state, err := objects(ctx, d, m.Project, o.Manifest)
+	if err != nil {
+		return nil, err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(4)
+	g.Go(func() (err error) {
+		w.Sources, err = sources(ctx, d, m, files, state)
+		return err
+	})
+	g.Go(func() (err error) {
+		w.Images, err = images(ctx, d, m, files, w.Workspaces, o)
+		return err
+	})
+	g.Go(func() error {
+		w.Disks = disks(m, files)
+		return nil
+	})
+	g.Go(func() (err error) {
+		w.Outputs, err = outputs(ctx, d, m, files)
+		return err
+	})
+	return w, g.Wait()
+}
+
+// Project reads what a plan of destroy rests on: records, no sources.
+func Project(ctx context.Context, d Drivers, project string, o Options) (*observed.World, error) {
+	w, _, err := objects(ctx, d, project, o.Manifest)
+	return w, err
+}
+
+// Records is the digest of every record, by "kind/name on disk".
+func Records(ctx context.Context, d Drivers) (map[string]string, error) {
+	w, _, err := objects(ctx, d, "", "")
+	if err != nil {
+		return nil, err
+	}
+	return w.Records, nil
+}
+
+// recorded is what records remember for refresh itself.
+type recorded struct {
+	bundles map[string]driver.BundleRecord // by name on disk
+}
+
+func objects(ctx context.Context, d Drivers, project, manifest string) (*observed.World, recorded, error) {
+	w := &observed.World{
+		Volumes:    map[string]observed.Volume{},
+		Workspaces: map[string]observed.Workspace{},
+		Bundles:    map[string]observed.Bundle{},
+		Sources:    map[string]observed.Source{},
+		Images:     map[string]observed.Image{},
+		Disks:      map[string]observed.Disk{},
+		Outputs:    map[string]observed.Output{},
+		Records:    map[string]string{},
+	}
+	rec := recorded{bundles: map[string]driver.BundleRecord{}}
+
+	volumes, err := d.Volumes.List(ctx)
+	if err != nil {
+		return nil, rec, err
+	}
+	for _, v := range volumes {
+		o := observed.Volume{ID: v.ID, Project: v.Project, Size: v.Size, Protected: v.Protected, NoRecord: v.RecordDigest == ""}
+		if v.Attached {
+			o.Holder = "another process"
+			if v.Holder != nil {
+				o.Holder, o.HolderReadOnly = v.Holder.Workspace, v.Holder.ReadOnly
+			}
+		}
+		w.Volumes[v.Name] = o
+		w.Records["volume/"+v.Name] = v.RecordDigest
+	}
+
+	workspaces, err := d.Workspaces.List(ctx)
+	if err != nil {
+		return nil, rec, err
+	}
+	for _, ws := range workspaces {
+		w.Workspaces[ws.Spec.Name] = workspace(ws)
+		w.Records["workspace/"+ws.Spec.Name] = ws.RecordDigest
+	}
+
+	bundles, err := d.Projects.Bundles(ctx)
+	if err != nil {
+		return nil, rec, err
+	}
+	for _, b := range bundles {
+		_, err := d.Disks.FindBundle(ctx, b.Fingerprint.Digest)
+		if err != nil && !errors.Is(err, driver.ErrNotFound) {
+			return nil, rec, err
+		}
+		rec.bundles[b.Name] = b
+		w.Bundles[b.Name] = observed.Bundle{Project: b.Project, Digest: b.Fingerprint.Digest, Source: b.Source, Built: err == nil}
+		w.Records["bundle/"+b.Name] = b.RecordDigest
+	}
+
+	projects, err := d.Projects.List(ctx)
+	if err != nil {
+		return nil, rec, err
+	}
+	for _, p := range projects {
+		w.Records["project/"+p.Name] = p.RecordDigest
+		if p.Name == project {
+			w.Project = observed.Project{Manifest: p.Manifest}
+			if manifest != "" && p.Manifest != manifest {
+				_, err := os.Stat(p.Manifest)
+				w.Project.Moved = err == nil
+			}
+		}
+	}
+	if project == "" {
+		return w, rec, nil
+	}
+	host, err := d.Hosts.Observe(ctx)
+	if err != nil {
+		return nil, rec, err
+	}
+	w.Host = observed.Host{
+		VMM: host.VMM, Hardware: host.Hardware, Why: host.Why, Kernel: host.Kernel,
+		CPUs: host.CPUs, Memory: host.Memory, DiskFree: host.DiskFree,
+	}
+	for _, f := range host.Missing {
+		w.Host.Missing = append(w.Host.Missing, f.Message+": "+f.Next)
+	}
+	return w, rec, nil
+}
+
+func workspace(ws driver.Workspace) observed.Workspace {
+	o := observed.Workspace{ID: ws.ID, RootFSMissing: ws.RootFSMissing}
+	if len(ws.Spec.Applied) == 0 || json.Unmarshal(ws.Spec.Applied, &o.Spec) != nil {
+		// made by `create` or `run`, or by an engine with another form: its name and owner are all that counts
+		o.Spec = observed.WorkspaceSpec{Name: ws.Spec.Name, Project: ws.Spec.Project}
+	}
+	r := ws.Run
+	if r == nil {
+		return o
+	}
+	o.Running = r.Phase.Alive()
+	o.Run = &observed.Run{
+		ID: r.ID, Key: r.Key, Phase: string(r.Phase), Started: r.Started, ExitCode: r.ExitCode, Stopped: r.Stopped,
+		TimedOut: r.TimedOut, Error: r.Error, VMM: r.VMM, Hardware: r.Hardware, Collected: map[string]observed.Collected{},
+	}
+	for _, c := range r.Collected {
+		o.Run.Collected[c.Name] = observed.Collected{Digest: c.Digest, Err: c.Error}
+	}
+	return o
+}

@@ -1,0 +1,75 @@
+package apply
+
+import (
+	"fmt"
+
+	"github.com/hashicorp/go-multierror"
+
+	"microagent/apply/event"
+	"microagent/plan"
+)
+
+// Result is what became of a plan's changes.
+type Result struct {
+	Done       []plan.Address
+	Failed     []Failure // root causes only
+	NotStarted []Skipped
+	// Interrupted says that nothing new was started because the caller asked to stop.
+	Interrupted bool
+	// GoesOn are the workspaces whose task was started and is no longer waited for.
+	GoesOn []string
+}
+
+// Failure is a change that did not work.
+type Failure struct {
+	Address plan.Address
+	Action  plan.Action
+	Err     error
+}
+
+// Skipped is a change that was not started. Because is the change it would have needed, the zero value when
+// the walk had simply stopped.
+type Skipped struct {
+	Address plan.Address
+	Action  plan.Action
+	Because plan.Address
+}
+
+// Count sums up.
+func (r *Result) Count() event.Count {
+	return event.Count{Done: len(r.Done), Failed: len(r.Failed), NotStarted: len(r.NotStarted), Interrupt: r.Interrupted}
+}
+
+// Err is nil when everything was done; otherwise every root cause, each with its address.
+func (r *Result) Err() error {
+	var list *multierror.Error
+	for _, f := range r.Failed {
+		list = multierror.Append(list, &ChangeError{Address: f.Address, Action: f.Action, Err: f.Err})
+	}
+	return list.ErrorOrNil()
+}
+
+// ChangeError is one change's failure.
+type ChangeError struct {
+	Address plan.Address
+	Action  plan.Action
+	Err     error
+}
+
+func (e *ChangeError) Error() string { return fmt.Sprintf("%s %s: %v", e.Action, e.Address, e.Err) }
+func (e *ChangeError) Unwrap() error { return e.Err }
+
+// TaskError says that a task ran and ended with another code than 0.
+type TaskError struct {
+	Workspace string
+	ExitCode  int
+	TimedOut  bool
+	Stderr    []string // its last lines, raw
+}
+
+func (e *TaskError) Error() string {
+	if e.TimedOut {
+		return fmt.Sprintf("task of workspace %s ran into its timeout", e.Workspace)
+	}
+	return fmt.Sprintf("task of workspace %s exited with code %d", e.Workspace, e.ExitCode)
+}

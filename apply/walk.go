@@ -1,0 +1,200 @@
+package apply
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"microagent/apply/event"
+	"microagent/apply/folder"
+	"microagent/plan"
+	"microagent/runtime/driver"
+)
+
+// stillWaiting is how often a long change says that it goes on.
+const stillWaiting = 10 * time.Second
+
+// run is one walk over a plan.
+type run struct {
+	drivers Drivers
+	plan    *plan.Plan
+	files   *folder.Folder
+	events  event.Sink
+
+	mu     sync.Mutex
+	images map[string]driver.Image // pulled in this walk, by reference as written
+	goesOn []string
+}
+
+// errGoesOn ends a wait that the user interrupted: the task itself goes on.
+var errGoesOn = errors.New("interrupted while waiting; the task goes on")
+
+type outcome struct {
+	index int
+	err   error
+}
+
+// walk runs every change once its dependencies are done. All bookkeeping is in this goroutine; the changes run in
+// others, and all of them have ended when it returns.
+func (r *run) walk(ctx context.Context, parallel int) *Result {
+	res := &Result{}
+	byAddress := map[plan.Address]int{}
+	var pending []int
+	for i := range r.plan.Changes {
+		if r.plan.Changes[i].Does() {
+			byAddress[r.plan.Changes[i].Address] = i
+			pending = append(pending, i)
+		}
+	}
+	failed := map[plan.Address]error{}
+	done := map[plan.Address]bool{}
+	outcomes := make(chan outcome)
+	running := 0
+
+	for {
+		stop := ctx.Err() != nil || rootCause(failed)
+		var later []int
+		for _, i := range pending {
+			c := &r.plan.Changes[i]
+			ready, because := readiness(c, byAddress, done, failed)
+			switch {
+			case because != (plan.Address{}):
+				r.skip(res, c, because)
+				failed[c.Address] = errSkipped
+			case stop && !(ready && ctx.Err() == nil && savesOutput(c, failed)), !ready, running >= parallel:
+				later = append(later, i)
+			default:
+				running++
+				go func() { outcomes <- outcome{i, r.do(ctx, c)} }()
+			}
+		}
+		progress := len(later) < len(pending)
+		pending = later
+		if running == 0 {
+			if !progress || len(pending) == 0 {
+				break
+			}
+			continue
+		}
+		out := <-outcomes
+		running--
+		c := &r.plan.Changes[out.index]
+		switch {
+		case out.err == nil:
+			done[c.Address] = true
+			res.Done = append(res.Done, c.Address)
+		case errors.Is(out.err, errGoesOn):
+			failed[c.Address] = errSkipped
+		default:
+			failed[c.Address] = out.err
+			res.Failed = append(res.Failed, Failure{c.Address, c.Action, out.err})
+		}
+	}
+	for _, i := range pending {
+		r.skip(res, &r.plan.Changes[i], plan.Address{})
+	}
+	res.Interrupted = ctx.Err() != nil
+	res.GoesOn = r.goesOn
+	return res
+}
+
+// errSkipped marks what did not fail itself.
+var errSkipped = errors.New("skipped")
+
+func rootCause(failed map[plan.Address]error) bool {
+	for _, err := range failed {
+		if !errors.Is(err, errSkipped) {
+			return true
+		}
+	}
+	return false
+}
+
+// readiness says whether all dependencies of c are done, or which of them will never be.
+func readiness(c *plan.Change, byAddress map[plan.Address]int, done map[plan.Address]bool, failed map[plan.Address]error) (bool, plan.Address) {
+	ready := true
+	for _, dep := range c.Deps {
+		if _, known := byAddress[dep]; !known || done[dep] {
+			continue
+		}
+		err, bad := failed[dep]
+		if bad && !leavesOutput(c, err) {
+			return false, dep
+		}
+		if !bad {
+			ready = false
+		}
+	}
+	return ready, plan.Address{}
+}
+
+// leavesOutput says that c can be done although its dependency failed with err: a task that ended with an error has
+// left its outputs all the same.
+func leavesOutput(c *plan.Change, err error) bool {
+	var te *TaskError
+	return c.Address.Kind == plan.KindOutput && errors.As(err, &te)
+}
+
+func savesOutput(c *plan.Change, failed map[plan.Address]error) bool {
+	for _, dep := range c.Deps {
+		if err, bad := failed[dep]; bad && leavesOutput(c, err) {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *run) skip(res *Result, c *plan.Change, because plan.Address) {
+	res.NotStarted = append(res.NotStarted, Skipped{c.Address, c.Action, because})
+	e := event.Event{Type: event.TypeSkipped, Time: time.Now(), Address: c.Address.String(), Action: string(c.Action)}
+	if because != (plan.Address{}) {
+		e.Because = because.String()
+	}
+	r.events.Emit(e)
+}
+
+// do runs one change and tells about it.
+func (r *run) do(ctx context.Context, c *plan.Change) error {
+	began := time.Now()
+	tell := func(t event.Type, fill func(*event.Event)) {
+		e := event.Event{Type: t, Time: time.Now(), Address: c.Address.String(), Action: string(c.Action),
+			Elapsed: time.Since(began).Round(time.Millisecond).Seconds()}
+		if fill != nil {
+			fill(&e)
+		}
+		r.events.Emit(e)
+	}
+	tell(event.TypeStart, nil)
+	ended := make(chan struct{})
+	var ticking sync.WaitGroup
+	ticking.Go(func() {
+		t := time.NewTicker(stillWaiting)
+		defer t.Stop()
+		for {
+			select {
+			case <-ended:
+				return
+			case <-t.C:
+				tell(event.TypeWaiting, nil)
+			}
+		}
+	})
+	err := r.execute(ctx, c, func(what string, done, total int64) {
+		tell(event.TypeProgress, func(e *event.Event) { e.Message, e.Done, e.Total = what, done, total })
+	})
+	close(ended)
+	ticking.Wait()
+	if err == nil {
+		tell(event.TypeDone, nil)
+		return nil
+	}
+	tell(event.TypeFailed, func(e *event.Event) {
+		e.Error, e.Next = err.Error(), driver.Next(err)
+		var te *TaskError
+		if errors.As(err, &te) {
+			e.ExitCode = &te.ExitCode
+		}
+	})
+	return err
+}
