@@ -10,7 +10,7 @@ import (
 )
 
 func TestPrepareIsRepeatableAndPrivate(t *testing.T) {
-	s := State{filepath.Join(t.TempDir(), "deep", "state")}
+	s := State{Dir: filepath.Join(t.TempDir(), "deep", "state")}
 	for range 2 {
 		if err := s.Prepare("1.0"); err != nil {
 			t.Fatal(err)
@@ -26,7 +26,7 @@ func TestPrepareIsRepeatableAndPrivate(t *testing.T) {
 }
 
 func TestNewerFormatIsRefusedByName(t *testing.T) {
-	s := State{t.TempDir()}
+	s := State{Dir: t.TempDir()}
 	if err := os.WriteFile(s.FormatFile(), []byte(`{"format": 7, "tool": "9.9"}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +40,7 @@ func TestNewerFormatIsRefusedByName(t *testing.T) {
 }
 
 func TestCheckOfNothingIsFine(t *testing.T) {
-	s := State{filepath.Join(t.TempDir(), "absent")}
+	s := State{Dir: filepath.Join(t.TempDir(), "absent")}
 	if err := s.Check(); err != nil {
 		t.Error(err)
 	}
@@ -50,7 +50,7 @@ func TestCheckOfNothingIsFine(t *testing.T) {
 }
 
 func TestLockNamesItsHolder(t *testing.T) {
-	s := State{t.TempDir()}
+	s := State{Dir: t.TempDir()}
 	unlock, err := s.Lock(context.Background(), "project", "counter", 0)
 	if err != nil {
 		t.Fatal(err)
