@@ -5,7 +5,7 @@
 //	format                          the version of this layout and the tool that wrote it
 //	volumes/NAME.ext4               a volume's disk
 //	volumes/NAME.json               its record
-//	volumes/NAME.holder.json        who holds or last held its lease
+//	volumes/NAME.ext4.holder.json   who holds or last held its lease (no record can have this name)
 //	bundles/NAME.json               the record of a project's bundle (the disk is in the cache)
 //	workspaces/NAME/record.json     a workspace's record
 //	workspaces/NAME/run.json        its newest run, written by the supervisor alone
@@ -40,7 +40,7 @@ func (s State) FormatFile() string                { return s.join("format") }
 func (s State) Volumes() string                   { return s.join("volumes") }
 func (s State) VolumeImage(name string) string    { return s.join("volumes", name+".ext4") }
 func (s State) VolumeRecord(name string) string   { return s.join("volumes", name+".json") }
-func (s State) VolumeHolder(name string) string   { return s.join("volumes", name+".holder.json") }
+func (s State) VolumeHolder(name string) string   { return s.join("volumes", name+".ext4.holder.json") }
 func (s State) Bundles() string                   { return s.join("bundles") }
 func (s State) BundleRecord(name string) string   { return s.join("bundles", name+".json") }
 func (s State) Workspaces() string                { return s.join("workspaces") }

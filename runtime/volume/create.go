@@ -1,0 +1,166 @@
+package volume
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+
+	"microagent/runtime/driver"
+)
+
+// Create makes an empty volume: image first, then record. An image that an interrupted Create left, never mounted
+// and of the right size, is taken over.
+func (s *Store) Create(ctx context.Context, spec driver.VolumeSpec) (driver.Volume, bool, error) {
+	const op = "create volume"
+	if err := checkSize(op, spec.Name, spec.Size); err != nil {
+		return driver.Volume{}, false, err
+	}
+	unlock, err := s.lock(ctx, op, spec.Name)
+	if err != nil {
+		return driver.Volume{}, false, err
+	}
+	defer unlock()
+	r, err := s.load(spec.Name)
+	if err != nil {
+		return driver.Volume{}, false, err
+	}
+	info, err := s.stat(spec.Name)
+	if err != nil {
+		return driver.Volume{}, false, err
+	}
+	switch {
+	case r != nil && info == nil:
+		return driver.Volume{}, false, &driver.Error{
+			Class: driver.ErrCorrupt, Op: op, Object: spec.Name,
+			Err:  fmt.Errorf("its record is there and its image %s is not", s.State.VolumeImage(spec.Name)),
+			Next: "put the image back, or run: microagent volume delete " + spec.Name,
+		}
+	case r != nil:
+		if err := same(op, spec, r.Project, info.Size()); err != nil {
+			return driver.Volume{}, false, err
+		}
+		v, err := s.Get(ctx, spec.Name)
+		return v, false, err
+	case info == nil:
+		if err := s.Disks.Empty(ctx, driver.EmptySpec{Size: spec.Size, Label: label(spec.Name)}, s.State.VolumeImage(spec.Name)); err != nil {
+			return driver.Volume{}, false, &driver.Error{Op: op, Object: spec.Name, Err: err, Next: driver.Next(err)}
+		}
+	case info.Size() != spec.Size || !neverMounted(s.State.VolumeImage(spec.Name)):
+		return driver.Volume{}, false, &driver.Error{
+			Class: driver.ErrExists, Op: op, Object: spec.Name,
+			Err:  fmt.Errorf("%s is there without a record", s.State.VolumeImage(spec.Name)),
+			Next: "microagent volume adopt " + spec.Name + " keeps it and its data",
+		}
+	}
+	fresh := s.newRecord(spec.Name, spec.Project, spec.Size)
+	if err := s.save(&fresh); err != nil {
+		return driver.Volume{}, false, err
+	}
+	v, err := s.Get(ctx, spec.Name)
+	return v, true, err
+}
+
+// same says whether what is there is what was asked for.
+func same(op string, spec driver.VolumeSpec, project string, size int64) error {
+	if project != spec.Project {
+		owner := "project " + project
+		if project == "" {
+			owner = "no project"
+		}
+		return &driver.Error{
+			Class: driver.ErrRefused, Op: op, Object: spec.Name,
+			Err: fmt.Errorf("it is there already and belongs to %s", owner), Next: "adopt it, or choose another name",
+		}
+	}
+	if size != spec.Size {
+		e := &driver.Error{
+			Class: driver.ErrExists, Op: op, Object: spec.Name,
+			Err: fmt.Errorf("it is there already with %d bytes, not %d", size, spec.Size),
+		}
+		if size < spec.Size {
+			e.Next = "grow it, or choose another name"
+		} else {
+			e.Next = "volumes do not shrink; choose another name"
+		}
+		return e
+	}
+	return nil
+}
+
+// label is the file system's: ext4 has room for 16 bytes.
+func label(name string) string { return name[:min(len(name), 16)] }
+
+// neverMounted reads the ext4 superblock: magic, time of last mount and mount count, at bytes 0x38, 0x2c and 0x34 of
+// the block at 1024 (Documentation/filesystems/ext4/super.rst of Linux).
+func neverMounted(image string) bool {
+	f, err := os.Open(image)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	var sb [64]byte
+	if _, err := f.ReadAt(sb[:], 1024); err != nil {
+		return false
+	}
+	return binary.LittleEndian.Uint16(sb[0x38:]) == 0xef53 &&
+		binary.LittleEndian.Uint32(sb[0x2c:]) == 0 && binary.LittleEndian.Uint16(sb[0x34:]) == 0
+}
+
+// Adopt writes project into the volume's record; an image without a record gets one.
+func (s *Store) Adopt(ctx context.Context, name, project string) error {
+	const op = "adopt volume"
+	unlock, err := s.lock(ctx, op, name)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	r, err := s.load(name)
+	if err != nil {
+		return err
+	}
+	info, err := s.stat(name)
+	if err != nil {
+		return err
+	}
+	if info == nil {
+		if r == nil {
+			return s.notFound(op, name)
+		}
+		return &driver.Error{Class: driver.ErrCorrupt, Op: op, Object: name, Err: errors.New("its image is missing")}
+	}
+	if r != nil && r.Project == project {
+		return nil
+	}
+	l, err := s.hold(op, name)
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	if r == nil {
+		fresh := s.newRecord(name, project, info.Size())
+		r = &fresh
+	}
+	r.Project = project
+	return s.save(r)
+}
+
+// Protect sets or lifts the protection against deletion.
+func (s *Store) Protect(ctx context.Context, name string, on bool) error {
+	const op = "protect volume"
+	unlock, err := s.lock(ctx, op, name)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	r, err := s.load(name)
+	if err != nil {
+		return err
+	}
+	if r == nil {
+		return s.notFound(op, name)
+	}
+	r.Protected = on
+	return s.save(r)
+}

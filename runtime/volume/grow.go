@@ -1,0 +1,73 @@
+package volume
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"microagent/runtime/driver"
+	"microagent/runtime/lease"
+)
+
+// Grow makes the image larger, then notes the size. While a workspace holds the volume its supervisor does it.
+func (s *Store) Grow(ctx context.Context, name string, size int64) (driver.Volume, error) {
+	const op = "grow volume"
+	if err := checkSize(op, name, size); err != nil {
+		return driver.Volume{}, err
+	}
+	unlock, err := s.lock(ctx, op, name)
+	if err != nil {
+		return driver.Volume{}, err
+	}
+	defer unlock()
+	r, err := s.load(name)
+	if err != nil {
+		return driver.Volume{}, err
+	}
+	info, err := s.stat(name)
+	if err != nil {
+		return driver.Volume{}, err
+	}
+	switch {
+	case r == nil || info == nil:
+		return driver.Volume{}, s.notFound(op, name)
+	case size < info.Size():
+		return driver.Volume{}, &driver.Error{
+			Class: driver.ErrRefused, Op: op, Object: name,
+			Err: fmt.Errorf("it has %d bytes, and %d is less; volumes do not shrink", info.Size(), size),
+		}
+	case size > info.Size():
+		if err := s.enlarge(ctx, op, name, size); err != nil {
+			return driver.Volume{}, err
+		}
+	}
+	if r.Size != size {
+		r.Size = size
+		if err := s.save(r); err != nil {
+			return driver.Volume{}, err
+		}
+	}
+	return s.Get(ctx, name)
+}
+
+func (s *Store) enlarge(ctx context.Context, op, name string, size int64) error {
+	l, err := lease.Acquire(s.State.VolumeImage(name), lease.Exclusive)
+	if busy, ok := errors.AsType[*lease.BusyError](err); ok {
+		h, _ := ReadHolder(s.State, name)
+		if s.GrowLive == nil || h == nil || h.ReadOnly {
+			return Busy(s.State, op, name, busy)
+		}
+		if err := s.GrowLive(ctx, h.Workspace, name, size); err != nil {
+			return fmt.Errorf("%s %s in workspace %s: %w", op, name, h.Workspace, err)
+		}
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("%s %s: %w", op, name, err)
+	}
+	defer l.Close()
+	if err := l.File().Truncate(size); err != nil {
+		return fmt.Errorf("%s %s: %w", op, name, err)
+	}
+	return l.File().Sync()
+}

@@ -1,0 +1,136 @@
+package volume
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+
+	"microagent/runtime/driver"
+	"microagent/runtime/layout"
+	"microagent/runtime/lease"
+)
+
+// List gives every volume and every image without a record, sorted by name. A record that can't be read is an
+// error: a plan must not be made from half a world.
+func (s *Store) List(ctx context.Context) ([]driver.Volume, error) {
+	names, err := s.names()
+	if err != nil {
+		return nil, err
+	}
+	var list []driver.Volume
+	for _, name := range names {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		v, err := s.observe(name)
+		if err != nil {
+			return nil, err
+		}
+		if v != nil {
+			list = append(list, *v)
+		}
+	}
+	return list, nil
+}
+
+// names lists what has an image or a record.
+func (s *Store) names() ([]string, error) {
+	entries, err := os.ReadDir(s.State.Volumes())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list volumes: %w", err)
+	}
+	var names []string
+	for _, e := range entries {
+		name, isImage := strings.CutSuffix(e.Name(), ".ext4")
+		if !isImage {
+			var isRecord bool
+			name, isRecord = strings.CutSuffix(e.Name(), ".json")
+			if !isRecord {
+				continue
+			}
+		}
+		if layout.ValidName(name) && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+// Get is one volume.
+func (s *Store) Get(_ context.Context, name string) (driver.Volume, error) {
+	if !layout.ValidName(name) {
+		return driver.Volume{}, invalidName("look at volume", name)
+	}
+	v, err := s.observe(name)
+	if err != nil {
+		return driver.Volume{}, err
+	}
+	if v == nil {
+		return driver.Volume{}, s.notFound("look at volume", name)
+	}
+	return *v, nil
+}
+
+// observe looks at a volume without a lock; nil when there is none, or one whose deletion was begun.
+func (s *Store) observe(name string) (*driver.Volume, error) {
+	r, err := s.load(name)
+	if err != nil {
+		return nil, err
+	}
+	info, err := s.stat(name)
+	if err != nil {
+		return nil, err
+	}
+	if r == nil && info == nil || r != nil && r.Deleting {
+		return nil, nil
+	}
+	v := &driver.Volume{Name: name, Path: s.State.VolumeImage(name)}
+	if r != nil {
+		v.ID, v.Project, v.Size, v.Created, v.Protected = r.ID, r.Project, r.Size, r.Created, r.Protected
+		v.RecordDigest = layout.RecordDigest(s.State.VolumeRecord(name))
+	}
+	if info == nil {
+		v.ImageMissing = true
+		return v, nil
+	}
+	v.Size = info.Size()
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		v.Allocated = st.Blocks * 512
+	}
+	if v.Attached, _, err = lease.Probe(v.Path); err != nil {
+		return nil, err
+	}
+	v.Holder, err = ReadHolder(s.State, name)
+	return v, err
+}
+
+// ReadHolder is the last holder of a volume's lease, nil when nobody ever held it.
+func ReadHolder(state layout.State, name string) (*driver.Holder, error) {
+	var h driver.Holder
+	err := layout.ReadJSON(state.VolumeHolder(name), &h)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil || h.Workspace == "" {
+		// The file is only for telling; a torn one tells nothing.
+		return nil, nil
+	}
+	return &h, nil
+}
+
+// WriteHolder notes who holds a volume's lease. Only the holder of the lease calls it; the note stays after release.
+func WriteHolder(state layout.State, name string, h driver.Holder) error {
+	if err := layout.WriteJSON(state.VolumeHolder(name), h); err != nil {
+		return fmt.Errorf("note holder of volume %s: %w", name, err)
+	}
+	return nil
+}

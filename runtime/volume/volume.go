@@ -1,0 +1,166 @@
+// Package volume keeps named ext4 disks: an image and its record beside each other in the state directory, each
+// published whole. A volume dies only by Delete. An image without a record is reported and never swept; nothing
+// here changes an image while anyone else holds a lease on it, and nothing here ever mounts one. cmd wires it into
+// the engine; supervise and workspace use the names of its files.
+package volume
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"microagent/runtime/driver"
+	"microagent/runtime/layout"
+)
+
+// Empty makes empty file systems; driver.Disks is one.
+type Empty interface {
+	Empty(ctx context.Context, spec driver.EmptySpec, path string) error
+}
+
+// Store is the driver.Volumes of a state directory.
+type Store struct {
+	State layout.State
+	Disks Empty
+	Tool  string           // version, written into records
+	Now   func() time.Time // nil means time.Now
+	// GrowLive makes the disk of a running workspace larger, device and file system. Nil: a volume can't grow
+	// while it is attached.
+	GrowLive func(ctx context.Context, workspace, volume string, size int64) error
+}
+
+var _ driver.Volumes = (*Store)(nil)
+
+// kind is the volume's name in records and locks.
+const kind = "volume"
+
+// lockWait is how long a change waits for another command that works on the same volume.
+const lockWait = 10 * time.Second
+
+// sizeStep is what a size must be a multiple of: the block size of the file system.
+const sizeStep = 4096
+
+type record struct {
+	layout.Meta
+	Size      int64     `json:"size"`
+	Created   time.Time `json:"created"`
+	Protected bool      `json:"protected,omitempty"`
+}
+
+func (s *Store) now() time.Time {
+	if s.Now != nil {
+		return s.Now().UTC().Truncate(time.Second)
+	}
+	return time.Now().UTC().Truncate(time.Second)
+}
+
+func (s *Store) newRecord(name, project string, size int64) record {
+	return record{
+		Meta:    layout.Meta{Format: layout.Format, Kind: kind, Name: name, ID: layout.NewID(), Project: project, Tool: s.Tool},
+		Size:    size,
+		Created: s.now(),
+	}
+}
+
+// load reads a volume's record, nil when there is none.
+func (s *Store) load(name string) (*record, error) {
+	var r record
+	err := layout.ReadJSON(s.State.VolumeRecord(name), &r)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, &driver.Error{
+			Class: driver.ErrCorrupt, Op: "read record of volume", Object: name, Err: err,
+			Next: "the data in " + s.State.VolumeImage(name) + " is untouched; move the record away and adopt the image",
+		}
+	}
+	if r.Kind != kind || r.Name != name {
+		return nil, &driver.Error{
+			Class: driver.ErrCorrupt, Op: "read record of volume", Object: name,
+			Err: fmt.Errorf("%s describes %s %q", s.State.VolumeRecord(name), r.Kind, r.Name),
+		}
+	}
+	return &r, nil
+}
+
+func (s *Store) save(r *record) error {
+	if err := layout.WriteJSON(s.State.VolumeRecord(r.Name), r); err != nil {
+		return fmt.Errorf("write record of volume %s: %w", r.Name, err)
+	}
+	return nil
+}
+
+// lock makes the caller the only one that changes the volume, after finishing what interrupted deletes left.
+func (s *Store) lock(ctx context.Context, op, name string) (func(), error) {
+	if !layout.ValidName(name) {
+		return nil, invalidName(op, name)
+	}
+	if err := s.finishDeletes(ctx, name); err != nil {
+		return nil, err
+	}
+	unlock, err := s.State.Lock(ctx, kind, name, lockWait)
+	if locked, ok := errors.AsType[*layout.LockedError](err); ok {
+		return nil, &driver.Error{Class: driver.ErrLocked, Op: op, Object: name, Err: locked, Next: "try again when it is done"}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s %s: %w", op, name, err)
+	}
+	r, err := s.load(name)
+	if err == nil && r != nil && r.Deleting {
+		err = s.finishDelete(name)
+	}
+	if err != nil {
+		unlock()
+		return nil, err
+	}
+	return unlock, nil
+}
+
+func invalidName(op, name string) error {
+	return &driver.Error{
+		Class: driver.ErrInvalid, Op: op, Object: fmt.Sprintf("%q", name), Err: errors.New("not a valid name"),
+		Next: "use a lower-case letter, then up to 30 letters, digits and dashes",
+	}
+}
+
+func checkSize(op, name string, size int64) error {
+	var err error
+	switch {
+	case size <= 0:
+		err = errors.New("the size must be above zero")
+	case size%sizeStep != 0:
+		err = fmt.Errorf("the size %d is not a multiple of %d bytes", size, sizeStep)
+	default:
+		return nil
+	}
+	return &driver.Error{Class: driver.ErrInvalid, Op: op, Object: name, Err: err, Next: "give a size such as 512MiB"}
+}
+
+func (s *Store) notFound(op, name string) error {
+	return &driver.Error{
+		Class: driver.ErrNotFound, Op: op, Object: name, Err: errors.New("there is no such volume"),
+		Next: "microagent volume create " + name + " --size 512MiB",
+	}
+}
+
+// stat is the image's file info, nil when there is no image.
+func (s *Store) stat(name string) (fs.FileInfo, error) {
+	info, err := os.Lstat(s.State.VolumeImage(name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look at volume %s: %w", name, err)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, &driver.Error{
+			Class: driver.ErrCorrupt, Op: "look at volume", Object: name,
+			Err: fmt.Errorf("%s is not a regular file", s.State.VolumeImage(name)),
+		}
+	}
+	return info, nil
+}
