@@ -1,0 +1,128 @@
+// Package cli is the command line: it reads arguments, calls the rooms below and tells people and programs
+// what came of it. Results go to stdout, everything else to stderr. It decides nothing about objects, and it
+// is imported by main and by the test scripts alone.
+package cli
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"microagent/runtime/layout"
+)
+
+// Main runs one command line, without the program's name, and gives its exit code. It is all of main, and
+// what the test scripts register as microagent.
+func Main(args ...string) int {
+	a := &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv}
+	ctx, stop := interruptible(context.Background())
+	defer stop()
+	return a.main(ctx, args)
+}
+
+// app is one run of the program.
+type app struct {
+	stdin  io.Reader
+	stdout io.Writer
+	stderr io.Writer
+	getenv func(string) string
+	flags  globalFlags
+	// parsed is set once flags and arguments were understood: an error before that is one of usage.
+	parsed bool
+}
+
+func (a *app) main(ctx context.Context, args []string) int {
+	root := a.root()
+	root.SetArgs(args)
+	root.SetIn(a.stdin)
+	root.SetOut(a.stdout)
+	root.SetErr(a.stderr)
+	cmd, err := root.ExecuteContextC(ctx)
+	if err != nil && !a.parsed {
+		err = &usageError{err: err, command: cmd.CommandPath()}
+	}
+	if err != nil && errors.Is(context.Cause(ctx), errInterrupted) && errors.Is(err, context.Canceled) {
+		err = errInterrupted
+	}
+	if text := (*printedError)(nil); err != nil && !errors.As(err, &text) {
+		a.printError(err)
+	}
+	return exitCode(err)
+}
+
+var errInterrupted = errors.New("interrupted")
+
+// interruptible ends the context at the first SIGINT or SIGTERM and the process at the second.
+func interruptible(parent context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(parent)
+	signals := make(chan os.Signal, 2)
+	done := make(chan struct{})
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	go func() {
+		for n := 0; ; n++ {
+			select {
+			case <-signals:
+				if n > 0 {
+					os.Exit(ExitInterrupted)
+				}
+				cancel(errInterrupted)
+			case <-done:
+				return
+			}
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(signals)
+		close(done)
+		cancel(nil)
+	}
+}
+
+// state is the state directory of this run.
+func (a *app) state() (layout.State, error) {
+	dir := a.flags.stateDir
+	if dir == "" {
+		dir = a.getenv("MICROAGENT_STATE_DIR")
+	}
+	if dir == "" {
+		home := a.getenv("HOME")
+		if home == "" {
+			return layout.State{}, errors.New("find the state directory: HOME is not set; give --state-dir")
+		}
+		dir = filepath.Join(home, ".microagent")
+	}
+	abs, err := filepath.Abs(dir)
+	return layout.State{Dir: abs}, err
+}
+
+// readable is the state directory for a command that only reads.
+func (a *app) readable() (layout.State, error) {
+	s, err := a.state()
+	if err != nil {
+		return s, err
+	}
+	return s, s.Check()
+}
+
+// writable is the state directory, made if need be, for a command that writes.
+func (a *app) writable() (layout.State, error) {
+	s, err := a.state()
+	if err != nil {
+		return s, err
+	}
+	return s, s.Prepare(Version)
+}
+
+// action is what a command does once its arguments are understood.
+type action func(ctx context.Context, args []string) error
+
+// does makes an action a cobra one.
+func does(f action) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error { return f(cmd.Context(), args) }
+}

@@ -1,0 +1,135 @@
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"microagent/runtime/driver"
+	"microagent/runtime/layout"
+)
+
+// printedError was told to the user already; only its exit code is left to give.
+type printedError struct{ err error }
+
+func (e *printedError) Error() string { return e.err.Error() }
+func (e *printedError) Unwrap() error { return e.err }
+
+// report is an error as programs get it.
+type report struct {
+	Code    string   `json:"code"` // a class of the table in classes, snake_case
+	Exit    int      `json:"exit"`
+	Op      string   `json:"op,omitempty"`
+	Object  string   `json:"object,omitempty"`
+	Message string   `json:"message"`
+	Next    string   `json:"next,omitempty"`
+	Console []string `json:"console,omitempty"`
+	Log     string   `json:"log,omitempty"`
+}
+
+var classes = []struct {
+	err  error
+	code string
+}{
+	{errInterrupted, "interrupted"},
+	{driver.ErrLocked, "locked"},
+	{driver.ErrGuest, "guest_failed"},
+	{driver.ErrCorrupt, "corrupt"},
+	{driver.ErrNoSpace, "no_space"},
+	{driver.ErrStale, "stale"},
+	{driver.ErrTimeout, "timeout"},
+	{driver.ErrRefused, "refused"},
+	{driver.ErrBusy, "busy"},
+	{driver.ErrExists, "exists"},
+	{driver.ErrNotFound, "not_found"},
+	{driver.ErrInvalid, "invalid"},
+	{driver.ErrUnsupported, "not_supported"},
+	{driver.ErrUnavailable, "unavailable"},
+}
+
+// describe brings err into the form that is printed.
+func describe(err error) report {
+	r := report{Code: "failed", Exit: exitCode(err), Message: err.Error(), Next: driver.Next(err)}
+	for _, c := range classes {
+		if errors.Is(err, c.err) {
+			r.Code = c.code
+			break
+		}
+	}
+	var usage *usageError
+	var locked *layout.LockedError
+	var newer *layout.NewerError
+	var crash *driver.CrashError
+	var e *driver.Error
+	switch {
+	case errors.As(err, &usage):
+		r.Code = "usage"
+		r.Next = usage.command + " --help"
+	case errors.As(err, &locked):
+		r.Code = "locked"
+		if r.Next == "" {
+			r.Next = "try again when it is done, or wait for it with --lock-timeout"
+		}
+	case errors.As(err, &newer):
+		r.Code = "newer_state"
+		r.Next = "use microagent " + newer.Tool + " or later, or another --state-dir"
+	}
+	if errors.As(err, &e) {
+		r.Op, r.Object = e.Op, e.Object
+	}
+	if errors.As(err, &crash) {
+		r.Console, r.Log = crash.Console, crash.Log
+	}
+	return r
+}
+
+// printError tells err on stderr: the only place that does.
+//
+//	error: op object: why
+//	  | last lines of the guest's console
+//	next: what to do
+func (a *app) printError(err error) {
+	var code *exitError
+	if errors.As(err, &code) && code.err == nil {
+		return
+	}
+	r := describe(err)
+	if a.flags.json {
+		data, _ := json.Marshal(struct {
+			Error report `json:"error"`
+		}{r})
+		fmt.Fprintf(a.stderr, "%s\n", data)
+		return
+	}
+	show := func(s string) string { return s }
+	if isTerminal(a.stderr) {
+		show = printable
+	}
+	fmt.Fprintf(a.stderr, "%s %s\n", a.paint(red, "error:"), show(r.Message))
+	for _, line := range r.Console {
+		fmt.Fprintf(a.stderr, "  | %s\n", printable(line))
+	}
+	if r.Log != "" {
+		fmt.Fprintf(a.stderr, "  the whole console: %s\n", r.Log)
+	}
+	if r.Next != "" {
+		fmt.Fprintf(a.stderr, "%s %s\n", a.paint(bold, "next:"), show(r.Next))
+	}
+}
+
+// notBuilt answers for what this version does not have.
+func notBuilt(what string) error {
+	return &driver.Error{Class: driver.ErrUnsupported, Op: what, Err: errors.New("this version of microagent does not have it yet")}
+}
+
+// joined is a list in words: "a, b and c".
+func joined(list []string) string {
+	switch len(list) {
+	case 0:
+		return ""
+	case 1:
+		return list[0]
+	}
+	return strings.Join(list[:len(list)-1], ", ") + " and " + list[len(list)-1]
+}

@@ -1,0 +1,79 @@
+package cli
+
+import (
+	"context"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"microagent/runtime/driver"
+)
+
+func (a *app) execCommand() *cobra.Command {
+	var o struct {
+		spec        driver.ExecSpec
+		env         []string
+		interactive bool
+		tty         bool
+	}
+	cmd := &cobra.Command{
+		Use: "exec WORKSPACE -- ARGV...", Short: "run a process in a running workspace", Args: cobra.MinimumNArgs(2),
+		Long: "Runs a further process and exits with its code. Its stdout and stderr are ours, and apart unless -t\n" +
+			"asks for a terminal.",
+		Example: "  microagent exec scratch -- cat /etc/os-release\n  microagent exec -it scratch -- sh\n" +
+			"  echo hello | microagent exec -i scratch -- cat",
+		Annotations: exitsWith(ExitOK, ExitTimeout, ExitOurs, ExitInterrupted),
+		RunE: does(func(ctx context.Context, args []string) error {
+			env, err := environment(o.env, a.getenv)
+			if err != nil {
+				return usagef("microagent exec", "%w", err)
+			}
+			w, ws, err := a.opened(ctx, false, "exec in workspace", args[0])
+			if err != nil {
+				return guestCode(0, err)
+			}
+			o.spec.Argv, o.spec.Env = args[1:], env
+			if args[1] == "--" {
+				o.spec.Argv = args[2:]
+			}
+			if len(o.spec.Argv) == 0 {
+				return usagef("microagent exec", "what to run is missing after --")
+			}
+			streams, done, err := a.streams(ctx, o.interactive, o.tty)
+			if err != nil {
+				return guestCode(0, err)
+			}
+			code, err := w.Workspaces.Exec(ctx, ws.Spec.Name, o.spec, streams)
+			done()
+			return guestCode(code, err)
+		}),
+	}
+	f := cmd.Flags()
+	f.SetInterspersed(false)
+	f.BoolVarP(&o.interactive, "interactive", "i", false, "pass our stdin on")
+	f.BoolVarP(&o.tty, "tty", "t", false, "give the process a terminal")
+	f.StringArrayVarP(&o.env, "env", "e", nil, "`NAME=VALUE`, or NAME to pass ours on")
+	f.StringVarP(&o.spec.User, "user", "u", "", "user, uid, or either with :group")
+	f.StringVarP(&o.spec.Workdir, "workdir", "w", "", "working directory")
+	f.DurationVar(&o.spec.Timeout, "timeout", 0, "end the process after this long, with exit code 124")
+	return cmd
+}
+
+// environment reads NAME=VALUE, or NAME for a variable of ours.
+func environment(list []string, getenv func(string) string) (map[string]string, error) {
+	env := map[string]string{}
+	for _, entry := range list {
+		name, value, given := strings.Cut(entry, "=")
+		if name == "" || strings.ContainsRune(entry, 0) {
+			return nil, &driver.Error{Class: driver.ErrInvalid, Op: "read environment entry", Object: entry}
+		}
+		if !given {
+			value = getenv(name)
+			if value == "" {
+				continue
+			}
+		}
+		env[name] = value
+	}
+	return env, nil
+}

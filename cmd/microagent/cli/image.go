@@ -1,0 +1,88 @@
+package cli
+
+import (
+	"context"
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"microagent/apply/folder"
+	"microagent/runtime/driver"
+)
+
+func (a *app) imageCommand() *cobra.Command {
+	return group("image", "images in the store", a.imagePull("pull", "bring an image into the store"),
+		a.imagePull("import", "bring an image from a file into the store"), a.imageList(), a.imageRemove())
+}
+
+func (a *app) imagePull(use, short string) *cobra.Command {
+	return &cobra.Command{
+		Use: use + " IMAGE", Short: short, Args: cobra.ExactArgs(1),
+		Long: "IMAGE is a registry reference, oci:DIR[:TAG], oci-archive:FILE, docker-archive:FILE or rootfs:FILE.",
+		Example: "  microagent image pull docker.io/library/alpine:3.20\n" +
+			"  microagent image import oci-archive:./image.tar",
+		Annotations: exitsWith(ExitOK, ExitFailed, ExitInterrupted),
+		RunE: does(func(ctx context.Context, args []string) error {
+			w, err := a.open(true)
+			if err != nil {
+				return err
+			}
+			img, err := w.Images.Pull(ctx, driver.ImageSource{Ref: args[0], Files: folder.Host{}}, "", a.progress("pull "+args[0]))
+			if err != nil {
+				return err
+			}
+			return a.done(img, "%s %s (%s)", img.Ref, img.Digest, size(img.Size))
+		}),
+	}
+}
+
+func (a *app) imageList() *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Aliases: []string{"ls"}, Short: "list images", Args: cobra.NoArgs,
+		Example:     "  microagent image list --json",
+		Annotations: exitsWith(ExitOK, ExitFailed),
+		RunE: does(func(ctx context.Context, _ []string) error {
+			w, err := a.open(false)
+			if err != nil {
+				return err
+			}
+			list, err := w.Images.List(ctx)
+			if err != nil {
+				return err
+			}
+			if a.flags.json {
+				return a.printJSON(nonNil(list))
+			}
+			var rows [][]string
+			for _, img := range list {
+				rows = append(rows, []string{img.Ref, img.Digest, size(img.Size)})
+			}
+			return a.table([]string{"REFERENCE", "DIGEST", "SIZE"}, rows)
+		}),
+	}
+}
+
+func (a *app) imageRemove() *cobra.Command {
+	return &cobra.Command{
+		Use: "rm REFERENCE...", Short: "forget images", Args: cobra.MinimumNArgs(1),
+		Long: "Forgets the names. What no other name holds is removed with them. Workspaces made from an image keep\n" +
+			"their root file systems.",
+		Example:     "  microagent image rm docker.io/library/alpine:3.20",
+		Annotations: exitsWith(ExitOK, ExitFailed),
+		RunE: does(func(ctx context.Context, args []string) error {
+			w, err := a.open(true)
+			if err != nil {
+				return err
+			}
+			var all []error
+			for _, ref := range args {
+				if err := w.Images.Remove(ctx, ref); err != nil {
+					all = append(all, err)
+				} else if err := a.done(map[string]string{"removed": ref}, "Removed %s", ref); err != nil {
+					return err
+				}
+			}
+			return errors.Join(all...)
+		}),
+	}
+}

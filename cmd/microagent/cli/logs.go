@@ -1,0 +1,61 @@
+package cli
+
+import (
+	"context"
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"microagent/runtime/driver"
+)
+
+func (a *app) logsCommand() *cobra.Command {
+	var o struct {
+		driver.LogOptions
+		stdout, stderr, console bool
+	}
+	cmd := &cobra.Command{
+		Use: "logs WORKSPACE", Short: "show what a workspace's task or service wrote", Args: cobra.ExactArgs(1),
+		Long: "The process's stdout goes to stdout and its stderr to stderr. --console shows the kernel's console\n" +
+			"instead. In a pipe the bytes are raw; on a terminal control characters are shown as escapes.",
+		Example:     "  microagent logs counter\n  microagent logs -f web\n  microagent logs --console --tail 20 web",
+		Annotations: exitsWith(ExitOK, ExitFailed, ExitInterrupted),
+		RunE: does(func(ctx context.Context, args []string) error {
+			switch {
+			case o.console:
+				o.Stream = "console"
+			case o.stderr:
+				o.Stream = "stderr"
+			case o.stdout:
+				o.Stream = "stdout"
+			}
+			w, ws, err := a.opened(ctx, false, "show logs of workspace", args[0])
+			if err != nil {
+				return err
+			}
+			stdout, stderr := guestText(a.stdout), guestText(a.stderr)
+			if a.flags.json {
+				lines := &jsonLines{a: a}
+				stdout, stderr = lines.stream("stdout"), lines.stream("stderr")
+				if o.console {
+					stdout = lines.stream("console")
+				}
+				defer lines.flush()
+			}
+			err = w.Workspaces.Logs(ctx, ws.Spec.Name, o.LogOptions, stdout, stderr)
+			if o.Follow && errors.Is(err, context.Canceled) {
+				return errInterrupted
+			}
+			return err
+		}),
+	}
+	a.flags.shadow(cmd, "file")
+	f := cmd.Flags()
+	f.BoolVarP(&o.Follow, "follow", "f", false, "go on until the run ends")
+	f.BoolVar(&o.stdout, "stdout", false, "stdout only")
+	f.BoolVar(&o.stderr, "stderr", false, "stderr only")
+	f.BoolVar(&o.console, "console", false, "the guest kernel's console")
+	f.IntVar(&o.Tail, "tail", 0, "only the last `N` lines")
+	cmd.MarkFlagsMutuallyExclusive("stdout", "stderr", "console")
+	return cmd
+}

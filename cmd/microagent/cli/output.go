@@ -1,0 +1,109 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"microagent/runtime/driver"
+)
+
+func (a *app) outputCommand() *cobra.Command {
+	return group("output", "what runs left", a.outputList(), a.outputGet())
+}
+
+type outputLine struct {
+	Workspace string `json:"workspace"`
+	driver.Fetched
+}
+
+func (a *app) outputList() *cobra.Command {
+	return &cobra.Command{
+		Use: "list [WORKSPACE]", Aliases: []string{"ls"}, Short: "list outputs that were fetched", Args: cobra.MaximumNArgs(1),
+		Example:     "  microagent output list counter",
+		Annotations: exitsWith(ExitOK, ExitFailed),
+		RunE: does(func(ctx context.Context, args []string) error {
+			w, err := a.open(false)
+			if err != nil {
+				return err
+			}
+			var list []driver.Workspace
+			if len(args) == 1 {
+				ws, err := a.workspace(ctx, w, "list outputs of workspace", args[0])
+				if err != nil {
+					return err
+				}
+				list = append(list, ws)
+			} else if list, err = w.Workspaces.List(ctx); err != nil {
+				return err
+			}
+			lines, rows := []outputLine{}, [][]string{}
+			for _, ws := range list {
+				if ws.Run == nil {
+					continue
+				}
+				for _, f := range ws.Run.Collected {
+					lines = append(lines, outputLine{ws.Spec.Name, f})
+					rows = append(rows, []string{ws.Spec.Name, f.Name, strconv.Itoa(f.Files), strconv.FormatInt(f.Bytes, 10), printable(f.Error)})
+				}
+			}
+			if a.flags.json {
+				return a.printJSON(lines)
+			}
+			return a.table([]string{"WORKSPACE", "OUTPUT", "FILES", "BYTES", "ERROR"}, rows)
+		}),
+	}
+}
+
+func (a *app) outputGet() *cobra.Command {
+	return &cobra.Command{
+		Use: "get WORKSPACE OUTPUT [PATH]", Short: "bring an output to a path on the host", Args: cobra.RangeArgs(2, 3),
+		Long: "Writes the output to PATH (default ./OUTPUT): whole or not at all, replacing what an earlier get left.\n" +
+			"With - for PATH a single file goes to stdout.",
+		Example:     "  microagent output get counter count ./count",
+		Annotations: exitsWith(ExitOK, ExitFailed),
+		RunE: does(func(ctx context.Context, args []string) error {
+			w, ws, err := a.opened(ctx, false, "get output of workspace", args[0])
+			if err != nil {
+				return err
+			}
+			path := args[1]
+			if len(args) == 3 {
+				path = args[2]
+			}
+			tree, f, err := w.Workspaces.OutputFile(ctx, ws.Spec.Name, args[1])
+			if err != nil {
+				return err
+			}
+			defer tree.Close()
+			if path == "-" {
+				return singleFile(tree, args[1], a.stdout)
+			}
+			if path == "." || path == ".." || strings.HasSuffix(path, "/") {
+				path = filepath.Join(path, args[1])
+			}
+			root, err := os.OpenRoot(filepath.Dir(path))
+			if err != nil {
+				return err
+			}
+			defer root.Close()
+			got, err := w.Outputs.Publish(ctx, tree, driver.Target{Root: root, Path: filepath.Base(path)}, f.Bytes)
+			if err != nil {
+				return err
+			}
+			return a.done(outputLine{ws.Spec.Name, got}, "%s: %d files, %s", path, got.Files, size(got.Bytes))
+		}),
+	}
+}
+
+var errNotSingle = errors.New("it is not a single file")
+
+func outputError(name string, err error) error {
+	return &driver.Error{Op: "read output", Object: name, Err: err, Next: fmt.Sprintf("give a path in the place of -")}
+}

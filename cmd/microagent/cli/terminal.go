@@ -1,0 +1,70 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+
+	"golang.org/x/term"
+
+	"microagent/runtime/driver"
+)
+
+// streams are our own standard streams for a process in a guest. done puts the terminal back and ends what
+// watches it; it is called once, after the process.
+func (a *app) streams(ctx context.Context, interactive, tty bool) (s driver.Streams, done func(), err error) {
+	s = driver.Streams{Stdout: a.stdout, Stderr: a.stderr, Terminal: tty}
+	if interactive {
+		s.Stdin = a.stdin
+	}
+	in, ok := a.stdin.(*os.File)
+	if !tty {
+		s.Stdout, s.Stderr = guestText(a.stdout), guestText(a.stderr)
+		return s, func() {}, nil
+	}
+	if !ok || !isTerminal(in) {
+		return s, nil, &driver.Error{Class: driver.ErrInvalid, Op: "give the process a terminal",
+			Err: errors.New("our stdin is none"), Next: "leave -t out"}
+	}
+	before, err := term.MakeRaw(int(in.Fd()))
+	if err != nil {
+		return s, nil, err
+	}
+	sizes := make(chan driver.WindowSize, 1)
+	s.Resize = sizes
+	ctx, stop := context.WithCancel(ctx)
+	var wait sync.WaitGroup
+	wait.Go(func() { watchSize(ctx, in, sizes) })
+	return s, func() {
+		stop()
+		wait.Wait()
+		_ = term.Restore(int(in.Fd()), before)
+	}, nil
+}
+
+// watchSize sends the terminal's size now and at each change; only the newest matters.
+func watchSize(ctx context.Context, f *os.File, sizes chan driver.WindowSize) {
+	changed := make(chan os.Signal, 1)
+	signal.Notify(changed, syscall.SIGWINCH)
+	defer signal.Stop(changed)
+	for {
+		if w, h, err := term.GetSize(int(f.Fd())); err == nil {
+			select {
+			case <-sizes:
+			default:
+			}
+			sizes <- driver.WindowSize{Rows: uint16(h), Columns: uint16(w)}
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+var _ io.Writer = (*escaper)(nil)

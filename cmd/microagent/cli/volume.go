@@ -1,0 +1,258 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"microagent/runtime/driver"
+	"microagent/schema/quantity"
+)
+
+const mebibyte = 1 << 20
+
+func (a *app) volumeCommand() *cobra.Command {
+	return group("volume", "named disks that outlive every workspace",
+		a.volumeCreate(), a.volumeList(), a.volumeStatus(), a.volumeDelete(), a.volumeGrow(),
+		a.volumeProtect("protect", "refuse to delete a volume", true),
+		a.volumeProtect("unprotect", "allow to delete a volume again", false))
+}
+
+// sizeFlags are the two ways to say a size.
+type sizeFlags struct {
+	mib  int64
+	size string
+}
+
+func (s *sizeFlags) add(cmd *cobra.Command) {
+	cmd.Flags().Int64Var(&s.mib, "size-mib", 0, "size in MiB")
+	cmd.Flags().StringVar(&s.size, "size", "", "size with its unit, as 2GiB")
+	cmd.MarkFlagsMutuallyExclusive("size-mib", "size")
+}
+
+func (s *sizeFlags) bytes(command string) (int64, error) {
+	switch {
+	case s.size != "":
+		n, err := quantity.ParseSize(s.size)
+		if err != nil {
+			return 0, usagef(command, "--size: %w", err)
+		}
+		return int64(n), nil
+	case s.mib < 0 || s.mib > 1<<43:
+		return 0, usagef(command, "--size-mib is %d", s.mib)
+	case s.mib == 0:
+		return 0, usagef(command, "a size is needed: --size-mib 512, or --size 2GiB")
+	}
+	return s.mib * mebibyte, nil
+}
+
+func (a *app) volumeCreate() *cobra.Command {
+	var s sizeFlags
+	cmd := &cobra.Command{
+		Use: "create NAME --size-mib N", Short: "make an empty volume", Args: cobra.ExactArgs(1),
+		Long:        "Makes an empty ext4 disk. One that is there already with the same size is left as it is.",
+		Example:     "  microagent volume create data --size-mib 512\n  microagent volume create data --size 2GiB",
+		Annotations: exitsWith(ExitOK, ExitFailed, ExitUsage),
+		RunE: does(func(ctx context.Context, args []string) error {
+			n, err := s.bytes("microagent volume create")
+			if err != nil {
+				return err
+			}
+			w, err := a.open(true)
+			if err != nil {
+				return err
+			}
+			v, created, err := w.Volumes.Create(ctx, driver.VolumeSpec{Name: args[0], Size: n})
+			if err != nil {
+				return err
+			}
+			if created {
+				return a.done(v, "Created volume %q (%s)", v.Name, mib(v.Size))
+			}
+			return a.done(v, "Volume %q (%s) is there already", v.Name, mib(v.Size))
+		}),
+	}
+	s.add(cmd)
+	return cmd
+}
+
+func (a *app) volumeList() *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Aliases: []string{"ls"}, Short: "list volumes", Args: cobra.NoArgs,
+		Example:     "  microagent volume list",
+		Annotations: exitsWith(ExitOK, ExitFailed),
+		RunE: does(func(ctx context.Context, _ []string) error {
+			w, err := a.open(false)
+			if err != nil {
+				return err
+			}
+			list, err := w.Volumes.List(ctx)
+			if err != nil {
+				return err
+			}
+			if a.flags.json {
+				return a.printJSON(nonNil(list))
+			}
+			var rows [][]string
+			for _, v := range list {
+				holder := ""
+				if v.Attached {
+					holder = holderName(v)
+				}
+				rows = append(rows, []string{v.Name, strconv.FormatInt(v.Size/mebibyte, 10), holder})
+			}
+			return a.table([]string{"NAME", "SIZE-MIB", "ATTACHED"}, rows)
+		}),
+	}
+}
+
+func (a *app) volumeStatus() *cobra.Command {
+	return &cobra.Command{
+		Use: "status NAME", Short: "show a volume and its last holder", Args: cobra.ExactArgs(1),
+		Example:     "  microagent volume status data",
+		Annotations: exitsWith(ExitOK, ExitFailed),
+		RunE: does(func(ctx context.Context, args []string) error {
+			w, err := a.open(false)
+			if err != nil {
+				return err
+			}
+			v, err := a.volume(ctx, w, "show volume", args[0])
+			if err != nil {
+				return err
+			}
+			if a.flags.json {
+				return a.printJSON(v)
+			}
+			fmt.Fprintf(a.stdout, "Name: %s\nSize: %s\nCreated: %s\nAttached: %s\nPath: %s\n",
+				v.Name, mib(v.Size), v.Created.UTC().Format(time.RFC3339), orDash(holderName(v)), v.Path)
+			return nil
+		}),
+	}
+}
+
+func (a *app) volumeGrow() *cobra.Command {
+	var s sizeFlags
+	cmd := &cobra.Command{
+		Use: "grow NAME --size-mib N", Short: "make a volume larger", Args: cobra.ExactArgs(1),
+		Long:        "Makes the disk larger. The guest grows the file system on it at its next mount. A volume never shrinks.",
+		Example:     "  microagent volume grow data --size 4GiB",
+		Annotations: exitsWith(ExitOK, ExitFailed, ExitRefused, ExitUsage),
+		RunE: does(func(ctx context.Context, args []string) error {
+			n, err := s.bytes("microagent volume grow")
+			if err != nil {
+				return err
+			}
+			w, err := a.open(true)
+			if err != nil {
+				return err
+			}
+			v, err := a.volume(ctx, w, "grow volume", args[0])
+			if err == nil {
+				v, err = w.Volumes.Grow(ctx, v.Name, n)
+			}
+			if err != nil {
+				return err
+			}
+			return a.done(v, "Volume %q has %s", v.Name, mib(v.Size))
+		}),
+	}
+	s.add(cmd)
+	return cmd
+}
+
+func (a *app) volumeProtect(use, short string, on bool) *cobra.Command {
+	return &cobra.Command{
+		Use: use + " NAME", Short: short, Args: cobra.ExactArgs(1),
+		Example:     "  microagent volume " + use + " data",
+		Annotations: exitsWith(ExitOK, ExitFailed),
+		RunE: does(func(ctx context.Context, args []string) error {
+			w, err := a.open(true)
+			if err != nil {
+				return err
+			}
+			v, err := a.volume(ctx, w, use+" volume", args[0])
+			if err == nil {
+				err = w.Volumes.Protect(ctx, v.Name, on)
+			}
+			if err != nil {
+				return err
+			}
+			v.Protected = on
+			return a.done(v, "Volume %q: %sed", v.Name, use)
+		}),
+	}
+}
+
+func (a *app) volumeDelete() *cobra.Command {
+	var force bool
+	cmd := &cobra.Command{
+		Use: "delete NAME", Aliases: []string{"rm"}, Short: "delete a volume and its data", Args: cobra.ExactArgs(1),
+		Long: "Deletes the volume and all data on it; naming it is what authorises that. While a running workspace\n" +
+			"holds it nothing happens; --force stops the holder first.",
+		Example:     "  microagent volume delete data",
+		Annotations: exitsWith(ExitOK, ExitFailed, ExitRefused),
+		RunE: does(func(ctx context.Context, args []string) error {
+			w, err := a.open(true)
+			if err != nil {
+				return err
+			}
+			v, err := a.volume(ctx, w, "delete volume", args[0])
+			if err != nil {
+				return err
+			}
+			err = w.Volumes.Delete(ctx, v.Name)
+			if force && errors.Is(err, driver.ErrBusy) && v.Holder != nil {
+				if _, err = w.Workspaces.Stop(ctx, v.Holder.Workspace, driver.StopOptions{}); err != nil {
+					return fmt.Errorf("stop workspace %s, which holds volume %s: %w", v.Holder.Workspace, v.Name, err)
+				}
+				a.say("stopped workspace %s, which held it", v.Holder.Workspace)
+				err = w.Volumes.Delete(ctx, v.Name)
+			}
+			if err != nil {
+				return err
+			}
+			return a.done(map[string]string{"deleted": v.Name}, "Deleted volume %q", v.Name)
+		}),
+	}
+	cmd.Flags().BoolVar(&force, "force", false, "stop the workspace that holds it first")
+	return cmd
+}
+
+// volume finds the volume that the user means.
+func (a *app) volume(ctx context.Context, w *world, op, name string) (driver.Volume, error) {
+	return find(a, op, name, "microagent volume list", func(n string) (driver.Volume, error) { return w.Volumes.Get(ctx, n) })
+}
+
+func holderName(v driver.Volume) string {
+	if v.Holder == nil {
+		return ""
+	}
+	return v.Holder.Workspace
+}
+
+// mib is a volume's size as the volume commands print it.
+func mib(n int64) string {
+	if n%mebibyte != 0 {
+		return strconv.FormatInt(n, 10) + " bytes"
+	}
+	return strconv.FormatInt(n/mebibyte, 10) + " MiB"
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+// nonNil makes an empty list print as [] and not as null.
+func nonNil[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
+}

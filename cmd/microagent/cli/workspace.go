@@ -1,0 +1,207 @@
+package cli
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"microagent/runtime/driver"
+)
+
+// workspace finds the workspace that the user means.
+func (a *app) workspace(ctx context.Context, w *world, op, name string) (driver.Workspace, error) {
+	return find(a, op, name, "microagent list", func(n string) (driver.Workspace, error) { return w.Workspaces.Get(ctx, n) })
+}
+
+// opened is open and workspace in one.
+func (a *app) opened(ctx context.Context, writes bool, op, name string) (*world, driver.Workspace, error) {
+	w, err := a.open(writes)
+	if err != nil {
+		return nil, driver.Workspace{}, err
+	}
+	ws, err := a.workspace(ctx, w, op, name)
+	return w, ws, err
+}
+
+func (a *app) listCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Aliases: []string{"ls", "ps"}, Short: "list workspaces", Args: cobra.NoArgs,
+		Example:     "  microagent list\n  microagent list --json",
+		Annotations: exitsWith(ExitOK, ExitFailed),
+		RunE: does(func(ctx context.Context, _ []string) error {
+			w, err := a.open(false)
+			if err != nil {
+				return err
+			}
+			list, err := w.Workspaces.List(ctx)
+			if err != nil {
+				return err
+			}
+			if a.flags.json {
+				return a.printJSON(nonNil(list))
+			}
+			var rows [][]string
+			for _, ws := range list {
+				rows = append(rows, []string{ws.Spec.Name, phase(ws), ws.Spec.Image})
+			}
+			return a.table([]string{"NAME", "STATE", "IMAGE"}, rows)
+		}),
+	}
+}
+
+// phase is a workspace's state in a word, with the exit code of what ended.
+func phase(ws driver.Workspace) string {
+	switch {
+	case ws.Run == nil:
+		return "created"
+	case ws.Run.Phase == driver.PhaseFinished && ws.Run.Stopped:
+		return "stopped"
+	case ws.Run.Phase == driver.PhaseFinished && ws.Run.ExitCode != nil:
+		return "exited(" + strconv.Itoa(*ws.Run.ExitCode) + ")"
+	}
+	return string(ws.Run.Phase)
+}
+
+func (a *app) startCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "start WORKSPACE", Short: "start a workspace", Args: cobra.ExactArgs(1),
+		Example:     "  microagent start scratch",
+		Annotations: exitsWith(ExitOK, ExitFailed, ExitRefused),
+		RunE: does(func(ctx context.Context, args []string) error {
+			w, ws, err := a.opened(ctx, true, "start workspace", args[0])
+			if err != nil {
+				return err
+			}
+			run, err := w.Workspaces.Start(ctx, ws.Spec.Name, "")
+			if err != nil {
+				return err
+			}
+			if !run.Hardware {
+				a.say("%s: runs on %s, which is no security boundary", ws.Spec.Name, run.VMM)
+			}
+			return a.done(run, "Started %q", ws.Spec.Name)
+		}),
+	}
+}
+
+func (a *app) haltCommand() *cobra.Command {
+	var o driver.StopOptions
+	cmd := &cobra.Command{
+		Use: "halt WORKSPACE", Aliases: []string{"stop"}, Short: "stop a workspace", Args: cobra.ExactArgs(1),
+		Long:        "Asks the guest to shut down, and forces it when the grace period is over.",
+		Example:     "  microagent halt scratch\n  microagent halt scratch --grace 1m",
+		Annotations: exitsWith(ExitOK, ExitFailed),
+		RunE: does(func(ctx context.Context, args []string) error {
+			w, ws, err := a.opened(ctx, true, "halt workspace", args[0])
+			if err != nil {
+				return err
+			}
+			how, err := w.Workspaces.Stop(ctx, ws.Spec.Name, o)
+			if err != nil {
+				return err
+			}
+			if how.Forced && !o.Force {
+				a.say("%s: the guest did not stop in time and was forced; what it had not synced may be lost", ws.Spec.Name)
+			}
+			text := "Halted %q"
+			if !how.Was {
+				text = "%q was not running"
+			}
+			return a.done(map[string]any{"name": ws.Spec.Name, "was_running": how.Was, "forced": how.Forced}, text, ws.Spec.Name)
+		}),
+	}
+	cmd.Flags().DurationVar(&o.Grace, "grace", 0, "how long the guest may take (default: the workspace's own)")
+	cmd.Flags().BoolVar(&o.Force, "force", false, "don't ask the guest")
+	return cmd
+}
+
+func (a *app) deleteCommand() *cobra.Command {
+	var yes bool
+	cmd := &cobra.Command{
+		Use: "delete WORKSPACE", Aliases: []string{"rm"}, Short: "delete a workspace", Args: cobra.ExactArgs(1),
+		Long: "Stops the workspace and deletes it with its root file system. Its volumes are released and keep\n" +
+			"their data.",
+		Example:     "  microagent delete scratch --yes",
+		Annotations: exitsWith(ExitOK, ExitFailed, ExitRefused),
+		RunE: does(func(ctx context.Context, args []string) error {
+			w, ws, err := a.opened(ctx, true, "delete workspace", args[0])
+			if err != nil {
+				return err
+			}
+			if !yes {
+				if err := a.confirm("delete workspace", ws.Spec.Name,
+					"Delete workspace "+ws.Spec.Name+" with the files outside its volumes?",
+					"microagent delete "+ws.Spec.Name+" --yes"); err != nil {
+					return err
+				}
+			}
+			if _, err := w.Workspaces.Stop(ctx, ws.Spec.Name, driver.StopOptions{}); err != nil {
+				return err
+			}
+			if err := w.Workspaces.Delete(ctx, ws.Spec.Name); err != nil {
+				return err
+			}
+			var volumes []string
+			for _, m := range ws.Spec.Mounts {
+				if m.Kind == driver.MountVolume {
+					volumes = append(volumes, m.Name)
+				}
+			}
+			if len(volumes) > 0 {
+				a.say("kept: volume %s", joined(volumes))
+			}
+			return a.done(map[string]any{"deleted": ws.Spec.Name, "kept_volumes": nonNil(volumes)}, "Deleted %q", ws.Spec.Name)
+		}),
+	}
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "don't ask")
+	return cmd
+}
+
+func (a *app) waitCommand() *cobra.Command {
+	var timeout time.Duration
+	cmd := &cobra.Command{
+		Use: "wait WORKSPACE", Short: "wait until a workspace's run has ended", Args: cobra.ExactArgs(1),
+		Long:        "Waits and exits with the code of the task or service that ran.",
+		Example:     "  microagent wait counter --timeout 5m",
+		Annotations: exitsWith(ExitOK, ExitTimeout, ExitOurs, ExitInterrupted),
+		RunE: does(func(ctx context.Context, args []string) error {
+			w, ws, err := a.opened(ctx, false, "wait for workspace", args[0])
+			if err != nil {
+				return guestCode(0, err)
+			}
+			if timeout > 0 {
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithTimeout(ctx, timeout)
+				defer cancel()
+			}
+			run, err := w.Workspaces.Wait(ctx, ws.Spec.Name)
+			if err != nil {
+				return guestCode(0, err)
+			}
+			if a.flags.json {
+				if err := a.printJSON(run); err != nil {
+					return err
+				}
+			}
+			return runEnd(ws.Spec.Name, run)
+		}),
+	}
+	cmd.Flags().DurationVar(&timeout, "timeout", 0, "give up waiting after this long; the run goes on")
+	return cmd
+}
+
+// runEnd is the exit code of a run that ended.
+func runEnd(name string, run driver.Run) error {
+	switch {
+	case run.Phase == driver.PhaseFailed, run.Phase == driver.PhaseLost:
+		return guestCode(0, &driver.Error{Op: "run workspace", Object: name, Next: "microagent logs --console " + name,
+			Err: &driver.CrashError{Workspace: name, Phase: string(run.Phase), Reason: orDash(run.Error), Console: run.Console}})
+	case run.TimedOut:
+		return &driver.Error{Class: driver.ErrTimeout, Op: "run workspace", Object: name}
+	case run.ExitCode != nil:
+		return guestCode(*run.ExitCode, nil)
+	}
+	return nil
+}
