@@ -1,0 +1,100 @@
+package proto
+
+import (
+	"time"
+
+	"microagent/runtime/guest/proto/wire"
+)
+
+// Config makes a booted guest into a workspace.
+type Config struct {
+	Root   Mount   // its Path is "/"
+	Mounts []Mount // mounted in this order; a path that is missing in the root is made
+	// Command is the workspace's own process; an exec takes from it what it leaves empty. Without Argv
+	// the workspace idles.
+	Command  Command
+	Hostname string    // "" keeps the image's, or "localhost"
+	Wall     time.Time // the guest's clock; zero means the moment of the call
+	Seed     []byte    // entropy, at most 512 bytes
+}
+
+// Mount attaches a disk, found by its virtio serial, at a guest path.
+type Mount struct {
+	Serial   string // at most 20 bytes
+	Path     string // absolute
+	FS       string // "" means ext4
+	ReadOnly bool
+	// Owner ("uid:gid" or names in the guest) and Mode are given to the root of a writable file system
+	// that was never mounted before. "" and 0 keep what is there.
+	Owner string
+	Mode  uint32
+	Grow  bool // to the size of its device
+}
+
+// Command says what runs and as whom.
+type Command struct {
+	Argv       []string
+	Env        map[string]string
+	User       string // "name", "uid", "name:group", "uid:gid"; "" is root
+	Workdir    string // made when it is missing; "" is "/"
+	StopSignal string // "SIGTERM", "TERM", "15", "SIGRTMIN+3"; "" is SIGTERM
+}
+
+// ExecSpec is a process to start.
+type ExecSpec struct {
+	ID string // names the process in this boot; "" takes a random one
+	// Main starts the configured process. Only ID, Terminal, Size and Timeout count beside it.
+	Main bool
+	// Command: what it leaves empty is the configured process's, its Env is laid over that one's.
+	Command  Command
+	Terminal bool
+	Size     WindowSize // at start, with Terminal
+	// Timeout sends SIGTERM, and SIGKILL five seconds later, also while stdin is open; 0 is never.
+	Timeout time.Duration
+}
+
+// WindowSize is a terminal's size in characters.
+type WindowSize struct{ Rows, Columns uint16 }
+
+// Exit is how a process ended.
+type Exit struct {
+	// Code is the exit code; 128+n after signal n, 126 when the command can't be executed, 127 when it
+	// isn't there.
+	Code     int
+	Signal   int  // 0 when it exited by itself
+	TimedOut bool // by ExecSpec.Timeout
+	// Message says why it was not started; it was written to stderr as well.
+	Message string
+}
+
+func (m Mount) wire() *wire.Mount {
+	fs := m.FS
+	if fs == "" {
+		fs = "ext4"
+	}
+	return &wire.Mount{
+		Serial: m.Serial, Path: m.Path, Fs: fs, ReadOnly: m.ReadOnly, Owner: m.Owner, Mode: m.Mode, Grow: m.Grow,
+	}
+}
+
+func (c Command) wire() *wire.Process {
+	return &wire.Process{Argv: c.Argv, Env: c.Env, User: c.User, Workdir: c.Workdir, StopSignal: c.StopSignal}
+}
+
+func (s WindowSize) wire() *wire.WindowSize {
+	return &wire.WindowSize{Rows: uint32(s.Rows), Columns: uint32(s.Columns)}
+}
+
+func (c Config) wire() *wire.ConfigureRequest {
+	wall := c.Wall
+	if wall.IsZero() {
+		wall = time.Now()
+	}
+	req := &wire.ConfigureRequest{
+		Root: c.Root.wire(), Process: c.Command.wire(), Hostname: c.Hostname, WallNanos: wall.UnixNano(), Seed: c.Seed,
+	}
+	for _, m := range c.Mounts {
+		req.Mounts = append(req.Mounts, m.wire())
+	}
+	return req
+}

@@ -1,0 +1,206 @@
+package proto
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"google.golang.org/protobuf/proto"
+
+	"microagent/runtime/guest/proto/wire"
+)
+
+const (
+	frameHeader = 'H'
+	frameOK     = 'O'
+	frameData   = 'D'
+	frameEnd    = 'E'
+	frameError  = 'X'
+
+	framePrefix = 5
+)
+
+// FrameError says that the peer does not keep to the framing.
+type FrameError struct{ What string }
+
+func (e *FrameError) Error() string { return "stream: " + e.What }
+
+// frameReader gives the bytes of data frames: io.EOF after an end frame, io.ErrUnexpectedEOF when the connection
+// ends without one, a *GuestError for an error frame.
+type frameReader struct {
+	r    *bufio.Reader
+	left int   // of the data frame in hand
+	err  error // what every later Read gives
+}
+
+func newFrameReader(r io.Reader) *frameReader {
+	return &frameReader{r: bufio.NewReaderSize(r, MaxFrame/2)}
+}
+
+func (f *frameReader) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	for f.left == 0 {
+		if f.err != nil {
+			return 0, f.err
+		}
+		f.err = f.next()
+	}
+	n, err := f.r.Read(p[:min(len(p), f.left)])
+	f.left -= n
+	if err != nil {
+		f.left, f.err = 0, truncated(err)
+		if n > 0 {
+			err = nil
+		} else {
+			err = f.err
+		}
+	}
+	return n, err
+}
+
+// next takes the next frame's prefix; the whole frame unless it is data.
+func (f *frameReader) next() error {
+	kind, size, err := f.prefix()
+	if err != nil {
+		return err
+	}
+	switch kind {
+	case frameData:
+		f.left = size
+		return nil
+	case frameEnd:
+		if size != 0 {
+			return &FrameError{"an end frame with content"}
+		}
+		return io.EOF
+	case frameError:
+		return f.failure(size)
+	}
+	return &FrameError{fmt.Sprintf("a frame of type %q in the middle", kind)}
+}
+
+func (f *frameReader) prefix() (kind byte, size int, err error) {
+	var b [framePrefix]byte
+	if _, err := io.ReadFull(f.r, b[:]); err != nil {
+		return 0, 0, truncated(err)
+	}
+	n := binary.BigEndian.Uint32(b[1:])
+	if n > MaxFrame {
+		return 0, 0, &FrameError{fmt.Sprintf("a frame of %d bytes", n)}
+	}
+	return b[0], int(n), nil
+}
+
+func (f *frameReader) payload(size int) ([]byte, error) {
+	data := make([]byte, size)
+	if _, err := io.ReadFull(f.r, data); err != nil {
+		return nil, truncated(err)
+	}
+	return data, nil
+}
+
+func (f *frameReader) failure(size int) error {
+	data, err := f.payload(size)
+	if err != nil {
+		return err
+	}
+	var msg wire.StreamError
+	if err := proto.Unmarshal(data, &msg); err != nil {
+		return &FrameError{"an error frame that can't be read"}
+	}
+	return &GuestError{Code: Code(cut(msg.GetCode())), Message: cut(msg.GetMessage())}
+}
+
+// header takes the first frame of the host.
+func (f *frameReader) header() (*wire.StreamHeader, error) {
+	kind, size, err := f.prefix()
+	if err != nil {
+		return nil, err
+	}
+	if kind != frameHeader {
+		return nil, &FrameError{fmt.Sprintf("begins with a frame of type %q", kind)}
+	}
+	data, err := f.payload(size)
+	if err != nil {
+		return nil, err
+	}
+	var h wire.StreamHeader
+	if err := proto.Unmarshal(data, &h); err != nil {
+		return nil, &FrameError{"a header that can't be read"}
+	}
+	return &h, nil
+}
+
+// ok takes the first frame of the guest.
+func (f *frameReader) ok() error {
+	kind, size, err := f.prefix()
+	switch {
+	case err != nil:
+		return err
+	case kind == frameError:
+		return f.failure(size)
+	case kind != frameOK || size != 0:
+		return &FrameError{fmt.Sprintf("answered by a frame of type %q", kind)}
+	}
+	return nil
+}
+
+func truncated(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// frameWriter makes frames; it may be used by several goroutines.
+type frameWriter struct {
+	mu   sync.Mutex
+	w    io.Writer
+	buf  []byte
+	done bool
+}
+
+var errEnded = errors.New("stream: written to after its end")
+
+func (f *frameWriter) Write(p []byte) (int, error) {
+	written := 0
+	for len(p) > 0 {
+		n := min(len(p), MaxFrame-framePrefix)
+		if err := f.frame(frameData, p[:n]); err != nil {
+			return written, err
+		}
+		written += n
+		p = p[n:]
+	}
+	return written, nil
+}
+
+func (f *frameWriter) frame(kind byte, data []byte) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.done {
+		return errEnded
+	}
+	if len(data) > MaxFrame {
+		return &FrameError{fmt.Sprintf("a frame of %d bytes", len(data))}
+	}
+	f.done = kind == frameEnd || kind == frameError
+	f.buf = append(f.buf[:0], kind, 0, 0, 0, 0)
+	binary.BigEndian.PutUint32(f.buf[1:], uint32(len(data)))
+	f.buf = append(f.buf, data...)
+	_, err := f.w.Write(f.buf)
+	return err
+}
+
+func (f *frameWriter) message(kind byte, m proto.Message) error {
+	data, err := proto.Marshal(m)
+	if err != nil {
+		return err
+	}
+	return f.frame(kind, data)
+}
