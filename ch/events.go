@@ -32,7 +32,9 @@ type EventDecoder struct {
 }
 
 // NewEventDecoder reads from r. Give it a pipe or socket end of its own.
-func NewEventDecoder(r io.Reader) *EventDecoder { return &EventDecoder{r: bufio.NewReaderSize(r, 16<<10)} }
+func NewEventDecoder(r io.Reader) *EventDecoder {
+	return &EventDecoder{r: bufio.NewReaderSize(r, 16<<10)}
+}
 
 // Next gives the next event, or the error that ended the stream; io.EOF also when it ends inside an event.
 func (d *EventDecoder) Next() (Event, error) {

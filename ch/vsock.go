@@ -86,7 +86,9 @@ func handshake(ctx context.Context, conn net.Conn, port uint32) error {
 	return err
 }
 
-func isReset(err error) bool { return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) }
+func isReset(err error) bool {
+	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}
 
 // maxOKLine is more than the longest line there can be.
 const maxOKLine = 32
