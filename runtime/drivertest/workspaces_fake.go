@@ -1,0 +1,229 @@
+package drivertest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"sync"
+	"time"
+
+	"microagent/runtime/driver"
+)
+
+// FakeWorkspaces is driver.Workspaces in memory. A process runs in the fake shell; see Shell. The zero value is
+// empty and attaches nothing.
+type FakeWorkspaces struct {
+	// Volumes, when it is set, is where runs attach the volumes that they mount.
+	Volumes *FakeVolumes
+	// Fail, when it is set, is asked before each change ("create", "update", "replace", "start", "stop",
+	// "delete") and before "wait" and "exec"; its error is what the call returns.
+	Fail func(op, name string) error
+
+	mu    sync.Mutex
+	all   map[string]*fakeWorkspace
+	next  int
+	calls []string
+}
+
+type fakeWorkspace struct {
+	driver.Workspace
+	files   map[string]string
+	hold    bool          // the next task does not end by itself
+	ended   chan struct{} // closed at the end of the run
+	shell   *fakeShell
+	outputs map[string][]byte
+}
+
+var _ driver.Workspaces = (*FakeWorkspaces)(nil)
+
+// Calls lists the changes that were asked for, in their order: "create counter", "start counter".
+func (f *FakeWorkspaces) Calls() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return append([]string(nil), f.calls...)
+}
+
+func (f *FakeWorkspaces) call(op, name string) error {
+	f.mu.Lock()
+	f.calls = append(f.calls, op+" "+name)
+	fail := f.Fail
+	f.mu.Unlock()
+	if fail == nil {
+		return nil
+	}
+	return fail(op, name)
+}
+
+func (f *FakeWorkspaces) get(op, name string) (*fakeWorkspace, error) {
+	w, ok := f.all[name]
+	if !ok {
+		return nil, &driver.Error{Class: driver.ErrNotFound, Op: op, Object: name, Err: errors.New("there is no such workspace")}
+	}
+	return w, nil
+}
+
+func (w *fakeWorkspace) alive() bool { return w.Run != nil && w.Run.Phase.Alive() }
+
+func (w *fakeWorkspace) copy() driver.Workspace {
+	out := w.Workspace
+	out.Spec = cloneSpec(w.Spec)
+	if w.Run != nil {
+		run := *w.Run
+		out.Run = &run
+	}
+	return out
+}
+
+// cloneSpec keeps a caller's maps and slices apart from the fake's, as a record on disk would.
+func cloneSpec(spec driver.WorkspaceSpec) driver.WorkspaceSpec {
+	data, err := json.Marshal(spec)
+	if err != nil {
+		panic(err)
+	}
+	var out driver.WorkspaceSpec
+	if err := json.Unmarshal(data, &out); err != nil {
+		panic(err)
+	}
+	return out
+}
+
+func (f *FakeWorkspaces) clock() time.Time {
+	f.next++
+	return time.Unix(int64(f.next), 0).UTC()
+}
+
+func (w *fakeWorkspace) record() {
+	w.RecordDigest = fakeDigest([]any{w.Spec, w.ID, w.Created, w.Updated})
+}
+
+// List gives the workspaces by name.
+func (f *FakeWorkspaces) List(context.Context) ([]driver.Workspace, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var list []driver.Workspace
+	for _, w := range sortedValues(f.all) {
+		list = append(list, w.copy())
+	}
+	return list, nil
+}
+
+// Get gives one workspace.
+func (f *FakeWorkspaces) Get(_ context.Context, name string) (driver.Workspace, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	w, err := f.get("look at workspace", name)
+	if err != nil {
+		return driver.Workspace{}, err
+	}
+	return w.copy(), nil
+}
+
+// Create makes a workspace.
+func (f *FakeWorkspaces) Create(_ context.Context, spec driver.WorkspaceSpec, _ driver.Progress) (driver.Workspace, error) {
+	const op = "create workspace"
+	if err := fakeName(op, spec.Name); err != nil {
+		return driver.Workspace{}, err
+	}
+	if err := f.call("create", spec.Name); err != nil {
+		return driver.Workspace{}, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if _, ok := f.all[spec.Name]; ok {
+		return driver.Workspace{}, &driver.Error{Class: driver.ErrExists, Op: op, Object: spec.Name}
+	}
+	if f.all == nil {
+		f.all = map[string]*fakeWorkspace{}
+	}
+	now := f.clock()
+	w := &fakeWorkspace{files: map[string]string{}, Workspace: driver.Workspace{
+		Spec: cloneSpec(spec), ID: fmt.Sprintf("%016x", f.next), Created: now, Updated: now, Folder: "/state/workspaces/" + spec.Name,
+	}}
+	w.record()
+	f.all[spec.Name] = w
+	return w.copy(), nil
+}
+
+// Update writes a new spec.
+func (f *FakeWorkspaces) Update(_ context.Context, spec driver.WorkspaceSpec) (driver.Workspace, error) {
+	const op = "update workspace"
+	if err := f.call("update", spec.Name); err != nil {
+		return driver.Workspace{}, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	w, err := f.get(op, spec.Name)
+	if err != nil {
+		return driver.Workspace{}, err
+	}
+	spec.RootFS = w.Spec.RootFS
+	switch {
+	case fakeDigest(spec) == fakeDigest(w.Spec):
+		return w.copy(), nil
+	case w.alive():
+		return driver.Workspace{}, fakeRuns(op, spec.Name)
+	case spec.ImageDigest != w.Spec.ImageDigest:
+		return driver.Workspace{}, &driver.Error{Class: driver.ErrInvalid, Op: op, Object: spec.Name, Err: errors.New("another image")}
+	case spec.DiskSize < w.Spec.DiskSize:
+		return driver.Workspace{}, &driver.Error{Class: driver.ErrRefused, Op: op, Object: spec.Name, Err: errors.New("a smaller disk")}
+	}
+	w.Spec, w.Updated = cloneSpec(spec), f.clock()
+	w.record()
+	return w.copy(), nil
+}
+
+// Replace gives the workspace a new root file system.
+func (f *FakeWorkspaces) Replace(_ context.Context, spec driver.WorkspaceSpec, _ driver.Progress) (driver.Workspace, error) {
+	const op = "replace workspace"
+	if err := f.call("replace", spec.Name); err != nil {
+		return driver.Workspace{}, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	w, err := f.get(op, spec.Name)
+	if err != nil {
+		return driver.Workspace{}, err
+	}
+	if w.alive() {
+		return driver.Workspace{}, fakeRuns(op, spec.Name)
+	}
+	w.Spec, w.Updated, w.files = cloneSpec(spec), f.clock(), map[string]string{}
+	w.ID, w.RootFSMissing = fmt.Sprintf("%016x", f.next), false
+	w.record()
+	return w.copy(), nil
+}
+
+func fakeRuns(op, name string) error {
+	return &driver.Error{Class: driver.ErrBusy, Op: op, Object: name, Err: errors.New("it runs"), Next: "microagent halt " + name}
+}
+
+// Delete removes a stopped workspace.
+func (f *FakeWorkspaces) Delete(_ context.Context, name string) error {
+	if err := f.call("delete", name); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	w, ok := f.all[name]
+	if !ok {
+		return nil
+	}
+	if w.alive() {
+		return fakeRuns("delete workspace", name)
+	}
+	delete(f.all, name)
+	return nil
+}
+
+// Files are the files that the workspace's processes wrote, by path.
+func (f *FakeWorkspaces) Files(name string) map[string]string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	w, ok := f.all[name]
+	if !ok {
+		return nil
+	}
+	return maps.Clone(w.files)
+}

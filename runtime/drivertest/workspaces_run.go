@@ -1,0 +1,274 @@
+package drivertest
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"microagent/runtime/driver"
+)
+
+// Start runs the workspace's process.
+func (f *FakeWorkspaces) Start(_ context.Context, name, runKey string) (driver.Run, error) {
+	const op = "start workspace"
+	if err := f.call("start", name); err != nil {
+		return driver.Run{}, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	w, err := f.get(op, name)
+	if err != nil {
+		return driver.Run{}, err
+	}
+	if w.alive() {
+		return *w.Run, nil
+	}
+	if w.RootFSMissing {
+		return driver.Run{}, &driver.Error{Class: driver.ErrCorrupt, Op: op, Object: name, Err: errors.New("no root file system")}
+	}
+	for _, m := range w.Spec.Mounts {
+		if m.Kind != driver.MountVolume || f.Volumes == nil {
+			continue
+		}
+		if err := f.Volumes.Attach(m.Name, name); err != nil {
+			f.Volumes.Release(name)
+			return driver.Run{}, err
+		}
+	}
+	now := f.clock()
+	w.Run = &driver.Run{
+		ID: fmt.Sprintf("run-%d", f.next), Key: runKey, Phase: driver.PhaseReady, Started: now, Ready: &now,
+		PID: 1000 + f.next, BootID: "fake", Start: uint64(f.next), Tool: "fake", VMM: "fake", SpecDigest: fakeDigest(w.Spec),
+	}
+	w.ended, w.outputs, w.shell = make(chan struct{}), nil, runFakeShell(w.Spec.Process.Argv, w.files)
+	if w.Spec.Process.Mode != driver.ModeIdle {
+		w.Run.Phase = driver.PhaseRunning
+	}
+	if w.Spec.Process.Mode == driver.ModeTask && !w.hold && !w.shell.sleeps {
+		f.end(w, w.shell.code, false)
+	}
+	w.hold = false
+	return *w.Run, nil
+}
+
+// end finishes the run of w as its process ended with code.
+func (f *FakeWorkspaces) end(w *fakeWorkspace, code int, stopped bool) {
+	w.Run.Stopped = stopped
+	if w.Spec.Process.Mode != driver.ModeIdle {
+		w.Run.ExitCode = &code
+	}
+	w.outputs = map[string][]byte{}
+	if w.Spec.Process.Mode == driver.ModeTask {
+		for _, o := range w.Spec.Outputs {
+			w.Run.Collected = append(w.Run.Collected, w.collect(o))
+		}
+	}
+	f.finish(w, driver.PhaseFinished, "")
+}
+
+func (f *FakeWorkspaces) finish(w *fakeWorkspace, phase driver.Phase, reason string) {
+	now := f.clock()
+	w.Run.Phase, w.Run.Error, w.Run.Ended = phase, reason, &now
+	if f.Volumes != nil {
+		f.Volumes.Release(w.Spec.Name)
+	}
+	close(w.ended)
+}
+
+func (w *fakeWorkspace) collect(o driver.Output) driver.Fetched {
+	got := driver.Fetched{Name: o.Name, Path: "outputs/" + o.Name}
+	text, ok := w.files[o.Path]
+	if !ok {
+		if !o.Optional {
+			got.Error = o.Path + " is not there"
+		}
+		return got
+	}
+	var buf bytes.Buffer
+	tw := tar.NewWriter(&buf)
+	// Writing to memory does not fail.
+	_ = tw.WriteHeader(&tar.Header{Name: ".", Mode: 0o644, Size: int64(len(text)), Typeflag: tar.TypeReg})
+	_, _ = io.WriteString(tw, text)
+	_ = tw.Close()
+	w.outputs[o.Name] = buf.Bytes()
+	got.Bytes, got.Files, got.Digest = int64(len(text)), 1, fakeDigest(text)
+	return got
+}
+
+// Wait gives the run when it has ended.
+func (f *FakeWorkspaces) Wait(ctx context.Context, name string) (driver.Run, error) {
+	if err := f.call("wait", name); err != nil {
+		return driver.Run{}, err
+	}
+	f.mu.Lock()
+	w, err := f.get("wait for workspace", name)
+	if err == nil && w.Run == nil {
+		err = &driver.Error{Class: driver.ErrRefused, Op: "wait for workspace", Object: name, Err: errors.New("it never ran")}
+	}
+	if err != nil {
+		f.mu.Unlock()
+		return driver.Run{}, err
+	}
+	ended := w.ended
+	f.mu.Unlock()
+	select {
+	case <-ended:
+	case <-ctx.Done():
+		return driver.Run{}, ctx.Err()
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return *w.Run, nil
+}
+
+// Stop ends the run.
+func (f *FakeWorkspaces) Stop(_ context.Context, name string, o driver.StopOptions) (driver.Stopped, error) {
+	if err := f.call("stop", name); err != nil {
+		return driver.Stopped{}, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	w, err := f.get("stop workspace", name)
+	if err != nil || !w.alive() {
+		return driver.Stopped{}, err
+	}
+	f.end(w, 143, true)
+	return driver.Stopped{Was: true, Forced: o.Force}, nil
+}
+
+// Exec runs a script in the fake shell, and `cat` as a program that copies its input.
+func (f *FakeWorkspaces) Exec(_ context.Context, name string, spec driver.ExecSpec, s driver.Streams) (int, error) {
+	if err := f.call("exec", name); err != nil {
+		return 0, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	w, err := f.get("exec in workspace", name)
+	if err != nil {
+		return 0, err
+	}
+	if !w.alive() {
+		return 0, &driver.Error{
+			Class: driver.ErrRefused, Op: "exec in workspace", Object: name, Err: errors.New("it does not run"),
+			Next: "microagent start " + name,
+		}
+	}
+	out := runFakeShell(spec.Argv, w.files)
+	if s.Stdout != nil {
+		if len(spec.Argv) == 1 && spec.Argv[0] == "cat" && s.Stdin != nil {
+			_, err = io.Copy(s.Stdout, s.Stdin)
+		} else {
+			_, err = io.WriteString(s.Stdout, out.stdout.String())
+		}
+	}
+	if err == nil && s.Stderr != nil {
+		_, err = io.WriteString(s.Stderr, out.stderr.String())
+	}
+	return out.code, err
+}
+
+// Logs writes what the process wrote.
+func (f *FakeWorkspaces) Logs(ctx context.Context, name string, o driver.LogOptions, stdout, stderr io.Writer) error {
+	f.mu.Lock()
+	w, err := f.get("logs of workspace", name)
+	if err != nil || w.shell == nil {
+		f.mu.Unlock()
+		return err
+	}
+	out, errs, ended := w.shell.stdout.String(), w.shell.stderr.String(), w.ended
+	f.mu.Unlock()
+	if o.Stream == "" || o.Stream == "stdout" {
+		if _, err := io.WriteString(stdout, tail(out, o.Tail)); err != nil {
+			return err
+		}
+	}
+	if o.Stream == "" || o.Stream == "stderr" {
+		if _, err := io.WriteString(stderr, tail(errs, o.Tail)); err != nil {
+			return err
+		}
+	}
+	if o.Follow {
+		select {
+		case <-ended:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+func tail(text string, lines int) string {
+	all := strings.SplitAfter(text, "\n")
+	if lines == 0 || len(all)-1 <= lines {
+		return text
+	}
+	return strings.Join(all[len(all)-1-lines:], "")
+}
+
+// OutputFile gives a collected output.
+func (f *FakeWorkspaces) OutputFile(_ context.Context, name, output string) (io.ReadCloser, driver.Fetched, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	w, err := f.get("output of workspace", name)
+	if err != nil {
+		return nil, driver.Fetched{}, err
+	}
+	data, ok := w.outputs[output]
+	if !ok {
+		return nil, driver.Fetched{}, &driver.Error{Class: driver.ErrNotFound, Op: "output", Object: output, Err: errors.New("not collected")}
+	}
+	for _, got := range w.Run.Collected {
+		if got.Name == output {
+			return io.NopCloser(bytes.NewReader(data)), got, nil
+		}
+	}
+	return nil, driver.Fetched{}, &driver.Error{Class: driver.ErrNotFound, Op: "output", Object: output, Err: errors.New("not collected")}
+}
+
+// Hold makes the next task of a workspace run on until Finish.
+func (f *FakeWorkspaces) Hold(name string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.all[name].hold = true
+}
+
+// Finish ends the task or service of a workspace with code.
+func (f *FakeWorkspaces) Finish(name string, code int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.end(f.all[name], code, false)
+}
+
+// Break ends a run as a crash (driver.PhaseFailed) or a killed supervisor (driver.PhaseLost) would.
+func (f *FakeWorkspaces) Break(name string, phase driver.Phase, reason string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.finish(f.all[name], phase, reason)
+}
+
+// LoseRootFS makes the root file system of a workspace missing.
+func (f *FakeWorkspaces) LoseRootFS(name string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.all[name].RootFSMissing = true
+}
+
+// WaitUntil returns when the run's phase is p.
+func (f *FakeWorkspaces) WaitUntil(ctx context.Context, name string, p driver.Phase) error {
+	for {
+		w, err := f.Get(ctx, name)
+		if err == nil && w.Run != nil && w.Run.Phase == p {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
