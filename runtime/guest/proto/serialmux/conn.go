@@ -19,7 +19,7 @@ const drainTime = 10 * time.Second
 // away until it closes too.
 type Conn struct {
 	*yamux.Stream
-	drains  *sync.WaitGroup
+	work    *work
 	reading sync.Mutex // held by whoever reads the stream
 	closed  atomic.Bool
 }
@@ -49,7 +49,7 @@ func (c *Conn) Close() error {
 	}
 	err := c.Stream.Close()
 	_ = c.SetDeadline(time.Unix(1, 0))
-	c.drains.Go(func() {
+	c.work.run(func() {
 		c.reading.Lock()
 		defer c.reading.Unlock()
 		_ = c.SetReadDeadline(time.Now().Add(drainTime))

@@ -19,12 +19,12 @@ type GuestSession struct {
 	mux       *yamux.Session
 	mu        sync.Mutex
 	listeners map[uint32]*Listener
-	work      sync.WaitGroup
+	work      work
 }
 
 func newGuestSession(mux *yamux.Session) *GuestSession {
 	s := &GuestSession{mux: mux, listeners: map[uint32]*Listener{}}
-	s.work.Go(s.accept)
+	s.work.run(s.accept)
 	return s
 }
 
@@ -46,7 +46,7 @@ func (s *GuestSession) Done() <-chan struct{} { return s.mux.CloseChan() }
 // Close ends the session, its listeners and connections, and the port.
 func (s *GuestSession) Close() error {
 	err := s.mux.Close()
-	s.work.Wait()
+	s.work.wait()
 	return err
 }
 
@@ -56,12 +56,12 @@ func (s *GuestSession) accept() {
 		if err != nil {
 			return
 		}
-		s.work.Go(func() { s.serve(stream) })
+		s.work.run(func() { s.serve(stream) })
 	}
 }
 
 func (s *GuestSession) serve(stream *yamux.Stream) {
-	conn := &Conn{Stream: stream, drains: &s.work}
+	conn := &Conn{Stream: stream, work: &s.work}
 	_ = stream.SetReadDeadline(time.Now().Add(portPatience))
 	var b [4]byte
 	if _, err := io.ReadFull(stream, b[:]); err != nil {

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
-	"sync"
 
 	"github.com/hashicorp/yamux"
 )
@@ -13,7 +12,7 @@ import (
 // HostSession dials ports of one boot of the guest.
 type HostSession struct {
 	mux  *yamux.Session
-	work sync.WaitGroup
+	work work
 }
 
 // Dial connects to a port. A *RefusedError says that nobody listens there. It waits for the guest until ctx ends.
@@ -23,20 +22,22 @@ func (s *HostSession) Dial(ctx context.Context, port uint32) (*Conn, error) {
 		err    error
 	}
 	opened := make(chan result, 1)
-	s.work.Go(func() {
+	s.work.run(func() {
 		stream, err := s.mux.OpenStream()
 		opened <- result{stream, err}
 	})
 	select {
+	case <-s.mux.CloseChan():
+		return nil, fmt.Errorf("open stream to guest: %w", yamux.ErrSessionShutdown)
 	case r := <-opened:
 		if r.err != nil {
 			return nil, fmt.Errorf("open stream to guest: %w", r.err)
 		}
 		return s.request(ctx, r.stream, port)
 	case <-ctx.Done():
-		s.work.Go(func() {
+		s.work.run(func() {
 			if r := <-opened; r.err == nil {
-				(&Conn{Stream: r.stream, drains: &s.work}).Close()
+				(&Conn{Stream: r.stream, work: &s.work}).Close()
 			}
 		})
 		return nil, context.Cause(ctx)
@@ -44,7 +45,7 @@ func (s *HostSession) Dial(ctx context.Context, port uint32) (*Conn, error) {
 }
 
 func (s *HostSession) request(ctx context.Context, stream *yamux.Stream, port uint32) (*Conn, error) {
-	conn := &Conn{Stream: stream, drains: &s.work}
+	conn := &Conn{Stream: stream, work: &s.work}
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	answer := []byte{refused}
 	_, err := stream.Write(binary.BigEndian.AppendUint32(nil, port))
@@ -70,6 +71,6 @@ func (s *HostSession) Done() <-chan struct{} { return s.mux.CloseChan() }
 // Close ends the session, its connections and the connection below it.
 func (s *HostSession) Close() error {
 	err := s.mux.Close()
-	s.work.Wait()
+	s.work.wait()
 	return err
 }
