@@ -1,0 +1,165 @@
+// Package output brings trees that came out of guests to the host. What a guest wrote is hostile: every
+// name is opened beneath an os.Root, devices, fifos, hard links and links that lead out of the tree are
+// refused by name, owners, times and setuid bits are dropped, bytes and entries are bounded.
+//
+// A tree appears under its name whole or not at all, and one that is there already with the same content is
+// not touched. Nothing outside the target's root is ever read or written. The supervisor and the commands'
+// wiring import it.
+package output
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"syscall"
+
+	"microagent/runtime/driver"
+)
+
+// DefaultLimit holds where a caller gives no limit, in bytes.
+const DefaultLimit int64 = 1 << 30
+
+// Store is driver.Outputs. It has no state of its own.
+type Store struct{}
+
+var _ driver.Outputs = (*Store)(nil)
+
+// New gives the store.
+func New() *Store { return &Store{} }
+
+// Digest is that of the tree at t; see tree.digest for its form.
+func (s *Store) Digest(ctx context.Context, t driver.Target) (string, error) {
+	const op = "read output"
+	tr, err := s.scan(ctx, t, nil)
+	if err != nil {
+		return "", targetError(op, t, err)
+	}
+	return tr.digest(), nil
+}
+
+// Tar writes the tree at t as a tar stream: entries sorted, owner 0, no times, mode 0644 or 0755.
+func (s *Store) Tar(ctx context.Context, t driver.Target, w io.Writer) error {
+	const op = "read output"
+	p := newPacker(w)
+	if _, err := s.scan(ctx, t, p); err != nil {
+		return targetError(op, t, err)
+	}
+	return targetError(op, t, p.close())
+}
+
+func (s *Store) scan(ctx context.Context, t driver.Target, p *packer) (tree, error) {
+	dir, base, err := split(t.Path)
+	if err != nil {
+		return nil, err
+	}
+	parent, err := t.Root.OpenRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer parent.Close()
+	return scan(ctx, parent, base, p)
+}
+
+// Publish reads a tar stream and puts its tree at t.
+func (s *Store) Publish(ctx context.Context, stream io.Reader, t driver.Target, limit int64) (driver.Fetched, error) {
+	const op = "write output"
+	if limit <= 0 {
+		limit = DefaultLimit
+	}
+	got, err := publish(ctx, stream, t, limit)
+	if err != nil {
+		return driver.Fetched{}, targetError(op, t, err)
+	}
+	return got, nil
+}
+
+func publish(ctx context.Context, stream io.Reader, t driver.Target, limit int64) (driver.Fetched, error) {
+	dir, base, err := split(t.Path)
+	if err != nil {
+		return driver.Fetched{}, err
+	}
+	if err := t.Root.MkdirAll(dir, 0o777); err != nil {
+		return driver.Fetched{}, err
+	}
+	parent, err := t.Root.OpenRoot(dir)
+	if err != nil {
+		return driver.Fetched{}, err
+	}
+	defer parent.Close()
+	if err := sweep(parent, base); err != nil {
+		return driver.Fetched{}, err
+	}
+	there, err := parent.Lstat(base)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return driver.Fetched{}, err
+	}
+	if there != nil && !there.Mode().IsRegular() && !there.IsDir() && there.Mode().Type() != fs.ModeSymlink {
+		return driver.Fetched{}, &driver.Error{
+			Class: driver.ErrRefused, Op: "replace", Object: t.Path,
+			Err: errors.New("it is neither a file nor a directory"), Next: "move it away, or name another target",
+		}
+	}
+	stage, err := newStage(parent, base)
+	if err != nil {
+		return driver.Fetched{}, err
+	}
+	defer stage.close()
+	tr, err := unpack(ctx, stream, stage.root, limit)
+	if err != nil {
+		return driver.Fetched{}, err
+	}
+	got := driver.Fetched{Path: t.Path, Digest: tr.digest()}
+	got.Files, got.Bytes = tr.files()
+	if there != nil {
+		old, err := scan(ctx, parent, base, nil)
+		if err == nil && old.digest() == got.Digest {
+			return got, nil
+		}
+		if err := ctx.Err(); err != nil {
+			return driver.Fetched{}, err
+		}
+	}
+	return got, stage.publish(tr)
+}
+
+// split cuts a target's path into the folder it is in and its name.
+func split(name string) (dir, base string, err error) {
+	clean := path.Clean(name)
+	if name == "" || clean == "." || !filepath.IsLocal(filepath.FromSlash(clean)) {
+		return "", "", &driver.Error{
+			Class: driver.ErrRefused, Op: "use", Object: fmt.Sprintf("%q", name),
+			Err: errors.New("not a path inside the folder"), Next: "name a file or directory below the folder",
+		}
+	}
+	return path.Dir(clean), path.Base(clean), nil
+}
+
+// targetError says what was done to which target and finds the class of what the operating system said.
+func targetError(op string, t driver.Target, err error) error {
+	if err == nil {
+		return nil
+	}
+	e := &driver.Error{Op: op, Object: t.Path, Err: err}
+	if inner, ok := errors.AsType[*driver.Error](err); ok {
+		e.Next = inner.Next
+	}
+	_, isPath := errors.AsType[*fs.PathError](err)
+	errno, isErrno := errors.AsType[syscall.Errno](err)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		e.Class = driver.ErrNotFound
+	case errno == syscall.ENOSPC || errno == syscall.EDQUOT:
+		e.Class, e.Next = driver.ErrNoSpace, "free some space where the output goes, then collect it again"
+	case errno == syscall.ENOTDIR || errno == syscall.EEXIST:
+		e.Class, e.Next = driver.ErrRefused, "a file is where a folder is needed; move it away, or name another target"
+	case isPath && !isErrno && !errors.Is(err, os.ErrClosed):
+		// os.Root gives its own error, which is no errno, for a path that leaves the root.
+		e.Class, e.Next = driver.ErrRefused, "a symlink on the way leads outside the folder; remove it, or name another target"
+	}
+	return e
+}

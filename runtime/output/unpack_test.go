@@ -1,0 +1,187 @@
+package output
+
+import (
+	"archive/tar"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"microagent/runtime/driver"
+	"microagent/runtime/drivertest"
+)
+
+func TestHostileTrees(t *testing.T) {
+	link := func(name, to string) item { return item{Name: name, Type: tar.TypeSymlink, Link: to} }
+	file := func(name string) item { return item{Name: name, Data: "x"} }
+	dir := func(name string) item { return item{Name: name, Type: tar.TypeDir} }
+	deep := func(n int) string { return strings.Repeat("d/", n) + "f" }
+	for name, tc := range map[string]struct {
+		entries []item
+		names   string // entry that the error names; "" when the tree is fine
+	}{
+		"duplicate file":           {[]item{file("a"), file("./a")}, `"./a"`},
+		"duplicate folder":         {[]item{dir("a"), file("a/b"), dir("a/")}, ""},
+		"file over folder":         {[]item{file("a/b"), file("a")}, `"a"`},
+		"folder over file":         {[]item{file("a"), dir("a")}, `"a"`},
+		"below a file":             {[]item{file("a"), file("a/b")}, `"a/b"`},
+		"through a link":           {[]item{dir("d"), link("l", "d"), file("l/f")}, `"l/f"`},
+		"through a link, then dir": {[]item{link("l", "."), dir("l")}, `"l"`},
+		"file under a lone file":   {[]item{file("."), file("a")}, `"a"`},
+		"lone link":                {[]item{link(".", "x")}, `"."`},
+		"hard link":                {[]item{file("a"), {Name: "b", Type: tar.TypeLink, Link: "a"}}, `"b"`},
+		"too deep":                 {[]item{file(deep(maxDepth + 1))}, "folders deep"},
+		"deep":                     {[]item{file(deep(maxDepth - 1))}, ""},
+		"long name":                {[]item{file(strings.Repeat("n", 5000))}, "nnn"},
+		"dangling link":            {[]item{link("l", "nowhere/../x")}, ""},
+		"link to the root":         {[]item{link("a/b/l", "../..")}, ""},
+		"link above the root":      {[]item{link("a/b/l", "../../..")}, `"a/b/l"`},
+		"link out by a link":       {[]item{link("a/b/c/l", "../../.."), link("m", "a/b/c/l/../../x")}, `"m"`},
+		"link out by a later link": {[]item{link("m", "a/l/../x"), link("a/l", "..")}, `"m"`},
+		"loop":                     {[]item{link("a", "b"), link("b", "a/..")}, ""},
+		"link names no target":     {[]item{link("a", "")}, `"a"`},
+		"link with empty parts":    {[]item{link("a", "..//./x")}, `"a"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			where, root := folder(t)
+			_, err := publishEntries(t, root, "out", tc.entries...)
+			if tc.names == "" {
+				if err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			if !errors.Is(err, driver.ErrRefused) || !strings.Contains(fmt.Sprint(err), tc.names) || driver.Next(err) == "" {
+				t.Errorf("got %v, want a refusal with %s", err, tc.names)
+			}
+			if left, _ := os.ReadDir(where); len(left) != 0 {
+				t.Errorf("left behind: %v", left)
+			}
+		})
+	}
+}
+
+// TestLinksThatFanOut reads a stream in which every link doubles the work of following the next one.
+func TestLinksThatFanOut(t *testing.T) {
+	var entries []item
+	for i := range 200 {
+		next := fmt.Sprintf("l%d", i+1)
+		entries = append(entries, item{Name: fmt.Sprintf("l%d", i), Type: tar.TypeSymlink, Link: next + "/" + next})
+	}
+	_, root := folder(t)
+	if _, err := publishEntries(t, root, "out", entries...); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestLimit(t *testing.T) {
+	_, root := folder(t)
+	publish := func(limit int64, entries ...item) error {
+		_, err := New().Publish(t.Context(), bytes.NewReader(drivertest.Tar(t, entries...)), driver.Target{Root: root, Path: "out"}, limit)
+		return err
+	}
+	if err := publish(5, item{Name: ".", Data: "12345"}); err != nil {
+		t.Errorf("a lone file of just the limit: %v", err)
+	}
+	var dirs []item
+	for i := range 100 {
+		dirs = append(dirs, item{Name: fmt.Sprint(i), Type: tar.TypeDir})
+	}
+	for name, err := range map[string]error{
+		"a byte more":       publish(5, item{Name: ".", Data: "123456"}),
+		"in sum":            publish(2000, item{Name: "a", Data: "1"}, item{Name: "b", Data: strings.Repeat("x", 1000)}),
+		"empty directories": publish(20000, dirs...),
+		"implied folders":   publish(20000, item{Name: strings.Repeat("d/", 100) + "f"}),
+	} {
+		if !errors.Is(err, driver.ErrRefused) || !strings.Contains(fmt.Sprint(err), "larger than its limit") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestHugePromise is a header that promises more than the limit: it is refused before a byte is written.
+func TestHugePromise(t *testing.T) {
+	var buf bytes.Buffer
+	w := tar.NewWriter(&buf)
+	if err := w.WriteHeader(&tar.Header{Name: "huge", Typeflag: tar.TypeReg, Size: 1 << 50}); err != nil {
+		t.Fatal(err)
+	}
+	_, root := folder(t)
+	_, err := New().Publish(t.Context(), &buf, driver.Target{Root: root, Path: "out"}, 0)
+	if !errors.Is(err, driver.ErrRefused) {
+		t.Error(err)
+	}
+}
+
+func TestStreamThatBreaks(t *testing.T) {
+	_, root := folder(t)
+	broken := errors.New("the guest went away")
+	whole := drivertest.Tar(t, item{Name: "a", Data: strings.Repeat("x", 4000)})
+	for _, n := range []int64{0, 100, 1000, 5000} {
+		stream := io.MultiReader(io.LimitReader(bytes.NewReader(whole), n), errReader{broken})
+		if _, err := New().Publish(t.Context(), stream, driver.Target{Root: root, Path: "out"}, 0); !errors.Is(err, broken) {
+			t.Errorf("after %d bytes: %v", n, err)
+		}
+	}
+}
+
+type errReader struct{ err error }
+
+func (r errReader) Read([]byte) (int, error) { return 0, r.err }
+
+// FuzzPublish checks what must hold for any stream: nothing outside the target appears, and what is published
+// has the digest that Publish said, holds plain files, folders and links only, and survives a round trip.
+func FuzzPublish(f *testing.F) {
+	f.Add(drivertest.Tar(f, item{Name: "a/b", Data: "1"}, item{Name: "l", Type: tar.TypeSymlink, Link: "a/../a/b"}))
+	f.Add(drivertest.Tar(f, item{Name: ".", Data: "1", Mode: 0o4777}))
+	f.Add(drivertest.Tar(f, item{Name: "../x", Data: "1"}, item{Name: "d", Type: tar.TypeChar}))
+	f.Add(drivertest.Tar(f, item{Name: "a/l", Type: tar.TypeSymlink, Link: ".."}, item{Name: "m", Type: tar.TypeSymlink, Link: "a/l/../x"}))
+	f.Fuzz(func(t *testing.T, stream []byte) {
+		dir, root := folder(t)
+		at := driver.Target{Root: root, Path: "in/out"}
+		o := New()
+		got, err := o.Publish(t.Context(), bytes.NewReader(stream), at, 1<<20)
+		left, _ := os.ReadDir(dir)
+		if len(left) > 1 || len(left) == 1 && left[0].Name() != "in" {
+			t.Fatalf("outside: %v", left)
+		}
+		if err != nil {
+			if left, _ := os.ReadDir(filepath.Join(dir, "in")); len(left) != 0 {
+				t.Fatalf("left behind: %v", left)
+			}
+			return
+		}
+		if digest, err := o.Digest(t.Context(), at); err != nil || digest != got.Digest {
+			t.Fatalf("digest %s, %v; published %s", digest, err, got.Digest)
+		}
+		err = filepath.WalkDir(filepath.Join(dir, "in"), func(p string, d fs.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			fi, err := d.Info()
+			if err == nil && fi.Mode()&^(fs.ModeDir|fs.ModeSymlink|fs.ModePerm) != 0 {
+				t.Errorf("%s has mode %v", p, fi.Mode())
+			}
+			if end, err := filepath.EvalSymlinks(p); err == nil && !strings.HasPrefix(end, filepath.Join(dir, "in")) {
+				t.Errorf("%s leads to %s", p, end)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var buf bytes.Buffer
+		if err := o.Tar(t.Context(), at, &buf); err != nil {
+			t.Fatal(err)
+		}
+		again, err := o.Publish(t.Context(), &buf, driver.Target{Root: root, Path: "in/again"}, 2<<20)
+		if err != nil || again.Digest != got.Digest {
+			t.Fatalf("round trip: %+v, %v", again, err)
+		}
+	})
+}
