@@ -1,0 +1,143 @@
+package schema
+
+import (
+	"slices"
+	"strings"
+)
+
+// hostDirectory is the way out for everything that would share a folder of the host with a guest.
+const hostDirectory = "pack it as a bundle (bundles: {NAME: {source: ./dir}}) to read it, use a volume to keep data, " +
+	"or copy with microagent cp"
+
+const noNetwork = "workspaces have no network device yet"
+
+// advice is what people write who know another tool, by the definition in which they write it ("" is the manifest),
+// and what to write here. A value that begins with "=" is the key to use.
+var advice = map[string]map[string]string{
+	"": {
+		"services": "=workspaces", "sandboxes": "=workspaces", "vms": "=workspaces", "machines": "=workspaces",
+		"name": "=project", "version": "leave it out: the format has no version key",
+	},
+	"#Workspace": {
+		"command": "use task for a command that ends, or service for one that is kept running",
+		"cmd":     "use task for a command that ends, or service for one that is kept running",
+		"run":     "use task for a command that ends, or service for one that is kept running",
+		"args":    "use task for a command that ends, or service for one that is kept running",
+		"volumes": "=mounts", "environment": "=env", "working_dir": "=workdir", "workingDir": "=workdir",
+		"cwd": "=workdir", "mem": "=memory", "mem_limit": "=memory", "ram": "=memory", "vcpus": "=cpus",
+		"size": "=disk", "rootfs": "=image", "stop_grace_period": "=stopGrace", "state": "=desired",
+		"restart":    "use service for a command that is kept running",
+		"privileged": "leave it out: the command may be root in its own guest",
+		"vmm":        "leave it out: --vmm and the user's configuration choose the VMM; isolation: hardware demands one",
+	},
+	"#Mount": {
+		"read_only": "=readOnly", "ro": "=readOnly", "rw": "=readOnly", "path": hostDirectory, "source": hostDirectory,
+		"hostPath": hostDirectory, "host": hostDirectory, "bind": hostDirectory, "type": hostDirectory,
+		"target": "write the guest path as the key of the mount",
+	},
+	"#Volume": {
+		"path": "use a disk for an image of yours: disks: {NAME: {path: ./disk.ext4}}", "hostPath": hostDirectory,
+		"source": hostDirectory, "driver": "leave it out: a volume is an ext4 disk", "capacity": "=size",
+	},
+	"#Bundle": {"path": "=source", "src": "=source", "dir": "=source", "ignore": "=exclude"},
+	"#Disk":   {"source": "=path", "file": "=path", "image": "=path"},
+	"#Output": {"workspace": "=from", "source": "=path", "dest": "=to", "target": "=to", "maxSize": "=limit"},
+}
+
+// hostKeys are the keys of a mount with which other tools share a host directory.
+var hostKeys = []string{"path", "source", "hostPath", "host", "bind", "type"}
+
+func (c *conformer) unknownKey(e *entry, f *format, at address) {
+	where := at.String()
+	if where == "" {
+		where = "the manifest"
+	}
+	if (e.key == "network" || e.key == "ports" || e.key == "networks") && (f.name == "#Workspace" || len(at) == 0) {
+		c.error(e.at, "reserved_key", "key "+quote(e.key)+" in "+where+" is reserved: "+noNetwork,
+			"leave "+e.key+" out")
+		return
+	}
+	if f.name == "#Mount" && slices.Contains(hostKeys, e.key) {
+		c.error(e.at, "host_directory", "key "+quote(e.key)+" in "+where+": a host directory can't be mounted",
+			hostDirectory)
+		return
+	}
+	next := advice[f.name][e.key]
+	if len(at) == 0 {
+		next = advice[""][e.key]
+	}
+	if key, ok := strings.CutPrefix(next, "="); ok {
+		next = "use " + key
+	}
+	if next == "" {
+		if near := closest(e.key, f.order); near != "" {
+			next = "did you mean " + near + "?"
+		} else {
+			next = "the keys here are " + strings.Join(f.order, ", ")
+		}
+	}
+	c.error(e.at, "unknown_key", "unknown key "+quote(e.key)+" in "+where, next)
+}
+
+func (c *conformer) badKey(e *entry, f *format, at address) {
+	code := "bad_key"
+	if f.elem != nil && len(at) == 1 {
+		code = "bad_name"
+	}
+	next := "write " + f.keyWant
+	if f.elem.name == "#Mount" && !strings.HasPrefix(e.key, "/") {
+		next = "write an absolute path in the guest as the key, such as /" + strings.TrimLeft(cut(e.key), "./~")
+	}
+	c.error(e.at, code, quote(e.key)+" can't be a key of "+at.String(), next)
+}
+
+// mountAdvice answers a mount that is a text, as other tools have it.
+func mountAdvice(where, text string) (summary, next string) {
+	if strings.ContainsAny(text, "/.~") {
+		return where + " is " + quote(text) + ": a host directory can't be mounted", hostDirectory
+	}
+	return where + " must say what it mounts", "write {volume: " + cut(text) + "}, {bundle: " + cut(text) +
+		"} or {disk: " + cut(text) + "}"
+}
+
+// closest gives the candidate that text is most likely a slip of, "" when none is near.
+func closest(text string, candidates []string) string {
+	plain := func(s string) string {
+		return strings.NewReplacer("_", "", "-", "").Replace(strings.ToLower(s))
+	}
+	if len(text) > 64 {
+		return ""
+	}
+	best, distance := "", 1+min(2, len(text)/3)
+	for _, c := range candidates {
+		if d := edits(plain(text), plain(c)); d < distance {
+			best, distance = c, d
+		}
+	}
+	return best
+}
+
+// edits counts the letters to insert, delete, change or swap with their neighbour to make b of a.
+func edits(a, b string) int {
+	before := make([]int, len(b)+1)
+	last := make([]int, len(b)+1)
+	now := make([]int, len(b)+1)
+	for j := range last {
+		last[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		now[0] = i
+		for j := 1; j <= len(b); j++ {
+			cost := 1
+			if a[i-1] == b[j-1] {
+				cost = 0
+			}
+			now[j] = min(last[j]+1, now[j-1]+1, last[j-1]+cost)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				now[j] = min(now[j], before[j-2]+1)
+			}
+		}
+		before, last, now = last, now, before
+	}
+	return last[len(b)]
+}

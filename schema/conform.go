@@ -1,0 +1,245 @@
+package schema
+
+import (
+	"strconv"
+	"strings"
+
+	"cuelang.org/go/cue"
+)
+
+// conformer compares the manifest with the format: kinds, unknown and missing keys, nulls. What it can't use it
+// reports, marks bad and leaves out, so that one mistake hides no other. What remains is checked by CUE, one object
+// at a time.
+type conformer struct {
+	*report
+	*constraints
+}
+
+// manifest checks the whole tree.
+func (c *conformer) manifest(n *node, f *format) {
+	if !c.isStruct(n, f, nil) {
+		return
+	}
+	c.keys(n, f, nil)
+	for i := range n.entries {
+		e := &n.entries[i]
+		sub := f.fields[e.key]
+		switch {
+		case e.bad:
+		case sub.kind == cue.StructKind && sub.elem != nil:
+			c.section(e, sub)
+		default:
+			c.object(e, sub, address{e.key})
+		}
+	}
+	c.missing(n, f, place{1, 1}, nil)
+}
+
+// section checks a map of objects.
+func (c *conformer) section(e *entry, f *format) {
+	at := address{e.key}
+	if !c.isStruct(e.value, f, at) {
+		return
+	}
+	c.keys(e.value, f, at)
+	for i := range e.value.entries {
+		sub := &e.value.entries[i]
+		c.object(sub, f.elem, at.with(sub.key))
+	}
+}
+
+// object checks one value and all below it, and has CUE check what is left of it.
+func (c *conformer) object(e *entry, f *format, at address) {
+	value, ok := c.value(e.value, f, e.at, at)
+	if ok {
+		c.check(c.report, e.value, value, f, at)
+	}
+}
+
+// value gives what CUE is to see of a value, and false when there is nothing.
+func (c *conformer) value(n *node, f *format, keyAt place, at address) (any, bool) {
+	switch f.kind {
+	case cue.StructKind:
+		return c.structValue(n, f, keyAt, at)
+	case cue.ListKind:
+		return c.listValue(n, f, at)
+	}
+	return c.scalarValue(n, f, at)
+}
+
+func (c *conformer) structValue(n *node, f *format, keyAt place, at address) (any, bool) {
+	if !c.isStruct(n, f, at) {
+		return nil, false
+	}
+	c.keys(n, f, at)
+	m := make(map[string]any, len(n.entries))
+	for i := range n.entries {
+		e := &n.entries[i]
+		sub := f.elem
+		if f.key == nil {
+			sub = f.fields[e.key]
+		}
+		if sub == nil {
+			continue
+		}
+		v, ok := c.value(e.value, sub, e.at, at.with(e.key))
+		if ok && !e.bad {
+			m[e.key] = v
+		}
+	}
+	c.missing(n, f, keyAt, at)
+	return m, true
+}
+
+func (c *conformer) listValue(n *node, f *format, at address) (any, bool) {
+	if n.kind != sequence || n.tag != "!!seq" {
+		next := "write a list, such as [first, second]"
+		if n.kind == scalar && n.tag == "!!str" && f.elem.name == "#Text" {
+			next = "write a list, such as [sh, -c, " + strconv.Quote(cut(n.text)) + "]"
+		}
+		if n.null() {
+			next = "write [] for an empty list, or leave the key out"
+		}
+		return c.wrongKind(n, at, "must be a list", next)
+	}
+	list := make([]any, 0, len(n.items))
+	for i, item := range n.items {
+		if v, ok := c.value(item, f.elem, item.at, at.with(strconv.Itoa(i))); ok {
+			list = append(list, v)
+		}
+	}
+	return list, true
+}
+
+func (c *conformer) scalarValue(n *node, f *format, at address) (any, bool) {
+	if n.kind != scalar {
+		return c.wrongKind(n, at, "must be "+kindText(f), "write "+f.wanted())
+	}
+	switch n.tag {
+	case "!!null":
+		return c.wrongKind(n, at, "has no value", "write "+f.wanted()+", or leave the key out")
+	case "!!str":
+		if f.text() {
+			return n.text, true
+		}
+		if v, isBool := yaml11Bools[strings.ToLower(n.text)]; isBool && f.kind == cue.BoolKind {
+			return c.wrongKind(n, at, "must be true or false", "write "+v)
+		}
+	case "!!bool":
+		switch {
+		case f.kind == cue.BoolKind:
+			return strings.EqualFold(n.text, "true"), true
+		case f.kind&cue.BoolKind != 0:
+			return n.text, true
+		}
+	case "!!int":
+		switch {
+		case f.kind == cue.IntKind:
+			if v, err := strconv.ParseInt(strings.ReplaceAll(n.text, "_", ""), 0, 64); err == nil {
+				return v, true
+			}
+			return c.wrongKind(n, at, "is out of range", "write "+f.wanted())
+		case f.kind&cue.IntKind != 0:
+			return n.text, true
+		}
+	case "!!float":
+		if f.kind&cue.FloatKind != 0 {
+			return n.text, true
+		}
+	case "!!timestamp":
+		if f.name == "#Text" {
+			return n.text, true
+		}
+	default:
+		return c.wrongKind(n, at, "has the tag "+quote(n.tag), "leave the tag out")
+	}
+	if !f.text() {
+		return c.wrongKind(n, at, "must be "+kindText(f), "write "+f.wanted())
+	}
+	if f.want != "" && c.holds(f, n.text) != nil {
+		return c.wrongKind(n, at, "is "+n.text, "write "+f.wanted())
+	}
+	return c.wrongKind(n, at, "must be text, and "+n.text+" is not", "put it in quotes: "+strconv.Quote(n.text))
+}
+
+// yaml11Bools are the words that YAML 1.1 took for booleans.
+var yaml11Bools = map[string]string{
+	"yes": "true", "y": "true", "on": "true", "no": "false", "n": "false", "off": "false",
+}
+
+// wrongKind reports a value that can't be used.
+func (c *conformer) wrongKind(n *node, at address, what, next string) (any, bool) {
+	n.bad = true
+	code := "wrong_type"
+	if n.null() {
+		code = "no_value"
+	}
+	c.error(n.at, code, at.String()+" "+what, next)
+	return nil, false
+}
+
+// isStruct says that n has keys. A section or object that is there and empty has none.
+func (c *conformer) isStruct(n *node, f *format, at address) bool {
+	if n.null() {
+		*n = node{kind: mapping, tag: "!!map", at: n.at}
+	}
+	if n.kind == mapping && n.tag == "!!map" {
+		return true
+	}
+	n.bad = true
+	name := at.String()
+	if name == "" {
+		name = "the manifest"
+	}
+	next := "write keys and values below it, such as " + example(f)
+	if n.kind == mapping {
+		next = "leave the tag " + quote(n.tag) + " out"
+	}
+	if n.kind == scalar && n.tag == "!!str" && f.name == "#Mount" {
+		summary, next := mountAdvice(name, n.text)
+		c.error(n.at, "wrong_type", summary, next)
+		return false
+	}
+	c.error(n.at, "wrong_type", name+" must have keys", next)
+	return false
+}
+
+// keys reports the keys that do not belong where they are.
+func (c *conformer) keys(n *node, f *format, at address) {
+	for i := range n.entries {
+		e := &n.entries[i]
+		switch {
+		case f.key != nil && f.key.MatchString(e.key):
+		case f.key != nil:
+			e.bad = true
+			c.badKey(e, f, at)
+		case f.fields[e.key] == nil:
+			e.bad = true
+			c.unknownKey(e, f, at)
+		}
+	}
+}
+
+// missing reports required fields that are not there. A field that is there and wrong is not missing, nor is one
+// whose misspelt key was reported.
+func (c *conformer) missing(n *node, f *format, keyAt place, at address) {
+	for _, name := range f.order {
+		if !f.fields[name].required || n.get(name) != nil || n.misspells(f, name) {
+			continue
+		}
+		who := at.String()
+		if who == "" {
+			who = "the manifest"
+		}
+		c.error(keyAt, "missing_field", who+" has no "+name, "add "+name+": "+fieldExample(f.fields[name]))
+	}
+}
+
+func (n *node) misspells(f *format, name string) bool {
+	for i := range n.entries {
+		if e := &n.entries[i]; e.bad && closest(e.key, f.order) == name {
+			return true
+		}
+	}
+	return false
+}

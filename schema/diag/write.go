@@ -1,0 +1,75 @@
+package diag
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"unicode/utf8"
+)
+
+// Shown is how many diagnostics a person is shown.
+const Shown = 50
+
+// WriteText writes the list for people: each with its place, the source line with a caret below, and what to write
+// instead. After most of them it says how many more there are; most 0 or less means Shown.
+func (l *List) WriteText(w io.Writer, most int) error {
+	if most <= 0 {
+		most = Shown
+	}
+	b := bufio.NewWriter(w)
+	all := l.All()
+	for i := range all {
+		if i == most {
+			_, _ = fmt.Fprintf(b, "and %d more\n", len(all)-most)
+			break
+		}
+		_, _ = b.WriteString(all[i].Text())
+	}
+	return b.Flush()
+}
+
+// WriteJSON writes each diagnostic of the list, all of them, as one line of JSON.
+func (l *List) WriteJSON(w io.Writer) error {
+	b := bufio.NewWriter(w)
+	enc := json.NewEncoder(b)
+	enc.SetEscapeHTML(false)
+	for _, d := range l.All() {
+		if err := enc.Encode(d); err != nil {
+			return fmt.Errorf("write diagnostics: %w", err)
+		}
+	}
+	return b.Flush()
+}
+
+// Text gives the diagnostic as lines for people, escaped.
+func (d *Diagnostic) Text() string {
+	var b strings.Builder
+	if p := d.Pos.String(); p != "" {
+		b.WriteString(Escape(p) + ": ")
+	}
+	b.WriteString(string(d.Severity) + ": " + Escape(d.Summary) + "\n")
+	if d.Snippet != "" {
+		before, _ := splitAt(d.Snippet, d.SnippetCol-1)
+		b.WriteString("  | " + Escape(d.Snippet) + "\n")
+		b.WriteString("  | " + strings.Repeat(" ", width(Escape(before))) + "^\n")
+	}
+	if d.Detail != "" {
+		b.WriteString("  " + Escape(d.Detail) + "\n")
+	}
+	if d.Next != "" {
+		b.WriteString("  -> " + Escape(d.Next) + "\n")
+	}
+	return b.String()
+}
+
+// splitAt cuts s after n characters.
+func splitAt(s string, n int) (string, string) {
+	i := 0
+	for ; n > 0 && i < len(s); n-- {
+		_, size := utf8.DecodeRuneInString(s[i:])
+		i += size
+	}
+	return s[:i], s[i:]
+}
