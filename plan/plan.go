@@ -1,3 +1,7 @@
+// Package plan says what an apply would do: Make compares a manifest with the observed world, Destroy takes a
+// project down, and both give a Plan, a value that apply executes without deciding anything. It touches nothing: no
+// files, network, processes, clock or randomness, and the same input gives the same plan, byte for byte. No plan ever
+// deletes a volume. apply and the commands import it.
 package plan
 
 import (
@@ -19,6 +23,7 @@ type Kind string
 
 // The kinds, in the order in which a stage lists them.
 const (
+	KindProject   Kind = "project" // its record: where the manifest is
 	KindImage     Kind = "image"
 	KindVolume    Kind = "volume"
 	KindBundle    Kind = "bundle"
@@ -29,6 +34,10 @@ const (
 )
 
 // Action is what apply does to an object. A plan lists an object with ActionNone or ActionKeep only to tell.
+//
+// For workspaces: the new spec is Change.Workspace, and it differs from the recorded one exactly when Change.Fields is
+// not empty. Every action but delete ends with that spec recorded. "Start" below means: unless the spec's desired
+// state is stopped, or its mode is task; a task is started by the change of its own (KindTask) alone.
 type Action string
 
 const (
@@ -37,11 +46,11 @@ const (
 	ActionBuild   Action = "build"   // bundle: make its disk
 	ActionCreate  Action = "create"  // volume, workspace (a workspace is started as well unless desired is stopped)
 	ActionGrow    Action = "grow"    // volume
-	ActionUpdate  Action = "update"  // in place: the record only, or something live
-	ActionRestart Action = "restart" // workspace: stop, new spec, start; its files stay
-	ActionReplace Action = "replace" // workspace: stop, new root file system, start
-	ActionStart   Action = "start"
-	ActionStop    Action = "stop"
+	ActionUpdate  Action = "update"  // the record only; a workspace that runs goes on and takes the rest at its next start
+	ActionRestart Action = "restart" // workspace: stop if it runs, record the spec, start; its files stay
+	ActionReplace Action = "replace" // workspace: stop if it runs, new root file system and spec, start
+	ActionStart   Action = "start"   // workspace: record the spec when Fields is not empty, start
+	ActionStop    Action = "stop"    // workspace: stop, record the spec when Fields is not empty
 	ActionRun     Action = "run"     // task
 	ActionWait    Action = "wait"    // task: this very run is under way
 	ActionCollect Action = "collect" // output: bring what the run left to the host
@@ -104,12 +113,18 @@ type Change struct {
 	Bundle    *BundleObject           `json:"bundle,omitempty"`
 	Workspace *observed.WorkspaceSpec `json:"workspace,omitempty"` // also for KindTask: what it runs in
 	Output    *OutputObject           `json:"output,omitempty"`
-	RunKey    string                  `json:"run_key,omitempty"` // KindTask
+	Project   *ProjectObject          `json:"project,omitempty"`
+	RunKey    string                  `json:"run_key,omitempty"` // KindTask; "" is known when its parts are: see RunKey
 	Pos       diag.Pos                `json:"pos,omitzero"`
 }
 
 // Does says whether apply has something to do for this change.
 func (c *Change) Does() bool { return c.Action != ActionNone && c.Action != ActionKeep }
+
+// ProjectObject is a project's record.
+type ProjectObject struct {
+	Manifest string `json:"manifest"` // absolute
+}
 
 // ImageObject is an image to bring in.
 type ImageObject struct {

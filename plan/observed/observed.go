@@ -130,6 +130,7 @@ type Run struct {
 type Collected struct {
 	Digest string
 	Err    string
+	From   string // the guest path it was taken from; "" when that is not known
 }
 
 // Host is what would run a workspace here.

@@ -28,9 +28,10 @@ type WorkspaceSpec struct {
 // Mount is one attachment.
 type Mount struct {
 	Path     string `json:"path"`
-	Kind     string `json:"kind"`   // "volume", "bundle", "disk"
-	Name     string `json:"name"`   // volume: on disk; bundle and disk: in the manifest
-	Source   string `json:"source"` // volume: its id, "" when it is yet to be made; bundle: its digest; disk: absolute path
+	Kind     string `json:"kind"`              // "volume", "bundle", "disk"
+	Name     string `json:"name"`              // volume: on disk; bundle and disk: in the manifest
+	Source   string `json:"source"`            // volume: its id, "" when it is yet to be made; bundle: its digest; disk: absolute path
+	DiskID   string `json:"disk_id,omitempty"` // disk: which file it is, as Disk.ID
 	ReadOnly bool   `json:"read_only,omitempty"`
 	Owner    string `json:"owner,omitempty"`
 	Mode     uint32 `json:"mode,omitempty"`

@@ -1,0 +1,36 @@
+package plan
+
+// The codes of a plan's diagnostics.
+const (
+	CodeProjectMoved  = "project_moved"
+	CodeForeign       = "foreign_object"  // the name is taken by an object of another owner
+	CodeUnrecorded    = "unrecorded"      // an image without a record
+	CodeRecordForm    = "record_form"     // a record that this version can't compare with
+	CodeVolumeMissing = "volume_missing"  // external and not there
+	CodeVolumeShrinks = "volume_shrinks"  //
+	CodeHeld          = "held"            // a volume or disk is held by a workspace that goes on
+	CodeTwoWriters    = "two_writers"     // one volume or disk for a writer and another user
+	CodeCycle         = "waits_in_circle" //
+	CodeImage         = "image"           // an image can't be had
+	CodeSource        = "source"          // a bundle's source can't be read
+	CodeDisk          = "disk"            // a user's disk can't be used
+	CodeOutput        = "output"          // an output's target can't be used
+	CodeHost          = "host"            // something is missing on this host
+	CodeIsolation     = "isolation"       // hardware isolation is demanded and not to be had
+	CodeMemory        = "memory_short"    //
+	CodeCPUs          = "cpus_short"      //
+	CodeSpace         = "space_short"     //
+	CodeUnknownName   = "unknown_name"    // --rerun names nothing, or nothing with a task
+	CodeNotObserved   = "not_observed"    // the world says nothing about something declared
+)
+
+// Refused says that a diagnostic with this code is a refusal for safety: the input is right, and the user has to say
+// more, or act on something else, before it is done.
+func Refused(code string) bool {
+	switch code {
+	case CodeProjectMoved, CodeForeign, CodeUnrecorded, CodeRecordForm, CodeVolumeShrinks, CodeHeld, CodeTwoWriters,
+		CodeIsolation:
+		return true
+	}
+	return false
+}

@@ -1,0 +1,104 @@
+package plan
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"microagent/plan/observed"
+	"microagent/schema"
+)
+
+// OnDisk is the name on disk of an object of a project.
+func OnDisk(project, name string) string { return project + "." + name }
+
+// inManifest is the name in the manifest of an object of a project.
+func inManifest(project, name string) string { return strings.TrimPrefix(name, project+".") }
+
+// desired brings a declared workspace into the form that is recorded and compared. What is not known yet stays "".
+func desired(m *schema.Manifest, name string, w *observed.World) observed.WorkspaceSpec {
+	ws := m.Workspaces[name]
+	image, digest := imageOf(w, ws.Image)
+	spec := observed.WorkspaceSpec{
+		Name: OnDisk(m.Project, name), Project: m.Project,
+		Image: image, ImageDigest: digest,
+		CPUs: ws.CPUs, Memory: int64(ws.Memory), DiskSize: int64(ws.Disk),
+		Mode: mode(ws), Desired: ws.Desired,
+		Argv:       slices.Clone(append(ws.Task[:len(ws.Task):len(ws.Task)], ws.Service...)),
+		Entrypoint: slices.Clone(ws.Entrypoint),
+		NoEntry:    ws.Entrypoint != nil && len(ws.Entrypoint) == 0,
+		Env:        maps.Clone(ws.Env), User: ws.User, Workdir: ws.Workdir,
+		Timeout: int64(ws.Timeout), StopGrace: int64(ws.StopGrace), Isolation: ws.Isolation,
+	}
+	for _, path := range slices.Sorted(maps.Keys(ws.Mounts)) {
+		spec.Mounts = append(spec.Mounts, desiredMount(m, path, ws.Mounts[path], w))
+	}
+	return normal(spec)
+}
+
+func mode(ws schema.Workspace) string {
+	switch {
+	case ws.Task != nil:
+		return "task"
+	case ws.Service != nil:
+		return "service"
+	}
+	return "idle"
+}
+
+// imageOf is the normalised reference and the digest that ref stands for.
+func imageOf(w *observed.World, ref string) (normalised, digest string) {
+	img := w.Images[ref]
+	normalised, digest = img.Ref, img.Digest
+	if normalised == "" {
+		normalised = ref
+	}
+	if img.Moved != "" {
+		digest = img.Moved
+	}
+	return normalised, digest
+}
+
+func desiredMount(m *schema.Manifest, path string, d schema.Mount, w *observed.World) observed.Mount {
+	out := observed.Mount{Path: path, ReadOnly: d.ReadOnly, Owner: d.Owner, Mode: uint32(d.Mode)}
+	switch {
+	case d.Volume != "":
+		out.Kind, out.Name = "volume", volumeOnDisk(m, d.Volume)
+		out.Source = w.Volumes[out.Name].ID
+	case d.Bundle != "":
+		out.Kind, out.Name, out.ReadOnly = "bundle", d.Bundle, true
+		out.Source = w.Sources[d.Bundle].Digest
+	case d.Disk != "":
+		disk := w.Disks[d.Disk]
+		out.Kind, out.Name, out.Source, out.DiskID = "disk", d.Disk, disk.Path, disk.ID
+	}
+	return out
+}
+
+// volumeOnDisk is the name on disk of a declared volume: external ones have bare names.
+func volumeOnDisk(m *schema.Manifest, name string) string {
+	if m.Volumes[name].External {
+		return name
+	}
+	return OnDisk(m.Project, name)
+}
+
+// normal gives empty and absent collections one form, so that a spec equals itself after a trip through a record.
+func normal(s observed.WorkspaceSpec) observed.WorkspaceSpec {
+	if len(s.Argv) == 0 {
+		s.Argv = nil
+	}
+	if len(s.Entrypoint) == 0 {
+		s.Entrypoint = nil
+	}
+	if len(s.Env) == 0 {
+		s.Env = nil
+	}
+	if len(s.Mounts) == 0 {
+		s.Mounts = nil
+	}
+	if len(s.Outputs) == 0 {
+		s.Outputs = nil
+	}
+	return s
+}

@@ -1,0 +1,264 @@
+package plan
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"microagent/plan/observed"
+	"microagent/schema/quantity"
+)
+
+// cause says where a difference comes from, from the weakest reason to the strongest.
+type cause int
+
+const (
+	causeNone     cause = iota
+	causeMade           // something it is made of is another incarnation
+	causeContent        // the content behind the same declaration moved
+	causeDeclared       // the declaration is another
+)
+
+// difference is what two specs of a workspace differ in.
+type difference struct {
+	fields []FieldChange
+	effect observed.Effect // the dearest
+	reruns []string        // the paths for whose sake a task runs again
+	cause  cause           // the strongest
+	// desiredOnly says that nothing but the desired state differs.
+	desiredOnly bool
+}
+
+func (d *difference) any() bool { return len(d.fields) > 0 }
+
+// stops says that applying d to a running guest needs it stopped.
+func (d *difference) stops() bool {
+	return d.effect == observed.EffectRestart || d.effect == observed.EffectReplace
+}
+
+var effectRank = map[observed.Effect]int{
+	observed.EffectCosmetic: 1, observed.EffectLive: 2, observed.EffectRestart: 3, observed.EffectReplace: 4,
+}
+
+type comparison struct {
+	difference
+	grew bool // the disk, while it is compared
+}
+
+// compare finds how want differs from have: both name the same workspace.
+func compare(have, want *observed.WorkspaceSpec) difference {
+	var c comparison
+	c.text("image", "image", have.Image, want.Image)
+	c.digest("image_digest", "image.digest", have.ImageDigest, want.ImageDigest)
+	c.text("cpus", "cpus", strconv.Itoa(have.CPUs), strconv.Itoa(want.CPUs))
+	c.text("memory", "memory", size(have.Memory), size(want.Memory))
+	c.grew = want.DiskSize > have.DiskSize
+	c.text("disk_size", "disk", size(have.DiskSize), size(want.DiskSize))
+	c.text("mode", "mode", have.Mode, want.Mode)
+	c.text("desired", "desired", have.Desired, want.Desired)
+	c.text("argv", "command", words(have.Argv, false), words(want.Argv, false))
+	c.text("entrypoint", "entrypoint", words(have.Entrypoint, have.NoEntry), words(want.Entrypoint, want.NoEntry))
+	c.env(have.Env, want.Env)
+	c.text("user", "user", have.User, want.User)
+	c.text("workdir", "workdir", have.Workdir, want.Workdir)
+	c.text("timeout", "timeout", duration(have.Timeout), duration(want.Timeout))
+	c.text("stop_grace", "stop_grace", duration(have.StopGrace), duration(want.StopGrace))
+	c.text("isolation", "isolation", have.Isolation, want.Isolation)
+	c.mounts(have.Mounts, want.Mounts)
+	c.outputs(have.Outputs, want.Outputs)
+	slices.SortFunc(c.fields, func(a, b FieldChange) int { return cmp.Compare(a.Path, b.Path) })
+	slices.Sort(c.reruns)
+	c.desiredOnly = len(c.fields) == 1 && c.fields[0].Path == "desired"
+	return c.difference
+}
+
+func (c *comparison) text(field, path, before, after string) {
+	c.add(field, path, before, after, causeDeclared)
+}
+
+func (c *comparison) digest(field, path, before, after string) {
+	if before == after && after != "" {
+		return
+	}
+	if after == "" {
+		after = knownAfter
+	}
+	c.add(field, path, before, after, causeContent)
+}
+
+// knownAfter stands for what only the apply itself can know.
+const knownAfter = "known after apply"
+
+func (c *comparison) add(field, path, before, after string, why cause) {
+	if before == after {
+		return
+	}
+	p := observed.WorkspacePolicy[field]
+	effect := p.Effect
+	if effect == observed.EffectGrowOnly {
+		effect = observed.EffectReplace
+		if c.grew {
+			effect = observed.EffectRestart
+		}
+	}
+	if effectRank[effect] > effectRank[c.effect] {
+		c.effect = effect
+	}
+	if p.RunKey {
+		c.reruns = append(c.reruns, path)
+	}
+	c.cause = max(c.cause, why)
+	c.fields = append(c.fields, FieldChange{Path: path, Before: before, After: after, Forces: effect == observed.EffectReplace})
+}
+
+func (c *comparison) env(have, want map[string]string) {
+	for key, before := range have {
+		if after, ok := want[key]; ok {
+			c.text("env", "env."+key, quoted(before), quoted(after))
+		} else {
+			c.text("env", "env."+key, quoted(before), "")
+		}
+	}
+	for key, after := range want {
+		if _, ok := have[key]; !ok {
+			c.text("env", "env."+key, "", quoted(after))
+		}
+	}
+}
+
+func (c *comparison) mounts(have, want []observed.Mount) {
+	both(have, want, func(m observed.Mount) string { return m.Path }, func(before, after *observed.Mount) {
+		switch {
+		case before == nil:
+			c.text("mounts", "mounts."+after.Path, "", mountText(after))
+		case after == nil:
+			c.text("mounts", "mounts."+before.Path, mountText(before), "")
+		case before.Kind != after.Kind || before.Name != after.Name:
+			c.text("mounts", "mounts."+after.Path, mountText(before), mountText(after))
+		default:
+			c.mount(before, after)
+		}
+	})
+}
+
+func (c *comparison) mount(before, after *observed.Mount) {
+	path := "mounts." + after.Path
+	switch after.Kind {
+	case "disk":
+		c.text("mounts", path+".path", before.Source, after.Source)
+		if before.Source == after.Source {
+			c.add("mounts", path+".file", before.DiskID, after.DiskID, causeMade)
+		}
+	case "bundle":
+		c.digest("mounts", path+".digest", before.Source, after.Source)
+	default:
+		source := after.Source
+		if source == "" {
+			source = knownAfter
+		}
+		c.add("mounts", path+".id", before.Source, source, causeMade)
+	}
+	c.text("mounts", path+".read_only", strconv.FormatBool(before.ReadOnly), strconv.FormatBool(after.ReadOnly))
+	c.text("mounts", path+".owner", before.Owner, after.Owner)
+	c.text("mounts", path+".mode", modeText(before.Mode), modeText(after.Mode))
+}
+
+func (c *comparison) outputs(have, want []observed.SpecOutput) {
+	both(have, want, func(o observed.SpecOutput) string { return o.Name }, func(before, after *observed.SpecOutput) {
+		switch {
+		case before == nil:
+			c.text("outputs", "outputs."+after.Name, "", after.Path)
+		case after == nil:
+			c.text("outputs", "outputs."+before.Name, before.Path, "")
+		default:
+			path := "outputs." + after.Name
+			c.text("outputs", path+".path", before.Path, after.Path)
+			c.text("outputs", path+".optional", strconv.FormatBool(before.Optional), strconv.FormatBool(after.Optional))
+			c.text("outputs", path+".limit", size(before.Limit), size(after.Limit))
+		}
+	})
+}
+
+// both visits the union of two lists by key; an element that one of them lacks is nil.
+func both[T any](have, want []T, key func(T) string, visit func(before, after *T)) {
+	left := make(map[string]*T, len(have))
+	for i := range have {
+		left[key(have[i])] = &have[i]
+	}
+	for i := range want {
+		k := key(want[i])
+		visit(left[k], &want[i])
+		delete(left, k)
+	}
+	for i := range have {
+		if _, ok := left[key(have[i])]; ok {
+			visit(&have[i], nil)
+		}
+	}
+}
+
+func mountText(m *observed.Mount) string {
+	text := m.Kind + " " + m.Name
+	if m.ReadOnly && m.Kind != "bundle" {
+		text += ", read-only"
+	}
+	return text
+}
+
+func size(n int64) string {
+	if n == 0 {
+		return ""
+	}
+	return quantity.Size(n).String()
+}
+
+func duration(ns int64) string {
+	if ns == 0 {
+		return ""
+	}
+	return quantity.Duration(ns).String()
+}
+
+func modeText(m uint32) string {
+	if m == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%04o", m)
+}
+
+// words is a command as a flow list, "" for the image's own.
+func words(argv []string, none bool) string {
+	if len(argv) == 0 {
+		if none {
+			return "[]"
+		}
+		return ""
+	}
+	list := make([]string, len(argv))
+	for i, word := range argv {
+		list[i] = plainOr(word)
+	}
+	return "[" + strings.Join(list, ", ") + "]"
+}
+
+// plainOr quotes text that could be taken for something else.
+func plainOr(text string) string {
+	if text == "" || strings.ContainsAny(text, " \t\r\n\"',[]{}") {
+		return quoted(text)
+	}
+	return text
+}
+
+// quoted is text in double quotes, as JSON has it: an empty value is not the same as none.
+func quoted(text string) string {
+	var b strings.Builder
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if enc.Encode(text) != nil {
+		return strconv.Quote(text)
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}

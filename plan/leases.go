@@ -1,0 +1,167 @@
+package plan
+
+import (
+	"maps"
+	"slices"
+
+	"microagent/plan/observed"
+	"microagent/schema/diag"
+)
+
+// holding is one user of a volume or disk.
+type holding struct {
+	workspace string // on disk
+	readOnly  bool
+	pos       diag.Pos
+	name      string // of the mount, for people: "volume data"
+}
+
+func clash(a, b holding) bool { return !a.readOnly || !b.readOnly }
+
+// target identifies what a mount attaches, whatever name it goes by; "" for a bundle, which any number may read.
+func target(m *observed.Mount) string {
+	switch {
+	case m.Kind == "volume":
+		return "volume " + m.Name
+	case m.Kind == "disk" && m.DiskID != "":
+		return "disk " + m.DiskID
+	case m.Kind == "disk":
+		return "disk " + m.Source
+	}
+	return ""
+}
+
+// leases looks for what two would hold at once, and lets whoever takes a volume or disk wait until it is given up.
+func (k *maker) leases() {
+	held := k.holders()
+	declared := map[string][]holding{}
+	for _, name := range slices.Sorted(maps.Keys(k.state)) {
+		s := k.state[name]
+		if s.want.Desired == "stopped" {
+			continue
+		}
+		for i := range s.want.Mounts {
+			m := &s.want.Mounts[i]
+			id := target(m)
+			if id == "" {
+				continue
+			}
+			mine := holding{s.want.Name, m.ReadOnly, s.decl.Mounts[m.Path].Pos, m.Kind + " " + m.Name}
+			k.twoWriters(declared[id], mine)
+			declared[id] = append(declared[id], mine)
+			if taker := s.starter(); taker != nil {
+				k.take(taker, mine, id, held[id])
+			}
+		}
+	}
+}
+
+func (k *maker) twoWriters(others []holding, mine holding) {
+	for _, other := range others {
+		if !clash(other, mine) {
+			continue
+		}
+		k.fail(CodeTwoWriters, mine.pos, "give each a volume or disk of its own, or mount it read-only in both",
+			"%s in workspace %s is the same file as %s in workspace %s, and one of them writes it",
+			mine.name, inManifest(k.plan.Project, mine.workspace), other.name, inManifest(k.plan.Project, other.workspace))
+		return
+	}
+}
+
+// holders are those who hold something now, by target, sorted by workspace.
+func (k *maker) holders() map[string][]holding {
+	held := map[string][]holding{}
+	add := func(id string, h holding) {
+		for _, known := range held[id] {
+			if known.workspace == h.workspace {
+				return
+			}
+		}
+		held[id] = append(held[id], h)
+	}
+	for _, disk := range slices.Sorted(maps.Keys(k.w.Workspaces)) {
+		ws := k.w.Workspaces[disk]
+		if !ws.Running {
+			continue
+		}
+		for i := range ws.Spec.Mounts {
+			if id := target(&ws.Spec.Mounts[i]); id != "" {
+				add(id, holding{workspace: disk, readOnly: ws.Spec.Mounts[i].ReadOnly})
+			}
+		}
+	}
+	for name := range k.m.Volumes {
+		disk := volumeOnDisk(k.m, name)
+		if v := k.w.Volumes[disk]; v.Holder != "" {
+			add("volume "+disk, holding{workspace: v.Holder, readOnly: v.HolderReadOnly})
+		}
+	}
+	for _, d := range k.w.Disks {
+		if d.Holder != "" {
+			add(target(&observed.Mount{Kind: "disk", DiskID: d.ID, Source: d.Path}), holding{workspace: d.Holder})
+		}
+	}
+	return held
+}
+
+// take makes taker wait for each holder that this plan stops, and fails for each that goes on.
+func (k *maker) take(taker *Change, mine holding, id string, held []holding) {
+	for _, h := range held {
+		if h.workspace == mine.workspace || !clash(h, mine) {
+			continue
+		}
+		ws, known := k.w.Workspaces[h.workspace]
+		switch {
+		case known && !ws.Running:
+			// what a dead supervisor left is ended by whoever needs it
+		case known && k.releases(ws, id, mine):
+			k.edge(taker, Address{KindWorkspace, inManifest(k.plan.Project, h.workspace)})
+		case known:
+			k.fail(CodeHeld, mine.pos, "stop it first: microagent halt "+h.workspace,
+				"%s is held by workspace %s, which goes on running", mine.name, h.workspace)
+		default:
+			k.fail(CodeHeld, mine.pos, "wait until it is given up, or end what holds it", "%s is held by %s", mine.name, h.workspace)
+		}
+	}
+}
+
+// releases says that the plan stops ws, which does not take id again afterwards in a way that clashes with mine.
+func (k *maker) releases(ws observed.Workspace, id string, mine holding) bool {
+	if ws.Spec.Project != k.plan.Project {
+		return false
+	}
+	c := k.at[Address{KindWorkspace, inManifest(k.plan.Project, ws.Spec.Name)}]
+	if c == nil {
+		return false
+	}
+	switch c.Action {
+	case ActionDelete, ActionStop:
+		return true
+	case ActionRestart, ActionReplace:
+		if c.Workspace.Desired == "stopped" {
+			return true
+		}
+		return !slices.ContainsFunc(c.Workspace.Mounts, func(m observed.Mount) bool {
+			return target(&m) == id && clash(holding{readOnly: m.ReadOnly}, mine)
+		})
+	}
+	return false
+}
+
+// starter is the change that starts s's guest, nil when none does.
+func (s *workspaceState) starter() *Change {
+	switch {
+	case s.change == nil || s.want.Desired == "stopped":
+		return nil
+	case s.want.Mode == "task":
+		if s.task.Action == ActionRun {
+			return s.task
+		}
+		return nil
+	}
+	switch s.change.Action {
+	case ActionCreate, ActionReplace, ActionRestart, ActionStart:
+		return s.change
+	}
+	return nil
+}

@@ -1,0 +1,77 @@
+package plan
+
+import (
+	"maps"
+	"slices"
+
+	"microagent/plan/observed"
+	"microagent/schema"
+)
+
+// specOutputs are the outputs that a workspace's task has to leave.
+func (k *maker) specOutputs(workspace string) []observed.SpecOutput {
+	if k.outputsOf == nil {
+		k.outputsOf = map[string][]observed.SpecOutput{}
+		for _, name := range slices.Sorted(maps.Keys(k.m.Outputs)) {
+			o := k.m.Outputs[name]
+			k.outputsOf[o.From] = append(k.outputsOf[o.From],
+				observed.SpecOutput{Name: name, Path: o.Path, Limit: int64(o.Limit), Optional: o.Optional})
+		}
+	}
+	return k.outputsOf[workspace]
+}
+
+func (k *maker) outputs() {
+	for _, name := range slices.Sorted(maps.Keys(k.m.Outputs)) {
+		k.output(name, k.m.Outputs[name])
+	}
+}
+
+func (k *maker) output(name string, o schema.Output) {
+	seen, ok := k.w.Outputs[name]
+	switch {
+	case !ok:
+		k.notObserved("target of output", name, o.Pos)
+		return
+	case seen.Err != "":
+		k.fail(CodeOutput, o.Pos, seen.Next, "output %s: %s", name, seen.Err)
+		return
+	}
+	s := k.state[o.From]
+	if s == nil {
+		return
+	}
+	c := Change{
+		Address: Address{KindOutput, name}, Action: ActionNone, Pos: o.Pos,
+		Output: &OutputObject{
+			Name: name, Workspace: s.want.Name, Path: o.Path, To: o.To, Optional: o.Optional, Limit: int64(o.Limit),
+		},
+	}
+	last, collected := lastOutput(s, name)
+	switch {
+	case s.want.Mode != "task":
+		c.Detail = "brought out by name: microagent output " + name
+	case s.task != nil && s.task.Does():
+		c.Action, c.Reason = ActionCollect, ReasonDependency
+		if seen.Exists && (!collected || last.Digest != seen.Digest) {
+			c.Warning = "what lies at " + o.To + " now is not what the last run left, and is replaced"
+		}
+	case !collected || last.Err != "" || s.want.Desired == "stopped":
+		c.Detail = "nothing to bring out"
+	case !seen.Exists:
+		c.Action, c.Reason, c.Detail = ActionCollect, ReasonMissingOutput, o.To+" is missing on the host"
+	case seen.Digest != last.Digest:
+		c.Action, c.Reason, c.Detail = ActionCollect, ReasonDrifted, o.To+" is not what the last run left"
+		c.Warning = "what lies at " + o.To + " now is replaced"
+	}
+	k.add(c)
+}
+
+// lastOutput is what the newest run left for an output.
+func lastOutput(s *workspaceState, name string) (observed.Collected, bool) {
+	if s.have == nil || s.have.Run == nil {
+		return observed.Collected{}, false
+	}
+	got, ok := s.have.Run.Collected[name]
+	return got, ok
+}

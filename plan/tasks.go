@@ -1,0 +1,126 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+
+	"microagent/plan/observed"
+	"microagent/schema/diag"
+)
+
+// task decides whether s's task runs. stop says that another run is under way and has to be stopped before. The
+// result is nil for a workspace that has no task.
+func (k *maker) task(s *workspaceState) (task *Change, stop bool) {
+	if s.want.Mode != "task" {
+		return nil, false
+	}
+	c := &Change{Address: Address{KindTask, s.name}, Action: ActionNone, Pos: s.decl.Pos}
+	fresh := s.have == nil || s.have.RootFSMissing || s.diff.effect == observed.EffectReplace
+	if !fresh {
+		if key, err := RunKey(s.want, s.have.ID); err == nil {
+			c.RunKey = key
+		}
+	}
+	switch {
+	case s.want.Desired == "stopped":
+		c.Detail = "declared as stopped"
+	case s.have == nil:
+		c.Action, c.Reason = ActionRun, ReasonNeverRun
+	case fresh:
+		c.Action, c.Reason, c.Detail = ActionRun, ReasonDependency, "its root file system is new"
+	case k.rerun[s.name]:
+		c.Action, c.Reason, c.Detail = ActionRun, ReasonRequested, "asked for by --rerun"
+		return c, s.have.Running
+	default:
+		return c, k.compareRun(c, s)
+	}
+	return c, false
+}
+
+// compareRun compares the newest run with the one that is declared.
+func (k *maker) compareRun(c *Change, s *workspaceState) (stop bool) {
+	run := s.have.Run
+	switch {
+	case run == nil:
+		c.Action, c.Reason = ActionRun, ReasonNeverRun
+	case c.RunKey == "" || run.Key != c.RunKey:
+		c.Action, c.Reason = ActionRun, ReasonUnfinished
+		c.Detail = "what it rests on changed at an earlier apply, and it did not run since"
+		if len(s.diff.reruns) > 0 {
+			c.Reason, c.Detail = fieldReason(&s.diff), whatChanged(&s.diff)
+		}
+		return s.have.Running
+	case s.have.Running:
+		c.Action, c.Reason, c.Detail = ActionWait, ReasonUnderWay, "this very run is under way"
+	case !endedWell(run):
+		c.Action, c.Reason, c.Detail = ActionRun, ReasonFailed, runStory(run)
+	default:
+		c.Action, c.Reason, c.Detail = k.missingOutputs(s)
+	}
+	return false
+}
+
+// whatChanged names the fields for whose sake a task runs again.
+func whatChanged(d *difference) string {
+	switch n := len(d.reruns); n {
+	case 1:
+		return d.reruns[0] + " changed"
+	case 2:
+		return d.reruns[0] + " and " + d.reruns[1] + " changed"
+	default:
+		return fmt.Sprintf("%s and %d other fields changed", d.reruns[0], n-1)
+	}
+}
+
+func endedWell(run *observed.Run) bool {
+	return run.Phase == "finished" && !run.Stopped && !run.TimedOut && run.ExitCode != nil && *run.ExitCode == 0
+}
+
+func runStory(run *observed.Run) string {
+	switch {
+	case run.Phase == "lost":
+		return "the last run was lost: its supervisor was killed, or the host was restarted"
+	case run.TimedOut:
+		return "the last run was ended by its timeout"
+	case run.Stopped:
+		return "the last run was stopped before its end"
+	case run.ExitCode != nil && *run.ExitCode != 0:
+		return fmt.Sprintf("the last run ended with exit code %d", *run.ExitCode)
+	}
+	return "the last run failed" + because(run.Error)
+}
+
+// missingOutputs makes a task that ended well run again when it left less than is declared now.
+func (k *maker) missingOutputs(s *workspaceState) (Action, Reason, string) {
+	for _, o := range s.want.Outputs {
+		got, ok := s.have.Run.Collected[o.Name]
+		switch {
+		case !ok:
+			return ActionRun, ReasonMissingOutput, "the last run did not bring out " + o.Name
+		case got.From != "" && got.From != o.Path:
+			return ActionRun, ReasonMissingOutput, fmt.Sprintf("output %s was taken from %s", o.Name, got.From)
+		case outputPathChanged(s, o.Name):
+			return ActionRun, ReasonMissingOutput, fmt.Sprintf("output %s is taken from another path", o.Name)
+		case got.Err != "" && !o.Optional:
+			return ActionRun, ReasonFailed, fmt.Sprintf("the last run left no %s: %s", o.Name, got.Err)
+		}
+	}
+	return ActionNone, "", ""
+}
+
+func outputPathChanged(s *workspaceState, name string) bool {
+	return slices.ContainsFunc(s.diff.fields, func(f FieldChange) bool { return f.Path == "outputs."+name+".path" })
+}
+
+// reruns complains about names that --rerun can't mean.
+func (k *maker) reruns() {
+	for _, name := range k.o.Rerun {
+		s, ok := k.state[name]
+		switch {
+		case !ok:
+			k.fail(CodeUnknownName, diag.Pos{}, "", "--rerun %s: there is no such workspace in the manifest", name)
+		case s.want.Mode != "task":
+			k.fail(CodeUnknownName, s.decl.Pos, "only tasks run again", "--rerun %s: workspace %s has no task", name, name)
+		}
+	}
+}

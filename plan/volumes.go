@@ -1,0 +1,127 @@
+package plan
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+
+	"microagent/plan/observed"
+	"microagent/schema"
+	"microagent/schema/quantity"
+)
+
+func (k *maker) volumes() {
+	for _, name := range slices.Sorted(maps.Keys(k.m.Volumes)) {
+		v := k.m.Volumes[name]
+		k.bind("volume", volumeOnDisk(k.m, name))
+		if v.External {
+			k.externalVolume(name, v)
+		} else {
+			k.volume(name, v)
+		}
+	}
+}
+
+func (k *maker) externalVolume(name string, v schema.Volume) {
+	have, ok := k.w.Volumes[name]
+	switch {
+	case !ok:
+		k.fail(CodeVolumeMissing, v.Pos, fmt.Sprintf("make it: microagent volume create %s --size 1GiB", name),
+			"external volume %s does not exist", name)
+		return
+	case have.NoRecord:
+		k.unrecorded(name, v)
+		return
+	}
+	k.add(Change{Address: Address{KindVolume, name}, Action: ActionNone, Detail: "external: used, never changed", Pos: v.Pos})
+}
+
+func (k *maker) volume(name string, v schema.Volume) {
+	disk := OnDisk(k.m.Project, name)
+	c := Change{
+		Address: Address{KindVolume, name}, Action: ActionNone, Pos: v.Pos,
+		Volume: &VolumeObject{Name: disk, Size: int64(v.Size), Protected: v.Protected},
+	}
+	have, ok := k.w.Volumes[disk]
+	switch {
+	case !ok:
+		c.Action, c.Reason = ActionCreate, ReasonAbsent
+		c.Detail = fmt.Sprintf("a new volume of %s", v.Size)
+		if k.wasMounted(disk) {
+			c.Reason = ReasonDrifted
+			c.Detail = "it was there at the last apply and is gone"
+			c.Warning = "what was in it is not there any more: the new volume is empty"
+		}
+	case have.NoRecord:
+		k.unrecorded(disk, v)
+		return
+	case have.Project != k.m.Project:
+		k.foreign(KindVolume, disk, have.Project, v.Pos,
+			fmt.Sprintf("take it over with: microagent volume adopt %s --project %s, or choose another name", disk, k.m.Project))
+		return
+	default:
+		k.changeVolume(&c, v, have)
+	}
+	k.add(c)
+}
+
+func (k *maker) changeVolume(c *Change, v schema.Volume, have observed.Volume) {
+	was := quantity.Size(have.Size)
+	if v.Size < was {
+		k.fail(CodeVolumeShrinks, v.Pos,
+			fmt.Sprintf("write size: %s, or declare a second volume and copy what you need", was.Text()),
+			"volume %s would shrink from %s to %s, and a volume never shrinks", c.Address.Name, was, v.Size)
+		c.Volume.Size = have.Size
+	}
+	if have.Protected != v.Protected {
+		c.Action, c.Reason = ActionUpdate, ReasonFieldChanged
+		c.Detail = "its protection against deletion is set"
+		if have.Protected {
+			c.Detail = "its protection against deletion is lifted"
+		}
+		c.Fields = append(c.Fields, FieldChange{
+			Path: "protected", Before: strconv.FormatBool(have.Protected), After: strconv.FormatBool(v.Protected),
+		})
+	}
+	if v.Size > was {
+		c.Action, c.Reason = ActionGrow, ReasonFieldChanged
+		c.Detail = "its files stay"
+		c.Fields = append(c.Fields, FieldChange{Path: "size", Before: was.String(), After: v.Size.String()})
+	}
+}
+
+func (k *maker) unrecorded(disk string, v schema.Volume) {
+	k.fail(CodeUnrecorded, v.Pos,
+		fmt.Sprintf("take it over with: microagent volume adopt %s --project %s, or delete it by name", disk, k.m.Project),
+		"there is a disk at the name of volume %s, and no record of it", disk)
+}
+
+// wasMounted says that a workspace of the project was applied with this volume.
+func (k *maker) wasMounted(disk string) bool {
+	for _, ws := range k.w.Workspaces {
+		if ws.Spec.Project != k.m.Project {
+			continue
+		}
+		for _, m := range ws.Spec.Mounts {
+			if m.Kind == "volume" && m.Name == disk && m.Source != "" {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// keepVolume tells of a volume of the project that is declared no more, or that outlives a destroy.
+func (k *maker) keepVolume(disk string, reason Reason) {
+	v := k.w.Volumes[disk]
+	address := Address{KindVolume, inManifest(k.plan.Project, disk)}
+	if k.at[address] != nil { // an external volume is declared with this name
+		address.Name = disk
+	}
+	k.add(Change{
+		Address: address, Action: ActionKeep, Reason: reason,
+		Detail: fmt.Sprintf("its %s of data stay; only this deletes it: microagent volume delete %s", quantity.Size(v.Size), disk),
+		Volume: &VolumeObject{Name: disk, Size: v.Size, Protected: v.Protected},
+	})
+}

@@ -1,0 +1,229 @@
+package plan
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"microagent/plan/observed"
+)
+
+const (
+	warnReplaced = "files outside volumes are replaced; the old root file system stays as rootfs.prev until the next replacement or prune"
+	warnDeleted  = "files outside volumes are deleted"
+)
+
+// workspace compares one declared workspace with what is there, and its task with its newest run.
+func (k *maker) workspace(name string) {
+	decl := k.m.Workspaces[name]
+	s := &workspaceState{name: name, decl: decl, want: desired(k.m, name, k.w)}
+	s.want.Outputs = k.specOutputs(name)
+	k.state[name] = s
+	k.bind("workspace", s.want.Name)
+	have, exists := k.w.Workspaces[s.want.Name]
+	switch {
+	case exists && have.Spec.Project != k.m.Project:
+		k.foreign(KindWorkspace, s.want.Name, have.Spec.Project, decl.Pos,
+			"choose another name, or delete it: microagent delete "+s.want.Name)
+		return
+	case exists && have.Spec.Image == "":
+		k.fail(CodeRecordForm, decl.Pos, "use the microagent that made it, or delete it: microagent delete "+s.want.Name,
+			"the record of workspace %s is in a form that can't be compared", s.want.Name)
+		return
+	}
+	c := Change{Address: Address{KindWorkspace, name}, Action: ActionNone, Pos: decl.Pos}
+	if exists {
+		s.have = &have
+		was := normal(have.Spec)
+		s.diff = compare(&was, &s.want)
+		c.Fields = s.diff.fields
+	}
+	task, stopForTask := k.task(s)
+	switch {
+	case s.have == nil:
+		c.Action, c.Reason, c.Detail = ActionCreate, ReasonAbsent, createDetail(&s.want)
+	case have.RootFSMissing:
+		c.Action, c.Reason = ActionReplace, ReasonDrifted
+		c.Detail = "its root file system is gone: a new one is made"
+	case s.diff.effect == observed.EffectReplace:
+		k.replace(&c, s)
+	case s.want.Desired == "stopped":
+		keepDown(&c, s)
+	case s.want.Mode == "task":
+		updateForTask(&c, s, stopForTask)
+	default:
+		keepUp(&c, s)
+	}
+	spec := s.want
+	c.Workspace = &spec
+	s.change = k.add(c)
+	if task != nil {
+		task.Workspace = &spec
+		s.task = k.add(*task)
+	}
+}
+
+func (k *maker) replace(c *Change, s *workspaceState) {
+	c.Action, c.Reason = ActionReplace, fieldReason(&s.diff)
+	c.Danger, c.Warning = DangerDataLoss, warnReplaced
+	c.Detail = "its root file system is made anew"
+	for _, f := range s.diff.fields {
+		if f.Forces && f.Path == "disk" {
+			c.Detail = "its root file system is made anew: a disk can't shrink in place"
+		}
+	}
+	if s.have.Running {
+		c.Detail += "; it is stopped meanwhile"
+	}
+}
+
+// keepDown is for desired: stopped.
+func keepDown(c *Change, s *workspaceState) {
+	switch {
+	case s.have.Running:
+		c.Action, c.Reason, c.Detail = ActionStop, ReasonDesired, "declared as stopped"
+		c.Danger, c.Warning = DangerDowntime, "a running guest is stopped"
+	case s.diff.any():
+		c.Action, c.Reason = ActionUpdate, fieldReason(&s.diff)
+		c.Detail = "takes effect when it starts"
+	}
+}
+
+// updateForTask is for the workspace of a task: the task's own change starts it.
+func updateForTask(c *Change, s *workspaceState, stop bool) {
+	switch {
+	case stop:
+		c.Action, c.Reason, c.Detail = ActionRestart, ReasonUnfinished, "a run that is not the declared one is under way"
+		if s.diff.any() {
+			c.Reason = fieldReason(&s.diff)
+		}
+		c.Danger, c.Warning = DangerDowntime, "the run that is under way is stopped"
+	case s.diff.any():
+		c.Action, c.Reason = ActionUpdate, fieldReason(&s.diff)
+		c.Detail = "its files stay"
+		if len(s.diff.reruns) == 0 {
+			c.Detail = "takes effect when its task runs the next time"
+		}
+	}
+}
+
+// keepUp is for services and workspaces that idle.
+func keepUp(c *Change, s *workspaceState) {
+	switch {
+	case s.have.Running && s.diff.stops():
+		c.Action, c.Reason, c.Detail = ActionRestart, fieldReason(&s.diff), "its files stay"
+		c.Danger, c.Warning = DangerDowntime, "a running guest is stopped and started"
+	case s.have.Running && s.diff.any():
+		c.Action, c.Reason, c.Detail = ActionUpdate, fieldReason(&s.diff), "the running guest is not affected"
+	case s.have.Running:
+	case s.diff.any() && !s.diff.desiredOnly:
+		c.Action, c.Reason, c.Detail = ActionStart, fieldReason(&s.diff), "it is not running now; its files stay"
+	default:
+		c.Action = ActionStart
+		c.Reason, c.Detail = downReason(s)
+	}
+}
+
+// downReason says why a workspace that should run does not.
+func downReason(s *workspaceState) (Reason, string) {
+	run := s.have.Run
+	what := "its guest"
+	if s.want.Mode == "service" {
+		what = "its service"
+	}
+	switch {
+	case s.diff.any():
+		return ReasonDesired, "declared as running again"
+	case run == nil:
+		return ReasonUnfinished, "it was made and never started"
+	case run.Stopped:
+		return ReasonDesired, "it was stopped by hand and is declared as running"
+	case run.Phase == "lost":
+		return ReasonDrifted, "its supervisor is gone: killed, or the host was restarted"
+	case run.Phase == "failed":
+		return ReasonDrifted, "its guest failed" + because(run.Error)
+	case run.ExitCode != nil:
+		return ReasonDrifted, fmt.Sprintf("%s ended by itself with exit code %d", what, *run.ExitCode)
+	}
+	return ReasonDrifted, what + " ended by itself" + because(run.Error)
+}
+
+func because(text string) string {
+	if text == "" {
+		return ""
+	}
+	return ": " + text
+}
+
+func fieldReason(d *difference) Reason {
+	switch {
+	case d.desiredOnly:
+		return ReasonDesired
+	case d.cause == causeContent:
+		return ReasonDigestChanged
+	case d.cause == causeMade:
+		return ReasonDependency
+	}
+	return ReasonFieldChanged
+}
+
+func createDetail(s *observed.WorkspaceSpec) string {
+	text := fmt.Sprintf("%s workspace of %s", s.Mode, s.Image)
+	if s.Desired == "stopped" {
+		text += ", stopped"
+	}
+	return text
+}
+
+// undeclared deals with what the project owns and the manifest does not have any more.
+func (k *maker) undeclared(reason Reason) {
+	k.removeWorkspaces(reason, func(name string) bool {
+		_, ok := k.m.Workspaces[name]
+		return ok
+	})
+	for _, disk := range slices.Sorted(maps.Keys(k.w.Volumes)) {
+		v := k.w.Volumes[disk]
+		decl, ok := k.m.Volumes[inManifest(k.m.Project, disk)]
+		if v.Project == k.m.Project && v.Project != "" && !v.NoRecord && (!ok || decl.External) {
+			k.keepVolume(disk, reason)
+		}
+	}
+	k.removeBundles(reason, func(name string) bool {
+		_, ok := k.m.Bundles[name]
+		return ok
+	})
+}
+
+// removeWorkspaces deletes the project's workspaces, except those that stay.
+func (k *maker) removeWorkspaces(reason Reason, stays func(name string) bool) {
+	for _, disk := range slices.Sorted(maps.Keys(k.w.Workspaces)) {
+		ws := k.w.Workspaces[disk]
+		name := inManifest(k.plan.Project, disk)
+		if ws.Spec.Project != k.plan.Project || k.plan.Project == "" || stays(name) {
+			continue
+		}
+		k.bind("workspace", disk)
+		c := Change{
+			Address: Address{KindWorkspace, name}, Action: ActionDelete, Reason: reason,
+			Danger: DangerDataLoss, Warning: warnDeleted,
+		}
+		if ws.Running {
+			c.Warning = "it is stopped, and " + warnDeleted
+		}
+		k.add(c)
+	}
+}
+
+func (k *maker) removeBundles(reason Reason, stays func(name string) bool) {
+	for _, disk := range slices.Sorted(maps.Keys(k.w.Bundles)) {
+		name := inManifest(k.plan.Project, disk)
+		if k.w.Bundles[disk].Project != k.plan.Project || k.plan.Project == "" || stays(name) {
+			continue
+		}
+		k.bind("bundle", disk)
+		k.add(Change{
+			Address: Address{KindBundle, name}, Action: ActionDelete, Reason: reason,
+			Detail: "its record only: the source is yours, and the cache is emptied by prune",
+		})
+	}
+}
