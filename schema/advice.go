@@ -79,6 +79,10 @@ func (c *conformer) unknownKey(e *entry, f *format, at address) {
 	c.error(e.at, "unknown_key", "unknown key "+quote(e.key)+" in "+where, next)
 }
 
+func (n *node) hostKey() bool {
+	return slices.ContainsFunc(n.entries, func(e entry) bool { return slices.Contains(hostKeys, e.key) })
+}
+
 func (c *conformer) badKey(e *entry, f *format, at address) {
 	code := "bad_key"
 	if f.elem != nil && len(at) == 1 {

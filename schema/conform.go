@@ -224,7 +224,7 @@ func (c *conformer) keys(n *node, f *format, at address) {
 // whose misspelt key was reported.
 func (c *conformer) missing(n *node, f *format, keyAt place, at address) {
 	for _, name := range f.order {
-		if !f.fields[name].required || n.get(name) != nil || n.misspells(f, name) {
+		if !f.fields[name].required || n.get(name) != nil || n.misspells(name) {
 			continue
 		}
 		who := at.String()
@@ -233,13 +233,4 @@ func (c *conformer) missing(n *node, f *format, keyAt place, at address) {
 		}
 		c.error(keyAt, "missing_field", who+" has no "+name, "add "+name+": "+fieldExample(f.fields[name]))
 	}
-}
-
-func (n *node) misspells(f *format, name string) bool {
-	for i := range n.entries {
-		if e := &n.entries[i]; e.bad && closest(e.key, f.order) == name {
-			return true
-		}
-	}
-	return false
 }

@@ -1,0 +1,100 @@
+package schema
+
+import (
+	"path"
+	"strings"
+)
+
+// maxPath is Linux' limit of a path, PATH_MAX in limits.h, without its final zero byte.
+const maxPath = 4095
+
+// hostPath checks a path on the host and gives it cleaned. It has ok false when the path was reported.
+func (c *checker) hostPath(at place, text string, where address) (clean string, ok bool) {
+	clean = path.Clean(text)
+	refuse := func(what, next string) (string, bool) {
+		c.error(at, "path_outside", where.String()+" is "+quote(text)+", which "+what, next)
+		return "", false
+	}
+	switch {
+	case len(text) > maxPath:
+		return refuse("is too long for a path", "use a shorter path")
+	case strings.Contains(text, "://"):
+		return refuse("is a URL", "download it next to the manifest and name the file")
+	case text == "~" || strings.HasPrefix(text, "~/"):
+		return refuse("begins with ~, which is not expanded", "write a path relative to the manifest")
+	case path.IsAbs(clean) || clean == ".." || strings.HasPrefix(clean, "../"):
+		if c.outside != nil && c.outside(clean) {
+			return clean, true
+		}
+		return refuse("is outside the manifest's folder",
+			"move it into the folder, or allow its folder on the command line with --allow-path=DIR")
+	}
+	return clean, true
+}
+
+// sources checks what bundles and disks read and gives their host paths.
+func (c *checker) sources() []claim {
+	var claims []claim
+	for name, e := range c.section("bundles") {
+		at := address{"bundles", name}
+		if x := e.value.entry("exclude"); x != nil {
+			for _, item := range x.value.items {
+				if _, err := path.Match(item.text, ""); err != nil && !item.bad {
+					item.bad = true
+					c.error(item.at, "bad_value", at.with("exclude").String()+" has "+quote(item.text)+
+						", which is no pattern", "close the bracket, or write \\[ for one that is meant as it is")
+				}
+			}
+		}
+		src := e.value.entry("source")
+		if src == nil {
+			continue
+		}
+		if p, ok := c.hostPath(src.value.at, src.value.text, at.with("source")); ok {
+			claims = append(claims, claim{
+				path: p, what: "the source of " + at.String(), at: src.value.at, exclude: c.m.Bundles[name].Exclude,
+			})
+		}
+	}
+	for name, e := range c.section("disks") {
+		at := address{"disks", name}
+		if src := e.value.entry("path"); src != nil {
+			if p, ok := c.hostPath(src.value.at, src.value.text, at.with("path")); ok {
+				claims = append(claims, claim{path: p, what: at.String(), at: src.value.at})
+			}
+		}
+	}
+	return claims
+}
+
+// localImages are the prefixes of images that are files or directories.
+var localImages = []string{"oci-archive:", "docker-archive:", "rootfs:", "oci:"}
+
+// image checks an image that is a path and gives the path.
+func (c *checker) image(e *entry, at address) []claim {
+	text := e.value.text
+	if scheme, rest, ok := strings.Cut(text, "://"); ok {
+		c.error(e.value.at, "bad_value", at.String()+" is "+quote(text)+", which is a URL", "leave "+cut(scheme)+
+			":// out: "+cut(rest))
+		return nil
+	}
+	for _, prefix := range localImages {
+		file, ok := strings.CutPrefix(text, prefix)
+		if !ok {
+			continue
+		}
+		if i := strings.LastIndexByte(file, ':'); i > strings.LastIndexByte(file, '/') {
+			file = file[:i]
+		}
+		if file == "" {
+			c.error(e.value.at, "bad_value", at.String()+" is "+quote(text)+", which names no file",
+				"write a path after "+prefix)
+			return nil
+		}
+		if p, ok := c.hostPath(e.value.at, file, at); ok {
+			return []claim{{path: p, what: at.String(), at: e.value.at}}
+		}
+		return nil
+	}
+	return nil
+}
