@@ -3,6 +3,7 @@ package proto
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"strings"
 	"time"
@@ -87,3 +88,6 @@ func open(ctx context.Context, dial Dialer, h *wire.StreamHeader) (*Stream, erro
 	}
 	return s, nil
 }
+
+// DrainInput throws away what the peer sends, whatever it is, until it closes the connection or ours is closed.
+func (s *Stream) DrainInput() { _, _ = io.Copy(io.Discard, s.r.r) }

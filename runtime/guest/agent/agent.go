@@ -1,0 +1,132 @@
+// Package agent is what answers the host inside a guest: it runs processes, hands files out and takes them in, and
+// brings the guest down. It promises the true exit code, output that is whole or visibly cut off, and that what it
+// acknowledged is on the disks. It opens no connection, reads no configuration from the guest's disks but passwd
+// and group, and does nothing before it was configured.
+//
+// It runs in process 1 (package initd imports it), inside the workspace's root file system.
+package agent
+
+import (
+	"context"
+	"errors"
+	"net"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/containerd/ttrpc"
+
+	"microagent/runtime/guest/proto"
+	"microagent/runtime/guest/proto/wire"
+)
+
+// Machine is the part of the guest that only its init can change.
+type Machine interface {
+	// Setup mounts the disks and enters the root file system. A *proto.GuestError says which disk it was.
+	Setup(ctx context.Context, req *wire.ConfigureRequest, own Owner) error
+	// Grow makes a mounted file system as large as its device and says how large, in bytes.
+	Grow(serial string) (int64, error)
+	// KillAll kills every process but this one.
+	KillAll()
+	// Unmount brings every file system to a clean end and lists those where it could not.
+	Unmount() []string
+	// PowerOff does not return.
+	PowerOff()
+}
+
+// Owner looks up "user:group" in the root file system; "" is the user of the workspace's process.
+type Owner func(spec string) (uid, gid int, err error)
+
+// Agent answers one guest's host.
+type Agent struct {
+	machine  Machine
+	log      *Log
+	children *children
+	streams  *waiting
+	boot     string
+	started  time.Time
+
+	mu         sync.Mutex
+	configured *wire.ConfigureRequest
+	procs      map[string]*process
+	ended      []string // ids of processes that ended, oldest first
+	main       *process
+	closing    bool
+
+	hostGone chan struct{} // closed when the host closed its control connection after Shutdown
+	gone     sync.Once
+}
+
+// New makes an agent. It takes over the process's children: nothing else in the process may wait for any.
+func New(m Machine, log *Log) *Agent {
+	return &Agent{
+		machine: m, log: log, children: newChildren(), streams: newWaiting(), boot: bootID(), started: time.Now(),
+		procs: map[string]*process{}, hostGone: make(chan struct{}),
+	}
+}
+
+// Serve answers on the two ports' listeners until ctx ends or a listener breaks, and reaps children meanwhile.
+// It closes both listeners.
+func (a *Agent) Serve(ctx context.Context, control, streams net.Listener) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	server, err := ttrpc.NewServer(ttrpc.WithUnaryServerInterceptor(a.guard))
+	if err != nil {
+		return err
+	}
+	wire.RegisterAgentService(server, a)
+	var work sync.WaitGroup
+	work.Go(func() { a.children.reap(ctx) })
+	work.Go(func() { a.acceptStreams(ctx, streams) })
+	stop := context.AfterFunc(ctx, func() { server.Close(); streams.Close() })
+	err = server.Serve(ctx, &tracked{control, a})
+	cancel()
+	stop()
+	streams.Close()
+	_ = server.Close()
+	work.Wait()
+	if errors.Is(err, ttrpc.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+// guard turns a panic in a call into its answer: process 1 must not die of it.
+func (a *Agent) guard(ctx context.Context, decode ttrpc.Unmarshaler, _ *ttrpc.UnaryServerInfo, call ttrpc.Method) (resp any, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			a.log.Printf("panic: %v\n%s", r, debug.Stack())
+			err = proto.Errorf(proto.CodeFailed, "the agent broke: %v", r)
+		}
+	}()
+	return call(ctx, decode)
+}
+
+// tracked tells the agent when the host closes a control connection.
+type tracked struct {
+	net.Listener
+	agent *Agent
+}
+
+func (t *tracked) Accept() (net.Conn, error) {
+	c, err := t.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &trackedConn{c, t.agent}, nil
+}
+
+type trackedConn struct {
+	net.Conn
+	agent *Agent
+}
+
+func (c *trackedConn) Close() error {
+	c.agent.mu.Lock()
+	closing := c.agent.closing
+	c.agent.mu.Unlock()
+	if closing {
+		c.agent.gone.Do(func() { close(c.agent.hostGone) })
+	}
+	return c.Conn.Close()
+}

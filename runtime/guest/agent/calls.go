@@ -1,0 +1,258 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+	pb "google.golang.org/protobuf/proto"
+
+	"microagent/runtime/guest/proto"
+	"microagent/runtime/guest/proto/wire"
+)
+
+var _ wire.AgentService = (*Agent)(nil)
+
+// Hello says what this agent is.
+func (a *Agent) Hello(_ context.Context, req *wire.HelloRequest) (*wire.HelloResponse, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return &wire.HelloResponse{
+		Major: proto.Major, Minor: proto.Minor, Build: proto.Build(), Nonce: req.GetNonce(),
+		Capabilities: []string{proto.CapExec, proto.CapTerminal, proto.CapFiles, proto.CapGrow, proto.CapLog},
+		BootId:       a.boot, Kernel: kernelRelease(), Configured: a.configured != nil, UptimeNanos: uptime(),
+	}, nil
+}
+
+// Configure sets the workspace up, once.
+func (a *Agent) Configure(ctx context.Context, req *wire.ConfigureRequest) (*wire.ConfigureResponse, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.configured != nil {
+		if !sameConfig(a.configured, req) {
+			return nil, proto.Errorf(proto.CodeRefused, "the guest was configured otherwise in this boot")
+		}
+		return &wire.ConfigureResponse{}, nil
+	}
+	if _, err := parseSignal(req.GetProcess().GetStopSignal()); err != nil {
+		return nil, err
+	}
+	if len(req.GetSeed()) > 0 {
+		if err := addEntropy(req.GetSeed()); err != nil {
+			a.log.Printf("entropy: %v", err)
+		}
+	}
+	if req.GetWallNanos() != 0 {
+		if err := setClock(req.GetWallNanos()); err != nil {
+			return nil, proto.Errorf(proto.CodeFailed, "set the clock: %v", err)
+		}
+	}
+	own := func(spec string) (int, int, error) {
+		if spec == "" {
+			spec = req.GetProcess().GetUser()
+		}
+		id, err := accounts{passwdFile, groupFile}.find(spec)
+		return int(id.uid), int(id.gid), err
+	}
+	if err := a.machine.Setup(ctx, req, own); err != nil {
+		return nil, answer(err)
+	}
+	a.configured = req
+	return &wire.ConfigureResponse{}, nil
+}
+
+// sameConfig compares without the parts that differ by the moment.
+func sameConfig(a, b *wire.ConfigureRequest) bool {
+	a, b = pb.CloneOf(a), pb.CloneOf(b)
+	a.WallNanos, b.WallNanos, a.Seed, b.Seed = 0, 0, nil, nil
+	return pb.Equal(a, b)
+}
+
+// Start runs a process.
+func (a *Agent) Start(_ context.Context, req *wire.StartRequest) (*wire.StartResponse, error) {
+	streams, err := a.claimStreams(req)
+	if err != nil {
+		return nil, err
+	}
+	p, err := a.admit(req, streams)
+	if err != nil {
+		for _, st := range streams.all() {
+			st.Close()
+		}
+		return nil, err
+	}
+	return &wire.StartResponse{Pid: int32(p.pid)}, nil
+}
+
+// rememberEnded bounds how many processes that ended can still be waited for.
+const rememberEnded = 512
+
+func (a *Agent) admit(req *wire.StartRequest, s *streamSet) (*process, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch {
+	case a.configured == nil:
+		return nil, proto.Errorf(proto.CodeRefused, "the guest was not configured yet")
+	case a.closing:
+		return nil, proto.Errorf(proto.CodeRefused, "the guest is shutting down")
+	case req.GetId() == "" || len(req.GetId()) > 128:
+		return nil, proto.Errorf(proto.CodeInvalid, "a process needs an id of 1 to 128 bytes")
+	case a.procs[req.GetId()] != nil:
+		return nil, proto.Errorf(proto.CodeExists, "there is a process %s already", req.GetId())
+	case req.GetMain() && a.main != nil && !a.main.over():
+		return nil, proto.Errorf(proto.CodeExists, "the main process runs already")
+	}
+	what := a.configured.GetProcess()
+	if !req.GetMain() {
+		what = merge(what, req.GetProcess())
+	}
+	p := a.begin(req, what, s)
+	a.procs[p.id] = p
+	if req.GetMain() {
+		a.main = p
+	}
+	a.forget()
+	return p, nil
+}
+
+// forget drops the oldest processes that ended, beyond a number.
+func (a *Agent) forget() {
+	known := map[string]bool{}
+	for _, id := range a.ended {
+		known[id] = true
+	}
+	for id, p := range a.procs {
+		if p.over() && !known[id] {
+			a.ended = append(a.ended, id)
+		}
+	}
+	for len(a.ended) > rememberEnded {
+		delete(a.procs, a.ended[0])
+		a.ended = a.ended[1:]
+	}
+}
+
+func (a *Agent) process(id string) (*process, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	p := a.procs[id]
+	if id == "" {
+		p = a.main
+	}
+	if p == nil {
+		return nil, proto.Errorf(proto.CodeNotFound, "there is no process %s", id)
+	}
+	return p, nil
+}
+
+// Wait answers with the exit code.
+func (a *Agent) Wait(ctx context.Context, req *wire.WaitRequest) (*wire.WaitResponse, error) {
+	p, err := a.process(req.GetId())
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case <-p.ended:
+		return p.exit, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// Signal reaches the process group; one that has ended is a success.
+func (a *Agent) Signal(_ context.Context, req *wire.SignalRequest) (*wire.SignalResponse, error) {
+	p, err := a.process(req.GetId())
+	if err != nil {
+		return nil, err
+	}
+	sig, err := parseSignal(req.GetSignal())
+	if err != nil {
+		return nil, err
+	}
+	if err := p.signal(sig); err != nil && !errors.Is(err, unix.ESRCH) {
+		return nil, answer(err)
+	}
+	return &wire.SignalResponse{}, nil
+}
+
+// Resize sets the size of a process's terminal.
+func (a *Agent) Resize(_ context.Context, req *wire.ResizeRequest) (*wire.ResizeResponse, error) {
+	p, err := a.process(req.GetId())
+	if err != nil {
+		return nil, err
+	}
+	if p.terminal == nil {
+		return nil, proto.Errorf(proto.CodeInvalid, "process %s has no terminal", req.GetId())
+	}
+	if err := resize(p.terminal, req.GetSize()); err != nil && !errors.Is(err, os.ErrClosed) {
+		return nil, answer(err)
+	}
+	return &wire.ResizeResponse{}, nil
+}
+
+// Sync waits for the disks.
+func (a *Agent) Sync(context.Context, *wire.SyncRequest) (*wire.SyncResponse, error) {
+	unix.Sync()
+	return &wire.SyncResponse{}, nil
+}
+
+// Grow fits a file system to its disk.
+func (a *Agent) Grow(_ context.Context, req *wire.GrowRequest) (*wire.GrowResponse, error) {
+	n, err := a.machine.Grow(req.GetSerial())
+	if err != nil {
+		return nil, answer(err)
+	}
+	return &wire.GrowResponse{Bytes: n}, nil
+}
+
+// SetTime sets the clock.
+func (a *Agent) SetTime(_ context.Context, req *wire.SetTimeRequest) (*wire.SetTimeResponse, error) {
+	if err := setClock(req.GetWallNanos()); err != nil {
+		return nil, answer(err)
+	}
+	return &wire.SetTimeResponse{}, nil
+}
+
+// Ping answers.
+func (a *Agent) Ping(context.Context, *wire.PingRequest) (*wire.PingResponse, error) {
+	return &wire.PingResponse{UptimeNanos: uptime()}, nil
+}
+
+// answer gives an error of the system a code.
+func answer(err error) error {
+	if ge, ok := errors.AsType[*proto.GuestError](err); ok {
+		return ge
+	}
+	code := proto.CodeFailed
+	switch {
+	case errors.Is(err, os.ErrNotExist), errors.Is(err, unix.ENOTDIR):
+		code = proto.CodeNotFound
+	case errors.Is(err, os.ErrExist):
+		code = proto.CodeExists
+	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
+		code = proto.CodeNoSpace
+	case errors.Is(err, os.ErrPermission), errors.Is(err, unix.EROFS):
+		code = proto.CodeRefused
+	}
+	return proto.Errorf(code, "%s", strings.TrimSpace(err.Error()))
+}
+
+func (p *process) over() bool {
+	select {
+	case <-p.ended:
+		return true
+	default:
+		return false
+	}
+}
+
+func uptime() uint64 {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
+		return 0
+	}
+	return uint64(time.Duration(ts.Nano()))
+}

@@ -1,0 +1,217 @@
+package agent
+
+import (
+	"archive/tar"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"microagent/runtime/guest/proto"
+	"microagent/runtime/guest/proto/wire"
+)
+
+// ready says whether there is a workspace whose files can be asked for.
+func (a *Agent) ready() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.configured == nil {
+		return proto.Errorf(proto.CodeRefused, "the guest was not configured yet")
+	}
+	return nil
+}
+
+func checkPath(path string) error {
+	if !filepath.IsAbs(path) {
+		return proto.Errorf(proto.CodeInvalid, "the path %q is not absolute", path)
+	}
+	return nil
+}
+
+// Stat looks at a path.
+func (a *Agent) Stat(_ context.Context, req *wire.StatRequest) (*wire.StatResponse, error) {
+	if err := errors.Join(a.ready(), checkPath(req.GetPath())); err != nil {
+		return nil, answer(err)
+	}
+	var st unix.Stat_t
+	look := unix.Lstat
+	if req.GetFollow() {
+		look = unix.Stat
+	}
+	if err := look(req.GetPath(), &st); err != nil {
+		return nil, answer(&fs.PathError{Op: "stat", Path: req.GetPath(), Err: err})
+	}
+	resp := &wire.StatResponse{Mode: st.Mode, Size: st.Size, MtimeNanos: st.Mtim.Nano(), Uid: st.Uid, Gid: st.Gid}
+	if st.Mode&unix.S_IFMT == unix.S_IFLNK {
+		resp.Target, _ = os.Readlink(req.GetPath())
+	}
+	return resp, nil
+}
+
+// fetch sends the tree at a path as tar.
+func (a *Agent) fetch(h *wire.StreamHeader, st *proto.Stream) error {
+	if err := errors.Join(a.ready(), checkPath(h.GetPath())); err != nil {
+		return answer(err)
+	}
+	path, err := filepath.EvalSymlinks(h.GetPath())
+	if err != nil {
+		return answer(err)
+	}
+	info, err := os.Lstat(path)
+	if err != nil {
+		return answer(err)
+	}
+	if !info.IsDir() && !info.Mode().IsRegular() {
+		return proto.Errorf(proto.CodeUnsupported, "%s is neither a file nor a directory", h.GetPath())
+	}
+	if err := st.Ok(); err != nil {
+		return err
+	}
+	limit := h.GetLimit()
+	if limit <= 0 {
+		limit = proto.FetchLimit
+	}
+	out := &archive{w: tar.NewWriter(st), root: path, limit: limit, left: limit}
+	if err := filepath.WalkDir(path, out.add); err != nil {
+		return answer(err)
+	}
+	return answered(out.w.Close())
+}
+
+func answered(err error) error {
+	if err == nil {
+		return nil
+	}
+	return answer(err)
+}
+
+// entryCost is what an entry without content counts against the limit: its header.
+const entryCost = 512
+
+// archive writes a tree.
+type archive struct {
+	w           *tar.Writer
+	root        string
+	limit, left int64
+	links       map[inode]string
+}
+
+type inode struct{ dev, ino uint64 }
+
+func (r *archive) add(path string, d fs.DirEntry, err error) error {
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) && path != r.root {
+			return nil // it went while we walked
+		}
+		return err
+	}
+	name, err := filepath.Rel(r.root, path)
+	if err != nil {
+		return err
+	}
+	info, err := d.Info()
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	switch mode := info.Mode(); {
+	case mode.IsRegular():
+		return r.file(name, path)
+	case mode.IsDir(), mode&fs.ModeSymlink != 0:
+		return r.entry(name, path, info)
+	}
+	return nil // devices, sockets and pipes stay where they are
+}
+
+func (r *archive) spend(n int64) error {
+	if r.left -= n; r.left < 0 {
+		return proto.Errorf(proto.CodeTooLarge, "%s holds more than the limit of %d bytes", r.root, r.limit)
+	}
+	return nil
+}
+
+func (r *archive) entry(name, path string, info fs.FileInfo) error {
+	if err := r.spend(entryCost); err != nil {
+		return err
+	}
+	target := ""
+	if info.Mode()&fs.ModeSymlink != 0 {
+		var err error
+		if target, err = os.Readlink(path); err != nil {
+			return err
+		}
+	}
+	h, err := header(name, target, info)
+	if err != nil {
+		return err
+	}
+	return r.w.WriteHeader(h)
+}
+
+func header(name, target string, info fs.FileInfo) (*tar.Header, error) {
+	h, err := tar.FileInfoHeader(info, target)
+	if err != nil {
+		return nil, err
+	}
+	h.Name, h.Format = name, tar.FormatPAX
+	if info.IsDir() {
+		h.Name += "/"
+	}
+	h.Uname, h.Gname, h.AccessTime, h.ChangeTime = "", "", time.Time{}, time.Time{}
+	return h, nil
+}
+
+func (r *archive) file(name, path string) error {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ELOOP) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() {
+		return nil
+	}
+	h, err := header(name, "", info)
+	if err != nil {
+		return err
+	}
+	if st, ok := info.Sys().(*unixStat); ok && st.Nlink > 1 {
+		key := inode{uint64(st.Dev), st.Ino}
+		if first, seen := r.links[key]; seen {
+			h.Typeflag, h.Linkname, h.Size = tar.TypeLink, first, 0
+			if err := r.spend(entryCost); err != nil {
+				return err
+			}
+			return r.w.WriteHeader(h)
+		}
+		if r.links == nil {
+			r.links = map[inode]string{}
+		}
+		r.links[key] = name
+	}
+	if err := r.spend(entryCost + h.Size); err != nil {
+		return err
+	}
+	if err := r.w.WriteHeader(h); err != nil {
+		return err
+	}
+	switch n, err := io.CopyN(r.w, f, h.Size); {
+	case errors.Is(err, io.EOF):
+		return fmt.Errorf("%s became shorter while it was read (%d of %d bytes)", path, n, h.Size)
+	case err != nil:
+		return fmt.Errorf("read %s: %w", path, err)
+	}
+	return nil
+}

@@ -1,0 +1,171 @@
+package agent
+
+import (
+	"archive/tar"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"microagent/runtime/guest/proto"
+	"microagent/runtime/guest/proto/wire"
+)
+
+type unixStat = syscall.Stat_t
+
+// put unpacks the stream's tar below a directory.
+func (a *Agent) put(h *wire.StreamHeader, st *proto.Stream) error {
+	if err := errors.Join(a.ready(), checkPath(h.GetPath())); err != nil {
+		return answer(err)
+	}
+	if err := os.MkdirAll(h.GetPath(), 0o755); err != nil {
+		return answer(err)
+	}
+	root, err := os.OpenRoot(h.GetPath())
+	if err != nil {
+		return answer(err)
+	}
+	defer root.Close()
+	if err := st.Ok(); err != nil {
+		return err
+	}
+	in := &unpacker{root: root}
+	if err := in.unpack(st); err != nil {
+		return answer(err)
+	}
+	// Behind the tar's end there is padding, and then the end that the host framed.
+	if _, err := io.Copy(io.Discard, st); err != nil {
+		return answer(err)
+	}
+	return answered(syncTree(h.GetPath()))
+}
+
+// syncTree brings the file system that holds dir to its disk.
+func syncTree(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return unix.Syncfs(int(f.Fd()))
+}
+
+// unpacker writes a tar's entries below root and nowhere else.
+type unpacker struct {
+	root *os.Root
+	dirs []*tar.Header // their times come last: what is written into them changes them
+}
+
+func (u *unpacker) unpack(r io.Reader) error {
+	in := tar.NewReader(r)
+	for {
+		h, err := in.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return fmt.Errorf("read the tar: %w", err)
+		}
+		h.Name = path.Clean(strings.TrimLeft(h.Name, "/"))
+		if err := u.entry(h, in); err != nil {
+			return err
+		}
+	}
+	for _, h := range u.dirs {
+		if err := u.root.Chtimes(h.Name, h.ModTime, h.ModTime); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (u *unpacker) entry(h *tar.Header, r io.Reader) error {
+	if dir := path.Dir(h.Name); dir != "." {
+		if err := u.root.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
+	}
+	switch h.Typeflag {
+	case tar.TypeDir:
+		return u.directory(h)
+	case tar.TypeReg:
+		return u.replace(h, func(temp string) error { return u.file(temp, h, r) })
+	case tar.TypeSymlink:
+		return u.replace(h, func(temp string) error {
+			if err := u.root.Symlink(h.Linkname, temp); err != nil {
+				return err
+			}
+			return u.root.Lchown(temp, h.Uid, h.Gid)
+		})
+	case tar.TypeLink:
+		return u.replace(h, func(temp string) error {
+			return u.root.Link(path.Clean(strings.TrimLeft(h.Linkname, "/")), temp)
+		})
+	}
+	return proto.Errorf(proto.CodeInvalid, "%s is neither a file, a directory nor a link", h.Name)
+}
+
+func (u *unpacker) directory(h *tar.Header) error {
+	if h.Name == "." {
+		return nil // the target is its owner's
+	}
+	if err := u.root.Mkdir(h.Name, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	if err := u.root.Chown(h.Name, h.Uid, h.Gid); err != nil {
+		return err
+	}
+	u.dirs = append(u.dirs, h)
+	return u.root.Chmod(h.Name, h.FileInfo().Mode())
+}
+
+// replace makes an entry under a temporary name and renames it.
+func (u *unpacker) replace(h *tar.Header, make func(temp string) error) error {
+	var b [6]byte
+	_, _ = rand.Read(b[:])
+	temp := path.Join(path.Dir(h.Name), ".microagent-"+hex.EncodeToString(b[:]))
+	if err := make(temp); err != nil {
+		return errors.Join(err, u.remove(temp))
+	}
+	if err := u.root.Rename(temp, h.Name); err != nil {
+		return errors.Join(err, u.remove(temp))
+	}
+	return nil
+}
+
+func (u *unpacker) remove(temp string) error {
+	if err := u.root.Remove(temp); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+func (u *unpacker) file(temp string, h *tar.Header, r io.Reader) error {
+	f, err := u.root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if _, err := io.Copy(f, r); err != nil {
+		return fmt.Errorf("write %s: %w", h.Name, err)
+	}
+	// The owner first: changing it takes setuid away.
+	if err := f.Chown(h.Uid, h.Gid); err != nil {
+		return err
+	}
+	if err := f.Chmod(h.FileInfo().Mode()); err != nil {
+		return err
+	}
+	if err := u.root.Chtimes(temp, h.ModTime, h.ModTime); err != nil {
+		return err
+	}
+	return f.Sync()
+}

@@ -1,0 +1,284 @@
+package agent
+
+import (
+	"context"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"microagent/runtime/guest/proto"
+)
+
+const (
+	headerPatience = 30 * time.Second
+	// claimPatience bounds how long a stream waits for its process.
+	claimPatience = 60 * time.Second
+	// lingerTime bounds how long a finished stream waits for the host to close it.
+	lingerTime = 30 * time.Second
+	maxWaiting = 256
+)
+
+// waiting keeps streams between their opening and the start of their process.
+type waiting struct {
+	mu      sync.Mutex
+	streams map[streamKey]*claim
+}
+
+type streamKey struct{ exec, kind string }
+
+type claim struct {
+	stream *proto.Stream
+	expiry *time.Timer
+}
+
+func newWaiting() *waiting { return &waiting{streams: map[streamKey]*claim{}} }
+
+func (w *waiting) put(key streamKey, st *proto.Stream) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.streams[key] != nil {
+		return proto.Errorf(proto.CodeExists, "process %s has its %s already", key.exec, key.kind)
+	}
+	if len(w.streams) >= maxWaiting {
+		return proto.Errorf(proto.CodeRefused, "too many streams wait for their process")
+	}
+	w.streams[key] = &claim{st, time.AfterFunc(claimPatience, func() {
+		if st := w.take(key); st != nil {
+			st.Close()
+		}
+	})}
+	return nil
+}
+
+// take gives a stream away; nil when there is none.
+func (w *waiting) take(key streamKey) *proto.Stream {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	c := w.streams[key]
+	if c == nil {
+		return nil
+	}
+	c.expiry.Stop()
+	delete(w.streams, key)
+	return c.stream
+}
+
+// acceptStreams serves the stream port and returns when all its own streams have ended; those of processes are
+// the processes'.
+func (a *Agent) acceptStreams(ctx context.Context, l net.Listener) {
+	var work sync.WaitGroup
+	defer work.Wait()
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		work.Go(func() {
+			stop := context.AfterFunc(ctx, func() { conn.Close() })
+			if !a.serveStream(ctx, conn) {
+				conn.Close()
+			}
+			stop()
+		})
+	}
+}
+
+// serveStream is true when the stream was handed on.
+func (a *Agent) serveStream(ctx context.Context, conn net.Conn) bool {
+	defer func() {
+		if r := recover(); r != nil {
+			a.log.Printf("panic on a stream: %v", r)
+		}
+	}()
+	h, st, err := proto.Accept(conn, headerPatience)
+	if err != nil {
+		return false
+	}
+	switch h.GetKind() {
+	case proto.KindStdin, proto.KindStdout, proto.KindStderr, proto.KindTTY:
+		key := streamKey{h.GetExecId(), h.GetKind()}
+		// The answer goes first: once it waits, its process may write.
+		if key.exec == "" {
+			_ = st.Fail(proto.Errorf(proto.CodeInvalid, "a %s stream needs a process", key.kind))
+			return false
+		}
+		if err := a.offer(key, st); err != nil {
+			_ = st.Fail(err)
+			return false
+		}
+		return true
+	case proto.KindFetch:
+		finish(st, a.fetch(h, st))
+	case proto.KindPut:
+		finish(st, a.put(h, st))
+	case proto.KindLog:
+		a.sendLog(ctx, st)
+	default:
+		_ = st.Fail(proto.Errorf(proto.CodeUnsupported, "this agent knows no stream of kind %q", h.GetKind()))
+	}
+	return false
+}
+
+func (a *Agent) offer(key streamKey, st *proto.Stream) error {
+	if err := a.streams.put(key, st); err != nil {
+		return err
+	}
+	if err := st.Ok(); err != nil {
+		a.streams.take(key)
+		return err
+	}
+	return nil
+}
+
+// finish ends a stream of ours with the end or the error, and waits until the host has read it.
+func finish(st *proto.Stream, err error) {
+	if err != nil {
+		err = st.Fail(err)
+	} else {
+		err = st.CloseWrite()
+	}
+	if err == nil {
+		linger(st)
+	}
+}
+
+// linger reads until the host closes: closing first with bytes unread can lose what is under way to it.
+func linger(st *proto.Stream) {
+	t := time.AfterFunc(lingerTime, func() { st.Close() })
+	defer t.Stop()
+	st.DrainInput()
+}
+
+// sendLog follows the log until the host closes the stream.
+func (a *Agent) sendLog(ctx context.Context, st *proto.Stream) {
+	if st.Ok() != nil {
+		return
+	}
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		st.DrainInput()
+	}()
+	defer func() {
+		st.Close()
+		<-gone
+	}()
+	position := int64(0)
+	for {
+		data, next, more := a.log.after(position)
+		if _, err := st.Write(data); err != nil {
+			return
+		}
+		position = next
+		select {
+		case <-more:
+		case <-gone:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// pump copies a process's output to its stream and ends it.
+//
+// The process may leave children that hold the output open: once it has ended, only what it wrote itself is
+// certain to come. That is in the pipe by then, so the copying ends when nothing comes for a moment or when more
+// than a pipe holds has come.
+func pump(st *proto.Stream, src output, ended <-chan struct{}) {
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		st.DrainInput()
+		src.Close() // nobody listens any more: the process's next write fails
+	}()
+	if copyOutput(st, src, ended) {
+		_ = st.CloseWrite()
+		t := time.AfterFunc(lingerTime, func() { st.Close() })
+		<-gone
+		t.Stop()
+	}
+	st.Close()
+	<-gone
+	src.Close()
+}
+
+// pumpTerminal is pump for a terminal, whose stream goes both ways: its closing hangs the terminal up.
+func pumpTerminal(st *proto.Stream, terminal *os.File, ended <-chan struct{}) {
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		_, err := io.Copy(terminal, st)
+		if err == nil {
+			_, _ = terminal.Write([]byte{endOfFile})
+		}
+		st.DrainInput()
+		terminal.Close()
+	}()
+	whole := copyOutput(st, terminal, ended)
+	_ = terminal.SetWriteDeadline(time.Unix(1, 0)) // nobody reads what is still typed
+	if whole {
+		_ = st.CloseWrite()
+		t := time.AfterFunc(lingerTime, func() { st.Close() })
+		<-gone
+		t.Stop()
+	}
+	st.Close()
+	<-gone
+	terminal.Close()
+}
+
+// output is the reading end of a pipe or a terminal.
+type output interface {
+	io.ReadCloser
+	SetReadDeadline(time.Time) error
+}
+
+const (
+	pipeSize = 64 << 10 // what a pipe holds by default
+	idleEnd  = 100 * time.Millisecond
+)
+
+// copyOutput is false when the host took no more.
+func copyOutput(st io.Writer, src output, ended <-chan struct{}) bool {
+	over := make(chan struct{})
+	defer close(over)
+	go func() {
+		select {
+		case <-ended:
+			_ = src.SetReadDeadline(time.Now().Add(idleEnd))
+		case <-over:
+		}
+	}()
+	buf := make([]byte, 32<<10)
+	late := 0
+	for {
+		n, err := src.Read(buf)
+		if n > 0 {
+			if _, err := st.Write(buf[:n]); err != nil {
+				return false
+			}
+		}
+		if err != nil {
+			return true
+		}
+		select {
+		case <-ended:
+			if late += n; late > pipeSize {
+				return true
+			}
+			_ = src.SetReadDeadline(time.Now().Add(idleEnd))
+		default:
+		}
+	}
+}
+
+// feed copies the host's input to a process and closes it at the input's end.
+func feed(dst io.WriteCloser, st *proto.Stream) {
+	_, _ = io.Copy(dst, st)
+	dst.Close()
+	// What the process does not take is thrown away, so that the host's writes don't hang.
+	st.DrainInput()
+}

@@ -1,0 +1,73 @@
+// Package initd is process 1 of a guest. It promises to bring the machine up to where the host can configure it,
+// to reap orphans, and never to return: what it can't go on with is a line "microagent-init: fatal: ..." on the
+// console and a power-off, because a process 1 that ends makes the kernel panic and, with panic=-1, boot for ever.
+// It never halts, which would leave a virtual machine running with nothing in it.
+//
+// What the guest is to do comes over the channel (package agent); nothing is read from the kernel's command line.
+// cmd/microagent-guest imports it.
+package initd
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"runtime/debug"
+
+	"golang.org/x/sys/unix"
+
+	"microagent/runtime/guest/agent"
+)
+
+// Run is the whole life of a guest.
+func Run() {
+	log := agent.NewLog(os.Stderr)
+	defer func() {
+		if r := recover(); r != nil {
+			fatal(log, fmt.Errorf("panic: %v\n%s", r, debug.Stack()))
+		}
+	}()
+	fatal(log, serve(log))
+}
+
+func serve(log *agent.Log) error {
+	for _, s := range early {
+		if err := s.Do(); err != nil {
+			return fmt.Errorf("%s: %w", s, err)
+		}
+	}
+	raiseLimits(log)
+	loadModules(log)
+	ctx := context.Background()
+	control, streams, err := listen(ctx, log)
+	if err != nil {
+		return err
+	}
+	a := agent.New(&machine{log: log, disks: map[string]mounted{}}, log)
+	log.Printf("agent ready")
+	return a.Serve(ctx, control, streams)
+}
+
+// fatal says why on the console and powers off.
+func fatal(log *agent.Log, err error) {
+	if err == nil {
+		err = fmt.Errorf("the agent ended")
+	}
+	log.Printf("fatal: %v", err)
+	powerOff()
+}
+
+func powerOff() {
+	unix.Sync()
+	// On a machine that can't, the next line is the last resort.
+	_ = unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF)
+	_ = unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART)
+	select {}
+}
+
+// raiseLimits gives the guest's processes room for open files, as service managers do.
+func raiseLimits(log *agent.Log) {
+	const soft, hard = 1024, 1 << 20
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: soft, Max: hard}); err != nil {
+		log.Printf("limit of open files: %v", err)
+	}
+}

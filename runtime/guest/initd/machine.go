@@ -1,0 +1,188 @@
+package initd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"microagent/runtime/guest/agent"
+	"microagent/runtime/guest/proto"
+	"microagent/runtime/guest/proto/wire"
+)
+
+// machine is the guest that this process is the init of.
+type machine struct {
+	log   *agent.Log
+	disks map[string]mounted // by serial
+	order []string           // serials as mounted, the root first
+}
+
+type mounted struct {
+	device, path string
+	readOnly     bool
+}
+
+var _ agent.Machine = (*machine)(nil)
+
+// newRoot is where the root file system is mounted before it is entered.
+const newRoot = "/newroot"
+
+// Setup mounts the root file system and enters it, then mounts the rest.
+func (m *machine) Setup(_ context.Context, req *wire.ConfigureRequest, own agent.Owner) error {
+	for _, s := range late {
+		if err := s.Do(); err != nil {
+			m.log.Printf("%s: %v", s, err)
+		}
+	}
+	root := req.GetRoot()
+	if _, there := m.disks[root.GetSerial()]; !there {
+		if err := os.MkdirAll(newRoot, 0o755); err != nil {
+			return err
+		}
+		fresh, err := m.attach(root, newRoot)
+		if err != nil {
+			return err
+		}
+		if err := enter(newRoot); err != nil {
+			return proto.Errorf(proto.CodeFailed, "enter the root file system: %v", err)
+		}
+		m.settle(root, "/", fresh, own)
+	}
+	furnish(m.log, req.GetHostname())
+	for _, d := range req.GetMounts() {
+		if _, there := m.disks[d.GetSerial()]; there {
+			continue // by an earlier Configure that failed at a later disk
+		}
+		path := filepath.Clean("/" + d.GetPath())
+		if err := os.MkdirAll(path, 0o755); err != nil {
+			return proto.Errorf(proto.CodeFailed, "disk %s: make mount point: %v", d.GetSerial(), err)
+		}
+		fresh, err := m.attach(d, path)
+		if err != nil {
+			return err
+		}
+		m.settle(d, path, fresh, own)
+	}
+	return nil
+}
+
+// attach finds, mounts and grows a disk; fresh says that it was never mounted before.
+func (m *machine) attach(d *wire.Mount, path string) (fresh bool, err error) {
+	bad := func(code proto.Code, format string, args ...any) (bool, error) {
+		return false, proto.Errorf(code, "disk %s for %s: %s", d.GetSerial(), d.GetPath(), fmt.Sprintf(format, args...))
+	}
+	if d.GetFs() != "ext4" {
+		return bad(proto.CodeUnsupported, "file system %q", d.GetFs())
+	}
+	device, err := findDisk(d.GetSerial())
+	if err != nil {
+		return bad(proto.CodeNotFound, "%v", err)
+	}
+	before, err := readSuperblock(device)
+	if err != nil {
+		return bad(proto.CodeInvalid, "%v", err)
+	}
+	flags := uintptr(0)
+	if d.GetReadOnly() {
+		flags |= unix.MS_RDONLY
+	}
+	if err := unix.Mount(device, path, "ext4", flags, ""); err != nil {
+		if d.GetReadOnly() && before.needsRecovery {
+			return bad(proto.CodeFailed, "its journal needs recovery, which a read-only disk can't have: %v", err)
+		}
+		return bad(proto.CodeFailed, "mount: %v", err)
+	}
+	m.disks[d.GetSerial()] = mounted{device, path, d.GetReadOnly()}
+	m.order = append(m.order, d.GetSerial())
+	if d.GetGrow() && !d.GetReadOnly() {
+		if _, err := m.Grow(d.GetSerial()); err != nil {
+			return bad(proto.CodeFailed, "grow: %v", err)
+		}
+	}
+	return before.mountTime == 0, nil
+}
+
+// settle gives a fresh file system's root its owner and mode, and corrects the path after the root was entered.
+func (m *machine) settle(d *wire.Mount, path string, fresh bool, own agent.Owner) {
+	at := m.disks[d.GetSerial()]
+	at.path = path
+	m.disks[d.GetSerial()] = at
+	if !fresh || d.GetReadOnly() || path == "/" {
+		return
+	}
+	uid, gid, err := own(d.GetOwner())
+	if err == nil {
+		err = os.Chown(path, uid, gid)
+	}
+	if err == nil && d.GetMode() != 0 {
+		err = unix.Chmod(path, d.GetMode()&0o7777)
+	}
+	if err != nil {
+		m.log.Printf("owner of %s: %v", path, err)
+	}
+}
+
+// findDisk gives the device with a virtio serial, waiting for one that is just being plugged in.
+func findDisk(serial string) (string, error) {
+	if serial == "" {
+		return "", errors.New("it has no serial")
+	}
+	deadline := time.Now().Add(5 * time.Second)
+	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
+		var seen []string
+		files, _ := filepath.Glob("/sys/block/*/serial")
+		for _, f := range files {
+			data, err := os.ReadFile(f)
+			if err != nil {
+				continue
+			}
+			if got := strings.TrimRight(string(data), "\n"); got == serial {
+				return "/dev/" + filepath.Base(filepath.Dir(f)), nil
+			} else if got != "" {
+				seen = append(seen, got)
+			}
+		}
+		if time.Now().After(deadline) {
+			return "", fmt.Errorf("no disk has this serial (there are: %s)", strings.Join(seen, ", "))
+		}
+		time.Sleep(pause)
+	}
+}
+
+// KillAll kills every other process of the guest.
+func (m *machine) KillAll() {
+	if os.Getpid() == 1 {
+		_ = unix.Kill(-1, unix.SIGKILL)
+	}
+}
+
+// Unmount brings every disk to a clean end, the root last; it can only become read-only.
+func (m *machine) Unmount() []string {
+	var unclean []string
+	for i := len(m.order) - 1; i >= 0; i-- {
+		d := m.disks[m.order[i]]
+		if d.readOnly {
+			continue
+		}
+		if d.path != "/" && unix.Unmount(d.path, 0) == nil {
+			continue
+		}
+		if err := unix.Mount("", d.path, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
+			unclean = append(unclean, fmt.Sprintf("%s: %v", d.path, err))
+		}
+	}
+	unix.Sync()
+	return unclean
+}
+
+// PowerOff ends the machine.
+func (m *machine) PowerOff() {
+	m.log.Printf("power off")
+	powerOff()
+}

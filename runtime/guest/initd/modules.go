@@ -1,0 +1,45 @@
+package initd
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"microagent/runtime/guest/agent"
+)
+
+// ModuleList names, in the initramfs, the module files in the order to load them, one path a line.
+const ModuleList = "/modules/list"
+
+// loadModules loads them all; one that fails is a line in the log, and what needs it will say so.
+func loadModules(log *agent.Log) {
+	list, err := os.ReadFile(ModuleList)
+	if err != nil {
+		log.Printf("modules: %v", err)
+		return
+	}
+	lines := bufio.NewScanner(bytes.NewReader(list))
+	for lines.Scan() {
+		if path := strings.TrimSpace(lines.Text()); path != "" {
+			if err := loadModule(path); err != nil {
+				log.Printf("module %s: %v", path, err)
+			}
+		}
+	}
+}
+
+func loadModule(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := unix.FinitModule(int(f.Fd()), "", 0); !errors.Is(err, unix.EEXIST) {
+		return err
+	}
+	return nil
+}

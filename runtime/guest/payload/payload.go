@@ -1,0 +1,30 @@
+// Package payload holds the guest binary (cmd/microagent-guest) for each architecture, embedded. A clean clone
+// holds none: it compiles and tests, and Guest says what to do. `go generate ./runtime/guest/payload` builds it,
+// static, trimmed, the same bytes from the same sources. The commands' wiring imports it.
+package payload
+
+import (
+	"embed"
+	"errors"
+	"io/fs"
+
+	"microagent/runtime/driver"
+)
+
+//go:generate go run ./build -o bin
+
+//go:embed all:bin
+var files embed.FS
+
+// Guest gives the binary for an architecture in Go's words ("amd64", "arm64"). The bytes are the caller's.
+func Guest(arch string) ([]byte, error) {
+	data, err := files.ReadFile("bin/microagent-guest-" + arch)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, &driver.Error{
+			Class: driver.ErrUnavailable, Op: "find guest binary for", Object: arch,
+			Err:  errors.New("this microagent was built without it"),
+			Next: "run `go generate ./runtime/guest/payload` and build microagent again",
+		}
+	}
+	return data, err
+}
