@@ -12,9 +12,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 
 	"microagent/plan"
-	"microagent/runtime/layout"
 )
 
 // magic is the kind of document, so that no other JSON is taken for a plan.
@@ -53,10 +53,39 @@ func Save(path string, p *plan.Plan) error {
 	if err != nil {
 		return err
 	}
-	if err := layout.WriteFile(path, data); err != nil {
+	if err := publish(path, data); err != nil {
 		return fmt.Errorf("save plan to %s: %w", path, err)
 	}
-	return os.Chmod(path, 0o600)
+	return nil
+}
+
+// publish writes a temporary file, which os.CreateTemp makes with mode 0600, and renames it into place.
+func publish(path string, data []byte) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		f.Close()
+		if err != nil {
+			os.Remove(f.Name())
+		}
+	}()
+	if _, err := f.Write(data); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	return dir.Sync()
 }
 
 // Encode gives the bytes of the file; they are a function of p alone.
