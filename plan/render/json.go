@@ -1,0 +1,54 @@
+package render
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+
+	"microagent/plan"
+	"microagent/plan/observed"
+	"microagent/schema/diag"
+)
+
+// FormatVersion is the version of the JSON document. Readers ignore fields they don't know and reject another major.
+const FormatVersion = "1.0"
+
+type document struct {
+	FormatVersion string            `json:"format_version"`
+	Tool          string            `json:"tool"`
+	Project       string            `json:"project"`
+	Manifest      string            `json:"manifest,omitempty"`
+	Destroy       bool              `json:"destroy"`
+	Empty         bool              `json:"empty"`
+	Summary       Summary           `json:"summary"`
+	Host          observed.Host     `json:"host"`
+	Isolation     string            `json:"isolation"` // the sentence of the text form
+	Changes       []plan.Change     `json:"changes"`
+	Bound         map[string]string `json:"bound"`
+	Warnings      []diag.Diagnostic `json:"warnings"`
+}
+
+// JSON writes p as one document, for programs. It is for reading: apply takes a plan file (see planfile).
+func JSON(w io.Writer, p *plan.Plan) error {
+	doc := document{
+		FormatVersion: FormatVersion, Tool: p.Tool, Project: p.Project, Manifest: p.Manifest, Destroy: p.Destroy,
+		Empty: p.Empty(), Summary: Summarise(p), Host: p.Host, Isolation: isolation(p), Changes: p.Changes,
+		Bound: p.Bound, Warnings: p.Warnings,
+	}
+	if doc.Changes == nil {
+		doc.Changes = []plan.Change{}
+	}
+	if doc.Warnings == nil {
+		doc.Warnings = []diag.Diagnostic{}
+	}
+	if doc.Host.Missing == nil {
+		doc.Host.Missing = []string{}
+	}
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(doc); err != nil {
+		return fmt.Errorf("write plan of project %s: %w", p.Project, err)
+	}
+	return nil
+}
