@@ -140,11 +140,15 @@ func (c *checker) volumes() {
 	}
 }
 
-// unused warns of what is declared and mounted nowhere. A volume may be kept for later.
+// unused warns of what is declared and mounted nowhere, unless there are errors, which may be why. A volume may be
+// kept for later.
 func (c *checker) unused() {
+	if c.list.Errors() {
+		return
+	}
 	for _, section := range []string{"bundles", "disks"} {
 		for name, e := range c.section(section) {
-			if !c.used[section][name] && !e.bad {
+			if !c.used[section][name] {
 				c.add(diag.Warning, e.at, "unused", section+"."+name+" is not mounted by any workspace", "",
 					"mount it, or leave it out")
 			}

@@ -83,9 +83,7 @@ func (c *checker) image(e *entry, at address) []claim {
 		if !ok {
 			continue
 		}
-		if i := strings.LastIndexByte(file, ':'); i > strings.LastIndexByte(file, '/') {
-			file = file[:i]
-		}
+		file = withoutTag(prefix, file)
 		if file == "" {
 			c.error(e.value.at, "bad_value", at.String()+" is "+quote(text)+", which names no file",
 				"write a path after "+prefix)
@@ -97,4 +95,18 @@ func (c *checker) image(e *entry, at address) []claim {
 		return nil
 	}
 	return nil
+}
+
+// withoutTag cuts the tag or reference off what follows an image's prefix. A reference may hold slashes and begins
+// at the first colon; a tag holds none and begins at the last.
+func withoutTag(prefix, file string) string {
+	switch prefix {
+	case "docker-archive:":
+		file, _, _ = strings.Cut(file, ":")
+	case "oci:", "oci-archive:":
+		if i := strings.LastIndexByte(file, ':'); i > strings.LastIndexByte(file, '/') {
+			file = file[:i]
+		}
+	}
+	return file
 }

@@ -95,7 +95,7 @@ func (c *conformer) listValue(n *node, f *format, at address) (any, bool) {
 	if n.kind != sequence || n.tag != "!!seq" {
 		next := "write a list, such as [first, second]"
 		if n.kind == scalar && n.tag == "!!str" && f.elem.name == "#Text" {
-			next = "write a list, such as [sh, -c, " + strconv.Quote(cut(n.text)) + "]"
+			next = "write a list, such as [sh, -c, " + quote(n.text) + "]"
 		}
 		if n.null() {
 			next = "write [] for an empty list, or leave the key out"
@@ -117,7 +117,11 @@ func (c *conformer) scalarValue(n *node, f *format, at address) (any, bool) {
 	}
 	switch n.tag {
 	case "!!null":
-		return c.wrongKind(n, at, "has no value", "write "+f.wanted()+", or leave the key out")
+		next := "write " + f.wanted() + ", or leave the key out"
+		if f.name == "#Text" {
+			next = `write "" for an empty text`
+		}
+		return c.wrongKind(n, at, "has no value", next)
 	case "!!str":
 		if f.text() {
 			return n.text, true
@@ -157,9 +161,9 @@ func (c *conformer) scalarValue(n *node, f *format, at address) (any, bool) {
 		return c.wrongKind(n, at, "must be "+kindText(f), "write "+f.wanted())
 	}
 	if f.want != "" && c.holds(f, n.text) != nil {
-		return c.wrongKind(n, at, "is "+n.text, "write "+f.wanted())
+		return c.wrongKind(n, at, "is "+cut(n.text)+why(f, n.text), "write "+f.wantedFor(n.text))
 	}
-	return c.wrongKind(n, at, "must be text, and "+n.text+" is not", "put it in quotes: "+strconv.Quote(n.text))
+	return c.wrongKind(n, at, "must be text, and "+cut(n.text)+" is not", "put it in quotes: "+quote(n.text))
 }
 
 // yaml11Bools are the words that YAML 1.1 took for booleans.

@@ -1,6 +1,7 @@
 package schema
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -8,6 +9,7 @@ import (
 	"cuelang.org/go/cue"
 	"cuelang.org/go/cue/errors"
 
+	"microagent/schema/diag"
 	"microagent/schema/quantity"
 )
 
@@ -29,8 +31,8 @@ func (c *constraints) check(r *report, n *node, value any, f *format, at address
 	for _, e := range errors.Errors(err) {
 		where, found := locate(n, e.Path())
 		format, args := e.Msg()
-		_ = args
-		r.error(where.at, "bad_value", at.with(strings.Join(found, ".")).String()+" is not valid: "+format, "")
+		r.error(where.at, "bad_value", at.with(strings.Join(found, ".")).String()+" is not valid: "+
+			diag.Escape(fmt.Sprintf(format, args...)), "")
 	}
 }
 
@@ -69,6 +71,11 @@ func (c *constraints) leaves(r *report, n *node, f *format, at address) bool {
 		}
 		if c.holds(f, value) != nil {
 			n.bad = true
+			if key := at[len(at)-1]; f.name == "#Name" && strings.ContainsAny(n.text, "/~") && len(at) == 5 {
+				r.error(n.at, "host_directory", at.String()+" is "+quote(n.text)+", and a host directory is no "+key,
+					hostDirectory)
+				return true
+			}
 			r.error(n.at, "bad_value", at.String()+" is "+quote(n.text)+why(f, n.text), "write "+f.wantedFor(n.text))
 			return true
 		}

@@ -1,6 +1,7 @@
 package schema
 
 import (
+	"encoding/json"
 	"fmt"
 	"regexp"
 	"strings"
@@ -121,4 +122,16 @@ func enumOf(v cue.Value) []string {
 		texts = append(texts, text)
 	}
 	return texts
+}
+
+// fallbackValue gives the default as the YAML it stands for.
+func (f *format) fallbackValue() any {
+	if f.text() {
+		return f.fallback
+	}
+	var v any
+	if json.Unmarshal([]byte(f.fallback), &v) != nil {
+		return f.fallback
+	}
+	return v
 }

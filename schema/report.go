@@ -46,4 +46,4 @@ func (a address) with(key string) address {
 	return append(a[:len(a):len(a)], key)
 }
 
-func (a address) String() string { return strings.Join(a, ".") }
+func (a address) String() string { return diag.Escape(strings.Join(a, ".")) }

@@ -79,7 +79,7 @@ func (x *expander) expand(y *yaml.Node, depth int) *node {
 		return x.refuse(at, "too_deep", "the manifest is nested deeper than "+strconv.Itoa(maxDepth)+" levels", "")
 	}
 	if x.open[y] {
-		return x.refuse(at, "alias_cycle", "anchor &"+y.Anchor+" contains itself",
+		return x.refuse(at, "alias_cycle", "anchor &"+cut(y.Anchor)+" contains itself",
 			"write out what the alias stands for")
 	}
 	if y.Anchor != "" {
@@ -89,7 +89,7 @@ func (x *expander) expand(y *yaml.Node, depth int) *node {
 	switch y.Kind {
 	case yaml.AliasNode:
 		if x.open[y.Alias] {
-			return x.refuse(at, "alias_cycle", "alias *"+y.Value+" is inside the anchor that it refers to",
+			return x.refuse(at, "alias_cycle", "alias *"+cut(y.Value)+" is inside the anchor that it refers to",
 				"write out what the alias stands for")
 		}
 		return x.expand(y.Alias, depth)

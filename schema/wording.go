@@ -4,6 +4,8 @@ import (
 	"strings"
 
 	"cuelang.org/go/cue"
+
+	"microagent/schema/diag"
 )
 
 // wanted completes "write ...".
@@ -66,10 +68,11 @@ func fieldExample(f *format) string {
 	return "..."
 }
 
+// cut shows a text of the manifest within what to write, shortened when it is long.
 func cut(s string) string {
 	const most = 40
-	if r := []rune(s); len(r) > most {
-		return string(r[:most]) + "..."
+	if len(s) > most {
+		s = strings.ToValidUTF8(s[:most], "") + "..."
 	}
-	return s
+	return diag.Escape(s)
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -57,4 +58,24 @@ func needsEscape(s string) bool {
 // hidden says that a terminal would act on r or show nothing for it.
 func hidden(r rune) bool {
 	return r != ' ' && !unicode.IsGraphic(r) || r == '\u2028' || r == '\u2029'
+}
+
+// escapeJSON escapes what is hidden in a JSON text, in which it can only be inside strings and above ASCII.
+func escapeJSON(s string) string {
+	if !needsEscape(s) {
+		return s
+	}
+	var b strings.Builder
+	for _, r := range s {
+		switch {
+		case !hidden(r):
+			b.WriteRune(r)
+		case r <= 0xffff:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		default:
+			hi, lo := utf16.EncodeRune(r)
+			fmt.Fprintf(&b, `\u%04x\u%04x`, hi, lo)
+		}
+	}
+	return b.String()
 }

@@ -1,6 +1,7 @@
 package diag
 
 import (
+	"sort"
 	"strings"
 	"unicode/utf8"
 )
@@ -62,6 +63,15 @@ func (s *Source) Line(n int) string {
 		end = s.lines[n]
 	}
 	return strings.TrimRight(s.data[s.lines[n-1]:end], "\r\n\u0085\u2028\u2029")
+}
+
+// Place gives the line and column of the byte at an offset; when it lies in a line's end, those of the line's last
+// place.
+func (s *Source) Place(offset int) (line, col int) {
+	line = sort.Search(len(s.lines), func(i int) bool { return s.lines[i] > offset })
+	text := s.Line(line)
+	before := min(max(offset-s.lines[line-1], 0), len(text))
+	return line, utf8.RuneCountInString(text[:before]) + 1
 }
 
 // The part of a long line that a snippet shows, in characters: some before the place, and the rest after it.

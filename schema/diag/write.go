@@ -30,15 +30,16 @@ func (l *List) WriteText(w io.Writer, most int) error {
 	return b.Flush()
 }
 
-// WriteJSON writes each diagnostic of the list, all of them, as one line of JSON.
+// WriteJSON writes each diagnostic of the list, all of them, as one line of JSON. It decodes to the texts as they
+// are, and holds nothing that a terminal would act on.
 func (l *List) WriteJSON(w io.Writer) error {
 	b := bufio.NewWriter(w)
-	enc := json.NewEncoder(b)
-	enc.SetEscapeHTML(false)
 	for _, d := range l.All() {
-		if err := enc.Encode(d); err != nil {
+		line, err := json.Marshal(d)
+		if err != nil {
 			return fmt.Errorf("write diagnostics: %w", err)
 		}
+		_, _ = b.WriteString(escapeJSON(string(line)) + "\n")
 	}
 	return b.Flush()
 }
