@@ -1,0 +1,28 @@
+package ext4
+
+import (
+	"encoding/binary"
+	"hash/crc32"
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+var le = binary.LittleEndian
+
+// crc continues an ext4 checksum: CRC32C without the inversions that package crc32 does at both ends.
+func crc(seed uint32, p []byte) uint32 { return ^crc32.Update(^seed, castagnoli, p) }
+
+func crc32le(seed, v uint32) uint32 {
+	var b [4]byte
+	le.PutUint32(b[:], v)
+	return crc(seed, b[:])
+}
+
+func crc64le(seed uint32, v uint64) uint32 {
+	var b [8]byte
+	le.PutUint64(b[:], v)
+	return crc(seed, b[:])
+}
+
+// inodeSeed begins the checksums of an inode and of the blocks it owns.
+func inodeSeed(seed, ino, generation uint32) uint32 { return crc32le(crc32le(seed, ino), generation) }

@@ -1,0 +1,191 @@
+package ext4
+
+import (
+	"fmt"
+	"io/fs"
+	"strings"
+)
+
+// inode is an inode of the tree being built.
+type inode struct {
+	mode     uint16
+	uid, gid uint32
+	links    uint32 // names; for a directory: of its own entry
+	num      uint32
+	mtime    stamp
+	size     int64
+	device   [2]uint32
+	extents  []extent
+	target   string
+	parent   *inode
+	children map[string]entry
+	subdirs  uint32
+	xattrs   []xattr
+
+	root       *[60]byte // of the extent tree, when it has more than one level or lies in a directory
+	metaBlocks uint64
+	xattrBlock uint64
+	indexed    bool
+}
+
+// entry is a name in a directory and the layer that said it last.
+type entry struct {
+	*inode
+	layer uint32
+}
+
+func (n *inode) isDir() bool { return n.mode&ModeType == ModeDir }
+
+const maxSymlinks = 40
+
+// errLoop says that a path runs through too many symlinks.
+var errLoop = fmt.Errorf("%w: too many symlinks", ErrInvalid)
+
+// split makes a path relative to the root: "", "." and what climbs out of it are the root's own.
+func split(path string) []string {
+	parts := strings.Split(path, "/")
+	out := parts[:0]
+	for _, p := range parts {
+		if p != "" && p != "." {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// walk follows path from dir on, symlinks inside the tree. The last component is followed only with follow.
+// Missing directories are made when create is set, which also applies to what a symlink points to.
+func (b *Builder) walk(parts []string, follow, create bool) (*inode, error) {
+	n := b.root
+	links := 0
+	parts = append([]string(nil), parts...)
+	for len(parts) > 0 {
+		name := parts[0]
+		parts = parts[1:]
+		if !n.isDir() {
+			return nil, fmt.Errorf("%w: a parent is not a directory", ErrInvalid)
+		}
+		if name == ".." {
+			n = n.parent
+			continue
+		}
+		have, ok := n.children[name]
+		child := have.inode
+		if !ok {
+			if !create {
+				return nil, fs.ErrNotExist
+			}
+			if err := checkName(name); err != nil {
+				return nil, err
+			}
+			child = b.newInode(ModeDir|0o755, Attr{Mode: 0o755, Mtime: b.opt.Time})
+			child.children = map[string]entry{}
+			b.attach(n, name, child)
+		}
+		if child.mode&ModeType == ModeSymlink && (len(parts) > 0 || follow) {
+			if links++; links > maxSymlinks {
+				return nil, errLoop
+			}
+			if strings.HasPrefix(child.target, "/") {
+				n = b.root
+			}
+			parts = append(split(child.target), parts...)
+			continue
+		}
+		n = child
+	}
+	return n, nil
+}
+
+// locate finds the directory of path's last component, which must not be ".." or empty, and makes what is
+// missing on the way.
+func (b *Builder) locate(path string, create bool) (dir *inode, name string, err error) {
+	parts := split(path)
+	if len(parts) == 0 {
+		return nil, "", fmt.Errorf("%w: the root can't be this", ErrInvalid)
+	}
+	name = parts[len(parts)-1]
+	if name == ".." {
+		return nil, "", fmt.Errorf("%w: path ends in ..", ErrInvalid)
+	}
+	if err := checkName(name); err != nil {
+		return nil, "", err
+	}
+	dir, err = b.walk(parts[:len(parts)-1], true, create)
+	if err != nil {
+		return nil, "", err
+	}
+	if !dir.isDir() {
+		return nil, "", fmt.Errorf("%w: a parent is not a directory", ErrInvalid)
+	}
+	return dir, name, nil
+}
+
+func checkName(name string) error {
+	if len(name) > maxName {
+		return fmt.Errorf("%w: name is longer than %d bytes", ErrInvalid, maxName)
+	}
+	if strings.IndexByte(name, 0) >= 0 {
+		return fmt.Errorf("%w: name with a NUL byte", ErrInvalid)
+	}
+	return nil
+}
+
+func (b *Builder) newInode(mode uint16, attr Attr) *inode {
+	n := &inode{mode: mode, uid: attr.UID, gid: attr.GID, mtime: stampOf(attr.Mtime)}
+	b.inodes = append(b.inodes, n)
+	return n
+}
+
+// attach gives n a name in dir; the name must be free.
+func (b *Builder) attach(dir *inode, name string, n *inode) {
+	dir.children[name] = entry{n, b.layer}
+	n.links++
+	if n.links == 1 {
+		b.live++
+	}
+	if n.isDir() {
+		n.parent = dir
+		dir.subdirs++
+	}
+}
+
+// detach takes a name away, and with the last name the inode and all below it.
+func (b *Builder) detach(dir *inode, name string) {
+	n := dir.children[name].inode
+	delete(dir.children, name)
+	n.links--
+	if n.isDir() {
+		dir.subdirs--
+		for child := range n.children {
+			b.detach(n, child)
+		}
+	}
+	if n.links == 0 {
+		b.live--
+		b.drop(n)
+	}
+}
+
+// drop gives an inode's blocks back.
+func (b *Builder) drop(n *inode) {
+	for _, e := range n.extents {
+		b.alloc.release(run{e.phys, uint64(e.count)})
+		b.dropped = true
+	}
+	n.extents, n.children, n.xattrs = nil, nil, nil
+}
+
+// clearBelow removes what earlier layers put below dir and says whether anything of this layer is left.
+func (b *Builder) clearBelow(dir *inode) bool {
+	left := false
+	for name, e := range dir.children {
+		keep := e.layer == b.layer
+		if e.isDir() && b.clearBelow(e.inode) || keep {
+			left = true
+			continue
+		}
+		b.detach(dir, name)
+	}
+	return left
+}
