@@ -1,0 +1,187 @@
+package kernel
+
+import (
+	"archive/tar"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"github.com/blakesmith/ar"
+	"github.com/klauspost/compress/zstd"
+	"github.com/ulikunitz/xz"
+
+	"microagent/runtime/driver"
+)
+
+func gunzip(r io.Reader) (io.Reader, error) { return gzip.NewReader(r) }
+
+// maxImage bounds a kernel image, in bytes.
+const maxImage = 256 << 20
+
+// ImportDeb installs the kernel out of Debian packages: the one with the image, and any further ones with modules.
+func (s *Store) ImportDeb(ctx context.Context, files []string, p driver.Progress) (Installed, error) {
+	k := &parts{modules: map[string][]byte{}}
+	for _, file := range files {
+		if k.source != "" {
+			k.source += ", "
+		}
+		k.source += filepath.Base(file)
+		p.Report("read "+filepath.Base(file), 0, 0)
+		if err := readDeb(ctx, file, k); err != nil {
+			return Installed{}, &driver.Error{
+				Class: driver.ErrInvalid, Op: "read kernel package", Object: file, Err: err,
+				Next: "give a file like linux-image-6.1.0-N-cloud-amd64_..._amd64.deb",
+			}
+		}
+	}
+	return s.install(ctx, k, p)
+}
+
+// readDeb takes what is needed out of a package: an ar archive with a tar in it (deb(5)).
+func readDeb(ctx context.Context, file string, k *parts) error {
+	f, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	magic := make([]byte, len(ar.GLOBAL_HEADER))
+	if _, err := io.ReadFull(f, magic); err != nil || string(magic) != ar.GLOBAL_HEADER {
+		return errors.New("it is no Debian package")
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	members := ar.NewReader(f)
+	for {
+		h, err := members.Next()
+		if errors.Is(err, io.EOF) {
+			return errors.New("it has no data.tar")
+		}
+		if err != nil {
+			return fmt.Errorf("read the package: %w", err)
+		}
+		name := strings.TrimSuffix(h.Name, "/")
+		if !strings.HasPrefix(name, "data.tar") {
+			continue
+		}
+		data, err := decoder(path.Ext(name), members)
+		if err != nil {
+			return fmt.Errorf("read %s: %w", name, err)
+		}
+		if err := readTree(ctx, tar.NewReader(data), k); err != nil {
+			return fmt.Errorf("read %s: %w", name, err)
+		}
+		return nil
+	}
+}
+
+func decoder(ext string, r io.Reader) (io.Reader, error) {
+	switch ext {
+	case ".xz":
+		return xz.NewReader(r)
+	case ".zst":
+		z, err := zstd.NewReader(r, zstd.WithDecoderMaxMemory(1<<30))
+		if err != nil {
+			return nil, err
+		}
+		return z.IOReadCloser(), nil
+	case ".gz":
+		return gzip.NewReader(r)
+	case ".tar":
+		return r, nil
+	}
+	return nil, fmt.Errorf("its compression %q is unknown", ext)
+}
+
+// readTree takes kernel image, modules.builtin and modules out of a package's files.
+func readTree(ctx context.Context, in *tar.Reader, k *parts) error {
+	for {
+		h, err := in.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if h.Typeflag != tar.TypeReg {
+			continue
+		}
+		name := path.Clean("/" + h.Name)
+		switch {
+		case strings.HasPrefix(name, "/boot/vmlinu"):
+			if k.vmlinuz, err = readBounded(in, maxImage); err != nil {
+				return err
+			}
+			_, k.release, _ = strings.Cut(path.Base(name), "-")
+		case path.Base(name) == "modules.builtin":
+			data, err := readBounded(in, 16<<20)
+			if err != nil {
+				return err
+			}
+			k.builtin = parseBuiltin(data)
+		case relevant(name):
+			if k.modules[moduleName(name)], err = unpackModule(name, in); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func readBounded(r io.Reader, limit int64) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(r, limit+1))
+	if err == nil && int64(len(data)) > limit {
+		err = fmt.Errorf("a file of more than %d bytes", limit)
+	}
+	return data, err
+}
+
+// ImportFiles installs a kernel image and the folder of its modules (lib/modules/RELEASE).
+func (s *Store) ImportFiles(ctx context.Context, vmlinuz, modules string, p driver.Progress) (Installed, error) {
+	k := &parts{source: filepath.Base(vmlinuz), modules: map[string][]byte{}}
+	bad := func(object string, err error) (Installed, error) {
+		return Installed{}, &driver.Error{
+			Class: driver.ErrInvalid, Op: "read kernel file", Object: object, Err: err,
+			Next: "give --vmlinuz /boot/vmlinuz-RELEASE --modules /lib/modules/RELEASE",
+		}
+	}
+	f, err := os.Open(vmlinuz)
+	if err != nil {
+		return bad(vmlinuz, err)
+	}
+	k.vmlinuz, err = readBounded(f, maxImage)
+	f.Close()
+	if err != nil {
+		return bad(vmlinuz, err)
+	}
+	data, err := os.ReadFile(filepath.Join(modules, "modules.builtin"))
+	if err != nil {
+		return bad(modules, err)
+	}
+	k.builtin = parseBuiltin(data)
+	p.Report("read modules", 0, 0)
+	err = filepath.WalkDir(modules, func(file string, d os.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() || !relevant(filepath.ToSlash(file)) {
+			return err
+		}
+		f, err := os.Open(file)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		k.modules[moduleName(file)], err = unpackModule(file, f)
+		return errors.Join(err, ctx.Err())
+	})
+	if err != nil {
+		return bad(modules, err)
+	}
+	return s.install(ctx, k, p)
+}

@@ -1,0 +1,50 @@
+package kernel
+
+import (
+	"io"
+	"strings"
+
+	"github.com/cavaliergopher/cpio"
+)
+
+// moduleFile is a module as it goes into an initramfs.
+type moduleFile struct {
+	name string
+	data []byte
+}
+
+// writeInitramfs writes an uncompressed cpio (newc): the guest binary as /init, the modules and their list
+// (initd.ModuleList). The bytes are a function of the arguments alone.
+func writeInitramfs(w io.Writer, guest []byte, modules []moduleFile) error {
+	out := cpio.NewWriter(w)
+	inode := int64(0)
+	add := func(name string, mode cpio.FileMode, data []byte) error {
+		inode++
+		h := &cpio.Header{Name: name, Mode: mode, Size: int64(len(data)), Links: 1, Inode: inode}
+		if err := out.WriteHeader(h); err != nil {
+			return err
+		}
+		_, err := out.Write(data)
+		return err
+	}
+	dir := func(name string) error { return add(name, cpio.TypeDir|0o755, nil) }
+	var list strings.Builder
+	for _, d := range []string{"dev", "proc", "sys", "newroot", "modules"} {
+		if err := dir(d); err != nil {
+			return err
+		}
+	}
+	if err := add("init", cpio.TypeReg|0o755, guest); err != nil {
+		return err
+	}
+	for _, m := range modules {
+		list.WriteString("/modules/" + m.name + "\n")
+		if err := add("modules/"+m.name, cpio.TypeReg|0o644, m.data); err != nil {
+			return err
+		}
+	}
+	if err := add("modules/list", cpio.TypeReg|0o644, []byte(list.String())); err != nil {
+		return err
+	}
+	return out.Close()
+}
