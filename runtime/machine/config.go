@@ -1,0 +1,50 @@
+package machine
+
+import (
+	"strings"
+
+	"microagent/ch"
+	"microagent/runtime/layout"
+)
+
+// guestCID is the guest's address on its own vsock; it means nothing outside the VM.
+const guestCID = 3
+
+// config is the spec as the API takes it. What has a default that bites is always said: image_type (else the
+// first sector can't be written), id and serial of each disk, console off (else it takes over our terminal).
+func (s Spec) config() ch.VmConfig {
+	c := ch.VmConfig{
+		Payload: &ch.PayloadConfig{
+			Kernel: ch.Ptr(s.Boot.Kernel), Initramfs: ch.Ptr(s.Boot.Initramfs), Cmdline: ch.Ptr(s.Boot.Cmdline),
+		},
+		Cpus:    &ch.CpusConfig{BootVcpus: uint32(s.CPUs), MaxVcpus: uint32(s.CPUs)},
+		Memory:  &ch.MemoryConfig{Size: uint64(s.Memory)},
+		Rng:     &ch.RngConfig{Src: "/dev/urandom"},
+		Serial:  &ch.SerialConfig{Mode: ch.ConsoleSocket, Socket: ch.Ptr("./" + layout.SerialSocket)},
+		Console: &ch.ConsoleConfig{Mode: ch.ConsoleOff},
+		Vsock:   &ch.VsockConfig{Cid: guestCID, Socket: "./" + layout.VsockSocket},
+	}
+	for _, d := range s.Disks {
+		c.Disks = append(c.Disks, ch.DiskConfig{
+			Id: ch.Ptr(d.Serial), Serial: ch.Ptr(d.Serial), Path: ch.Ptr(d.Path),
+			Readonly: ch.Ptr(d.ReadOnly), ImageType: ch.Ptr(ch.ImageRaw),
+		})
+	}
+	if s.Choice.Kind == CloudHypervisor && canLandlock() {
+		c.LandlockEnable = ch.Ptr(true)
+	}
+	return c
+}
+
+// Cmdline is the kernel's command line for a guest of this choice. Under emulation some self-tests and calibrations
+// of the kernel are left out, which would hang a guest under KVM.
+func (c Choice) Cmdline(cpus int) string {
+	list := []string{"console=ttyS0", "quiet", "panic=-1", "cryptomgr.notests", "random.trust_cpu=on"}
+	if c.Kind == QEMU && !c.Hardware {
+		list = append(list, "no_timer_check", "noreplace-smp")
+		if cpus == 1 {
+			list = append(list, "nolapic_timer")
+		}
+	}
+	return strings.Join(list, " ")
+}

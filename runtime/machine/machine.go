@@ -1,0 +1,249 @@
+// Package machine runs one VM in one VMM process: it chooses the VMM, turns a spec into the VMM's configuration,
+// starts the process, follows its events and its serial console, and ends it. It speaks Cloud Hypervisor's API
+// and does not know whether cloud-hypervisor or the adapter answers, beyond how each is started.
+//
+// Promised: vm.boot is sent once; a VM whose boot failed is deleted and its process ended. The process gets no
+// environment and no file beyond what the spec names, and carries the leases of its disks. Whatever it or the guest writes
+// is bounded on disk. Nothing here outlives the process that called Start, except a VMM whose caller was killed:
+// the kernel is asked to kill it then, and its leases show it when that failed. Package supervise imports it, and
+// cmd for Hosts.
+package machine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"microagent/ch"
+	"microagent/runtime/driver"
+	"microagent/runtime/layout"
+	"microagent/runtime/machine/rotate"
+)
+
+// Disk is a block device of the guest.
+type Disk struct {
+	Serial   string `json:"serial"` // how the guest finds it, and its id: "root", "m00"
+	Path     string `json:"path"`   // absolute, or "./name" in the spec's folder
+	ReadOnly bool   `json:"read_only,omitempty"`
+}
+
+// Boot is what the guest boots.
+type Boot struct {
+	Kernel    string `json:"kernel"` // absolute paths
+	Initramfs string `json:"initramfs"`
+	Cmdline   string `json:"cmdline"` // whole
+	Release   string `json:"release,omitempty"`
+}
+
+// Spec is a VM to start.
+type Spec struct {
+	Name   string // of the workspace, for messages
+	Folder string // absolute; the VMM works in it, its sockets and logs lie there
+	Choice Choice
+	// Adapter is how the adapter is started, up to its options: "/proc/self/exe", "vmm-qemu". Unused for
+	// cloud-hypervisor.
+	Adapter []string
+	Boot    Boot
+	CPUs    int
+	Memory  int64
+	Disks   []Disk
+	Leases  []*os.File // inherited by the VMM, and by QEMU below the adapter
+}
+
+// The bounds of logs: each takes twice this at most.
+const (
+	consoleLimit = 4 << 20
+	vmmLogLimit  = 1 << 20
+)
+
+// apiDeadline is how long a VMM may take until its API answers.
+const apiDeadline = 20 * time.Second
+
+// VM is a guest in its VMM. Stop or Kill must be called, and Wait, which releases what it holds.
+type VM struct {
+	spec    Spec
+	dir     *os.File
+	client  *ch.Client
+	process *process
+	console *Console
+	log     *rotate.Writer
+	events  chan ch.Event
+	owned   sync.WaitGroup
+	ping    ch.Ping
+}
+
+// Start starts the VMM, and the guest in it. Ending ctx before it returned ends both.
+func Start(ctx context.Context, spec Spec) (*VM, error) {
+	vm := &VM{spec: spec, events: make(chan ch.Event, 64)}
+	if err := vm.start(ctx); err != nil {
+		vm.Kill()
+		vm.Wait()
+		return nil, err
+	}
+	return vm, nil
+}
+
+func (vm *VM) start(ctx context.Context) (err error) {
+	if vm.dir, err = os.Open(vm.spec.Folder); err != nil {
+		return fmt.Errorf("start VMM: %w", err)
+	}
+	for _, name := range []string{layout.APISocket, layout.VsockSocket, layout.SerialSocket} {
+		if err := os.Remove(filepath.Join(vm.spec.Folder, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("start VMM: %w", err)
+		}
+	}
+	if vm.log, err = rotate.Create(filepath.Join(vm.spec.Folder, layout.VMMLog), vmmLogLimit); err != nil {
+		return fmt.Errorf("start VMM: %w", err)
+	}
+	if vm.console, err = newConsole(filepath.Join(vm.spec.Folder, layout.ConsoleLog)); err != nil {
+		return fmt.Errorf("start VMM: %w", err)
+	}
+	if err := vm.spawn(); err != nil {
+		return err
+	}
+	vm.client = ch.New(ch.UnixAt(vm.dir, layout.APISocket), ch.Timeouts{})
+	waiting, cancel := context.WithTimeout(ctx, apiDeadline)
+	defer cancel()
+	if vm.ping, err = vm.client.WaitForAPI(waiting, vm.process.exited); err != nil {
+		return vm.vmmError(ctx, "start VMM", err)
+	}
+	if err := vm.client.Create(ctx, vm.spec.config()); err != nil {
+		return vm.vmmError(ctx, "create VM", err)
+	}
+	vm.owned.Go(func() { vm.console.follow(ch.UnixAt(vm.dir, layout.SerialSocket), vm.process.exited) })
+	if err := vm.client.Boot(ctx); err != nil {
+		err = vm.vmmError(ctx, "boot VM", err)
+		// A VM whose boot failed may have lost its disks: it is deleted, and nothing is booted again.
+		cleanup, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		_ = vm.client.Delete(cleanup)
+		return err
+	}
+	return nil
+}
+
+// vmmError says why the VMM did not do what was asked, with the end of what it printed when it died.
+func (vm *VM) vmmError(ctx context.Context, op string, err error) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("%s of workspace %s: %w", op, vm.spec.Name, context.Cause(ctx))
+	}
+	e := &driver.Error{
+		Class: driver.ErrGuest, Op: op + " of workspace", Object: vm.spec.Name, Err: err,
+		Next: "see " + filepath.Join(vm.spec.Folder, layout.VMMLog),
+	}
+	switch {
+	case ch.IsLocked(err):
+		e.Class = driver.ErrBusy
+		e.Next = "end the process that has the disk open"
+	case ch.IsMissingFile(err):
+		e.Class = driver.ErrNotFound
+	}
+	if vm.exitedWithin(200 * time.Millisecond) {
+		e.Err = fmt.Errorf("%w; %s", err, vm.process.describe())
+	}
+	return e
+}
+
+func (vm *VM) exitedWithin(d time.Duration) bool {
+	select {
+	case <-vm.process.exited:
+		return true
+	case <-time.After(d):
+		return false
+	}
+}
+
+// Client is the VMM's API.
+func (vm *VM) Client() *ch.Client { return vm.client }
+
+// Ping is what the VMM said about itself at its start.
+func (vm *VM) Ping() ch.Ping { return vm.ping }
+
+// PID is the VMM's process.
+func (vm *VM) PID() int { return vm.process.cmd.Process.Pid }
+
+// Console is the guest's serial console.
+func (vm *VM) Console() *Console { return vm.console }
+
+// Events gives the VMM's events; it is closed when the VMM is gone. They must be read.
+func (vm *VM) Events() <-chan ch.Event { return vm.events }
+
+// Exited is closed when the VMM's process is gone.
+func (vm *VM) Exited() <-chan struct{} { return vm.process.exited }
+
+// Dial connects to a port of the guest. It is a proto.Dialer.
+func (vm *VM) Dial(ctx context.Context, port uint32) (net.Conn, error) {
+	d := ch.VsockDialer{Dial: ch.UnixAt(vm.dir, layout.VsockSocket), Attempt: 10 * time.Second}
+	conn, err := d.DialOnce(ctx, port)
+	if err != nil {
+		return nil, err
+	}
+	return conn, nil
+}
+
+// Crash is the error for a guest or VMM that ended when it should not have. phase is "boot", "running" or
+// "shutdown"; a kernel panic on the console is told in the place of reason.
+func (vm *VM) Crash(phase, reason string) *driver.CrashError {
+	if panicked := vm.console.Panic(); panicked != "" {
+		reason = "kernel panic: " + panicked
+	}
+	return &driver.CrashError{
+		Workspace: vm.spec.Name, Phase: phase, Reason: reason,
+		Console: vm.console.Tail(), Log: filepath.Join(vm.spec.Folder, layout.ConsoleLog),
+	}
+}
+
+// Ended says in words how the VMM's process ended: "VMM exited with 1: ...".
+func (vm *VM) Ended() string { return vm.process.describe() }
+
+// Stop ends a guest that was not, or could not be, shut down from inside: vm.shutdown, vmm.shutdown, kill. The guest sees
+// its power fail. It returns when the process is gone.
+func (vm *VM) Stop(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	// What the calls answer does not matter: the process's end does.
+	if vm.client.Shutdown(ctx) == nil || ctx.Err() == nil {
+		_ = vm.client.ShutdownVMM(ctx)
+	}
+	select {
+	case <-vm.process.exited:
+	case <-ctx.Done():
+	}
+	vm.Kill()
+	<-vm.process.exited
+}
+
+// Kill ends the VMM's process at once, without a word.
+func (vm *VM) Kill() {
+	if vm.process != nil {
+		vm.process.kill()
+	}
+}
+
+// Wait returns when the VMM is gone and everything it wrote was taken. It removes the sockets.
+func (vm *VM) Wait() {
+	if vm.process != nil {
+		<-vm.process.exited
+	}
+	vm.owned.Wait()
+	if vm.client != nil {
+		vm.client.Close()
+	}
+	if vm.console != nil {
+		vm.console.close()
+	}
+	if vm.log != nil {
+		vm.log.Close()
+	}
+	for _, name := range []string{layout.APISocket, layout.APISocket + ".lock", layout.VsockSocket, layout.SerialSocket} {
+		_ = os.Remove(filepath.Join(vm.spec.Folder, name))
+	}
+	if vm.dir != nil {
+		vm.dir.Close()
+	}
+}

@@ -1,0 +1,157 @@
+// Package rotate keeps a log within bounds: what a guest or a VMM writes without end takes at most twice a limit on
+// the disk. The newest part is NAME, the one before it NAME.1. One Write is never split over the two. machine,
+// supervise and workspace use it.
+package rotate
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"sync"
+)
+
+// Old is the name of the older part of the log at path.
+func Old(path string) string { return path + ".1" }
+
+// Writer appends to a log. It is safe for concurrent use.
+type Writer struct {
+	path  string
+	limit int64
+
+	mu   sync.Mutex
+	file *os.File
+	size int64
+}
+
+// Create begins the log at path anew, mode 0600, with parts of at most limit bytes.
+func Create(path string, limit int64) (*Writer, error) {
+	if err := os.Remove(Old(path)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	w := &Writer{path: path, limit: limit}
+	return w, w.open()
+}
+
+// open makes the newest part anew. A reader that has the one before open keeps it.
+func (w *Writer) open() error {
+	if err := os.Remove(w.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	f, err := os.OpenFile(w.path, os.O_WRONLY|os.O_CREATE|os.O_EXCL|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	w.file, w.size = f, 0
+	return nil
+}
+
+// Write appends p. One that is longer than the limit makes a part of its own.
+func (w *Writer) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.file == nil {
+		return 0, fs.ErrClosed
+	}
+	if w.size > 0 && w.size+int64(len(p)) > w.limit {
+		if err := w.turn(); err != nil {
+			return 0, err
+		}
+	}
+	n, err := w.file.Write(p)
+	w.size += int64(n)
+	return n, err
+}
+
+func (w *Writer) turn() error {
+	if err := w.file.Close(); err != nil {
+		return err
+	}
+	w.file = nil
+	if err := os.Rename(w.path, Old(w.path)); err != nil {
+		return err
+	}
+	return w.open()
+}
+
+// Sync makes what was written durable.
+func (w *Writer) Sync() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.file == nil {
+		return nil
+	}
+	return w.file.Sync()
+}
+
+// Close ends the log.
+func (w *Writer) Close() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.file == nil {
+		return nil
+	}
+	err := w.file.Close()
+	w.file = nil
+	return err
+}
+
+// Open gives both parts of the log at path as one stream, as they are now. A log that was never written is empty.
+func Open(path string) (io.ReadCloser, error) {
+	var r reader
+	// The newest part first: a turn in between shows it twice as the older one at worst, and never loses one.
+	now, err := openIfThere(path)
+	if err != nil {
+		return nil, err
+	}
+	old, err := openIfThere(Old(path))
+	if err != nil {
+		if now != nil {
+			now.Close()
+		}
+		return nil, err
+	}
+	if old != nil && now != nil && same(old, now) {
+		old.Close()
+		old = nil
+	}
+	var parts []io.Reader
+	for _, f := range []*os.File{old, now} {
+		if f != nil {
+			r.files = append(r.files, f)
+			parts = append(parts, f)
+		}
+	}
+	r.Reader = io.MultiReader(parts...)
+	return &r, nil
+}
+
+func openIfThere(path string) (*os.File, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return f, err
+}
+
+func same(a, b *os.File) bool {
+	x, err := a.Stat()
+	if err != nil {
+		return false
+	}
+	y, err := b.Stat()
+	return err == nil && os.SameFile(x, y)
+}
+
+type reader struct {
+	io.Reader
+	files []*os.File
+}
+
+func (r *reader) Close() error {
+	var errs []error
+	for _, f := range r.files {
+		errs = append(errs, f.Close())
+	}
+	return errors.Join(errs...)
+}
