@@ -94,6 +94,15 @@ func (a *app) printError(err error) {
 	if errors.As(err, &code) && code.err == nil {
 		return
 	}
+	var invalid *invalidError
+	if errors.As(err, &invalid) {
+		a.diagnostics(invalid.list)
+		errs, _ := invalid.list.Count()
+		if !a.flags.json {
+			fmt.Fprintf(a.stderr, "%s\n", counting(errs, "error"))
+		}
+		return
+	}
 	r := describe(err)
 	if a.flags.json {
 		data, _ := json.Marshal(struct {
@@ -132,4 +141,12 @@ func joined(list []string) string {
 		return list[0]
 	}
 	return strings.Join(list[:len(list)-1], ", ") + " and " + list[len(list)-1]
+}
+
+// counting is a number of things in words: "1 error", "3 errors".
+func counting(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }

@@ -80,11 +80,14 @@ func exitCode(err error) int {
 	var code *exitError
 	var usage *usageError
 	var locked *layout.LockedError
+	var invalid *invalidError
 	switch {
 	case err == nil:
 		return ExitOK
 	case errors.As(err, &code):
 		return code.code
+	case errors.As(err, &invalid):
+		return invalid.code
 	case errors.As(err, &usage):
 		return ExitUsage
 	case errors.Is(err, errInterrupted), errors.Is(err, context.Canceled):

@@ -9,8 +9,7 @@ import (
 func (a *app) pending(use, short string) *cobra.Command {
 	return &cobra.Command{Use: use, Short: short, RunE: does(func(context.Context, []string) error { return notBuilt(use) })}
 }
-func (a *app) validateCommand() *cobra.Command { return a.pending("validate", "check a manifest") }
-func (a *app) planCommand() *cobra.Command     { return a.pending("plan", "show what apply would do") }
+func (a *app) planCommand() *cobra.Command { return a.pending("plan", "show what apply would do") }
 func (a *app) applyCommand() *cobra.Command {
 	return a.pending("apply", "make the world as the manifest says")
 }

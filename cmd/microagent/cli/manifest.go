@@ -1,0 +1,160 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"microagent/apply/folder"
+	"microagent/runtime/driver"
+	"microagent/schema"
+	"microagent/schema/diag"
+)
+
+// ManifestName is the name that is looked for when -f gives none.
+const ManifestName = "microagent.yaml"
+
+// maxManifest bounds what is read of a manifest.
+const maxManifest = 16 << 20
+
+// source is a manifest that was read and not yet understood.
+type source struct {
+	name string // as messages show it
+	path string // absolute; "" for stdin
+	data []byte
+}
+
+// readManifest reads the manifest of -f, or the one in the working directory; - is stdin.
+func (a *app) readManifest() (source, error) {
+	s := source{name: a.flags.file}
+	if s.name == "-" {
+		data, err := io.ReadAll(io.LimitReader(a.stdin, maxManifest+1))
+		s.name, s.data = "<stdin>", data
+		return s, err
+	}
+	if s.name == "" {
+		s.name = ManifestName
+	}
+	path, err := filepath.Abs(s.name)
+	if err != nil {
+		return s, err
+	}
+	s.path = path
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return s, &driver.Error{Class: driver.ErrNotFound, Op: "read manifest", Object: s.name, Err: errors.New("there is no such file"),
+			Next: "name it with -f FILE, or its folder with -C DIR"}
+	}
+	if err != nil {
+		return s, err
+	}
+	defer f.Close()
+	if s.data, err = io.ReadAll(io.LimitReader(f, maxManifest+1)); err != nil {
+		return s, fmt.Errorf("read manifest %s: %w", s.name, err)
+	}
+	if len(s.data) > maxManifest {
+		return s, exits(ExitInvalid, &driver.Error{Class: driver.ErrInvalid, Op: "read manifest", Object: s.name,
+			Err: fmt.Errorf("it is larger than %s", size(maxManifest))})
+	}
+	return s, nil
+}
+
+// load reads and checks the manifest; warnings are told. -p gives its project another name.
+func (a *app) load(allow []string) (*schema.Manifest, source, error) {
+	s, err := a.readManifest()
+	if err != nil {
+		return nil, s, err
+	}
+	m, list := schema.Load(s.name, s.data, schema.Options{Outside: outside(s.path, allow)})
+	if list.Errors() {
+		return nil, s, &invalidError{list: list, code: ExitInvalid}
+	}
+	a.diagnostics(list)
+	if a.flags.project != "" {
+		m.Project = a.flags.project
+	}
+	return m, s, nil
+}
+
+// outside says which paths that leave the manifest's folder --allow-path allows. folder checks again what is opened.
+func outside(manifest string, allow []string) func(string) bool {
+	if len(allow) == 0 {
+		return nil
+	}
+	return func(path string) bool {
+		if !filepath.IsAbs(path) {
+			path = filepath.Join(filepath.Dir(manifest), path)
+		}
+		for _, dir := range allow {
+			abs, err := filepath.Abs(dir)
+			if err != nil {
+				continue
+			}
+			if rel, err := filepath.Rel(abs, path); err == nil && filepath.IsLocal(rel) {
+				return true
+			}
+		}
+		return false
+	}
+}
+
+// folder opens the manifest's folder.
+func (s source) folder(allow []string) (*folder.Folder, error) {
+	if s.path == "" {
+		return nil, usagef("microagent", "a manifest from stdin has no folder; only validate reads it")
+	}
+	return folder.Open(filepath.Dir(s.path), allow)
+}
+
+// invalidError is a list of diagnostics that has errors.
+type invalidError struct {
+	list *diag.List
+	code int
+}
+
+func (e *invalidError) Error() string { return e.list.Err().Error() }
+
+// diagnostics tells a list on stderr, in the form that was asked for.
+func (a *app) diagnostics(list *diag.List) {
+	if a.flags.json {
+		_ = list.WriteJSON(a.stderr)
+		return
+	}
+	_ = list.WriteText(a.stderr, 0)
+}
+
+// manifestInView is the path of the manifest that -f or the working directory gives, "" for none.
+func (a *app) manifestInView() string {
+	name := a.flags.file
+	if name == "" {
+		name = ManifestName
+	}
+	path, err := filepath.Abs(name)
+	if err != nil {
+		return ""
+	}
+	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
+		return ""
+	}
+	return path
+}
+
+// projectInView is the project that bare names mean first: that of -p or of the manifest in view, "" for none. A
+// manifest that is invalid names none.
+func (a *app) projectInView() string {
+	if a.flags.project != "" || a.manifestInView() == "" {
+		return a.flags.project
+	}
+	s, err := a.readManifest()
+	if err != nil {
+		return ""
+	}
+	m, _ := schema.Load(s.name, s.data, schema.Options{Outside: func(string) bool { return true }})
+	if m == nil {
+		return ""
+	}
+	return m.Project
+}

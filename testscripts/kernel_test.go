@@ -1,0 +1,54 @@
+package testscripts
+
+import (
+	"bytes"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// shared is the state directory that the guest kernel is installed in, once for all scripts.
+var shared = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "microagent-kernel-")
+	if err != nil {
+		return "", err
+	}
+	args := []string{"kernel", "install"}
+	if deb := os.Getenv("MICROAGENT_TEST_KERNEL_DEB"); deb != "" {
+		args = append(args, "--deb", deb)
+	}
+	cmd := exec.Command("microagent", args...)
+	cmd.Env = append(os.Environ(), "MICROAGENT_STATE_DIR="+dir)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("install the guest kernel for all scripts: %w\n%s", err, out.Bytes())
+	}
+	return filepath.Join(dir, "kernels"), nil
+})
+
+// kernel: installs the guest kernel in the script's state directory, as a copy of one that all share.
+func kernel(ts *testscript.TestScript, neg bool, args []string) {
+	need(ts, neg, args, 0, "kernel")
+	from, err := shared()
+	ts.Check(err)
+	to := filepath.Join(ts.Getenv("STATE"), "kernels")
+	ts.Check(filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name, err := filepath.Rel(from, path)
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			return os.MkdirAll(filepath.Join(to, name), 0o700)
+		}
+		return os.Link(path, filepath.Join(to, name))
+	}))
+}

@@ -1,0 +1,122 @@
+package testscripts
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// below are the processes whose working directory is dir or lies in it, with their command lines.
+func below(dir string) map[int]string {
+	found := map[int]string{}
+	entries, _ := os.ReadDir("/proc")
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil || pid == os.Getpid() {
+			continue
+		}
+		cwd, err := os.Readlink(filepath.Join("/proc", e.Name(), "cwd"))
+		if err != nil {
+			continue
+		}
+		cwd = strings.TrimSuffix(cwd, " (deleted)")
+		if cwd == dir || strings.HasPrefix(cwd, dir+"/") {
+			line, _ := os.ReadFile(filepath.Join("/proc", e.Name(), "cmdline"))
+			found[pid] = strings.TrimSpace(strings.ReplaceAll(string(line), "\x00", " "))
+		}
+	}
+	return found
+}
+
+func killBelow(dir string) {
+	for pid := range below(dir) {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+	}
+}
+
+// runPID is the supervisor of a workspace, from its run.json.
+func runPID(ts *testscript.TestScript, name string) (int, string) {
+	folder := filepath.Join(ts.Getenv("STATE"), "workspaces", name)
+	var run struct {
+		PID int `json:"pid"`
+	}
+	if err := json.Unmarshal([]byte(ts.ReadFile(filepath.Join(folder, "run.json"))), &run); err != nil || run.PID == 0 {
+		ts.Fatalf("workspace %s has no supervisor in its run.json: %v", name, err)
+	}
+	return run.PID, folder
+}
+
+// killrun NAME: kills the supervisor of the workspace of that name on disk, as kill -9 does, and waits for its end.
+func killrun(ts *testscript.TestScript, neg bool, args []string) {
+	need(ts, neg, args, 1, "killrun NAME")
+	pid, _ := runPID(ts, args[0])
+	ts.Check(syscall.Kill(pid, syscall.SIGKILL))
+	gone(ts, pid)
+}
+
+// killvmm NAME: kills what the workspace's supervisor started, and not the supervisor.
+func killvmm(ts *testscript.TestScript, neg bool, args []string) {
+	need(ts, neg, args, 1, "killvmm NAME")
+	supervisor, folder := runPID(ts, args[0])
+	n := 0
+	for pid, line := range below(folder) {
+		if pid != supervisor && (strings.Contains(line, "qemu-system") || strings.Contains(line, "cloud-hypervisor")) {
+			ts.Check(syscall.Kill(pid, syscall.SIGKILL))
+			gone(ts, pid)
+			n++
+		}
+	}
+	if n == 0 {
+		ts.Fatalf("no VMM of %s is running: %v", args[0], below(folder))
+	}
+}
+
+// gone waits until a process has ended; a zombie has.
+func gone(ts *testscript.TestScript, pid int) {
+	deadline := time.Now().Add(10 * time.Second)
+	for time.Now().Before(deadline) {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err != nil {
+			return
+		}
+		if _, rest, ok := strings.Cut(string(stat), ") "); ok && strings.HasPrefix(rest, "Z") {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	ts.Fatalf("process %d does not end", pid)
+}
+
+// idle: no process of this script's state directory is left, or none is within a few seconds.
+func idle(ts *testscript.TestScript, neg bool, args []string) {
+	need(ts, neg, args, 0, "idle")
+	deadline := time.Now().Add(15 * time.Second)
+	for {
+		left := below(ts.Getenv("STATE"))
+		if len(left) == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			for _, pid := range sorted(left) {
+				ts.Logf("%d %s", pid, left[pid])
+			}
+			ts.Fatalf("%d processes are left running", len(left))
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+func allocated(path string) int64 {
+	var st syscall.Stat_t
+	if err := syscall.Stat(path, &st); err != nil {
+		return -1
+	}
+	return st.Blocks * 512
+}
