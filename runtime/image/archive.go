@@ -1,0 +1,238 @@
+package image
+
+import (
+	"archive/tar"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"strings"
+
+	"microagent/runtime/driver"
+)
+
+// Bounds on an archive.
+const (
+	maxArchiveEntries = 100_000
+	maxArchiveBytes   = 1 << 40 // decompressed
+	maxKeptBytes      = 64 << 20
+	maxArchiveLinks   = 16
+)
+
+// archive is a tar whose entries are found by name. Nothing is unpacked: names and links lead from entry to entry
+// and never to the host's file system. A plain tar is read by seeking, a compressed one from its beginning each
+// time.
+type archive struct {
+	f       *os.File
+	entries map[string]archived
+	kept    map[string][]byte // documents that were small enough to keep from the first reading
+	plain   bool
+}
+
+// archived is one entry.
+type archived struct {
+	size int64
+	link string // the name of the entry that this one is a link to
+}
+
+// openArchive reads the names of all entries.
+func openArchive(ctx context.Context, files driver.Files, name string) (*archive, error) {
+	f, err := openRegular(files, name)
+	if err != nil {
+		return nil, err
+	}
+	a := &archive{f: f, entries: map[string]archived{}, kept: map[string][]byte{}}
+	if err := a.scan(ctx); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return a, nil
+}
+
+// openRegular opens a regular file: opening a fifo would wait for ever.
+func openRegular(files driver.Files, name string) (*os.File, error) {
+	if files == nil {
+		return nil, errors.New("nothing says where files are")
+	}
+	fi, err := files.Stat(name)
+	if err != nil {
+		return nil, err
+	}
+	if !fi.Mode().IsRegular() {
+		return nil, &driver.Error{
+			Class: driver.ErrInvalid, Op: "open", Object: name, Err: errors.New("not a regular file"),
+			Next: "name a file; a directory with an OCI layout is oci:DIR",
+		}
+	}
+	return files.Open(name)
+}
+
+func (a *archive) Close() error { return a.f.Close() }
+
+// scan is the first reading. Whatever is small enough to be a document is kept.
+func (a *archive) scan(ctx context.Context) error {
+	var kept int64
+	return a.walk(ctx, func(h *tar.Header, r io.Reader) error {
+		if len(a.entries) >= maxArchiveEntries {
+			return corruptf("it has more than %d entries", maxArchiveEntries)
+		}
+		name := entryName(h.Name)
+		e := archived{size: h.Size}
+		switch h.Typeflag {
+		case tar.TypeReg:
+		case tar.TypeLink:
+			e.link = entryName(h.Linkname)
+		case tar.TypeSymlink:
+			e.link = entryName(path.Join(path.Dir(name), h.Linkname))
+		default:
+			return nil
+		}
+		a.entries[name] = e
+		delete(a.kept, name)
+		if e.link != "" || h.Size > maxDocument || kept+h.Size > maxKeptBytes || !isDocument(name) {
+			return nil
+		}
+		kept += h.Size
+		data, err := io.ReadAll(r)
+		a.kept[name] = data
+		return err
+	})
+}
+
+// isDocument says whether an entry can be a manifest, an index or a config. In an OCI layout the name does not
+// tell; a first byte would, but everything small is cheap enough.
+func isDocument(name string) bool {
+	return strings.HasSuffix(name, ".json") || strings.HasPrefix(name, "blobs/")
+}
+
+// entryName is a name as it is in entries: relative to the archive's root, and never above it.
+func entryName(name string) string { return strings.TrimPrefix(path.Clean("/"+name), "/") }
+
+// walk reads the tar from its beginning.
+func (a *archive) walk(ctx context.Context, visit func(*tar.Header, io.Reader) error) error {
+	if _, err := a.f.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	var head [6]byte
+	n, err := io.ReadFull(a.f, head[:])
+	if err != nil && err != io.ErrUnexpectedEOF {
+		return truncated(err)
+	}
+	if _, err := a.f.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	c, err := sniff(head[:n])
+	if err != nil {
+		return err
+	}
+	var r io.Reader = a.f
+	if a.plain = c == plain; !a.plain {
+		z, _, err := decompress(&contextReader{ctx, a.f})
+		if err != nil {
+			return err
+		}
+		defer z.Close()
+		r = &boundedReader{z, maxArchiveBytes}
+	}
+	for tr := tar.NewReader(r); ; {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		h, err := tr.Next()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return tarError(err)
+		}
+		err = visit(h, tr)
+		if errors.Is(err, fs.SkipAll) {
+			return nil
+		}
+		if err != nil {
+			return tarError(err)
+		}
+	}
+}
+
+// tarError makes what archive/tar says ErrCorrupt, and leaves other errors as they are.
+func tarError(err error) error {
+	if errors.Is(err, tar.ErrHeader) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return corruptf("tar: %w", err)
+	}
+	return err
+}
+
+// boundedReader refuses to read for ever.
+type boundedReader struct {
+	r    io.Reader
+	left int64
+}
+
+func (b *boundedReader) Read(p []byte) (int, error) {
+	n, err := b.r.Read(p)
+	if b.left -= int64(n); b.left < 0 {
+		return n, corruptf("it has more than %d bytes when decompressed", int64(maxArchiveBytes))
+	}
+	return n, err
+}
+
+// resolve follows links to the entry that has the bytes.
+func (a *archive) resolve(name string) (string, int64, bool) {
+	name = entryName(name)
+	for range maxArchiveLinks {
+		e, ok := a.entries[name]
+		if !ok || e.link == "" {
+			return name, e.size, ok
+		}
+		name = e.link
+	}
+	return name, 0, false
+}
+
+// document gives the bytes of a small entry.
+func (a *archive) document(ctx context.Context, name string) ([]byte, error) {
+	real, size, ok := a.resolve(name)
+	if !ok {
+		return nil, corruptf("it has no entry %s; it is another kind of file, or truncated", name)
+	}
+	if data, ok := a.kept[real]; ok {
+		return data, nil
+	}
+	if size > maxDocument {
+		return nil, corruptf("its entry %s has %d bytes", name, size)
+	}
+	var data []byte
+	err := a.each(ctx, map[string]bool{real: true}, func(_ string, _ int64, r io.Reader) error {
+		var err error
+		data, err = readSmall(r)
+		return err
+	})
+	return data, err
+}
+
+// each hands the named entries to visit, in the archive's order. Names must be resolved.
+func (a *archive) each(ctx context.Context, names map[string]bool, visit func(name string, size int64, r io.Reader) error) error {
+	left := len(names)
+	done := map[string]bool{}
+	err := a.walk(ctx, func(h *tar.Header, r io.Reader) error {
+		name := entryName(h.Name)
+		if h.Typeflag != tar.TypeReg || !names[name] || done[name] {
+			return nil
+		}
+		done[name] = true
+		if err := visit(name, h.Size, r); err != nil {
+			return err
+		}
+		if left--; left == 0 {
+			return fs.SkipAll
+		}
+		return nil
+	})
+	if err == nil && left > 0 {
+		err = fmt.Errorf("%w: entries that it had are gone: it changed while it was read", driver.ErrCorrupt)
+	}
+	return err
+}

@@ -1,0 +1,140 @@
+package image
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/url"
+	"syscall"
+
+	"github.com/containerd/containerd/v2/core/remotes/docker"
+	remoteerrors "github.com/containerd/containerd/v2/core/remotes/errors"
+	"github.com/containerd/errdefs"
+
+	"microagent/runtime/driver"
+)
+
+func invalid(op, ref string, err error) error {
+	return &driver.Error{
+		Class: driver.ErrInvalid, Op: op, Object: fmt.Sprintf("%q", ref), Err: err,
+		Next: "write NAME[:TAG][@DIGEST], oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:REF] or rootfs:FILE",
+	}
+}
+
+// sourceError is what went wrong with a file source.
+func sourceError(op string, r reference, err error) error {
+	e := &driver.Error{Op: op, Object: r.name, Err: err}
+	inner, _ := errors.AsType[*driver.Error](err)
+	switch {
+	case inner != nil:
+		e.Next = inner.Next
+	case errors.Is(err, fs.ErrNotExist):
+		e.Class = driver.ErrInvalid
+		e.Err = fmt.Errorf("%s: %w", r.path, fs.ErrNotExist)
+		e.Next = "make the image first, or correct the path"
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		e.Class = driver.ErrCorrupt
+		e.Err = fmt.Errorf("%s is truncated: %w", r.path, err)
+		e.Next = "make or fetch the file again"
+	case errors.Is(err, driver.ErrCorrupt):
+		e.Err = fmt.Errorf("%s: %w", r.path, err)
+		e.Next = "make or fetch the file again"
+	default:
+		e.Class = noSpace(err)
+	}
+	if e.Next == "" && errors.Is(err, driver.ErrNoSpace) || e.Class == driver.ErrNoSpace {
+		e.Next = nextNoSpace
+	}
+	return e
+}
+
+// storeError is what went wrong with what the store has, or lacks.
+func storeError(op, object string, err error) error {
+	e := &driver.Error{Op: op, Object: object, Err: err, Class: noSpace(err)}
+	switch {
+	case e.Class != nil:
+		e.Next = nextNoSpace
+	case errors.Is(err, driver.ErrNotFound), errors.Is(err, driver.ErrCorrupt):
+		e.Next = "pull the image again"
+	}
+	return e
+}
+
+const nextNoSpace = "free some space on the file system of the state directory"
+
+func noSpace(err error) error {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return driver.ErrNoSpace
+	}
+	return nil
+}
+
+// registryError finds out what a registry's answer, or its silence, means.
+func registryError(op string, r reference, err error) error {
+	e := &driver.Error{Op: op, Object: r.name, Err: err}
+	if inner, ok := errors.AsType[*driver.Error](err); ok {
+		e.Next = inner.Next
+		return e
+	}
+	status, _ := errors.AsType[remoteerrors.ErrUnexpectedStatus](err)
+	host := r.host
+	if u, err := url.Parse(status.RequestURL); err == nil && u.Host != "" {
+		host = u.Host
+	}
+	switch {
+	case errors.Is(err, context.Canceled):
+	case noSpace(err) != nil:
+		e.Class, e.Next = driver.ErrNoSpace, nextNoSpace
+	case errors.Is(err, driver.ErrCorrupt):
+		e.Next = "pull again; when it stays so, the registry or something on the way to it is broken"
+	case errors.Is(err, driver.ErrUnsupported), errors.Is(err, driver.ErrStale):
+	case errors.Is(err, docker.ErrInvalidAuthorization), status.StatusCode == http.StatusUnauthorized,
+		status.StatusCode == http.StatusForbidden:
+		e.Class = driver.ErrRefused
+		e.Err = fmt.Errorf("registry %s does not let us read it, or has no such image: %w", r.host, err)
+		e.Next = "docker login" + loginHost(r.host) + " (credentials come from docker's configuration), or correct the name"
+	case errdefs.IsNotFound(err):
+		e.Class = driver.ErrNotFound
+		e.Err = fmt.Errorf("registry %s has no such image", r.host)
+		e.Next = "correct the name or the tag"
+	case status.StatusCode == http.StatusTooManyRequests:
+		e.Class = driver.ErrUnavailable
+		e.Err = fmt.Errorf("registry %s has had too many requests: %w", host, err)
+		e.Next = "wait, or docker login" + loginHost(r.host) + " for a higher limit"
+	case status.StatusCode != 0, silent(err):
+		e.Class = driver.ErrUnavailable
+		e.Err = fmt.Errorf("registry %s does not answer: %w", r.host, reason(err))
+		e.Next = "check the network and the registry; a mirror can be set in certs.d/" + r.host +
+			"/hosts.toml below ~/.config/microagent or /etc/microagent"
+	}
+	return e
+}
+
+func loginHost(host string) string {
+	if host == "docker.io" {
+		return ""
+	}
+	return " " + host
+}
+
+// silent says whether err is of a connection rather than of an answer.
+func silent(err error) bool {
+	_, isURL := errors.AsType[*url.Error](err)
+	_, isNet := errors.AsType[net.Error](err)
+	return isURL || isNet || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || errdefs.IsUnavailable(err)
+}
+
+// reason cuts an HTTP error down to why there was no answer.
+func reason(err error) error {
+	if u, ok := errors.AsType[*url.Error](err); ok {
+		err = u.Err
+		if errors.Is(err, http.ErrSchemeMismatch) {
+			return fmt.Errorf("it speaks plain http (%w); allow that in its hosts.toml", err)
+		}
+	}
+	return err
+}

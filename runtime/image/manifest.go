@@ -1,0 +1,150 @@
+package image
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"microagent/runtime/driver"
+)
+
+// Bounds on what an image may be.
+const (
+	maxDocument  = 8 << 20 // manifest, index or config
+	maxLayers    = 1024
+	maxBlob      = 1 << 40
+	maxIndexDeep = 3
+)
+
+// Media types of docker's that mean the same as OCI's.
+const (
+	dockerManifest = "application/vnd.docker.distribution.manifest.v2+json"
+	dockerIndex    = "application/vnd.docker.distribution.manifest.list.v2+json"
+)
+
+// manifest is a platform's manifest together with the bytes that its digest is of.
+type manifest struct {
+	ocispec.Manifest
+	digest string
+	data   []byte
+}
+
+// blobs are the config and the layers, each once.
+func (m manifest) blobs() []ocispec.Descriptor {
+	var list []ocispec.Descriptor
+	seen := map[digest.Digest]bool{}
+	for _, d := range append([]ocispec.Descriptor{m.Config}, m.Layers...) {
+		if !seen[d.Digest] {
+			seen[d.Digest] = true
+			list = append(list, d)
+		}
+	}
+	return list
+}
+
+// document is a manifest or an index.
+type document struct {
+	MediaType     string               `json:"mediaType"`
+	SchemaVersion int                  `json:"schemaVersion"`
+	Manifests     []ocispec.Descriptor `json:"manifests"`
+	Config        *ocispec.Descriptor  `json:"config"`
+}
+
+func (d document) isIndex() bool {
+	return d.MediaType == ocispec.MediaTypeImageIndex || d.MediaType == dockerIndex || d.Config == nil && len(d.Manifests) > 0
+}
+
+func parseDocument(data []byte) (document, error) {
+	var d document
+	if err := json.Unmarshal(data, &d); err != nil {
+		return d, corruptf("a manifest is not JSON: %v", err)
+	}
+	if d.SchemaVersion == 1 {
+		return d, fmt.Errorf("%w: it is in docker's old format, schema 1", driver.ErrUnsupported)
+	}
+	return d, nil
+}
+
+// parseManifest reads a manifest and checks all that later steps rest on.
+func parseManifest(data []byte) (manifest, error) {
+	m := manifest{digest: digest.FromBytes(data).String(), data: data}
+	if err := json.Unmarshal(data, &m.Manifest); err != nil {
+		return manifest{}, corruptf("manifest %s is not JSON: %v", m.digest, err)
+	}
+	if len(m.Layers) > maxLayers {
+		return manifest{}, corruptf("manifest %s has %d layers, more than %d", m.digest, len(m.Layers), maxLayers)
+	}
+	for _, d := range append([]ocispec.Descriptor{m.Config}, m.Layers...) {
+		if err := validDigest(d.Digest.String()); err != nil {
+			return manifest{}, corruptf("manifest %s: %v", m.digest, err)
+		}
+		if d.Size < 0 || d.Size > maxBlob {
+			return manifest{}, corruptf("manifest %s says that blob %s has %d bytes", m.digest, d.Digest, d.Size)
+		}
+		if strings.HasSuffix(d.MediaType, "+encrypted") {
+			return manifest{}, fmt.Errorf("%w: layer %s is encrypted", driver.ErrUnsupported, d.Digest)
+		}
+	}
+	if m.Config.Size > maxDocument {
+		return manifest{}, corruptf("the config of manifest %s has %d bytes", m.digest, m.Config.Size)
+	}
+	return m, nil
+}
+
+// describe gives the image that manifest and config are of. With arch set, another platform is an error.
+func describe(m manifest, config []byte, arch string) (driver.Image, error) {
+	img := driver.Image{Digest: m.digest, Size: int64(len(m.data))}
+	for _, d := range m.blobs() {
+		img.Size += d.Size
+	}
+	c, err := parseConfig(config)
+	if err != nil {
+		return driver.Image{}, err
+	}
+	if len(c.RootFS.DiffIDs) != len(m.Layers) {
+		return driver.Image{}, corruptf("manifest %s has %d layers, its config %d", m.digest, len(m.Layers), len(c.RootFS.DiffIDs))
+	}
+	if arch != "" {
+		if err := checkPlatform(c.Platform, arch); err != nil {
+			return driver.Image{}, err
+		}
+	}
+	img.Config = driver.ImageConfig{
+		Entrypoint: c.Config.Entrypoint,
+		Cmd:        c.Config.Cmd,
+		WorkingDir: c.Config.WorkingDir,
+		User:       c.Config.User,
+		StopSignal: c.Config.StopSignal,
+	}
+	for _, kv := range c.Config.Env {
+		name, value, ok := strings.Cut(kv, "=")
+		if !ok || name == "" {
+			continue
+		}
+		if img.Config.Env == nil {
+			img.Config.Env = map[string]string{}
+		}
+		img.Config.Env[name] = value
+	}
+	return img, nil
+}
+
+func parseConfig(data []byte) (ocispec.Image, error) {
+	var c ocispec.Image
+	if err := json.Unmarshal(data, &c); err != nil {
+		return c, corruptf("the image's config is not JSON: %v", err)
+	}
+	for _, d := range c.RootFS.DiffIDs {
+		if err := validDigest(d.String()); err != nil {
+			return c, corruptf("the image's config: diff id %v", err)
+		}
+	}
+	return c, nil
+}
+
+func corruptf(format string, args ...any) error {
+	return fmt.Errorf("%w: "+format, append([]any{driver.ErrCorrupt}, args...)...)
+}

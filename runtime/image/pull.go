@@ -1,0 +1,205 @@
+package image
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"microagent/runtime/driver"
+	"microagent/runtime/layout"
+)
+
+// origin is where an image comes from.
+type origin interface {
+	// manifest finds the manifest of the platform.
+	manifest(ctx context.Context) (manifest, error)
+	// config gives the bytes of the image's config, verified.
+	config(ctx context.Context, m manifest) ([]byte, error)
+	// copy hands each of the wanted blobs to put, in any order; put may be called from several goroutines.
+	copy(ctx context.Context, want []ocispec.Descriptor, put putFunc) error
+	Close() error
+}
+
+type putFunc func(d ocispec.Descriptor, r io.Reader) error
+
+// Pull brings an image into the store, unless it is there, and names it. With want set, a registry is asked for
+// that very digest, so that a tag which moved on does no harm while the registry still has the image.
+func (s *Store) Pull(ctx context.Context, src driver.ImageSource, want string, p driver.Progress) (driver.Image, error) {
+	const op = "pull image"
+	r, err := parse(src.Ref)
+	if err == nil && want != "" {
+		err = validDigest(want)
+	}
+	if err != nil {
+		return driver.Image{}, invalid(op, src.Ref, err)
+	}
+	explain := sourceError
+	if r.kind == kindRegistry {
+		explain = registryError
+	}
+	img, err := s.pull(ctx, r, src.Files, want, p)
+	if err != nil {
+		return driver.Image{}, explain(op, r, err)
+	}
+	img.Ref = r.name
+	return img, nil
+}
+
+func (s *Store) pull(ctx context.Context, r reference, files driver.Files, want string, p driver.Progress) (driver.Image, error) {
+	idx, err := s.readIndex()
+	if err != nil {
+		return driver.Image{}, err
+	}
+	key := r.key(files)
+	digest, known := idx.known(r, files)
+	if r.kind == kindRegistry {
+		digest, known = idx.Images[r.name].Digest, true
+	}
+	if known && digest != "" && (want == "" || want == digest) {
+		if img, err := s.stored(digest); err == nil {
+			return img, nil
+		}
+	}
+	o, err := s.open(ctx, r, files, want)
+	if err != nil {
+		return driver.Image{}, err
+	}
+	defer o.Close()
+	taken := time.Now()
+	m, err := s.wanted(ctx, r, o, want)
+	if err != nil {
+		return driver.Image{}, err
+	}
+	in, err := s.ingest(ctx, p)
+	if err != nil {
+		return driver.Image{}, err
+	}
+	defer in.unlock()
+	if err := in.bring(ctx, r, o, m, p); err != nil {
+		return driver.Image{}, err
+	}
+	img, err := s.stored(m.digest)
+	if err != nil {
+		return driver.Image{}, err
+	}
+	if err := in.name(r, key, named{Digest: m.digest, Source: sourceOf(r, files, m.digest, taken)}); err != nil {
+		return driver.Image{}, err
+	}
+	if r.kind != kindRegistry {
+		if err := in.sweep(ctx); err != nil {
+			return driver.Image{}, err
+		}
+	}
+	return img, nil
+}
+
+func (s *Store) open(ctx context.Context, r reference, files driver.Files, want string) (origin, error) {
+	if r.kind != kindRegistry {
+		return s.openFile(ctx, r, files)
+	}
+	if want != "" {
+		if m, _, err := s.load(want); err == nil {
+			return &remembered{registry: s.hosts.open(r, s.arch), m: m, blobs: s.blobs}, nil
+		}
+	}
+	o := s.hosts.open(r, s.arch)
+	o.want = want
+	return o, nil
+}
+
+// wanted finds the manifest and checks that it is the one that was asked for, and for this platform.
+func (s *Store) wanted(ctx context.Context, r reference, o origin, want string) (manifest, error) {
+	m, err := o.manifest(ctx)
+	if err != nil {
+		return manifest{}, err
+	}
+	if want != "" && m.digest != want {
+		return manifest{}, staleError(r, want, m.digest)
+	}
+	config, err := o.config(ctx, m)
+	if err != nil {
+		return manifest{}, err
+	}
+	_, err = describe(m, config, s.arch)
+	return m, err
+}
+
+func staleError(r reference, want, now string) error {
+	return &driver.Error{
+		Class: driver.ErrStale, Op: "take", Object: r.name,
+		Err: fmt.Errorf("it is %s now, not %s", now, want), Next: "plan again",
+	}
+}
+
+// bring copies what the store lacks of an image, the manifest last.
+func (in *ingest) bring(ctx context.Context, r reference, o origin, m manifest, p driver.Progress) error {
+	if err := in.dropWrong(ctx, m); err != nil {
+		return err
+	}
+	lack, err := in.missing(ctx, m.blobs())
+	if err != nil {
+		return err
+	}
+	var total int64
+	for _, d := range lack {
+		total += d.Size
+	}
+	if len(lack) > 0 {
+		bar := &meter{what: r.name, total: total, report: p}
+		err := o.copy(ctx, lack, func(d ocispec.Descriptor, rd io.Reader) error {
+			return in.put(ctx, d, bar.wrap(rd))
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return in.put(ctx, ocispec.Descriptor{Digest: digest.Digest(m.digest), Size: int64(len(m.data))}, bytes.NewReader(m.data))
+}
+
+// sourceOf is what the index keeps of a file whose digest is dear to compute.
+func sourceOf(r reference, files driver.Files, digest string, taken time.Time) *driver.Fingerprint {
+	if r.kind == kindRegistry || r.kind == kindOCI {
+		return nil
+	}
+	fi, err := files.Stat(r.path)
+	if err != nil {
+		return nil
+	}
+	stat, changed := fingerprint(fi)
+	if stat == "" || changed > taken.UnixNano() {
+		return nil
+	}
+	return &driver.Fingerprint{Digest: digest, Stat: stat, Taken: taken.UnixNano()}
+}
+
+// Remove forgets a name and the blobs that only it held. A name that is not there is none to forget.
+func (s *Store) Remove(ctx context.Context, ref string) error {
+	const op = "remove image"
+	r, err := parse(ref)
+	if err != nil {
+		return invalid(op, ref, err)
+	}
+	in, err := s.ingest(ctx, nil)
+	if err != nil {
+		return storeError(op, r.name, err)
+	}
+	defer in.unlock()
+	idx, err := in.readIndex()
+	if err != nil {
+		return &driver.Error{Op: op, Object: r.name, Err: err}
+	}
+	delete(idx.Images, r.name)
+	delete(idx.Images, r.key(nil))
+	if err := layout.WriteJSON(in.indexPath(), idx); err != nil {
+		return storeError(op, r.name, err)
+	}
+	if err := in.sweep(ctx); err != nil {
+		return storeError(op, r.name, err)
+	}
+	return nil
+}

@@ -1,0 +1,121 @@
+package image
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// rootFS is a tar with a root file system, as an origin: an image with one layer, the file as it is, and a config
+// that says nothing but the platform.
+type rootFS struct {
+	file *os.File
+	arch string
+	raw  []byte // the config that was made
+}
+
+func (o *rootFS) Close() error { return o.file.Close() }
+
+// manifest reads the whole file: for its digest, its diff id, and to see that it is a whole tar.
+func (o *rootFS) manifest(ctx context.Context) (manifest, error) {
+	if _, err := o.file.Seek(0, io.SeekStart); err != nil {
+		return manifest{}, err
+	}
+	blob, diff := sha256.New(), sha256.New()
+	size := &countWriter{}
+	raw := io.TeeReader(&contextReader{ctx, o.file}, io.MultiWriter(blob, size))
+	z, c, err := decompress(raw)
+	if err != nil {
+		return manifest{}, err
+	}
+	defer z.Close()
+	plain := &countReader{r: io.TeeReader(&boundedReader{z, maxArchiveBytes}, diff)}
+	if err := checkTar(plain); err != nil {
+		return manifest{}, err
+	}
+	if _, err := io.Copy(io.Discard, plain); err != nil {
+		return manifest{}, err
+	}
+	if _, err := io.Copy(io.Discard, raw); err != nil {
+		return manifest{}, err
+	}
+	o.raw, err = json.Marshal(ocispec.Image{
+		Platform: ocispec.Platform{OS: "linux", Architecture: o.arch},
+		RootFS:   ocispec.RootFS{Type: "layers", DiffIDs: []digest.Digest{digest.NewDigest(digest.SHA256, diff)}},
+	})
+	if err != nil {
+		return manifest{}, fmt.Errorf("make a config: %w", err)
+	}
+	return makeManifest(o.raw, []ocispec.Descriptor{
+		{MediaType: layerTypes[c], Digest: digest.NewDigest(digest.SHA256, blob), Size: size.n},
+	})
+}
+
+// checkTar reads a tar to its end mark. Without it the file is cut short, even where it is cut between entries.
+func checkTar(in *countReader) error {
+	tr := tar.NewReader(in)
+	for entries := 0; ; entries++ {
+		if _, err := io.Copy(io.Discard, tr); err != nil && entries > 0 {
+			return tarError(err)
+		}
+		before := in.n
+		_, err := tr.Next()
+		if err == nil {
+			continue
+		}
+		if err != io.EOF {
+			return tarError(err)
+		}
+		if entries == 0 {
+			return corruptf("it is no tar, or an empty one")
+		}
+		// The end mark is two zero blocks, after less than one block of padding.
+		if in.n-before < 1024 {
+			return corruptf("tar: %w", io.ErrUnexpectedEOF)
+		}
+		return nil
+	}
+}
+
+func (o *rootFS) config(context.Context, manifest) ([]byte, error) { return o.raw, nil }
+
+func (o *rootFS) copy(_ context.Context, want []ocispec.Descriptor, put putFunc) error {
+	for _, d := range want {
+		var r io.Reader = o.file
+		if d.Digest == digest.FromBytes(o.raw) {
+			r = bytes.NewReader(o.raw)
+		} else if _, err := o.file.Seek(0, io.SeekStart); err != nil {
+			return err
+		}
+		if err := put(d, r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type countReader struct {
+	r io.Reader
+	n int64
+}
+
+func (c *countReader) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += int64(n)
+	return n, err
+}
+
+type countWriter struct{ n int64 }
+
+func (c *countWriter) Write(p []byte) (int, error) {
+	c.n += int64(len(p))
+	return len(p), nil
+}
