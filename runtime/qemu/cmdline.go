@@ -1,0 +1,34 @@
+package qemu
+
+import (
+	"fmt"
+	"strings"
+)
+
+// kernelArguments adds to a command line what a guest of this accelerator needs beside what the client wrote.
+// The client's own words win. Under KVM nothing is added: no_timer_check hangs a guest there.
+func kernelArguments(cmdline string, accel Accel, vcpus uint32, khz uint64) string {
+	if accel != TCG {
+		return cmdline
+	}
+	words := strings.Fields(cmdline)
+	given := map[string]bool{}
+	for _, w := range words {
+		name, _, _ := strings.Cut(w, "=")
+		given[name] = true
+	}
+	extra := []string{"no_timer_check", "cryptomgr.notests", "random.trust_cpu=on", "tsc=reliable"}
+	if khz > 0 {
+		extra = append(extra, fmt.Sprintf("tsc_early_khz=%d", khz))
+	}
+	if vcpus == 1 {
+		extra = append(extra, "noreplace-smp", "nolapic_timer")
+	}
+	for _, w := range extra {
+		name, _, _ := strings.Cut(w, "=")
+		if !given[name] {
+			words = append(words, w)
+		}
+	}
+	return strings.Join(words, " ")
+}

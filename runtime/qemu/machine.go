@@ -1,0 +1,215 @@
+package qemu
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"microagent/ch/api"
+)
+
+// machine is one built VM: its disks are open, its vsock socket is bound. When the last steps of its boot failed
+// it exists without a QEMU and keeps disks and socket until it is deleted, as the real program has it.
+type machine struct {
+	state   api.VmState
+	disks   []*disk
+	link    *link
+	vsock   *vsock // nil without a vsock device
+	process *process
+	qmp     *qmp
+	nextQID int
+	// slots holds what is in each root port; nil for free.
+	slots [sparePorts]*disk
+
+	poweredOff bool      // the guest asked for it
+	lastReset  time.Time // of the guest, to count those of one reboot as one
+}
+
+// greetingTimeout bounds how long QEMU may take to build its machine; it needs less than 0.1 s.
+const greetingTimeout = 20 * time.Second
+
+// build opens what the configuration names. On failure nothing stays open.
+func build(c api.VmConfig, broken func()) (*machine, error) {
+	m := &machine{state: api.VmStateCreated, link: newLink(broken)}
+	for i, config := range c.Disks {
+		d, err := openDisk(config)
+		if err != nil {
+			return nil, errors.Join(err, m.release())
+		}
+		d.bdf = coldBDF(i)
+		m.adopt(d)
+	}
+	if c.Vsock != nil {
+		var err error
+		if m.vsock, err = listenVsock(c.Vsock.Socket, m.link); err != nil {
+			return nil, errors.Join(err, m.release())
+		}
+	}
+	return m, nil
+}
+
+// adopt gives a disk its names in QEMU.
+func (m *machine) adopt(d *disk) {
+	d.qid = fmt.Sprintf("d%d", m.nextQID)
+	d.set = m.nextQID
+	m.nextQID++
+	m.disks = append(m.disks, d)
+}
+
+// release ends QEMU, when there is one, and gives everything back. The locks on the disks end with it.
+func (m *machine) release() error {
+	if m.vsock != nil {
+		m.vsock.close()
+		m.vsock = nil
+	}
+	if m.process != nil {
+		m.process.kill()
+	}
+	m.link.close()
+	var err error
+	if m.qmp != nil {
+		err = m.qmp.close()
+	}
+	for _, d := range m.disks {
+		err = errors.Join(err, d.close())
+	}
+	m.disks = nil
+	return err
+}
+
+// host is what a start of QEMU depends on beside the configuration.
+type host struct {
+	spawner  *spawner
+	binary   string
+	accel    Accel
+	watch    stopwatch
+	leases   []*os.File
+	program  program
+	sandbox  bool
+	firmware string
+}
+
+// start locks the disks and runs QEMU until its monitor answers.
+func (m *machine) start(h *host, c api.VmConfig, console *serial) error {
+	for _, d := range m.disks {
+		if err := d.lock(); err != nil {
+			return wrap(err, "Error locking disk images: Another instance likely holds a lock")
+		}
+	}
+	if err := readable(*c.Payload.Kernel, "Cannot open kernel file"); err != nil {
+		return err
+	}
+	if initramfs := deref(c.Payload.Initramfs); initramfs != "" {
+		if err := readable(initramfs, "Cannot open initramfs file"); err != nil {
+			return err
+		}
+	}
+	err := m.launch(h, c, console)
+	if err != nil && h.sandbox && m.process != nil && mentionsSandbox(m.process.stderr.lines()) {
+		h.sandbox = false // this QEMU was built without it
+		err = m.launch(h, c, console)
+	}
+	return err
+}
+
+func readable(path, text string) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return wrap(err, text)
+	}
+	return file.Close()
+}
+
+// launch starts one QEMU and connects its monitor, agent channel and serial port.
+func (m *machine) launch(h *host, c api.VmConfig, console *serial) error {
+	var theirs []*os.File
+	var ours []*net.UnixConn
+	defer func() {
+		for _, f := range theirs {
+			_ = f.Close() // QEMU has its own
+		}
+	}()
+	pair := func(name string) (*net.UnixConn, int, error) {
+		conn, file, err := socketPair(name)
+		if err != nil {
+			return nil, 0, err
+		}
+		theirs = append(theirs, file)
+		ours = append(ours, conn)
+		return conn, 2 + len(theirs), nil
+	}
+	l := launch{
+		config: c, disks: m.disks, accel: h.accel, cpu: h.program.cpu[h.accel], machine: h.program.machine,
+		firmware: h.firmware, kernel: *c.Payload.Kernel, sandbox: h.sandbox,
+	}
+	var khz uint64
+	if h.accel == TCG {
+		khz = h.watch.khz()
+	}
+	l.cmdline = kernelArguments(deref(c.Payload.Cmdline), h.accel, c.Cpus.BootVcpus, khz)
+	var err error
+	for i, fd := range []*int{&l.fds.monitor, &l.fds.channel, &l.fds.serial} {
+		var pairErr error
+		_, *fd, pairErr = pair([]string{"monitor", "agent", "console"}[i])
+		err = errors.Join(err, pairErr)
+	}
+	if err != nil {
+		closeAll(ours)
+		return wrap(err, "Cannot start QEMU")
+	}
+	files := append([]*os.File(nil), theirs...)
+	for _, d := range m.disks {
+		files = append(files, d.file)
+		l.diskFDs = append(l.diskFDs, 2+len(files))
+	}
+	files = append(files, h.leases...)
+	process, err := h.spawner.start(h.binary, l.arguments(), files)
+	if err != nil {
+		closeAll(ours)
+		return wrap(err, "Cannot start QEMU")
+	}
+	m.process = process
+	for _, f := range theirs {
+		_ = f.Close() // so that QEMU's end is the only one
+	}
+	theirs = nil
+	ctx, cancel := context.WithTimeoutCause(context.Background(), greetingTimeout, errors.New("QEMU's monitor did not answer"))
+	defer cancel()
+	if m.qmp, err = openQMP(ctx, ours[0]); err != nil {
+		process.kill()
+		closeAll(ours)
+		m.qmp = nil
+		if errors.Is(err, errQMPClosed) {
+			return because("Cannot start QEMU", process.reason())
+		}
+		return wrap(err, "Cannot start QEMU", process.reason())
+	}
+	m.link.attach(ours[1])
+	if console != nil {
+		console.attach(ours[2])
+	} else {
+		_ = ours[2].Close() // QEMU was told of no such port
+	}
+	m.state = api.VmStateRunning
+	return nil
+}
+
+func closeAll(conns []*net.UnixConn) {
+	for _, c := range conns {
+		_ = c.Close() // nothing was written to it
+	}
+}
+
+// mentionsSandbox says whether QEMU refused to start because it was built without its sandbox.
+func mentionsSandbox(lines []string) bool {
+	for _, l := range lines {
+		if strings.Contains(l, "seccomp support is disabled") || strings.Contains(l, "'sandbox'") || strings.Contains(l, "-sandbox") {
+			return true
+		}
+	}
+	return false
+}
