@@ -121,7 +121,7 @@ func rootTree(t *testing.T) string {
 	if err := os.WriteFile(filepath.Join(tree, "bin/busybox"), data, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range strings.Fields("sh cat echo ls id env sleep true false kill stty mount df wc head dd test date hostname ps pwd rm mkdir readlink stat yes tr") {
+	for _, name := range strings.Fields("sh cat echo ls id env sleep true false kill stty mount df wc head dd test date hostname ps pwd rm mkdir readlink stat yes tr tail grep") {
 		if err := os.Symlink("busybox", filepath.Join(tree, "bin", name)); err != nil {
 			t.Fatal(err)
 		}
