@@ -106,20 +106,26 @@ func mountAdvice(where, text string) (summary, next string) {
 
 // closest gives the candidate that text is most likely a slip of, "" when none is near.
 func closest(text string, candidates []string) string {
-	plain := func(s string) string {
-		return strings.NewReplacer("_", "", "-", "").Replace(strings.ToLower(s))
-	}
 	if len(text) > 64 {
 		return ""
 	}
 	best, distance := "", 1+min(2, len(text)/3)
+	text = plain(text)
 	for _, c := range candidates {
-		if d := edits(plain(text), plain(c)); d < distance {
+		p := plain(c)
+		if more := len(p) - len(text); more >= distance || -more >= distance {
+			continue
+		}
+		if d := edits(text, p); d < distance {
 			best, distance = c, d
 		}
 	}
 	return best
 }
+
+var separators = strings.NewReplacer("_", "", "-", "")
+
+func plain(s string) string { return separators.Replace(strings.ToLower(s)) }
 
 // edits counts the letters to insert, delete, change or swap with their neighbour to make b of a.
 func edits(a, b string) int {

@@ -28,7 +28,7 @@ func (c *checker) all() {
 	c.names = map[string][]string{}
 	c.there = map[string]map[string]bool{}
 	c.used = map[string]map[string]bool{}
-	c.guesses = 200_000
+	c.guesses = 50_000
 	for _, section := range []string{"volumes", "bundles", "disks", "workspaces", "outputs"} {
 		c.there[section] = map[string]bool{}
 		c.used[section] = map[string]bool{}

@@ -67,12 +67,17 @@ func (c *conformer) value(n *node, f *format, keyAt place, at address) (any, boo
 	return c.scalarValue(n, f, at)
 }
 
+// most is how many values of one map or list CUE sees at a time: CUE compares each error in a value with all others
+// in it. Those beyond are checked in portions as they come, and left out of the value around them.
+const most = 256
+
 func (c *conformer) structValue(n *node, f *format, keyAt place, at address) (any, bool) {
 	if !c.isStruct(n, f, at) {
 		return nil, false
 	}
 	c.keys(n, f, at)
-	m := make(map[string]any, len(n.entries))
+	m := make(map[string]any, min(len(n.entries), most))
+	from := 0
 	for i := range n.entries {
 		e := &n.entries[i]
 		sub := f.elem
@@ -85,6 +90,11 @@ func (c *conformer) structValue(n *node, f *format, keyAt place, at address) (an
 		v, ok := c.value(e.value, sub, e.at, at.with(e.key))
 		if ok && !e.bad {
 			m[e.key] = v
+		}
+		if f.key != nil && len(m) == most {
+			c.check(c.report, &node{kind: mapping, at: n.at, entries: n.entries[from : i+1]}, m, f, at)
+			clear(m)
+			from = i + 1
 		}
 	}
 	c.missing(n, f, keyAt, at)
@@ -102,10 +112,16 @@ func (c *conformer) listValue(n *node, f *format, at address) (any, bool) {
 		}
 		return c.wrongKind(n, at, "must be a list", next)
 	}
-	list := make([]any, 0, len(n.items))
+	list := make([]any, 0, min(len(n.items), most))
+	from := 0
 	for i, item := range n.items {
 		if v, ok := c.value(item, f.elem, item.at, at.with(strconv.Itoa(i))); ok {
 			list = append(list, v)
+		}
+		if len(list) == most {
+			c.check(c.report, &node{kind: sequence, at: n.at, items: n.items[from : i+1], first: from}, list, f, at)
+			list = list[:0]
+			from = i + 1
 		}
 	}
 	return list, true

@@ -21,14 +21,11 @@ type constraints struct {
 // check has CUE check one object. When CUE finds fault each value in it is checked by itself, so that every problem
 // has its exact place and none hides another; what no single value explains is reported where CUE's path leads.
 func (c *constraints) check(r *report, n *node, value any, f *format, at address) {
-	err := f.value.Unify(c.ctx.Encode(value)).Validate(cue.All())
-	if err == nil {
+	whole := f.value.Unify(c.ctx.Encode(value))
+	if whole.Validate() == nil || c.leaves(r, n, f, at) {
 		return
 	}
-	if c.leaves(r, n, f, at) {
-		return
-	}
-	for _, e := range errors.Errors(err) {
+	for _, e := range errors.Errors(whole.Validate(cue.All())) {
 		where, found := locate(n, e.Path())
 		format, args := e.Msg()
 		r.error(where.at, "bad_value", at.with(strings.Join(found, ".")).String()+" is not valid: "+
@@ -56,7 +53,7 @@ func (c *constraints) leaves(r *report, n *node, f *format, at address) bool {
 		}
 	case n.kind == sequence:
 		for i, item := range n.items {
-			if c.leaves(r, item, f.elem, at.with(strconv.Itoa(i))) {
+			if c.leaves(r, item, f.elem, at.with(strconv.Itoa(n.first+i))) {
 				found = true
 			}
 		}
@@ -85,7 +82,7 @@ func (c *constraints) leaves(r *report, n *node, f *format, at address) bool {
 
 // holds gives nil when a scalar is what the format accepts.
 func (c *constraints) holds(f *format, value any) error {
-	return f.value.Unify(c.ctx.Encode(value)).Validate(cue.All())
+	return f.value.Unify(c.ctx.Encode(value)).Validate()
 }
 
 // why says what a quantity's own parser finds wrong.

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// many writes a manifest with n objects, a third each of volumes, bundles and workspaces that mount them. With faults
+// many writes a manifest with n objects, a third (rounded down) each of volumes, bundles and workspaces that mount them. With faults
 // each object has one error.
 func many(n int, faults bool) []byte {
 	bad := func(good, wrong string) string {
@@ -25,7 +25,7 @@ func many(n int, faults bool) []byte {
 		fmt.Fprintf(&b, "  b%d:\n    %s: ./src/%d\n", i, bad("source", "sorce"), i)
 	}
 	b.WriteString("workspaces:\n")
-	for i := range n - n/3*2 {
+	for i := range n / 3 {
 		fmt.Fprintf(&b, `  w%d:
     image: docker.io/library/alpine:3.20
     cpus: %s
@@ -37,7 +37,7 @@ func many(n int, faults bool) []byte {
       /work: {volume: v%d}
       /config: {bundle: b%d}
     task: [sh, -c, "cat /config/hello.txt >> /work/log"]
-`, i, bad("2", "2000"), i, i%max(n/3, 1), i%max(n/3, 1))
+`, i, bad("2", "2000"), i, i, i)
 	}
 	return []byte(b.String())
 }

@@ -1,6 +1,10 @@
 package schema
 
-import "testing"
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
 
 const sketch = `# yaml-language-server: $schema=./microagent.schema.json
 project: counter
@@ -42,5 +46,32 @@ func TestLoadSketch(t *testing.T) {
 		w.Memory.Text() != "256MiB" || w.StopGrace.String() != "10s" || w.Desired != "running" ||
 		w.Mounts["/config"].Bundle != "config" || !w.Mounts["/config"].ReadOnly || len(w.Task) != 3 {
 		t.Fatalf("%+v", m)
+	}
+}
+
+// Long maps and lists are checked in portions, and each problem in them is reported once, at its own place.
+func TestLoadLongContainers(t *testing.T) {
+	const n = 3*most + 7
+	manifest := "project: p\nworkspaces:\n  w:\n    image: x\n    env:\n" + repeat(n, "      V%d: \"\\0\"\n      G%[1]d: fine\n") +
+		"    task:\n" + repeat(n, "      - \"%d\\0\"\n      - fine\n") + "    cpus: 0\n"
+	_, list := Load("microagent.yaml", []byte(manifest), Options{})
+	all := list.All()
+	if len(all) != 2*n+1 {
+		t.Errorf("%d diagnostics for %d problems", len(all), 2*n+1)
+	}
+	for _, d := range all {
+		line := "      V"
+		switch {
+		case strings.Contains(d.Summary, ".task."):
+			line = "      - \""
+		case strings.Contains(d.Summary, ".cpus"):
+			line = "    cpus"
+		}
+		if d.Code != "bad_value" || !strings.HasPrefix(d.Snippet, line) {
+			t.Fatalf("%+v", d)
+		}
+	}
+	if last := all[len(all)-2]; !strings.Contains(last.Summary, fmt.Sprintf(".task.%d ", 2*n-2)) {
+		t.Errorf("the last item is called %s", last.Summary)
 	}
 }

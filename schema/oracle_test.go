@@ -19,7 +19,7 @@ var onlyInGo = []string{"dangling_reference", "conflict", "sharing_conflict", "m
 // TestOracle holds the loader against CUE itself: a manifest is accepted exactly when CUE accepts the whole file,
 // but for the checks that are made in Go only.
 func TestOracle(t *testing.T) {
-	const rounds = 4000
+	const rounds = 3000
 	g := generator{rand.New(rand.NewPCG(1, 2))}
 	accepted, refused := 0, 0
 	for range rounds {

@@ -32,6 +32,7 @@ type node struct {
 	at      place
 	entries []entry // of a mapping, in the order of the file
 	items   []*node
+	first   int // the index of items[0], when the node is a portion of a long list
 	// bad says that a problem of this value was reported, or that it was a problem to whoever holds it: what
 	// comes later leaves it alone.
 	bad bool
