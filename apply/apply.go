@@ -69,7 +69,7 @@ func Run(ctx context.Context, d Drivers, p *plan.Plan, files *folder.Folder, o O
 	res := r.walk(ctx, o.parallel())
 	if p.Destroy && len(res.Failed) == 0 && len(res.NotStarted) == 0 {
 		if err := d.Projects.Delete(context.WithoutCancel(ctx), p.Project); err != nil && !errors.Is(err, driver.ErrNotFound) {
-			res.Failed = append(res.Failed, Failure{Address: plan.Address{Kind: "project", Name: p.Project}, Err: err})
+			res.Failed = append(res.Failed, Failure{Address: plan.Address{Kind: plan.KindProject, Name: p.Project}, Action: plan.ActionDelete, Err: err})
 		}
 	}
 	count := res.Count()

@@ -14,6 +14,8 @@ import (
 func (r *run) execute(ctx context.Context, c *plan.Change, p driver.Progress) error {
 	whole := context.WithoutCancel(ctx)
 	switch c.Address.Kind {
+	case plan.KindProject:
+		return r.project(whole, c)
 	case plan.KindImage:
 		return r.pullImage(ctx, c, p)
 	case plan.KindBundle:

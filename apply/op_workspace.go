@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 
+	"microagent/apply/refresh"
 	"microagent/plan"
 	"microagent/plan/observed"
 	"microagent/runtime/driver"
@@ -15,44 +16,60 @@ import (
 func (r *run) workspace(ctx, whole context.Context, c *plan.Change, p driver.Progress) error {
 	ws := r.drivers.Workspaces
 	name := plan.OnDisk(r.plan.Project, c.Address.Name)
-	switch c.Action {
-	case plan.ActionDelete:
+	if c.Action == plan.ActionDelete {
 		if _, err := ws.Stop(whole, name, driver.StopOptions{}); err != nil && !errors.Is(err, driver.ErrNotFound) {
 			return err
 		}
 		return ws.Delete(whole, name)
-	case plan.ActionStop:
-		_, err := ws.Stop(whole, name, driver.StopOptions{})
-		return err
 	}
 	if c.Workspace == nil {
 		return unknown(c)
 	}
-	if c.Action == plan.ActionStart {
-		return r.start(whole, *c.Workspace)
+	var spec driver.WorkspaceSpec
+	recorded := (c.Action == plan.ActionStart || c.Action == plan.ActionStop) && len(c.Fields) == 0
+	if !recorded { // before the guest stops: downtime is a stop and a start
+		var err error
+		if spec, err = r.resolve(ctx, *c.Workspace, p); err != nil {
+			return err
+		}
 	}
-	spec, err := r.resolve(ctx, *c.Workspace, p) // before the guest stops: downtime is a stop and a start
-	if err != nil {
+	stop := func() error {
+		_, err := ws.Stop(whole, name, driver.StopOptions{})
 		return err
 	}
-	switch c.Action {
-	case plan.ActionCreate:
-		_, err = ws.Create(whole, spec, p)
-	case plan.ActionUpdate, plan.ActionRestart:
-		if _, err = ws.Stop(whole, name, driver.StopOptions{}); err == nil {
-			_, err = ws.Update(whole, spec)
+	update := func() error {
+		if recorded {
+			return nil
 		}
-	case plan.ActionReplace:
-		if _, err = ws.Stop(whole, name, driver.StopOptions{}); err == nil {
-			_, err = ws.Replace(whole, spec, p)
-		}
-	default:
+		_, err := ws.Update(whole, spec)
+		return err
+	}
+	create := func() error {
+		_, err := ws.Create(whole, spec, p)
+		return err
+	}
+	replace := func() error {
+		_, err := ws.Replace(whole, spec, p)
+		return err
+	}
+	start := func() error { return r.start(whole, *c.Workspace) }
+	steps, ok := map[plan.Action][]func() error{
+		plan.ActionCreate:  {create, start},
+		plan.ActionUpdate:  {update},
+		plan.ActionRestart: {stop, update, start},
+		plan.ActionReplace: {stop, replace, start},
+		plan.ActionStart:   {update, start},
+		plan.ActionStop:    {stop, update},
+	}[c.Action]
+	if !ok {
 		return unknown(c)
 	}
-	if err != nil {
-		return err
+	for _, step := range steps {
+		if err := step(); err != nil {
+			return err
+		}
 	}
-	return r.start(whole, *c.Workspace)
+	return nil
 }
 
 // start boots what is declared to run without a task; a task is a change of its own.
@@ -133,11 +150,14 @@ func (r *run) mount(ctx context.Context, m *observed.Mount) (driver.Mount, error
 		out.Source = disk.Key
 	case driver.MountDisk:
 		// opened beneath the manifest's folder, so that a link swapped in since the plan leads nowhere else
-		f, err := r.files.Open(m.Source)
+		info, err := r.files.Stat(m.Source)
 		if err != nil {
 			return out, fmt.Errorf("attach disk %s: %w", m.Name, err)
 		}
-		f.Close()
+		if id := refresh.DiskID(info); m.DiskID != "" && id != m.DiskID {
+			return out, &driver.Error{Class: driver.ErrStale, Op: "attach disk", Object: m.Name,
+				Err: errors.New("it is another file than when it was planned"), Next: "make a new plan: microagent plan"}
+		}
 	}
 	return out, nil
 }

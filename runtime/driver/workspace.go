@@ -124,6 +124,7 @@ type Run struct {
 // Fetched is an output that lies in the workspace's folder.
 type Fetched struct {
 	Name   string `json:"name"`
+	From   string `json:"from"` // the guest path
 	Path   string `json:"path"` // relative to the workspace's folder
 	Bytes  int64  `json:"bytes"`
 	Files  int    `json:"files"`
@@ -181,7 +182,8 @@ type Workspaces interface {
 	// Create places the root file system and writes the record. ErrExists when there is one already.
 	Create(ctx context.Context, spec WorkspaceSpec, p Progress) (Workspace, error)
 	// Update writes a new spec over the old one: image and root file system stay. A larger DiskSize grows
-	// the root file system at the next start. ErrBusy while it runs.
+	// the root file system at the next start. A run that is under way goes on with the spec it was started
+	// with.
 	Update(ctx context.Context, spec WorkspaceSpec) (Workspace, error)
 	// Replace puts a new root file system in place and keeps the old one as rootfs.prev. ErrBusy while
 	// it runs. The workspace gets a new id.

@@ -248,10 +248,13 @@ func workspacesIdle(t *testing.T, w WorkspacesUnder) {
 	if code != 0 || stdout.String() != input {
 		t.Errorf("cat: %d, %d of %d bytes", code, stdout.Len(), len(input))
 	}
-	busy := spec
-	busy.CPUs++
-	_, err = w.Update(t.Context(), busy)
-	wantClass(t, err, driver.ErrBusy)
+	later := spec
+	later.CPUs++
+	updated, err := w.Update(t.Context(), later)
+	must(t, err)
+	if updated.Spec.CPUs != later.CPUs || updated.Run == nil || !updated.Run.Phase.Alive() {
+		t.Errorf("update of a running workspace: %+v", updated)
+	}
 	_, err = w.Replace(t.Context(), spec, nil)
 	wantClass(t, err, driver.ErrBusy)
 	err = w.Delete(t.Context(), "one")

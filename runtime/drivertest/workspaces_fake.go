@@ -162,8 +162,6 @@ func (f *FakeWorkspaces) Update(_ context.Context, spec driver.WorkspaceSpec) (d
 	switch {
 	case fakeDigest(spec) == fakeDigest(w.Spec):
 		return w.copy(), nil
-	case w.alive():
-		return driver.Workspace{}, fakeRuns(op, spec.Name)
 	case spec.ImageDigest != w.Spec.ImageDigest:
 		return driver.Workspace{}, &driver.Error{Class: driver.ErrInvalid, Op: op, Object: spec.Name, Err: errors.New("another image")}
 	case spec.DiskSize < w.Spec.DiskSize:

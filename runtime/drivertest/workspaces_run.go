@@ -81,7 +81,7 @@ func (f *FakeWorkspaces) finish(w *fakeWorkspace, phase driver.Phase, reason str
 }
 
 func (w *fakeWorkspace) collect(o driver.Output) driver.Fetched {
-	got := driver.Fetched{Name: o.Name, Path: "outputs/" + o.Name}
+	got := driver.Fetched{Name: o.Name, From: o.Path, Path: "outputs/" + o.Name}
 	text, ok := w.files[o.Path]
 	if !ok {
 		if !o.Optional {
@@ -96,7 +96,8 @@ func (w *fakeWorkspace) collect(o driver.Output) driver.Fetched {
 	_, _ = io.WriteString(tw, text)
 	_ = tw.Close()
 	w.outputs[o.Name] = buf.Bytes()
-	got.Bytes, got.Files, got.Digest = int64(len(text)), 1, fakeDigest(text)
+	got.Bytes, got.Files = int64(len(text)), 1
+	got.Digest = fakeDigest([]fakeEntry{{Name: ".", Type: tar.TypeReg, Data: text}}) // as FakeOutputs digests it
 	return got
 }
 
