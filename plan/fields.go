@@ -26,8 +26,10 @@ const (
 type difference struct {
 	fields []FieldChange
 	effect observed.Effect // the dearest
-	reruns []string        // the paths for whose sake a task runs again
-	cause  cause           // the strongest
+	reruns []string        // what makes a task run again, in words
+	// becomesTask says that it was none.
+	becomesTask bool
+	cause       cause // the strongest
 	// desiredOnly says that nothing but the desired state differs.
 	desiredOnly bool
 }
@@ -45,12 +47,14 @@ var effectRank = map[observed.Effect]int{
 
 type comparison struct {
 	difference
-	grew bool // the disk, while it is compared
+	grew  bool   // the disk, while it is compared
+	label string // what to call the field at hand, "" for its path
 }
 
 // compare finds how want differs from have: both name the same workspace.
 func compare(have, want *observed.WorkspaceSpec) difference {
 	var c comparison
+	c.becomesTask = want.Mode == "task" && have.Mode != "task"
 	c.text("image", "image", have.Image, want.Image)
 	c.digest("image_digest", "image.digest", have.ImageDigest, want.ImageDigest)
 	c.text("cpus", "cpus", strconv.Itoa(have.CPUs), strconv.Itoa(want.CPUs))
@@ -65,7 +69,7 @@ func compare(have, want *observed.WorkspaceSpec) difference {
 	c.text("user", "user", have.User, want.User)
 	c.text("workdir", "workdir", have.Workdir, want.Workdir)
 	c.text("timeout", "timeout", duration(have.Timeout), duration(want.Timeout))
-	c.text("stop_grace", "stop_grace", duration(have.StopGrace), duration(want.StopGrace))
+	c.text("stop_grace", "stopGrace", duration(have.StopGrace), duration(want.StopGrace))
 	c.text("isolation", "isolation", have.Isolation, want.Isolation)
 	c.mounts(have.Mounts, want.Mounts)
 	c.outputs(have.Outputs, want.Outputs)
@@ -84,7 +88,7 @@ func (c *comparison) digest(field, path, before, after string) {
 		return
 	}
 	if after == "" {
-		after = knownAfter
+		after = "known after pull"
 	}
 	c.add(field, path, before, after, causeContent)
 }
@@ -108,7 +112,7 @@ func (c *comparison) add(field, path, before, after string, why cause) {
 		c.effect = effect
 	}
 	if p.RunKey {
-		c.reruns = append(c.reruns, path)
+		c.reruns = append(c.reruns, cmp.Or(c.label, path))
 	}
 	c.cause = max(c.cause, why)
 	c.fields = append(c.fields, FieldChange{Path: path, Before: before, After: after, Forces: effect == observed.EffectReplace})
@@ -150,18 +154,22 @@ func (c *comparison) mount(before, after *observed.Mount) {
 	case "disk":
 		c.text("mounts", path+".path", before.Source, after.Source)
 		if before.Source == after.Source {
+			c.label = "the file of disk " + after.Name
 			c.add("mounts", path+".file", before.DiskID, after.DiskID, causeMade)
 		}
 	case "bundle":
+		c.label = "bundle " + after.Name
 		c.digest("mounts", path+".digest", before.Source, after.Source)
 	default:
 		source := after.Source
 		if source == "" {
 			source = knownAfter
 		}
+		c.label = "volume " + after.Name
 		c.add("mounts", path+".id", before.Source, source, causeMade)
 	}
-	c.text("mounts", path+".read_only", strconv.FormatBool(before.ReadOnly), strconv.FormatBool(after.ReadOnly))
+	c.label = ""
+	c.text("mounts", path+".readOnly", strconv.FormatBool(before.ReadOnly), strconv.FormatBool(after.ReadOnly))
 	c.text("mounts", path+".owner", before.Owner, after.Owner)
 	c.text("mounts", path+".mode", modeText(before.Mode), modeText(after.Mode))
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"microagent/schema"
 	"microagent/schema/diag"
@@ -24,7 +25,7 @@ func (k *maker) bundle(name string, b schema.Bundle) {
 		k.notObserved("source of bundle", name, b.Pos)
 		return
 	case src.Err != "":
-		k.fail(CodeSource, b.Pos, src.Next, "bundle %s: %s", name, src.Err)
+		k.fail(CodeSource, b.Pos, src.Next, "%s", about("bundle", name, src.Err))
 		return
 	}
 	c := Change{
@@ -72,7 +73,7 @@ func (k *maker) disks() {
 		case !ok:
 			k.notObserved("disk", name, d.Pos)
 		case seen.Err != "":
-			k.fail(CodeDisk, d.Pos, seen.Next, "disk %s: %s", name, seen.Err)
+			k.fail(CodeDisk, d.Pos, seen.Next, "%s", about("disk", name, seen.Err))
 		default:
 			k.add(Change{Address: Address{KindDisk, name}, Action: ActionNone, Detail: "yours: attached, never made or deleted", Pos: d.Pos})
 		}
@@ -113,7 +114,7 @@ func (k *maker) images() {
 			k.notObserved("image", u.ref, u.pos)
 			continue
 		case img.Err != "":
-			k.fail(CodeImage, u.pos, img.Next, "image %s: %s", u.ref, img.Err)
+			k.fail(CodeImage, u.pos, img.Next, "%s", about("image", u.ref, img.Err))
 			continue
 		case inStore:
 		case !u.needed:
@@ -144,6 +145,14 @@ func needsImage(c *Change) bool {
 		return len(c.Fields) > 0
 	}
 	return false
+}
+
+// about makes sure that a sentence about an object names it.
+func about(kind, name, sentence string) string {
+	if strings.Contains(sentence, kind+" "+name) {
+		return sentence
+	}
+	return kind + " " + name + ": " + sentence
 }
 
 func (k *maker) notObserved(what, name string, pos diag.Pos) {

@@ -121,6 +121,7 @@ func (k *maker) finish() (*Plan, diag.List) {
 	for _, c := range ordered {
 		k.plan.Changes = append(k.plan.Changes, *c)
 	}
+	k.plan.Errors = len(k.diags)
 	var list diag.List
 	for _, d := range k.diags {
 		list.Add(d)

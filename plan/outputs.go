@@ -34,7 +34,7 @@ func (k *maker) output(name string, o schema.Output) {
 		k.notObserved("target of output", name, o.Pos)
 		return
 	case seen.Err != "":
-		k.fail(CodeOutput, o.Pos, seen.Next, "output %s: %s", name, seen.Err)
+		k.fail(CodeOutput, o.Pos, seen.Next, "%s", about("output", name, seen.Err))
 		return
 	}
 	s := k.state[o.From]
@@ -53,7 +53,8 @@ func (k *maker) output(name string, o schema.Output) {
 		c.Detail = "brought out by name: microagent output " + name
 	case s.task != nil && s.task.Does():
 		c.Action, c.Reason = ActionCollect, ReasonDependency
-		if seen.Exists && (!collected || last.Digest != seen.Digest) {
+		neverRan := s.have == nil || s.have.Run == nil
+		if seen.Exists && (neverRan || collected && last.Digest != seen.Digest) {
 			c.Warning = "what lies at " + o.To + " now is not what the last run left, and is replaced"
 		}
 	case !collected || last.Err != "" || s.want.Desired == "stopped":

@@ -176,6 +176,8 @@ type Plan struct {
 	Host observed.Host `json:"host"`
 	// AllowPaths are the folders of --allow-path.
 	AllowPaths []string `json:"allow_paths,omitempty"`
+	// Errors is how many diagnostics forbid to apply this plan: it is for showing then.
+	Errors int `json:"errors,omitempty"`
 	// Warnings do not stop an apply.
 	Warnings []diag.Diagnostic `json:"warnings,omitempty"`
 }

@@ -41,6 +41,9 @@ func (k *maker) task(s *workspaceState) (task *Change, stop bool) {
 func (k *maker) compareRun(c *Change, s *workspaceState) (stop bool) {
 	run := s.have.Run
 	switch {
+	case s.diff.becomesTask:
+		c.Action, c.Reason, c.Detail = ActionRun, ReasonNeverRun, "it was no task before"
+		return s.have.Running
 	case run == nil:
 		c.Action, c.Reason = ActionRun, ReasonNeverRun
 	case c.RunKey == "" || run.Key != c.RunKey:

@@ -96,6 +96,7 @@ func updateForTask(c *Change, s *workspaceState, stop bool) {
 		c.Action, c.Reason, c.Detail = ActionRestart, ReasonUnfinished, "a run that is not the declared one is under way"
 		if s.diff.any() {
 			c.Reason = fieldReason(&s.diff)
+			c.Detail = "what is under way was started otherwise; its files stay"
 		}
 		c.Danger, c.Warning = DangerDowntime, "the run that is under way is stopped"
 	case s.diff.any():

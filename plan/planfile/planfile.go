@@ -49,6 +49,9 @@ func (e *FormatError) Error() string {
 
 // Save publishes p at path, mode 0600, whole or not at all.
 func Save(path string, p *plan.Plan) error {
+	if p.Errors > 0 {
+		return fmt.Errorf("save plan to %s: it has %d errors and can't be applied", path, p.Errors)
+	}
 	data, err := Encode(p)
 	if err != nil {
 		return err

@@ -20,6 +20,7 @@ type document struct {
 	Manifest      string            `json:"manifest,omitempty"`
 	Destroy       bool              `json:"destroy"`
 	Empty         bool              `json:"empty"`
+	Errors        int               `json:"errors"`
 	Summary       Summary           `json:"summary"`
 	Host          observed.Host     `json:"host"`
 	Isolation     string            `json:"isolation"` // the sentence of the text form
@@ -32,7 +33,7 @@ type document struct {
 func JSON(w io.Writer, p *plan.Plan) error {
 	doc := document{
 		FormatVersion: FormatVersion, Tool: p.Tool, Project: p.Project, Manifest: p.Manifest, Destroy: p.Destroy,
-		Empty: p.Empty(), Summary: Summarise(p), Host: p.Host, Isolation: isolation(p), Changes: p.Changes,
+		Empty: p.Empty(), Errors: p.Errors, Summary: Summarise(p), Host: p.Host, Isolation: isolation(p), Changes: p.Changes,
 		Bound: p.Bound, Warnings: p.Warnings,
 	}
 	if doc.Changes == nil {

@@ -45,6 +45,8 @@ func why(c *plan.Change) string {
 		return pullSentence(c)
 	case c.Detail != "":
 		return c.Detail
+	case c.Action == plan.ActionDelete && c.Reason == plan.ReasonRequested:
+		return "destroy was asked for"
 	}
 	return sentences[c.Reason]
 }

@@ -79,6 +79,17 @@ func (t *text) summary(p *plan.Plan) {
 	}
 }
 
+// end is the last line: that there is nothing to do, or that nothing can be done.
+func end(p *plan.Plan) string {
+	switch {
+	case p.Errors > 0:
+		return "This plan can't be applied: " + plural(p.Errors, "error") + "."
+	case p.Empty():
+		return nothing(p)
+	}
+	return ""
+}
+
 // nothing is the whole text of an empty plan.
 func nothing(p *plan.Plan) string {
 	s := Summarise(p)

@@ -17,7 +17,7 @@ func Text(w io.Writer, p *plan.Plan, o Options) error {
 	t := &text{Writer: b, Options: o}
 	groups := split(p)
 	if p.Empty() && !o.Verbose {
-		t.line(nothing(p))
+		t.line(end(p))
 		t.warnings(p)
 		return b.Flush()
 	}
@@ -32,10 +32,11 @@ func Text(w io.Writer, p *plan.Plan, o Options) error {
 	if line := isolation(p); line != "" && starts(p) {
 		t.line("Runs under " + esc(line))
 	}
-	if p.Empty() {
-		t.line(nothing(p))
-	} else {
+	if !p.Empty() {
 		t.summary(p)
+	}
+	if line := end(p); line != "" {
+		t.line(line)
 	}
 	return b.Flush()
 }

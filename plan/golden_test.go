@@ -1,0 +1,282 @@
+package plan_test
+
+import (
+	"bytes"
+	"flag"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/txtar"
+
+	"microagent/plan"
+	"microagent/plan/observed"
+	"microagent/plan/render"
+	"microagent/schema"
+	"microagent/schema/diag"
+)
+
+var update = flag.Bool("update", false, "write the goldens anew")
+
+// TestGolden goes through testdata/*.txtar: "before.yaml", if there is one, is applied to an empty world; the lines of
+// "world" happen to it; "after.yaml" (before.yaml when it is missing) is planned; what people are told is "plan". When
+// there are no errors, the plan is applied, and the next one has to be empty.
+func TestGolden(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no testdata: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) { golden(t, file) })
+	}
+}
+
+func golden(t *testing.T, file string) {
+	a, err := txtar.ParseFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts := map[string]string{}
+	for _, f := range a.Files {
+		parts[f.Name] = string(f.Data)
+	}
+	st := &stage{sim: newSim(t), opts: plan.Options{Tool: "v0", ManifestPath: "/home/me/p/microagent.yaml"}}
+	st.sim.project.Manifest = st.opts.ManifestPath
+	if text, ok := parts["before.yaml"]; ok {
+		p, list := plan.Make(load(t, text), st.sim.observe(load(t, text)), st.opts)
+		if err := list.Err(); err != nil {
+			t.Fatalf("before.yaml: %v", err)
+		}
+		st.sim.apply(p)
+	}
+	for _, line := range strings.Split(strings.TrimSpace(parts["world"]), "\n") {
+		st.happen(t, strings.Fields(line))
+	}
+	text, ok := parts["after.yaml"]
+	if !ok {
+		text = parts["before.yaml"]
+	}
+	m := load(t, text)
+	p, list := st.make(m)
+	var got bytes.Buffer
+	if err := render.Text(&got, p, st.render); err != nil {
+		t.Fatal(err)
+	}
+	if err := list.WriteText(&got, 0); err != nil {
+		t.Fatal(err)
+	}
+	checkPlan(t, p)
+	if !list.Errors() {
+		st.sim.apply(p)
+		st.opts.Rerun, st.opts.MoveHere = nil, false
+		if again, list := st.make(m); !again.Empty() || list.Err() != nil {
+			var b bytes.Buffer
+			_ = render.Text(&b, again, render.Options{})
+			t.Errorf("the plan after the apply is not empty: %v\n%s", list.Err(), b.String())
+		}
+	}
+	if *update {
+		files := a.Files[:0]
+		for _, f := range a.Files {
+			if f.Name != "plan" {
+				files = append(files, f)
+			}
+		}
+		a.Files = append(files, txtar.File{Name: "plan", Data: got.Bytes()})
+		if err := os.WriteFile(file, txtar.Format(a), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if want := parts["plan"]; got.String() != want {
+		t.Errorf("got:\n%s\nwant:\n%s", got.String(), want)
+	}
+}
+
+func load(t testing.TB, text string) *schema.Manifest {
+	t.Helper()
+	m, list := schema.Load("microagent.yaml", []byte(text), schema.Options{})
+	if m == nil {
+		t.Fatalf("manifest: %v", list.Err())
+	}
+	return m
+}
+
+type stage struct {
+	sim     *sim
+	opts    plan.Options
+	render  render.Options
+	destroy bool
+}
+
+func (st *stage) make(m *schema.Manifest) (*plan.Plan, diag.List) {
+	w := st.sim.observe(m)
+	if st.destroy {
+		return plan.Destroy(m.Project, w, st.opts)
+	}
+	return plan.Make(m, w, st.opts)
+}
+
+// happen is one line of a world file.
+func (st *stage) happen(t *testing.T, f []string) {
+	if len(f) == 0 {
+		return
+	}
+	s := st.sim
+	arg := func(i int) string {
+		if i >= len(f) {
+			t.Fatalf("world: %v lacks an argument", f)
+		}
+		return f[i]
+	}
+	onWorkspace := func(change func(ws *observed.Workspace)) {
+		name := arg(1)
+		ws, ok := s.workspaces[name]
+		if !ok {
+			t.Fatalf("world: no workspace %s", name)
+		}
+		change(&ws)
+		s.workspaces[name] = ws
+	}
+	end := func(phase string) func(ws *observed.Workspace) {
+		return func(ws *observed.Workspace) {
+			s.stop(ws)
+			run := *ws.Run
+			run.Phase, run.Stopped, run.ExitCode = phase, false, nil
+			ws.Run = &run
+		}
+	}
+	switch f[0] {
+	case "halt":
+		onWorkspace(s.stop)
+	case "lose":
+		onWorkspace(end("lost"))
+	case "crash":
+		onWorkspace(func(ws *observed.Workspace) {
+			end("failed")(ws)
+			ws.Run.Error = "kernel panic"
+		})
+	case "exit":
+		onWorkspace(func(ws *observed.Workspace) {
+			code, _ := strconv.Atoi(arg(2))
+			end("finished")(ws)
+			ws.Run.ExitCode = &code
+		})
+	case "under-way": // the task of its newest run has not ended
+		onWorkspace(func(ws *observed.Workspace) {
+			run := *ws.Run
+			run.Phase, run.ExitCode, run.Collected = "running", nil, nil
+			ws.Run, ws.Running = &run, true
+			s.hold(ws.Spec.Name, ws.Spec, true)
+		})
+	case "timed-out":
+		onWorkspace(func(ws *observed.Workspace) { ws.Run.TimedOut = true })
+	case "never-ran":
+		onWorkspace(func(ws *observed.Workspace) { s.stop(ws); ws.Run = nil })
+	case "no-rootfs":
+		onWorkspace(func(ws *observed.Workspace) { s.stop(ws); ws.RootFSMissing = true })
+	case "owner":
+		onWorkspace(func(ws *observed.Workspace) { ws.Spec.Project = arg(2) })
+	case "old-form":
+		onWorkspace(func(ws *observed.Workspace) {
+			ws.Spec = observed.WorkspaceSpec{Name: ws.Spec.Name, Project: ws.Spec.Project}
+		})
+	case "source":
+		s.sources[arg(1)] = digestOf(arg(2))
+	case "retag":
+		s.registry[arg(1)] = digestOf(arg(2))
+	case "twin": // another reference for the same image
+		s.registry[arg(1)] = s.tag(arg(2))
+	case "gone-output":
+		delete(s.targets, arg(1))
+	case "edit-output":
+		s.targets[arg(1)] = digestOf("edited")
+	case "gone-volume":
+		delete(s.volumes, arg(1))
+	case "volume": // NAME PROJECT|- [HOLDER]
+		v := observed.Volume{ID: s.id("volume"), Project: strings.Trim(arg(2), "-"), Size: 1 << 30}
+		if len(f) > 3 {
+			v.Holder = f[3]
+		}
+		s.volumes[arg(1)] = v
+	case "unrecorded":
+		s.volumes[arg(1)] = observed.Volume{Size: 1 << 30, NoRecord: true}
+	case "workspace": // an imperative one that runs
+		s.workspaces[arg(1)] = observed.Workspace{Spec: observed.WorkspaceSpec{Name: arg(1)}, Running: true}
+	case "empty-store":
+		s.store = map[string]bool{}
+	case "empty-cache":
+		s.cache = map[string]bool{}
+	case "same-disk":
+		s.diskIDs[arg(1)], s.diskIDs[arg(2)] = "8:77", "8:77"
+	case "new-disk":
+		s.diskIDs[arg(1)] = "8:" + arg(2)
+	case "broken":
+		s.broken[arg(1)+" "+arg(2)] = strings.Join(f[3:], " ")
+	case "missing":
+		s.host.Missing = append(s.host.Missing, strings.Join(f[1:], " "))
+	case "hardware":
+		s.host = observed.Host{VMM: "cloud-hypervisor v53.0.0", Hardware: true, CPUs: 4, Memory: 8 << 30, DiskFree: 100 << 30}
+	case "small-host":
+		s.host.CPUs, s.host.Memory, s.host.DiskFree = 1, 100<<20, 1<<20
+	case "offline":
+		s.offline = true
+	case "pull":
+		s.pull = true
+	case "moved":
+		s.project = observed.Project{Manifest: arg(1), Moved: true}
+	case "moved-gone":
+		s.project = observed.Project{Manifest: arg(1)}
+	case "--move-here":
+		st.opts.MoveHere = true
+	case "--rerun":
+		st.opts.Rerun = append(st.opts.Rerun, arg(1))
+	case "--verbose":
+		st.render.Verbose = true
+	case "--width":
+		st.render.Width, _ = strconv.Atoi(arg(1))
+	case "--ascii":
+		st.render.ASCII = true
+	case "--color":
+		st.render.Color = true
+	case "destroy":
+		st.destroy = true
+	default:
+		t.Fatalf("world: unknown line %v", f)
+	}
+}
+
+// checkPlan holds a plan to what is promised of every plan.
+func checkPlan(t testing.TB, p *plan.Plan) {
+	t.Helper()
+	at := map[plan.Address]int{}
+	for i := range p.Changes {
+		c := &p.Changes[i]
+		if _, twice := at[c.Address]; twice {
+			t.Errorf("%s is in the plan twice", c.Address)
+		}
+		at[c.Address] = i
+		if c.Address.Kind == plan.KindVolume && c.Action == plan.ActionDelete {
+			t.Errorf("%s is deleted", c.Address)
+		}
+		if c.Danger != plan.DangerNone && c.Warning == "" {
+			t.Errorf("%s: danger %s without words", c.Address, c.Danger)
+		}
+		if c.Does() && c.Reason == "" {
+			t.Errorf("%s %s has no reason", c.Action, c.Address)
+		}
+		if !c.Does() && len(c.Fields) > 0 {
+			t.Errorf("%s %s has fields", c.Action, c.Address)
+		}
+	}
+	for i := range p.Changes {
+		for _, dep := range p.Changes[i].Deps {
+			j, ok := at[dep]
+			if !ok || !p.Changes[j].Does() {
+				t.Errorf("%s waits for %s, which is not done", p.Changes[i].Address, dep)
+			}
+		}
+	}
+}

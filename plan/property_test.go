@@ -1,0 +1,191 @@
+package plan_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math/rand"
+	"slices"
+	"testing"
+
+	"microagent/plan"
+	"microagent/plan/observed"
+	"microagent/plan/render"
+	"microagent/schema"
+)
+
+// randomManifest makes a manifest that the loader would accept: each volume has one user that writes.
+func randomManifest(r *rand.Rand) *schema.Manifest {
+	m := &schema.Manifest{
+		Project: "p", Volumes: map[string]schema.Volume{}, Bundles: map[string]schema.Bundle{}, Disks: map[string]schema.Disk{},
+		Workspaces: map[string]schema.Workspace{}, Outputs: map[string]schema.Output{},
+	}
+	var free []string
+	for i := range r.Intn(4) {
+		name := fmt.Sprint("v", i)
+		m.Volumes[name] = schema.Volume{Size: 1 << 30, Protected: r.Intn(4) == 0}
+		free = append(free, name)
+	}
+	r.Shuffle(len(free), func(i, j int) { free[i], free[j] = free[j], free[i] })
+	for i := range r.Intn(3) {
+		m.Bundles[fmt.Sprint("b", i)] = schema.Bundle{Source: fmt.Sprint("./b", i)}
+	}
+	bundles := slices.Sorted(maps.Keys(m.Bundles))
+	for i := range r.Intn(5) {
+		name := fmt.Sprint("w", i)
+		ws := schema.Workspace{
+			Image: fmt.Sprint("image:", r.Intn(3)), CPUs: 1, Memory: 1 << 28, Disk: 1 << 30, Desired: "running", Isolation: "any",
+			Mounts: map[string]schema.Mount{},
+		}
+		switch r.Intn(3) {
+		case 0:
+			ws.Task = []string{"run", fmt.Sprint(r.Intn(2))}
+		case 1:
+			ws.Service = []string{"serve", fmt.Sprint(r.Intn(2))}
+		}
+		if r.Intn(6) == 0 {
+			ws.Desired = "stopped"
+		}
+		if r.Intn(4) == 0 {
+			ws.Disk = 1 << 31
+		}
+		if r.Intn(3) == 0 {
+			ws.Env = map[string]string{"A": fmt.Sprint(r.Intn(2))}
+		}
+		if len(free) > 0 && r.Intn(2) == 0 {
+			ws.Mounts["/v"] = schema.Mount{Volume: free[0]}
+			free = free[1:]
+		}
+		if len(bundles) > 0 && r.Intn(2) == 0 {
+			ws.Mounts["/b"] = schema.Mount{Bundle: bundles[r.Intn(len(bundles))], ReadOnly: true}
+		}
+		m.Workspaces[name] = ws
+		if r.Intn(2) == 0 {
+			m.Outputs["o-"+name] = schema.Output{From: name, Path: "/out", To: "./" + name, Optional: r.Intn(2) == 0}
+		}
+	}
+	return m
+}
+
+// disturb lets something happen to the world.
+func disturb(r *rand.Rand, s *sim) {
+	for _, name := range slices.Sorted(maps.Keys(s.workspaces)) {
+		ws := s.workspaces[name]
+		switch r.Intn(8) {
+		case 0:
+			s.stop(&ws)
+		case 1:
+			if ws.Run != nil {
+				s.stop(&ws)
+				run := *ws.Run
+				run.Phase, run.Stopped = "lost", false
+				ws.Run = &run
+			}
+		case 2:
+			s.stop(&ws)
+			ws.RootFSMissing = true
+		}
+		s.workspaces[name] = ws
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.targets)) {
+		if r.Intn(4) == 0 {
+			delete(s.targets, name)
+		}
+	}
+	if r.Intn(3) == 0 {
+		s.sources["b0"] = digestOf(r.Int())
+	}
+	if r.Intn(6) == 0 {
+		s.store, s.cache = map[string]bool{}, map[string]bool{}
+	}
+	s.pull, s.offline = r.Intn(4) == 0, r.Intn(5) == 0
+	if s.pull {
+		s.registry["image:0"] = digestOf(r.Int())
+	}
+}
+
+// TestProperties takes random worlds through random manifests. What is promised of plans holds for each, the same
+// input gives the same bytes, and after an apply there is nothing to do.
+func TestProperties(t *testing.T) {
+	rounds := 3000
+	if testing.Short() {
+		rounds = 300
+	}
+	circles, deletes := 0, 0
+	for seed := range rounds {
+		r := rand.New(rand.NewSource(int64(seed)))
+		s := newSim(t)
+		for step := range 4 {
+			m := randomManifest(r)
+			o := plan.Options{Tool: "v0", ManifestPath: "/m.yaml"}
+			p, list := plan.Make(m, s.observe(m), o)
+			if again, _ := plan.Make(m, s.observe(m), o); !bytes.Equal(encode(t, p), encode(t, again)) {
+				t.Fatalf("seed %d step %d: two plans of one input differ", seed, step)
+			}
+			checkPlan(t, p)
+			checkDeletes(t, s.workspaces, p)
+			if list.Errors() {
+				for _, d := range list.All() {
+					if d.Code != plan.CodeCycle {
+						t.Fatalf("seed %d step %d: %s", seed, step, d.Summary)
+					}
+				}
+				circles++
+				continue
+			}
+			for i := range p.Changes {
+				if p.Changes[i].Action == plan.ActionDelete {
+					deletes++
+				}
+			}
+			volumes := len(s.volumes)
+			s.apply(p)
+			if len(s.volumes) < volumes {
+				t.Fatalf("seed %d step %d: a volume is gone", seed, step)
+			}
+			s.pull = false
+			if p, list := plan.Make(m, s.observe(m), o); !p.Empty() || list.Errors() {
+				var b bytes.Buffer
+				_ = render.Text(&b, p, render.Options{})
+				t.Fatalf("seed %d step %d: after the apply: %v\n%s", seed, step, list.Err(), b.String())
+			}
+			if t.Failed() {
+				t.Fatalf("seed %d step %d", seed, step)
+			}
+			disturb(r, s)
+		}
+	}
+	if circles == 0 || deletes == 0 || circles > rounds {
+		t.Errorf("%d circles and %d deletes in %d rounds: the random manifests miss their aim", circles, deletes, rounds)
+	}
+}
+
+// checkDeletes sees that what is deleted goes before what it was made of.
+func checkDeletes(t *testing.T, before map[string]observed.Workspace, p *plan.Plan) {
+	at := map[plan.Address]int{}
+	for i := range p.Changes {
+		if p.Changes[i].Action == plan.ActionDelete {
+			at[p.Changes[i].Address] = i
+		}
+	}
+	for a, i := range at {
+		if a.Kind != plan.KindWorkspace {
+			continue
+		}
+		for _, m := range before[plan.OnDisk(p.Project, a.Name)].Spec.Mounts {
+			if j, ok := at[plan.Address{Kind: plan.KindBundle, Name: m.Name}]; ok && m.Kind == "bundle" && j < i {
+				t.Errorf("bundle %s is deleted before %s, which mounts it", m.Name, a)
+			}
+		}
+	}
+}
+
+func encode(t testing.TB, p *plan.Plan) []byte {
+	t.Helper()
+	data, err := json.Marshal(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}

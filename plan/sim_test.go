@@ -1,0 +1,329 @@
+package plan_test
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+
+	"microagent/plan"
+	"microagent/plan/observed"
+	"microagent/schema"
+)
+
+// sim is a world that plans are applied to, following what plan.Action says and nothing else. It fails its test when
+// a plan asks for what the drivers would refuse: two kernels on one disk, an image that is not in the store, a task
+// without a run key.
+type sim struct {
+	t          testing.TB
+	volumes    map[string]observed.Volume
+	workspaces map[string]observed.Workspace
+	bundles    map[string]observed.Bundle
+	sources    map[string]string // digest by bundle name
+	cache      map[string]bool   // bundle digests with a disk
+	registry   map[string]string // digest by reference
+	store      map[string]bool   // digests
+	targets    map[string]string // digest by output name
+	records    map[string]string
+	diskIDs    map[string]string // by disk name
+	project    observed.Project
+	host       observed.Host
+	offline    bool
+	pull       bool
+	broken     map[string]string // errors by "image REF", "source NAME", "disk NAME", "output NAME"
+	taskExit   int
+	serial     int
+}
+
+func newSim(t testing.TB) *sim {
+	return &sim{
+		t: t, volumes: map[string]observed.Volume{}, workspaces: map[string]observed.Workspace{},
+		bundles: map[string]observed.Bundle{}, sources: map[string]string{}, cache: map[string]bool{},
+		registry: map[string]string{}, store: map[string]bool{}, targets: map[string]string{},
+		records: map[string]string{}, diskIDs: map[string]string{}, broken: map[string]string{},
+		host: observed.Host{VMM: "qemu 7.2.22 (tcg)", Why: "the CPU offers no virtualisation", Kernel: "6.1.0", CPUs: 4, Memory: 8 << 30, DiskFree: 100 << 30},
+	}
+}
+
+func digestOf(parts ...any) string {
+	return fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(fmt.Sprintln(parts...))))
+}
+
+func (s *sim) id(kind string) string {
+	s.serial++
+	return fmt.Sprintf("%s-%04d", kind, s.serial)
+}
+
+func (s *sim) write(kind, name string) { s.records[kind+"/"+name] = digestOf(s.id("record")) }
+
+// observe is what refresh would hand to the planner for m.
+func (s *sim) observe(m *schema.Manifest) *observed.World {
+	w := &observed.World{
+		Volumes: maps.Clone(s.volumes), Workspaces: maps.Clone(s.workspaces), Bundles: maps.Clone(s.bundles),
+		Sources: map[string]observed.Source{}, Images: map[string]observed.Image{}, Disks: map[string]observed.Disk{},
+		Outputs: map[string]observed.Output{}, Project: s.project, Host: s.host, Records: maps.Clone(s.records),
+	}
+	for name := range m.Bundles {
+		digest := s.sources[name]
+		if digest == "" {
+			digest = digestOf("source", name)
+		}
+		w.Sources[name] = observed.Source{Digest: digest, Entries: 3, Bytes: 1000, Built: s.cache[digest], Err: s.broken["source "+name]}
+	}
+	for name, d := range m.Disks {
+		id := s.diskIDs[name]
+		if id == "" {
+			id = "8:" + name
+		}
+		w.Disks[name] = observed.Disk{Path: "/home/me/" + d.Path, ID: id, Size: 1 << 30, Err: s.broken["disk "+name]}
+	}
+	for name := range m.Outputs {
+		digest, ok := s.targets[name]
+		w.Outputs[name] = observed.Output{Exists: ok, Digest: digest, Err: s.broken["output "+name]}
+	}
+	for _, name := range slices.Sorted(maps.Keys(m.Workspaces)) {
+		ws := m.Workspaces[name]
+		img := observed.Image{Ref: ws.Image, From: "registry", Size: 3 << 20, Err: s.broken["image "+ws.Image]}
+		now := s.tag(ws.Image)
+		if !s.offline {
+			img.Digest = now
+		}
+		if old, ok := s.workspaces[plan.OnDisk(m.Project, name)]; ok && old.Spec.Image == ws.Image && old.Spec.Project == m.Project {
+			if s.pull && old.Spec.ImageDigest != now {
+				img.Moved = now
+			}
+			if !s.pull {
+				img.Digest, img.From = old.Spec.ImageDigest, "record"
+			}
+		}
+		img.InStore = s.store[img.Digest]
+		if known, ok := w.Images[ws.Image]; !ok || known.From != "record" {
+			w.Images[ws.Image] = img
+		}
+	}
+	return w
+}
+
+func (s *sim) tag(ref string) string {
+	if d, ok := s.registry[ref]; ok {
+		return d
+	}
+	return digestOf("image", ref)
+}
+
+// apply does what p says, in its order.
+func (s *sim) apply(p *plan.Plan) {
+	s.t.Helper()
+	if !p.Destroy && !p.Empty() {
+		s.project = observed.Project{Manifest: p.Manifest}
+	}
+	done := map[plan.Address]bool{}
+	for i := range p.Changes {
+		c := &p.Changes[i]
+		for _, dep := range c.Deps {
+			if !done[dep] {
+				s.t.Fatalf("%s is done before %s", c.Address, dep)
+			}
+		}
+		if !c.Does() {
+			continue
+		}
+		s.change(p, c)
+		done[c.Address] = true
+	}
+}
+
+func (s *sim) change(p *plan.Plan, c *plan.Change) {
+	s.t.Helper()
+	switch c.Address.Kind {
+	case plan.KindProject:
+		s.project = observed.Project{Manifest: c.Project.Manifest}
+	case plan.KindImage:
+		digest := c.Image.Digest
+		if digest == "" {
+			digest = s.tag(c.Image.Ref)
+		}
+		s.store[digest] = true
+	case plan.KindVolume:
+		s.volume(p, c)
+	case plan.KindBundle:
+		name := plan.OnDisk(p.Project, c.Address.Name)
+		s.write("bundle", name)
+		if c.Action == plan.ActionDelete {
+			for _, ws := range s.workspaces {
+				for _, m := range ws.Spec.Mounts {
+					if m.Kind == "bundle" && m.Name == c.Address.Name && ws.Spec.Project == p.Project {
+						s.t.Fatalf("the record of bundle %s is deleted while workspace %s mounts it", name, ws.Spec.Name)
+					}
+				}
+			}
+			delete(s.bundles, name)
+			delete(s.records, "bundle/"+name)
+			return
+		}
+		s.cache[c.Bundle.Digest] = true
+		s.bundles[name] = observed.Bundle{Project: p.Project, Digest: c.Bundle.Digest, Source: c.Bundle.Source, Built: true}
+	case plan.KindWorkspace:
+		s.workspace(p, c)
+	case plan.KindTask:
+		s.task(c)
+	case plan.KindOutput:
+		got, ok := s.workspaces[c.Output.Workspace].Run.Collected[c.Address.Name]
+		if !ok {
+			s.t.Fatalf("%s is collected, and the run left nothing", c.Address)
+		}
+		s.targets[c.Address.Name] = got.Digest
+	default:
+		s.t.Fatalf("%s %s: no such operation", c.Action, c.Address)
+	}
+}
+
+func (s *sim) volume(p *plan.Plan, c *plan.Change) {
+	v := s.volumes[c.Volume.Name]
+	switch c.Action {
+	case plan.ActionCreate:
+		if v.ID != "" {
+			s.t.Fatalf("%s is made over another", c.Address)
+		}
+		v = observed.Volume{ID: s.id("volume"), Project: p.Project, Size: c.Volume.Size, Protected: c.Volume.Protected}
+	case plan.ActionGrow, plan.ActionUpdate:
+		if c.Volume.Size < v.Size {
+			s.t.Fatalf("%s shrinks", c.Address)
+		}
+		v.Size, v.Protected = c.Volume.Size, c.Volume.Protected
+	default:
+		s.t.Fatalf("%s %s", c.Action, c.Address)
+	}
+	s.volumes[c.Volume.Name] = v
+	s.write("volume", c.Volume.Name)
+}
+
+func (s *sim) workspace(p *plan.Plan, c *plan.Change) {
+	s.t.Helper()
+	name := plan.OnDisk(p.Project, c.Address.Name)
+	ws, ok := s.workspaces[name]
+	if ok == (c.Action == plan.ActionCreate) {
+		s.t.Fatalf("%s %s, there: %v", c.Action, c.Address, ok)
+	}
+	switch c.Action {
+	case plan.ActionDelete:
+		s.hold(name, ws.Spec, false)
+		delete(s.workspaces, name)
+		delete(s.records, "workspace/"+name)
+		return
+	case plan.ActionStop, plan.ActionRestart, plan.ActionReplace:
+		s.stop(&ws)
+	}
+	if c.Action == plan.ActionCreate || c.Action == plan.ActionReplace {
+		ws.ID, ws.RootFSMissing = s.id("rootfs"), false
+	}
+	if c.Action == plan.ActionCreate || len(c.Fields) > 0 || c.Action == plan.ActionReplace {
+		ws.Spec = s.resolve(*c.Workspace)
+		s.write("workspace", name)
+	}
+	switch c.Action {
+	case plan.ActionUpdate, plan.ActionStop:
+	default:
+		if ws.Spec.Desired != "stopped" && ws.Spec.Mode != "task" {
+			phase := "ready"
+			if ws.Spec.Mode == "service" {
+				phase = "running"
+			}
+			ws.Run = &observed.Run{ID: s.id("run"), Phase: phase}
+			ws.Running = true
+			s.hold(name, ws.Spec, true)
+		}
+	}
+	s.workspaces[name] = ws
+}
+
+func (s *sim) stop(ws *observed.Workspace) {
+	if ws.Running {
+		s.hold(ws.Spec.Name, ws.Spec, false)
+		run := *ws.Run
+		run.Phase, run.Stopped = "finished", true
+		ws.Running, ws.Run = false, &run
+	}
+}
+
+// resolve fills in what apply finds out: the digest that was pulled, the ids of volumes.
+func (s *sim) resolve(spec observed.WorkspaceSpec) observed.WorkspaceSpec {
+	s.t.Helper()
+	if spec.ImageDigest == "" {
+		spec.ImageDigest = s.tag(spec.Image)
+	}
+	if !s.store[spec.ImageDigest] {
+		s.t.Fatalf("workspace %s needs image %s, which is not in the store", spec.Name, spec.Image)
+	}
+	spec.Mounts = slices.Clone(spec.Mounts)
+	for i := range spec.Mounts {
+		switch m := &spec.Mounts[i]; m.Kind {
+		case "volume":
+			m.Source = s.volumes[m.Name].ID
+			if m.Source == "" {
+				s.t.Fatalf("workspace %s needs volume %s, which is not there", spec.Name, m.Name)
+			}
+		case "bundle":
+			if !s.cache[m.Source] {
+				s.t.Fatalf("workspace %s needs bundle %s, which was not built", spec.Name, m.Name)
+			}
+		}
+	}
+	return spec
+}
+
+// hold takes or gives up the leases on spec's volumes.
+func (s *sim) hold(name string, spec observed.WorkspaceSpec, on bool) {
+	s.t.Helper()
+	for _, m := range spec.Mounts {
+		if m.Kind != "volume" {
+			continue
+		}
+		v := s.volumes[m.Name]
+		switch {
+		case on && v.Holder != "" && v.Holder != name && (!v.HolderReadOnly || !m.ReadOnly):
+			s.t.Fatalf("workspace %s takes volume %s, which %s holds", name, m.Name, v.Holder)
+		case on:
+			v.Holder, v.HolderReadOnly = name, m.ReadOnly
+		case v.Holder == name:
+			v.Holder, v.HolderReadOnly = "", false
+		}
+		if v.ID != "" {
+			s.volumes[m.Name] = v
+		}
+	}
+}
+
+func (s *sim) task(c *plan.Change) {
+	s.t.Helper()
+	name := c.Workspace.Name
+	ws := s.workspaces[name]
+	if c.Action == plan.ActionRun {
+		if ws.Running {
+			s.t.Fatalf("%s is started while a run is under way", c.Address)
+		}
+		key, err := plan.RunKey(ws.Spec, ws.ID)
+		if err != nil || c.RunKey != "" && key != c.RunKey {
+			s.t.Fatalf("%s: run key %q, planned %q: %v", c.Address, key, c.RunKey, err)
+		}
+		s.hold(name, ws.Spec, true)
+		ws.Run = &observed.Run{ID: s.id("run"), Key: key}
+		ws.Running = true
+	}
+	s.workspaces[name] = ws
+	s.endTask(name, s.taskExit)
+}
+
+// endTask lets the run that is under way end.
+func (s *sim) endTask(name string, code int) {
+	ws := s.workspaces[name]
+	run := *ws.Run
+	run.Phase, run.ExitCode, run.Collected = "finished", &code, map[string]observed.Collected{}
+	for _, o := range ws.Spec.Outputs {
+		run.Collected[o.Name] = observed.Collected{Digest: digestOf("output", o.Name, run.ID), From: o.Path}
+	}
+	s.hold(name, ws.Spec, false)
+	ws.Run, ws.Running = &run, false
+	s.workspaces[name] = ws
+}
