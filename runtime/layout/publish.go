@@ -128,6 +128,12 @@ func (d *Draft) Publish() error {
 	return SyncDir(filepath.Dir(d.path))
 }
 
+// PublishAs is Publish under another name in the same folder, for drafts whose name follows from their bytes.
+func (d *Draft) PublishAs(path string) error {
+	d.path = path
+	return d.Publish()
+}
+
 // Close closes the file; without Publish before it nothing is left.
 func (d *Draft) Close() error {
 	if d.temp != "" {

@@ -48,10 +48,7 @@ func NewBuilder(f *os.File, opt Options) (*Builder, error) {
 		return nil, err
 	}
 	b := &Builder{opt: opt, geo: geo, alloc: newAllocator(geo.descBlocks), file: f}
-	b.seed = crc(^uint32(0), opt.UUID[:])
-	for i := range b.hash {
-		b.hash[i] = le.Uint32(opt.HashSeed[4*i:])
-	}
+	b.Identify(opt.UUID, opt.HashSeed)
 	b.root = &inode{mode: ModeDir | 0o755, mtime: stampOf(opt.Time), num: rootIno, links: 1, children: map[string]entry{}}
 	b.root.parent = b.root
 	for logical := uint32(0); uint64(logical) < geo.journal; {
@@ -61,6 +58,15 @@ func NewBuilder(f *os.File, opt Options) (*Builder, error) {
 	}
 	b.out = newStream(f, geo.limit())
 	return b, nil
+}
+
+// Identify sets UUID and hash seed, if they are known only after the content was seen.
+func (b *Builder) Identify(uuid, hashSeed [16]byte) {
+	b.opt.UUID, b.opt.HashSeed = uuid, hashSeed
+	b.seed = crc(^uint32(0), uuid[:])
+	for i := range b.hash {
+		b.hash[i] = le.Uint32(hashSeed[4*i:])
+	}
 }
 
 // Close ends the builder's work on the file. It is needed after errors and harmless after Finish.

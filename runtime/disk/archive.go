@@ -1,0 +1,137 @@
+package disk
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+
+	"microagent/runtime/disk/layer"
+	"microagent/runtime/driver"
+)
+
+// archiveWindow is how far a tar is decoded and hashed ahead of its unpacking.
+const archiveWindow = 16 << 20
+
+// zstdMemory bounds what a zstd frame may make the decoder allocate: its largest window by the format's own
+// recommendation for decoders is 8 MiB, with --long 128 MiB.
+const zstdMemory = 256 << 20
+
+// readTar puts a tar into tree, by its content plain or compressed.
+func (s *source) readTar(ctx context.Context, tree layer.Tree, h *hasher, marks *marks, p driver.Progress) (layer.Totals, error) {
+	f, err := s.src.Files.Open(s.src.Path)
+	if err != nil {
+		return layer.Totals{}, err
+	}
+	defer f.Close()
+	before, err := f.Stat()
+	if err != nil {
+		return layer.Totals{}, err
+	}
+	marks.add("", before)
+	ahead := layer.ReadAhead(ctx, archiveWindow, func() (io.ReadCloser, error) {
+		r, err := decode(f)
+		if err != nil {
+			return nil, err
+		}
+		return struct {
+			io.Reader
+			io.Closer
+		}{io.TeeReader(r, h), r}, nil
+	})
+	totals, err := layer.Tar(ctx, tree, ahead, layer.Limits{}, p)
+	ahead.Close()
+	if err != nil {
+		return totals, err
+	}
+	after, err := f.Stat()
+	if err != nil {
+		return totals, err
+	}
+	if !before.ModTime().Equal(after.ModTime()) || before.Size() != after.Size() {
+		return totals, fmt.Errorf("%w: it changed while it was read", driver.ErrStale)
+	}
+	return totals, nil
+}
+
+// decode gives the tar stream in r.
+func decode(r io.Reader) (io.ReadCloser, error) {
+	b := bufio.NewReaderSize(r, 256<<10)
+	head, err := b.Peek(512)
+	if err != nil && err != io.EOF {
+		return nil, err
+	}
+	switch {
+	case bytes.HasPrefix(head, []byte{0x1F, 0x8B}):
+		z, err := gzip.NewReader(b)
+		if err != nil {
+			return nil, broken("gzip", err)
+		}
+		return decoder{"gzip", z, z.Close}, nil
+	case bytes.HasPrefix(head, []byte{0x28, 0xB5, 0x2F, 0xFD}):
+		z, err := zstd.NewReader(b, zstd.WithDecoderMaxMemory(zstdMemory), zstd.WithDecoderMaxWindow(zstdMemory/2))
+		if err != nil {
+			return nil, broken("zstd", err)
+		}
+		return decoder{"zstd", z, func() error { z.Close(); return nil }}, nil
+	case bytes.HasPrefix(head, []byte("\xFD7zXZ\x00")), bytes.HasPrefix(head, []byte("BZh")):
+		return nil, fmt.Errorf("%w: compressed by xz or bzip2; use tar, gzip or zstd", driver.ErrUnsupported)
+	case isTar(head):
+		return io.NopCloser(b), nil
+	case len(head) < 512:
+		return nil, fmt.Errorf("%w: too short for a tar", driver.ErrCorrupt)
+	}
+	return nil, fmt.Errorf("%w: neither a tar nor a tar in gzip or zstd", driver.ErrInvalid)
+}
+
+// isTar checks the sum of a tar header, which every variant has; an empty tar begins with zeros.
+func isTar(head []byte) bool {
+	if len(head) < 512 {
+		return false
+	}
+	unsigned, signed, want, digits := int64(0), int64(0), int64(0), 0
+	for i, c := range head[:512] {
+		if i >= 148 && i < 156 {
+			if c >= '0' && c <= '7' {
+				want = want<<3 | int64(c-'0')
+				digits++
+			}
+			c = ' '
+		}
+		unsigned += int64(c)
+		signed += int64(int8(c))
+	}
+	if digits == 0 {
+		return unsigned == 8*' '
+	}
+	return want == unsigned || want == signed
+}
+
+// decoder gives errors of a compressed stream their class.
+type decoder struct {
+	name  string
+	r     io.Reader
+	close func() error
+}
+
+func (d decoder) Read(p []byte) (int, error) {
+	n, err := d.r.Read(p)
+	if err != nil && err != io.EOF {
+		err = broken(d.name, err)
+	}
+	return n, err
+}
+
+func (d decoder) Close() error { return d.close() }
+
+func broken(name string, err error) error {
+	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
+		return fmt.Errorf("%w: its %s stream ends too early", driver.ErrCorrupt, name)
+	}
+	return fmt.Errorf("%w: %s: %w", driver.ErrCorrupt, name, err)
+}

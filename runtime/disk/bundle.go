@@ -1,0 +1,122 @@
+package disk
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"microagent/runtime/disk/ext4"
+	"microagent/runtime/disk/layer"
+	"microagent/runtime/driver"
+)
+
+// A bundle's digest is SHA-256 over one of these lines and what the bundle says: the normalised tree of a
+// directory, or a tar's uncompressed bytes. A change of the normal form changes the line.
+const (
+	directoryForm = "microagent bundle directory v1\n"
+	tarForm       = "microagent bundle tar v1\n"
+)
+
+// margin is how much older than its reading a source must be before its stat results say that it is unchanged:
+// the grain of time stamps and the skew between clocks of host and file server lie below it.
+const margin = 2 * time.Second
+
+// bundleKeyOf is the key of a bundle's disk, "" when digest is none.
+func bundleKeyOf(digest string) string {
+	hexes, ok := strings.CutPrefix(digest, "sha256:")
+	if key := bundleKey + hexes; ok && validKey(key) {
+		return key
+	}
+	return ""
+}
+
+// FindBundle is the cached disk for a bundle's digest.
+func (d *Disks) FindBundle(_ context.Context, digest string) (driver.DiskImage, error) {
+	key := bundleKeyOf(digest)
+	if key == "" {
+		return driver.DiskImage{}, &driver.Error{Class: driver.ErrInvalid, Op: "find bundle", Object: digest, Err: fmt.Errorf("not a digest")}
+	}
+	return d.find(key)
+}
+
+// DigestBundle reads the source, or only looks at its files' stat results when known tells enough.
+func (d *Disks) DigestBundle(ctx context.Context, src driver.BundleSource, known *driver.Fingerprint) (driver.BundleDigest, error) {
+	s, err := openSource(src)
+	if err != nil {
+		return driver.BundleDigest{}, sourceError(s, src, err)
+	}
+	if known != nil {
+		digest, ok, err := s.unchanged(ctx, *known)
+		if err != nil || ok {
+			return digest, sourceError(s, src, err)
+		}
+	}
+	digest, err := s.read(ctx, nothing{}, nil)
+	return digest, sourceError(s, src, err)
+}
+
+// Bundle makes the disk of a source. Where it is there already the source is only read.
+func (d *Disks) Bundle(ctx context.Context, src driver.BundleSource, want string, p driver.Progress) (driver.DiskImage, driver.BundleDigest, error) {
+	s, err := openSource(src)
+	if err != nil {
+		return driver.DiskImage{}, driver.BundleDigest{}, sourceError(s, src, err)
+	}
+	stale := func(digest driver.BundleDigest) error {
+		if want == "" || digest.Fingerprint.Digest == want {
+			return nil
+		}
+		return &driver.Error{Class: driver.ErrStale, Op: "make bundle", Object: src.Files.Resolve(src.Path), Next: "make a new plan"}
+	}
+	_, missing := d.FindBundle(ctx, want)
+	if want == "" || missing == nil {
+		digest, err := s.read(ctx, nothing{}, p)
+		if err != nil {
+			return driver.DiskImage{}, digest, sourceError(s, src, err)
+		}
+		if err := stale(digest); err != nil {
+			return driver.DiskImage{}, digest, err
+		}
+		if have, err := d.FindBundle(ctx, digest.Fingerprint.Digest); err == nil {
+			return have, digest, nil
+		}
+	}
+	var digest driver.BundleDigest
+	have, err := d.make("make bundle", src.Files.Resolve(src.Path), ext4.Options{}, func(b *ext4.Builder) (string, error) {
+		var err error
+		if digest, err = s.read(ctx, b, p); err != nil {
+			return "", sourceError(s, src, err)
+		}
+		return bundleKeyOf(digest.Fingerprint.Digest), stale(digest)
+	})
+	return have, digest, err
+}
+
+// sourceError says which source was read.
+func sourceError(_ *source, src driver.BundleSource, err error) error {
+	if err == nil {
+		return nil
+	}
+	return wrap("read bundle", src.Files.Resolve(src.Path), err)
+}
+
+// nothing is a tree that only drains files.
+type nothing struct{}
+
+var _ layer.Tree = nothing{}
+
+func (nothing) NextLayer()                                             {}
+func (nothing) Mkdir(string, ext4.Attr) error                          { return nil }
+func (nothing) Symlink(string, string, ext4.Attr) error                { return nil }
+func (nothing) Link(string, string) error                              { return nil }
+func (nothing) Device(string, uint32, uint32, uint32, ext4.Attr) error { return nil }
+func (nothing) Whiteout(string) error                                  { return nil }
+func (nothing) Opaque(string) error                                    { return nil }
+func (nothing) File(_ string, _ ext4.Attr, size int64, r io.Reader) error {
+	n, err := io.CopyN(io.Discard, r, size)
+	if err == io.EOF && n < size {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}

@@ -1,0 +1,88 @@
+package disk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+
+	"microagent/runtime/disk/ext4"
+	"microagent/runtime/disk/layer"
+	"microagent/runtime/driver"
+)
+
+// names lists a directory in byte order.
+func (s *source) names(rel string) ([]string, error) {
+	f, err := s.src.Files.Open(s.path(rel))
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	names, err := f.Readdirnames(-1)
+	slices.Sort(names)
+	return names, err
+}
+
+// readDirectory puts the normalised directory into tree: modes 0644 and 0755, owner 0, one time for all. What
+// is hashed is, for each element: kind, executable or not, lengths, path, and content or target.
+func (s *source) readDirectory(ctx context.Context, tree layer.Tree, h *hasher, marks *marks, p driver.Progress) (layer.Totals, error) {
+	var totals layer.Totals
+	reported := int64(0)
+	err := s.walk(ctx, func(e element) error {
+		marks.add(e.rel, e.info)
+		totals.Entries++
+		attr := ext4.Attr{Mode: 0o755, Mtime: Epoch}
+		switch e.info.Mode().Type() {
+		case fs.ModeDir:
+			h.text(fmt.Sprintf("d %d\n%s\n", len(e.rel), e.rel))
+			return tree.Mkdir(e.rel, attr)
+		case fs.ModeSymlink:
+			target, err := s.src.Files.Readlink(s.path(e.rel))
+			if err != nil {
+				return err
+			}
+			h.text(fmt.Sprintf("l %d %d\n%s\n%s\n", len(e.rel), len(target), e.rel, target))
+			return tree.Symlink(e.rel, target, attr)
+		}
+		kind := "x"
+		if e.info.Mode()&0o100 == 0 {
+			kind, attr.Mode = "f", 0o644
+		}
+		size := e.info.Size()
+		h.text(fmt.Sprintf("%s %d %d\n%s\n", kind, len(e.rel), size, e.rel))
+		totals.Bytes += size
+		if totals.Bytes-reported > 4<<20 {
+			reported = totals.Bytes
+			p.Report("pack", totals.Bytes, 0)
+		}
+		return s.readFile(e, attr, tree, h)
+	})
+	return totals, err
+}
+
+func (s *source) readFile(e element, attr ext4.Attr, tree layer.Tree, h *hasher) error {
+	f, err := s.src.Files.Open(s.path(e.rel))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	changed := fmt.Errorf("%w: %s changed while it was read", driver.ErrStale, e.rel)
+	if st, err := f.Stat(); err != nil || !os.SameFile(st, e.info) {
+		return errors.Join(changed, err)
+	}
+	r := io.TeeReader(f, h)
+	if err := tree.File(e.rel, attr, e.info.Size(), r); err != nil {
+		if errors.Is(err, io.ErrUnexpectedEOF) {
+			return changed
+		}
+		return fmt.Errorf("%s: %w", e.rel, err)
+	}
+	var more [1]byte
+	if n, _ := f.Read(more[:]); n > 0 {
+		return changed
+	}
+	return nil
+}

@@ -1,0 +1,72 @@
+package disk
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"hash"
+	"io/fs"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"microagent/runtime/disk/layer"
+	"microagent/runtime/driver"
+)
+
+// statForm is the version of driver.Fingerprint's Stat: "v1 <hex> <entries> <bytes>", the hex over the stat
+// results of all that was read and over what was left out.
+const statForm = "v1"
+
+// marks collects stat results.
+type marks struct {
+	h      hash.Hash
+	newest int64 // mtime or ctime, in Unix nanoseconds
+}
+
+func newMarks(s *source) *marks {
+	m := &marks{h: sha256.New()}
+	fmt.Fprintf(m.h, "dir=%v exclude=%q\n", s.dir, s.src.Exclude)
+	return m
+}
+
+// add notes one file. Of a directory only its being there counts: what is in it is noted itself.
+func (m *marks) add(rel string, st fs.FileInfo) {
+	if st.IsDir() {
+		fmt.Fprintf(m.h, "%q %v\n", rel, st.Mode())
+		return
+	}
+	mtime := st.ModTime().UnixNano()
+	m.newest = max(m.newest, mtime)
+	fmt.Fprintf(m.h, "%q %v %d %d", rel, st.Mode(), st.Size(), mtime)
+	if sys, ok := st.Sys().(*syscall.Stat_t); ok {
+		ctime := sys.Ctim.Nano()
+		m.newest = max(m.newest, ctime)
+		fmt.Fprintf(m.h, " %d %d %d", ctime, sys.Dev, sys.Ino)
+	} else {
+		m.newest = time.Now().UnixNano() // no ctime, no trust
+	}
+	fmt.Fprintln(m.h)
+}
+
+func (m *marks) stat(t layer.Totals) string {
+	return fmt.Sprintf("%s %s %d %d", statForm, hex.EncodeToString(m.h.Sum(nil)), t.Entries, t.Bytes)
+}
+
+// holds says whether known was taken from what the marks show, and late enough that no later change can have
+// the same marks.
+func (m *marks) holds(known driver.Fingerprint) (layer.Totals, bool) {
+	var t layer.Totals
+	f := strings.Fields(known.Stat)
+	if len(f) != 4 || bundleKeyOf(known.Digest) == "" {
+		return t, false
+	}
+	var err1, err2 error
+	t.Entries, err1 = strconv.Atoi(f[2])
+	t.Bytes, err2 = strconv.ParseInt(f[3], 10, 64)
+	if err1 != nil || err2 != nil || m.stat(t) != known.Stat {
+		return t, false
+	}
+	return t, m.newest < known.Taken-int64(margin)
+}

@@ -1,0 +1,114 @@
+package layer
+
+import (
+	"context"
+	"io"
+	"sync"
+)
+
+const (
+	layerWindow = 64 << 20
+	totalWindow = 256 << 20
+	aheadChunk  = 256 << 10
+)
+
+// Ahead is a reader whose source is opened and read by a goroutine of its own, a bounded window ahead.
+type Ahead struct {
+	cancel context.CancelFunc
+	done   sync.WaitGroup
+	full   chan []byte
+	empty  chan []byte
+	err    error // why full was closed
+	have   []byte
+	chunk  []byte
+}
+
+// ReadAhead begins to read what open gives, at most window bytes ahead. Close must be called; it waits for the
+// goroutine and closes the source.
+func ReadAhead(ctx context.Context, window int, open func() (io.ReadCloser, error)) *Ahead {
+	ctx, cancel := context.WithCancel(ctx)
+	n := max(window/aheadChunk, 2)
+	a := &Ahead{cancel: cancel, full: make(chan []byte, n), empty: make(chan []byte, n)}
+	a.done.Add(1)
+	go func() {
+		defer a.done.Done()
+		defer close(a.full)
+		r, err := open()
+		if err != nil {
+			a.err = err
+			return
+		}
+		defer r.Close()
+		a.err = a.fill(ctx, r)
+	}()
+	return a
+}
+
+func (a *Ahead) fill(ctx context.Context, r io.Reader) error {
+	for {
+		var chunk []byte
+		select {
+		case chunk = <-a.empty:
+		default:
+			chunk = make([]byte, aheadChunk)
+		}
+		n, err := io.ReadFull(r, chunk[:aheadChunk])
+		if n > 0 {
+			select {
+			case a.full <- chunk[:n]:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		switch {
+		case err == nil:
+		case n > 0 && err == io.ErrUnexpectedEOF:
+			return a.ended(r)
+		default:
+			return err
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+}
+
+// ended tells a source's true end from a source that failed with io.ErrUnexpectedEOF itself.
+func (a *Ahead) ended(r io.Reader) error {
+	var b [1]byte
+	if _, err := io.ReadFull(r, b[:]); err != nil {
+		return err
+	}
+	return io.ErrUnexpectedEOF
+}
+
+// Read gives what was read ahead.
+func (a *Ahead) Read(p []byte) (int, error) {
+	if len(a.have) == 0 {
+		if a.chunk != nil {
+			select {
+			case a.empty <- a.chunk:
+			default:
+			}
+			a.chunk = nil
+		}
+		chunk, ok := <-a.full
+		if !ok {
+			return 0, a.err
+		}
+		a.chunk, a.have = chunk[:aheadChunk], chunk
+	}
+	n := copy(p, a.have)
+	a.have = a.have[n:]
+	return n, nil
+}
+
+// Close ends the reading and waits for it.
+func (a *Ahead) Close() error {
+	a.cancel()
+	for range a.full {
+	}
+	a.done.Wait()
+	a.have, a.chunk = nil, nil
+	return nil
+}

@@ -1,0 +1,244 @@
+package layer
+
+import (
+	"archive/tar"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"strings"
+
+	"microagent/runtime/disk/ext4"
+	"microagent/runtime/driver"
+)
+
+const (
+	whiteout = ".wh."
+	opaque   = ".wh..wh..opq"
+	aufs     = ".wh..wh." // marks of aufs that mean nothing to others
+)
+
+// walker puts tars into a tree.
+type walker struct {
+	tree     Tree
+	limits   Limits
+	progress driver.Progress
+	image    bool
+	layer    int
+	totals   Totals
+	names    int64
+	read     int64          // bytes of the tars
+	pending  []link         // hard links whose target was not there yet
+	waiting  map[string]int // index into pending by path
+}
+
+type link struct {
+	path, target, entry string
+	dead                bool // a later entry has its path
+}
+
+// counter counts what the tar reader took; it is what the tar reader reads from.
+type counter struct {
+	io.Reader
+	n    int64
+	tell func(n int64)
+}
+
+func (c *counter) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	c.n += int64(n)
+	c.tell(int64(n))
+	return n, err
+}
+
+func (w *walker) fail(entry string, err error) error {
+	return &Error{Layer: w.layer, Entry: entry, Err: err}
+}
+
+// corrupt gives errors of the tar itself their class; the source's own keep theirs.
+func corrupt(err error) error {
+	if errors.Is(err, tar.ErrHeader) || errors.Is(err, tar.ErrFieldTooLong) || errors.Is(err, io.ErrUnexpectedEOF) {
+		if errors.Is(err, io.ErrUnexpectedEOF) {
+			return fmt.Errorf("%w: it ends too early", driver.ErrCorrupt)
+		}
+		return fmt.Errorf("%w: %w", driver.ErrCorrupt, err)
+	}
+	return err
+}
+
+// apply reads one tar to its end, and what follows the end mark too: a source may check a digest there.
+func (w *walker) apply(ctx context.Context, r io.Reader) error {
+	const step = 4 << 20
+	w.pending, w.waiting = nil, map[string]int{}
+	c := &counter{Reader: r}
+	c.tell = func(n int64) {
+		if w.read/step != (w.read+n)/step {
+			w.progress.Report("unpack", w.read+n, 0)
+		}
+		w.read += n
+	}
+	t := tar.NewReader(c)
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		before := c.n
+		hdr, err := t.Next()
+		if err == io.EOF {
+			if c.n-before < 512 && !w.image {
+				return w.fail("", fmt.Errorf("%w: it ends without an end mark", driver.ErrCorrupt))
+			}
+			break
+		}
+		if err != nil {
+			return w.fail("", corrupt(err))
+		}
+		if err := w.entry(hdr, t); err != nil {
+			return w.fail(hdr.Name, corrupt(err))
+		}
+	}
+	if err := w.resolve(); err != nil {
+		return err
+	}
+	if _, err := io.Copy(io.Discard, c); err != nil {
+		return w.fail("", corrupt(err))
+	}
+	return nil
+}
+
+// clean gives an entry's path in the tree.
+func (w *walker) clean(name string) (string, error) {
+	if len(name) > w.limits.Path {
+		return "", fmt.Errorf("%w: path is longer than %d bytes", driver.ErrInvalid, w.limits.Path)
+	}
+	if !w.image {
+		if strings.HasPrefix(name, "/") {
+			return "", fmt.Errorf("%w: absolute path", driver.ErrInvalid)
+		}
+		for part := range strings.SplitSeq(name, "/") {
+			if part == ".." {
+				return "", fmt.Errorf("%w: path with ..", driver.ErrInvalid)
+			}
+		}
+	}
+	return path.Clean("/" + name)[1:], nil
+}
+
+func (w *walker) entry(hdr *tar.Header, r io.Reader) error {
+	if hdr.Typeflag == tar.TypeXGlobalHeader {
+		return nil
+	}
+	if w.totals.Entries++; w.totals.Entries > w.limits.Entries {
+		return fmt.Errorf("%w: more than %d entries", driver.ErrInvalid, w.limits.Entries)
+	}
+	w.names += int64(len(hdr.Name) + len(hdr.Linkname))
+	for k, v := range hdr.PAXRecords {
+		w.names += int64(len(k) + len(v))
+	}
+	if w.names > w.limits.Names {
+		return fmt.Errorf("%w: names and attributes of more than %d bytes", driver.ErrInvalid, w.limits.Names)
+	}
+	name, err := w.clean(hdr.Name)
+	if err != nil {
+		return err
+	}
+	if done, err := w.mark(name); done || err != nil {
+		return err
+	}
+	if i, ok := w.waiting[name]; ok {
+		w.pending[i].dead = true
+		delete(w.waiting, name)
+	}
+	attr, err := w.attributes(hdr)
+	if err != nil {
+		return err
+	}
+	switch hdr.Typeflag {
+	case tar.TypeDir:
+		return w.tree.Mkdir(name, attr)
+	case tar.TypeReg, '\x00', tar.TypeCont, tar.TypeGNUSparse:
+		if w.totals.Bytes += hdr.Size; w.totals.Bytes > w.limits.Bytes {
+			return fmt.Errorf("%w: files of more than %d bytes", driver.ErrInvalid, w.limits.Bytes)
+		}
+		return w.tree.File(name, attr, hdr.Size, r)
+	case tar.TypeSymlink:
+		return w.tree.Symlink(name, hdr.Linkname, attr)
+	case tar.TypeLink:
+		return w.hardlink(name, hdr)
+	case tar.TypeChar, tar.TypeBlock, tar.TypeFifo:
+		return w.device(name, hdr, attr)
+	}
+	return fmt.Errorf("%w: tar entry of type %q", driver.ErrUnsupported, hdr.Typeflag)
+}
+
+// mark handles whiteouts and opaque marks, and says whether name was one.
+func (w *walker) mark(name string) (bool, error) {
+	dir, base := path.Split(name)
+	if !w.image || !strings.HasPrefix(base, whiteout) {
+		return false, nil
+	}
+	switch hidden := base[len(whiteout):]; {
+	case base == opaque:
+		return true, w.tree.Opaque(dir)
+	case strings.HasPrefix(base, aufs):
+		return true, nil
+	case hidden == "" || hidden == "." || hidden == "..":
+		return true, fmt.Errorf("%w: whiteout of nothing", driver.ErrInvalid)
+	default:
+		return true, w.tree.Whiteout(dir + hidden)
+	}
+}
+
+func (w *walker) device(name string, hdr *tar.Header, attr ext4.Attr) error {
+	if !w.image {
+		return fmt.Errorf("%w: devices and FIFOs have no place in a bundle", driver.ErrInvalid)
+	}
+	if hdr.Devmajor < 0 || hdr.Devmajor > 0xFFF || hdr.Devminor < 0 || hdr.Devminor > 0xFFFFF {
+		return fmt.Errorf("%w: device number %d:%d", driver.ErrInvalid, hdr.Devmajor, hdr.Devminor)
+	}
+	kind := map[byte]uint32{tar.TypeChar: ext4.ModeChar, tar.TypeBlock: ext4.ModeBlock, tar.TypeFifo: ext4.ModeFIFO}[hdr.Typeflag]
+	return w.tree.Device(name, kind, uint32(hdr.Devmajor), uint32(hdr.Devminor), attr)
+}
+
+func (w *walker) hardlink(name string, hdr *tar.Header) error {
+	target, err := w.clean(hdr.Linkname)
+	if err != nil {
+		return fmt.Errorf("hard link to %q: %w", hdr.Linkname, err)
+	}
+	err = w.tree.Link(name, target)
+	if errors.Is(err, fs.ErrNotExist) {
+		w.waiting[name] = len(w.pending)
+		w.pending = append(w.pending, link{path: name, target: target, entry: hdr.Name})
+		return nil
+	}
+	return err
+}
+
+// resolve makes the hard links whose target came after them, chains of them included.
+func (w *walker) resolve() error {
+	for progress := true; progress; {
+		progress = false
+		for i := range w.pending {
+			l := &w.pending[i]
+			if l.dead {
+				continue
+			}
+			err := w.tree.Link(l.path, l.target)
+			if errors.Is(err, fs.ErrNotExist) {
+				continue
+			}
+			if err != nil {
+				return w.fail(l.entry, err)
+			}
+			l.dead, progress = true, true
+		}
+	}
+	for _, l := range w.pending {
+		if !l.dead {
+			return w.fail(l.entry, fmt.Errorf("%w: hard link to %q, which is not there", driver.ErrInvalid, l.target))
+		}
+	}
+	return nil
+}

@@ -1,0 +1,161 @@
+package disk
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"time"
+
+	"microagent/runtime/disk/layer"
+	"microagent/runtime/driver"
+)
+
+// source is a bundle's source: a directory, or a regular file with a tar in it.
+type source struct {
+	src driver.BundleSource
+	dir bool
+}
+
+func openSource(src driver.BundleSource) (*source, error) {
+	for _, pattern := range src.Exclude {
+		if _, err := path.Match(pattern, ""); err != nil {
+			return nil, fmt.Errorf("%w: exclude %q: %w", driver.ErrInvalid, pattern, err)
+		}
+	}
+	st, err := src.Files.Stat(src.Path)
+	if err != nil {
+		return nil, err
+	}
+	if !st.IsDir() && !st.Mode().IsRegular() {
+		return nil, fmt.Errorf("%w: neither a directory nor a regular file", driver.ErrInvalid)
+	}
+	return &source{src: src, dir: st.IsDir()}, nil
+}
+
+// read puts the source into tree and says what it was.
+func (s *source) read(ctx context.Context, tree layer.Tree, p driver.Progress) (driver.BundleDigest, error) {
+	taken := time.Now().UnixNano()
+	h := newHasher()
+	defer h.stop()
+	marks := newMarks(s)
+	var totals layer.Totals
+	var err error
+	if s.dir {
+		h.text(directoryForm)
+		totals, err = s.readDirectory(ctx, tree, h, marks, p)
+	} else {
+		h.text(tarForm)
+		totals, err = s.readTar(ctx, tree, h, marks, p)
+	}
+	if err != nil {
+		return driver.BundleDigest{}, err
+	}
+	return driver.BundleDigest{
+		Fingerprint: driver.Fingerprint{
+			Digest: "sha256:" + hex.EncodeToString(h.sum()),
+			Stat:   marks.stat(totals),
+			Taken:  taken,
+		},
+		Entries: totals.Entries,
+		Bytes:   totals.Bytes,
+	}, nil
+}
+
+// unchanged says whether stat results alone prove that known still holds.
+func (s *source) unchanged(ctx context.Context, known driver.Fingerprint) (driver.BundleDigest, bool, error) {
+	marks := newMarks(s)
+	if s.dir {
+		err := s.walk(ctx, func(e element) error { marks.add(e.rel, e.info); return nil })
+		if err != nil {
+			return driver.BundleDigest{}, false, err
+		}
+	} else {
+		st, err := s.src.Files.Stat(s.src.Path)
+		if err != nil {
+			return driver.BundleDigest{}, false, err
+		}
+		marks.add("", st)
+	}
+	totals, ok := marks.holds(known)
+	return driver.BundleDigest{Fingerprint: known, Entries: totals.Entries, Bytes: totals.Bytes}, ok, nil
+}
+
+// element is one thing below a directory source.
+type element struct {
+	rel  string // below the source, slash-separated; "" is the source itself
+	info fs.FileInfo
+}
+
+// walk visits what is below the directory, parents first and names in byte order.
+func (s *source) walk(ctx context.Context, visit func(e element) error) error {
+	return s.walkBelow(ctx, "", visit)
+}
+
+func (s *source) walkBelow(ctx context.Context, rel string, visit func(e element) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	names, err := s.names(rel)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if s.excluded(name) {
+			continue
+		}
+		e := element{rel: path.Join(rel, name)}
+		if e.info, err = s.src.Files.Lstat(s.path(e.rel)); err != nil {
+			if errors.Is(err, fs.ErrNotExist) {
+				return fmt.Errorf("%w: %s went away while it was read", driver.ErrStale, e.rel)
+			}
+			return err
+		}
+		switch e.info.Mode().Type() {
+		case 0, fs.ModeDir, fs.ModeSymlink:
+		default:
+			return fmt.Errorf("%w: %s is a %s; bundles hold files, directories and symlinks", driver.ErrInvalid, e.rel, kindOf(e.info.Mode()))
+		}
+		if err := visit(e); err != nil {
+			return err
+		}
+		if e.info.IsDir() {
+			if err := s.walkBelow(ctx, e.rel, visit); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func kindOf(m fs.FileMode) string {
+	switch {
+	case m&fs.ModeSocket != 0:
+		return "socket"
+	case m&fs.ModeNamedPipe != 0:
+		return "FIFO"
+	default:
+		return "device"
+	}
+}
+
+func (s *source) path(rel string) string {
+	if rel == "" {
+		return s.src.Path
+	}
+	return path.Join(s.src.Path, rel)
+}
+
+func (s *source) excluded(name string) bool {
+	if name == ".git" {
+		return true
+	}
+	for _, pattern := range s.src.Exclude {
+		if ok, _ := path.Match(pattern, name); ok {
+			return true
+		}
+	}
+	return false
+}
