@@ -15,5 +15,7 @@ func (a *app) superviseCommand() *cobra.Command {
 // adapterCommand is how the QEMU adapter starts.
 func (a *app) adapterCommand() *cobra.Command {
 	return &cobra.Command{Use: "qemu-adapter", Hidden: true, DisableFlagParsing: true,
-		RunE: does(func(context.Context, []string) error { return notBuilt("serve the adapter") })}
+		RunE: does(func(ctx context.Context, args []string) error {
+			return exits(serveAdapter(ctx, args), nil)
+		})}
 }

@@ -1,21 +1,33 @@
 package cli
 
 import (
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"os"
+	"runtime"
+
+	"microagent/apply"
+	"microagent/runtime/disk"
 	"microagent/runtime/driver"
+	"microagent/runtime/guest/payload"
+	"microagent/runtime/image"
+	"microagent/runtime/kernel"
 	"microagent/runtime/layout"
+	"microagent/runtime/machine"
+	"microagent/runtime/output"
 	"microagent/runtime/project"
+	"microagent/runtime/qemu"
+	"microagent/runtime/volume"
 )
 
 // world is every driver, on one state directory.
 type world struct {
-	Images     driver.Images
-	Disks      driver.Disks
-	Volumes    driver.Volumes
-	Workspaces driver.Workspaces
-	Projects   driver.Projects
-	Outputs    driver.Outputs
-	Hosts      driver.Hosts
-	state      layout.State
+	apply.Drivers
+	state   layout.State
+	kernels *kernel.Store
+	doctor  driver.Doctor
 }
 
 // open wires the drivers together. This file is the only one that knows which they are. Nothing is read or written
@@ -29,7 +41,49 @@ func (a *app) open(writes bool) (*world, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &world{state: state}
-	w.Projects = project.New(state, Version)
-	return w, notBuilt("open the state directory")
+	w := &world{state: state, kernels: kernel.New(state, runtime.GOARCH, payload.Guest)}
+	hosts := &machine.Hosts{Config: a.vmms(), Dir: state.Dir, Kernel: func(context.Context) (string, error) {
+		k, err := w.kernels.Default()
+		return k.Release, err
+	}}
+	images := image.New(image.Config{State: state, Log: a.log()})
+	disks := disk.New(state, images)
+	w.doctor = hosts
+	w.Drivers = apply.Drivers{
+		Images:     images,
+		Disks:      disks,
+		Volumes:    &volume.Store{State: state, Disks: disks, Tool: Version},
+		Workspaces: noWorkspaces{},
+		Projects:   project.New(state, Version),
+		Outputs:    output.New(),
+		Hosts:      hosts,
+	}
+	return w, nil
+}
+
+func (a *app) vmms() machine.Config {
+	return machine.Config{VMM: a.flags.vmm, CloudHypervisor: a.getenv(machine.EnvCloudHypervisor)}
+}
+
+// log is where the rooms below log to: stderr with -v, nowhere otherwise.
+func (a *app) log() *slog.Logger {
+	if !a.flags.verbose {
+		return slog.New(slog.DiscardHandler)
+	}
+	return slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+func normalReference(ref string) string { return image.Normal(ref) }
+
+// serveAdapter is the process that serves Cloud Hypervisor's API on top of QEMU.
+func serveAdapter(ctx context.Context, args []string) int { return qemu.Main(ctx, args, os.Stderr) }
+
+type noWorkspaces struct{ driver.Workspaces }
+
+func (noWorkspaces) List(context.Context) ([]driver.Workspace, error) { return nil, nil }
+func (noWorkspaces) Get(_ context.Context, name string) (driver.Workspace, error) {
+	return driver.Workspace{}, &driver.Error{Class: driver.ErrNotFound, Op: "find workspace", Object: name, Err: errors.New(fs.ErrNotExist.Error())}
+}
+func (noWorkspaces) Create(context.Context, driver.WorkspaceSpec, driver.Progress) (driver.Workspace, error) {
+	return driver.Workspace{}, notBuilt("create workspace")
 }

@@ -1,0 +1,236 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"microagent/apply"
+	"microagent/apply/folder"
+	"microagent/plan"
+	"microagent/plan/planfile"
+)
+
+// applyFlags say how a plan is walked.
+type applyFlags struct {
+	yes      bool
+	parallel int
+	lockWait time.Duration
+}
+
+func (o *applyFlags) add(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.BoolVarP(&o.yes, "yes", "y", false, "don't ask")
+	f.IntVar(&o.parallel, "parallel", 0, "how many changes at once (default: twice the CPUs, ten at most)")
+	f.DurationVar(&o.lockWait, "lock-timeout", 0, "how long to wait for another apply in the project")
+}
+
+func (a *app) applyCommand() *cobra.Command {
+	var o applyFlags
+	var p planFlags
+	cmd := &cobra.Command{
+		Use: "apply [PLAN]", Short: "make the world as the manifest says", Args: cobra.MaximumNArgs(1),
+		Long: "Makes a plan, asks, and executes it; or executes PLAN, a file of plan -o, unless something it rests on has\n" +
+			"moved since. A task is waited for and its outputs are brought to the host. After a failure or ^C, running\n" +
+			"it again goes on from there. A volume is never deleted.",
+		Example:     "  microagent apply\n  microagent apply --yes --json\n  microagent apply change.plan",
+		Annotations: exitsWith(ExitOK, ExitFailed, ExitPartly, ExitInvalid, ExitRefused, ExitLocked, ExitInterrupted),
+		RunE: does(func(ctx context.Context, args []string) error {
+			if len(args) == 1 {
+				return a.applySaved(ctx, args[0], o)
+			}
+			made, err := a.makePlan(ctx, p)
+			if err != nil {
+				return err
+			}
+			defer made.files.Close()
+			if made.plan.Empty() {
+				return a.nothing(made.plan)
+			}
+			if !o.yes {
+				if err := a.showPlan(made.plan, false); err != nil {
+					return err
+				}
+				if err := a.confirm("apply project", made.plan.Project, "Do it?", a.again("apply")); err != nil {
+					return err
+				}
+			}
+			return a.execute(ctx, made.plan, made.files, o)
+		}),
+	}
+	o.add(cmd)
+	p.add(cmd)
+	return cmd
+}
+
+// applySaved executes a plan that was saved. It never asks: making the plan was the question.
+func (a *app) applySaved(ctx context.Context, path string, o applyFlags) error {
+	p, err := planfile.Load(path)
+	if err != nil {
+		return err
+	}
+	if p.Empty() {
+		return a.nothing(p)
+	}
+	files, err := folder.Open(filepath.Dir(p.Manifest), p.AllowPaths)
+	if err != nil {
+		return err
+	}
+	defer files.Close()
+	return a.execute(ctx, p, files, o)
+}
+
+// nothing tells that a plan is empty, and writes not a byte.
+func (a *app) nothing(p *plan.Plan) error {
+	return a.done(map[string]any{"project": p.Project, "done": 0, "failed": 0, "not_started": 0}, "%s: nothing to do", p.Project)
+}
+
+// again is the command line that would do the same without asking.
+func (a *app) again(command string) string {
+	list := []string{"microagent"}
+	if a.flags.dir != "" {
+		list = append(list, "-C", a.flags.dir)
+	}
+	if a.flags.file != "" {
+		list = append(list, "-f", a.flags.file)
+	}
+	if a.flags.project != "" {
+		list = append(list, "-p", a.flags.project)
+	}
+	return strings.Join(append(list, command, "--yes"), " ")
+}
+
+// execute walks a plan and tells how it went.
+func (a *app) execute(ctx context.Context, p *plan.Plan, files *folder.Folder, o applyFlags) error {
+	w, err := a.open(true)
+	if err != nil {
+		return err
+	}
+	events := a.events()
+	res, err := apply.Run(ctx, w.Drivers, p, files, apply.Options{Parallel: o.parallel, LockWait: o.lockWait, Events: events})
+	events.close()
+	if err != nil {
+		return err
+	}
+	if a.flags.json {
+		if err := a.printJSON(resultRecord(p, res)); err != nil {
+			return err
+		}
+	} else {
+		a.summary(p, res)
+	}
+	return a.verdict(p, res)
+}
+
+// verdict turns a result into the command's error: each root cause was told before.
+func (a *app) verdict(p *plan.Plan, res *apply.Result) error {
+	for _, f := range res.Failed {
+		a.printError(&apply.ChangeError{Address: f.Address, Action: f.Action, Err: f.Err})
+	}
+	switch {
+	case res.Interrupted:
+		return &printedError{errInterrupted}
+	case len(res.Failed) == 0 && len(res.NotStarted) == 0:
+		return nil
+	case len(res.Done) > 0:
+		return &printedError{exits(ExitPartly, res.Err())}
+	}
+	return &printedError{exits(worst(res.Failed), res.Err())}
+}
+
+// worst is the exit code of failures when nothing was done: that of their class when they agree.
+func worst(list []apply.Failure) int {
+	code := 0
+	for _, f := range list {
+		c := exitCode(f.Err)
+		if code != 0 && c != code {
+			return ExitFailed
+		}
+		code = c
+	}
+	if code == ExitOK || code == ExitTimeout {
+		return ExitFailed
+	}
+	return code
+}
+
+// summary is the last line for people.
+func (a *app) summary(p *plan.Plan, res *apply.Result) {
+	for _, name := range res.GoesOn {
+		a.say("the task of %s goes on; stop it with: microagent halt %s", name, name)
+	}
+	for _, s := range res.NotStarted {
+		because := ""
+		if s.Because != (plan.Address{}) {
+			because = ", which needs " + s.Because.String()
+		}
+		a.say("not started: %s %s%s", s.Action, s.Address, because)
+	}
+	verb := "applied"
+	if p.Destroy {
+		verb = "destroyed"
+	}
+	switch n := len(res.Failed) + len(res.NotStarted); {
+	case n == 0 && !res.Interrupted:
+		fmt.Fprintf(a.stdout, "%s: %s, %s\n", p.Project, verb, counting(len(res.Done), "change"))
+	default:
+		a.say("%s: %s done, %d failed, %d not started; to go on: %s", p.Project, counting(len(res.Done), "change"),
+			len(res.Failed), len(res.NotStarted), a.again(map[bool]string{true: "destroy", false: "apply"}[p.Destroy]))
+	}
+}
+
+type failureRecord struct {
+	Address  string `json:"address"`
+	Action   string `json:"action"`
+	ExitCode *int   `json:"exit_code,omitempty"` // the guest's, of a task
+	TimedOut bool   `json:"timed_out,omitempty"`
+	report
+}
+
+type skippedRecord struct {
+	Address string `json:"address"`
+	Action  string `json:"action"`
+	Because string `json:"because,omitempty"`
+}
+
+type applyRecord struct {
+	Project     string          `json:"project"`
+	Destroy     bool            `json:"destroy,omitempty"`
+	Done        int             `json:"done"`
+	Failed      int             `json:"failed"`
+	NotStarted  int             `json:"not_started"`
+	Interrupted bool            `json:"interrupted,omitempty"`
+	Changes     []string        `json:"changes"`
+	Failures    []failureRecord `json:"failures,omitempty"`
+	Skipped     []skippedRecord `json:"skipped,omitempty"`
+	GoesOn      []string        `json:"goes_on,omitempty"`
+}
+
+func resultRecord(p *plan.Plan, res *apply.Result) applyRecord {
+	r := applyRecord{Project: p.Project, Destroy: p.Destroy, Done: len(res.Done), Failed: len(res.Failed),
+		NotStarted: len(res.NotStarted), Interrupted: res.Interrupted, Changes: []string{}, GoesOn: res.GoesOn}
+	for _, d := range res.Done {
+		r.Changes = append(r.Changes, d.String())
+	}
+	for _, f := range res.Failed {
+		rec := failureRecord{Address: f.Address.String(), Action: string(f.Action), report: describe(f.Err)}
+		var task *apply.TaskError
+		if errors.As(f.Err, &task) {
+			rec.ExitCode, rec.TimedOut = &task.ExitCode, task.TimedOut
+		}
+		r.Failures = append(r.Failures, rec)
+	}
+	for _, s := range res.NotStarted {
+		rec := skippedRecord{Address: s.Address.String(), Action: string(s.Action)}
+		if s.Because != (plan.Address{}) {
+			rec.Because = s.Because.String()
+		}
+		r.Skipped = append(r.Skipped, rec)
+	}
+	return r
+}

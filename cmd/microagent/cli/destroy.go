@@ -1,0 +1,96 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"microagent/apply/folder"
+	"microagent/apply/refresh"
+	"microagent/plan"
+	"microagent/runtime/driver"
+)
+
+func (a *app) destroyCommand() *cobra.Command {
+	var o applyFlags
+	var moveHere bool
+	cmd := &cobra.Command{
+		Use: "destroy", Short: "remove what applies created, but volumes", Args: cobra.NoArgs,
+		Long: "Stops and deletes the project's workspaces. Its volumes stay with their data; the plan says how each is\n" +
+			"deleted by name. With -p NAME no manifest is needed.",
+		Example:     "  microagent destroy\n  microagent destroy --yes\n  microagent destroy -p counter",
+		Annotations: exitsWith(ExitOK, ExitFailed, ExitPartly, ExitInvalid, ExitRefused, ExitLocked, ExitInterrupted),
+		RunE: does(func(ctx context.Context, _ []string) error {
+			project, path, err := a.destroyed(ctx)
+			if err != nil {
+				return err
+			}
+			w, err := a.open(false)
+			if err != nil {
+				return err
+			}
+			seen, err := refresh.Project(ctx, refresh.Drivers(w.Drivers), project, refresh.Options{Manifest: path, Normal: normalReference})
+			if err != nil {
+				return err
+			}
+			p, list := plan.Destroy(project, seen, plan.Options{Tool: Version, ManifestPath: path, MoveHere: moveHere})
+			if err := a.planErrors(p, &list); err != nil {
+				return err
+			}
+			if p.Empty() && seen.Project.Manifest == "" {
+				return a.nothing(p)
+			}
+			if !o.yes || !a.flags.json {
+				if err := a.showPlan(p, false); err != nil {
+					return err
+				}
+			}
+			if !o.yes {
+				if err := a.confirm("destroy project", project, "Do it?", a.again("destroy")); err != nil {
+					return err
+				}
+			}
+			files, err := folder.Open(filepath.Dir(path), nil)
+			if err != nil {
+				return err
+			}
+			defer files.Close()
+			return a.execute(ctx, p, files, o)
+		}),
+	}
+	o.add(cmd)
+	cmd.Flags().BoolVar(&moveHere, "move-here", false, "also when the project was applied from another manifest")
+	return cmd
+}
+
+// destroyed is the project to destroy, and the manifest that stands for it: the one in view, or with -p and none
+// in view the one that its record names.
+func (a *app) destroyed(ctx context.Context) (project, manifest string, err error) {
+	if a.flags.project == "" || a.manifestInView() != "" {
+		m, s, err := a.load(nil)
+		if err != nil {
+			return "", "", err
+		}
+		return m.Project, s.path, nil
+	}
+	w, err := a.open(false)
+	if err != nil {
+		return "", "", err
+	}
+	record, err := w.Projects.Get(ctx, a.flags.project)
+	if errors.Is(err, driver.ErrNotFound) {
+		return "", "", &driver.Error{Class: driver.ErrNotFound, Op: "destroy project", Object: a.flags.project,
+			Err: errors.New("nothing was ever applied under that name"), Next: "microagent status --all"}
+	}
+	if err != nil {
+		return "", "", err
+	}
+	if _, err := os.Stat(filepath.Dir(record.Manifest)); err != nil {
+		dir, err := os.Getwd()
+		return record.Name, filepath.Join(dir, ManifestName), err
+	}
+	return record.Name, record.Manifest, nil
+}

@@ -1,0 +1,69 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"microagent/runtime/driver"
+)
+
+func (a *app) doctorCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "doctor", Short: "say what is missing on this host", Args: cobra.NoArgs,
+		Long: "Looks at the VMMs, KVM, the guest kernel, memory and disk, and says for each what was found and what\n" +
+			"mends it. It starts nothing but a VMM with --version.",
+		Example:     "  microagent doctor\n  microagent doctor --json",
+		Annotations: exitsWith(ExitOK, ExitFailed),
+		RunE: does(func(ctx context.Context, _ []string) error {
+			w, err := a.open(false)
+			if err != nil {
+				return err
+			}
+			findings := w.doctor.Diagnose(ctx)
+			host, err := w.Hosts.Observe(ctx)
+			if err != nil {
+				return err
+			}
+			if a.flags.json {
+				err = a.printJSON(struct {
+					VMM      string           `json:"vmm"`
+					Hardware bool             `json:"hardware"`
+					Why      string           `json:"why,omitempty"`
+					Kernel   string           `json:"kernel"`
+					StateDir string           `json:"state_dir"`
+					Findings []driver.Finding `json:"findings"`
+				}{host.VMM, host.Hardware, host.Why, host.Kernel, w.state.Dir, nonNil(findings)})
+			} else {
+				a.showFindings(w, host, findings)
+			}
+			if err != nil {
+				return err
+			}
+			for _, f := range findings {
+				if f.Severity == "error" {
+					return &printedError{exits(ExitFailed, fmt.Errorf("%s", f.Message))}
+				}
+			}
+			return nil
+		}),
+	}
+}
+
+func (a *app) showFindings(w *world, host driver.Host, findings []driver.Finding) {
+	isolation := "software emulation, which is no security boundary"
+	if host.Hardware {
+		isolation = "isolated by hardware"
+	}
+	if host.VMM != "" {
+		fmt.Fprintf(a.stdout, "vmm: %s, %s\n", host.VMM, isolation)
+	}
+	fmt.Fprintf(a.stdout, "kernel: %s\nstate: %s\n", orDash(host.Kernel), w.state.Dir)
+	for _, f := range findings {
+		fmt.Fprintf(a.stdout, "%s: %s\n", f.Severity, f.Message)
+		if f.Next != "" {
+			fmt.Fprintf(a.stdout, "  next: %s\n", f.Next)
+		}
+	}
+}

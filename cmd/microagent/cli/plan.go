@@ -1,0 +1,146 @@
+package cli
+
+import (
+	"context"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"microagent/apply/folder"
+	"microagent/apply/refresh"
+	"microagent/plan"
+	"microagent/plan/planfile"
+	"microagent/schema"
+	"microagent/schema/diag"
+)
+
+// planFlags are those that shape a plan; apply has them as well.
+type planFlags struct {
+	allow    []string
+	rerun    []string
+	moveHere bool
+	pull     bool
+	offline  bool
+}
+
+func (o *planFlags) add(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringArrayVar(&o.allow, "allow-path", nil, "let the manifest name paths in `DIR` as well")
+	f.StringArrayVar(&o.rerun, "rerun", nil, "run the task of workspace `NAME` again")
+	f.BoolVar(&o.moveHere, "move-here", false, "take the project over from the manifest it was applied from")
+	f.BoolVar(&o.pull, "pull", false, "ask registries what their tags stand for now")
+	f.BoolVar(&o.offline, "offline", false, "ask no registry")
+	cmd.MarkFlagsMutuallyExclusive("pull", "offline")
+}
+
+// planned is a plan with what it takes to apply it.
+type planned struct {
+	plan  *plan.Plan
+	world *world
+	files *folder.Folder
+}
+
+// make computes the plan of the manifest in hand. It writes nothing.
+func (a *app) makePlan(ctx context.Context, o planFlags) (*planned, error) {
+	m, s, err := a.load(o.allow)
+	if err != nil {
+		return nil, err
+	}
+	files, err := s.folder(o.allow)
+	if err != nil {
+		return nil, err
+	}
+	w, err := a.open(false)
+	if err != nil {
+		files.Close()
+		return nil, err
+	}
+	p, err := a.planOf(ctx, w, m, s, files, o)
+	if err != nil {
+		files.Close()
+		return nil, err
+	}
+	return &planned{plan: p, world: w, files: files}, nil
+}
+
+func (a *app) planOf(ctx context.Context, w *world, m *schema.Manifest, s source, files *folder.Folder, o planFlags) (*plan.Plan, error) {
+	seen, err := refresh.World(ctx, refresh.Drivers(w.Drivers), m, files,
+		refresh.Options{Manifest: s.path, Pull: o.pull, Offline: o.offline, Normal: normalReference})
+	if err != nil {
+		return nil, err
+	}
+	allow, err := absolute(o.allow)
+	if err != nil {
+		return nil, err
+	}
+	p, list := plan.Make(m, seen, plan.Options{Tool: Version, ManifestPath: s.path, AllowPaths: allow, MoveHere: o.moveHere, Rerun: o.rerun})
+	return p, a.planErrors(p, &list)
+}
+
+// planErrors is the error of a plan that must not be applied; its warnings are told otherwise.
+func (a *app) planErrors(p *plan.Plan, list *diag.List) error {
+	if !list.Errors() {
+		return nil
+	}
+	code := ExitRefused
+	for _, d := range list.All() {
+		if d.Severity == diag.Error && !plan.Refused(d.Code) {
+			code = ExitFailed
+		}
+	}
+	return &invalidError{list: list, code: code}
+}
+
+func absolute(dirs []string) ([]string, error) {
+	var list []string
+	for _, d := range dirs {
+		abs, err := filepath.Abs(d)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, abs)
+	}
+	return list, nil
+}
+
+func (a *app) planCommand() *cobra.Command {
+	var o struct {
+		planFlags
+		out      string
+		detailed bool
+		graph    bool
+	}
+	cmd := &cobra.Command{
+		Use: "plan", Short: "show what apply would do", Args: cobra.NoArgs,
+		Long: "Compares the manifest with what exists and shows what apply would do, why, and what it would cost. It\n" +
+			"writes nothing but the file of -o, pulls nothing, and works on a read-only state directory.",
+		Example:     "  microagent plan\n  microagent plan -o change.plan && microagent apply change.plan\n  microagent plan --detailed-exitcode",
+		Annotations: exitsWith(ExitOK, ExitFailed, ExitChanges, ExitInvalid, ExitRefused),
+		RunE: does(func(ctx context.Context, _ []string) error {
+			p, err := a.makePlan(ctx, o.planFlags)
+			if err != nil {
+				return err
+			}
+			defer p.files.Close()
+			if err := a.showPlan(p.plan, o.graph); err != nil {
+				return err
+			}
+			if o.out != "" {
+				if err := planfile.Save(o.out, p.plan); err != nil {
+					return err
+				}
+				a.say("saved; apply it with: microagent apply %s", o.out)
+			}
+			if o.detailed && !p.plan.Empty() {
+				return exits(ExitChanges, nil)
+			}
+			return nil
+		}),
+	}
+	o.add(cmd)
+	f := cmd.Flags()
+	f.StringVarP(&o.out, "out", "o", "", "save the plan in `FILE`")
+	f.BoolVar(&o.detailed, "detailed-exitcode", false, "exit with 2 when there is something to do")
+	f.BoolVar(&o.graph, "graph", false, "print the plan as a graph for dot")
+	return cmd
+}

@@ -1,0 +1,69 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+)
+
+func (a *app) pruneCommand() *cobra.Command {
+	var yes bool
+	cmd := &cobra.Command{
+		Use: "prune", Short: "remove cached disks that nothing uses", Args: cobra.NoArgs,
+		Long: "Shows which cached disks no workspace and no bundle uses, and how much they take; with --yes it removes\n" +
+			"them. What is needed again is built again. Volumes and workspaces are never touched.",
+		Example:     "  microagent prune\n  microagent prune --yes",
+		Annotations: exitsWith(ExitOK, ExitFailed),
+		RunE: does(func(ctx context.Context, _ []string) error {
+			w, err := a.open(yes)
+			if err != nil {
+				return err
+			}
+			keep, err := inUse(ctx, w)
+			if err != nil {
+				return err
+			}
+			freed, removed, err := w.Disks.Prune(ctx, keep, !yes)
+			if err != nil {
+				return err
+			}
+			if a.flags.json {
+				return a.printJSON(map[string]any{"dry_run": !yes, "bytes": freed, "disks": nonNil(removed)})
+			}
+			for _, key := range removed {
+				fmt.Fprintln(a.stdout, key)
+			}
+			if !yes && len(removed) > 0 {
+				a.say("nothing was removed yet; to do it: microagent prune --yes")
+			}
+			verb := map[bool]string{true: "freed", false: "would free"}[yes]
+			return a.done(nil, "%s, %s %s", counting(len(removed), "disk"), verb, size(freed))
+		}),
+	}
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "remove them")
+	return cmd
+}
+
+// inUse are the keys of the disks that workspaces and bundle records name.
+func inUse(ctx context.Context, w *world) (map[string]bool, error) {
+	keep := map[string]bool{}
+	workspaces, err := w.Workspaces.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, ws := range workspaces {
+		keep[ws.Spec.RootFS] = true
+		for _, m := range ws.Spec.Mounts {
+			keep[m.Source] = true
+		}
+	}
+	bundles, err := w.Projects.Bundles(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, b := range bundles {
+		keep[b.Key] = true
+	}
+	return keep, nil
+}

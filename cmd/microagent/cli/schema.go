@@ -1,0 +1,33 @@
+package cli
+
+import (
+	"context"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"microagent/schema"
+)
+
+func (a *app) schemaCommand() *cobra.Command {
+	var format string
+	cmd := &cobra.Command{
+		Use: "schema", Short: "print the manifest's schema", Args: cobra.NoArgs,
+		Long: "Prints the description of the manifest's format: as CUE, which is what validate reads, or as JSON Schema\n" +
+			"for an editor's YAML language server.",
+		Example:     "  microagent schema --format=jsonschema > microagent.schema.json",
+		Annotations: exitsWith(ExitOK, ExitUsage),
+		RunE: does(func(context.Context, []string) error {
+			switch format {
+			case "cue":
+				_, err := io.WriteString(a.stdout, schema.Source())
+				return err
+			case "jsonschema":
+				return a.jsonSchema()
+			}
+			return usagef("microagent schema", "--format is %q; it can be cue or jsonschema", format)
+		}),
+	}
+	cmd.Flags().StringVar(&format, "format", "cue", "cue or jsonschema")
+	return cmd
+}

@@ -1,0 +1,136 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"microagent/runtime/driver"
+)
+
+func (a *app) statusCommand() *cobra.Command {
+	var all bool
+	cmd := &cobra.Command{
+		Use: "status [WORKSPACE]", Short: "show a project, or a workspace", Args: cobra.MaximumNArgs(1),
+		Long: "With a manifest in view: the project's workspaces and volumes. Otherwise, or with --all, everything in\n" +
+			"the state directory. With a name: that workspace and its newest run.",
+		Example:     "  microagent status\n  microagent status counter\n  microagent status --all --json",
+		Annotations: exitsWith(ExitOK, ExitFailed),
+		RunE: does(func(ctx context.Context, args []string) error {
+			if len(args) == 1 {
+				_, ws, err := a.opened(ctx, false, "show workspace", args[0])
+				if err != nil {
+					return err
+				}
+				if a.flags.json {
+					return a.printJSON(ws)
+				}
+				return a.showWorkspace(ws)
+			}
+			project := ""
+			if !all {
+				project = a.projectInView()
+			}
+			return a.showObjects(ctx, project)
+		}),
+	}
+	cmd.Flags().BoolVarP(&all, "all", "a", false, "everything, whatever project it belongs to")
+	return cmd
+}
+
+func (a *app) showObjects(ctx context.Context, project string) error {
+	w, err := a.open(false)
+	if err != nil {
+		return err
+	}
+	workspaces, err := w.Workspaces.List(ctx)
+	if err != nil {
+		return err
+	}
+	volumes, err := w.Volumes.List(ctx)
+	if err != nil {
+		return err
+	}
+	mine := struct {
+		Project    string             `json:"project,omitempty"`
+		Workspaces []driver.Workspace `json:"workspaces"`
+		Volumes    []driver.Volume    `json:"volumes"`
+	}{project, []driver.Workspace{}, []driver.Volume{}}
+	var rows [][]string
+	for _, ws := range workspaces {
+		if project != "" && ws.Spec.Project != project {
+			continue
+		}
+		mine.Workspaces = append(mine.Workspaces, ws)
+		rows = append(rows, []string{"workspace/" + ws.Spec.Name, phase(ws), vmmOf(ws)})
+	}
+	for _, v := range volumes {
+		if project != "" && v.Project != project {
+			continue
+		}
+		mine.Volumes = append(mine.Volumes, v)
+		state := "free"
+		if v.Attached {
+			state = "attached:" + holderName(v)
+		}
+		rows = append(rows, []string{"volume/" + v.Name, state, strings.ReplaceAll(mib(v.Size), " ", "")})
+	}
+	if a.flags.json {
+		return a.printJSON(mine)
+	}
+	if len(rows) == 0 {
+		return a.done(nil, "nothing here yet")
+	}
+	return a.table([]string{"OBJECT", "STATE", "DETAIL"}, rows)
+}
+
+func vmmOf(ws driver.Workspace) string {
+	if ws.Run == nil {
+		return ""
+	}
+	text := ws.Run.VMM
+	if !ws.Run.Hardware {
+		text += ", not isolated by hardware"
+	}
+	return text
+}
+
+func (a *app) showWorkspace(ws driver.Workspace) error {
+	lines := [][2]string{
+		{"Name", ws.Spec.Name}, {"Project", orDash(ws.Spec.Project)}, {"State", phase(ws)}, {"Image", ws.Spec.Image},
+		{"Digest", ws.Spec.ImageDigest}, {"CPUs", fmt.Sprint(ws.Spec.CPUs)}, {"Memory", size(ws.Spec.Memory)},
+		{"Disk", size(ws.Spec.DiskSize)}, {"Created", ws.Created.UTC().Format(time.RFC3339)},
+	}
+	for _, m := range ws.Spec.Mounts {
+		mode := "rw"
+		if m.ReadOnly {
+			mode = "ro"
+		}
+		lines = append(lines, [2]string{"Mount", fmt.Sprintf("%s %s %s %s", m.Path, m.Kind, m.Name, mode)})
+	}
+	if r := ws.Run; r != nil {
+		lines = append(lines, [2]string{"VMM", vmmOf(ws)}, [2]string{"Started", r.Started.UTC().Format(time.RFC3339)})
+		if r.Ended != nil {
+			lines = append(lines, [2]string{"Ended", r.Ended.UTC().Format(time.RFC3339)})
+		}
+		if r.ExitCode != nil {
+			lines = append(lines, [2]string{"Exit", fmt.Sprint(*r.ExitCode)})
+		}
+		if r.Error != "" {
+			lines = append(lines, [2]string{"Error", printable(r.Error)})
+		}
+		for _, f := range r.Collected {
+			lines = append(lines, [2]string{"Output", fmt.Sprintf("%s %s%s", f.Name, size(f.Bytes), map[bool]string{true: " " + printable(f.Error)}[f.Error != ""])})
+		}
+		for _, line := range r.Console {
+			lines = append(lines, [2]string{"Console", printable(line)})
+		}
+	}
+	for _, l := range lines {
+		fmt.Fprintf(a.stdout, "%s: %s\n", l[0], l[1])
+	}
+	return nil
+}
