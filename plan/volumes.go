@@ -12,13 +12,14 @@ import (
 )
 
 func (k *maker) volumes() {
+	applied := k.appliedVolumes()
 	for _, name := range slices.Sorted(maps.Keys(k.m.Volumes)) {
 		v := k.m.Volumes[name]
 		k.bind("volume", volumeOnDisk(k.m, name))
 		if v.External {
 			k.externalVolume(name, v)
 		} else {
-			k.volume(name, v)
+			k.volume(name, v, applied)
 		}
 	}
 }
@@ -37,7 +38,7 @@ func (k *maker) externalVolume(name string, v schema.Volume) {
 	k.add(Change{Address: Address{KindVolume, name}, Action: ActionNone, Detail: "external: used, never changed", Pos: v.Pos})
 }
 
-func (k *maker) volume(name string, v schema.Volume) {
+func (k *maker) volume(name string, v schema.Volume, applied map[string]bool) {
 	disk := OnDisk(k.m.Project, name)
 	c := Change{
 		Address: Address{KindVolume, name}, Action: ActionNone, Pos: v.Pos,
@@ -48,7 +49,7 @@ func (k *maker) volume(name string, v schema.Volume) {
 	case !ok:
 		c.Action, c.Reason = ActionCreate, ReasonAbsent
 		c.Detail = fmt.Sprintf("a new volume of %s", v.Size)
-		if k.wasMounted(disk) {
+		if applied[disk] {
 			c.Reason = ReasonDrifted
 			c.Detail = "it was there at the last apply and is gone"
 			c.Warning = "what was in it is not there any more: the new volume is empty"
@@ -97,19 +98,20 @@ func (k *maker) unrecorded(disk string, v schema.Volume) {
 		"there is a disk at the name of volume %s, and no record of it", disk)
 }
 
-// wasMounted says that a workspace of the project was applied with this volume.
-func (k *maker) wasMounted(disk string) bool {
+// appliedVolumes are the volumes, by name on disk, that workspaces of the project were applied with.
+func (k *maker) appliedVolumes() map[string]bool {
+	applied := map[string]bool{}
 	for _, ws := range k.w.Workspaces {
 		if ws.Spec.Project != k.m.Project {
 			continue
 		}
 		for _, m := range ws.Spec.Mounts {
-			if m.Kind == "volume" && m.Name == disk && m.Source != "" {
-				return true
+			if m.Kind == "volume" && m.Source != "" {
+				applied[m.Name] = true
 			}
 		}
 	}
-	return false
+	return applied
 }
 
 // keepVolume tells of a volume of the project that is declared no more, or that outlives a destroy.
