@@ -11,7 +11,7 @@
 //	workspaces/NAME/run.json        its newest run, written by the supervisor alone
 //	workspaces/NAME/rootfs.ext4     its root file system; rootfs.prev is the one before a replacement
 //	workspaces/NAME/outputs/OUT/    outputs that were fetched
-//	workspaces/NAME/*.log           console.log, stdout.log, stderr.log, vmm.log, supervisor.log
+//	workspaces/NAME/*.log           output.log (stdout and stderr in their order, framed), console.log, stdout.log, stderr.log, vmm.log, supervisor.log
 //	workspaces/NAME/*.sock          api.sock, vsock.sock, control.sock while it runs
 //	projects/NAME.json              where a project's manifest is
 //	locks/KIND.NAME                 flock files, never unlinked
@@ -67,6 +67,7 @@ const (
 	RootFSPrev    = "rootfs.prev"
 	OutputsDir    = "outputs"
 	ConsoleLog    = "console.log"
+	OutputLog     = "output.log"
 	StdoutLog     = "stdout.log"
 	StderrLog     = "stderr.log"
 	VMMLog        = "vmm.log"

@@ -1,8 +1,6 @@
 package machine
 
 import (
-	"strings"
-
 	"microagent/ch"
 	"microagent/runtime/layout"
 )
@@ -34,17 +32,4 @@ func (s Spec) config() ch.VmConfig {
 		c.LandlockEnable = ch.Ptr(true)
 	}
 	return c
-}
-
-// Cmdline is the kernel's command line for a guest of this choice. Under emulation some self-tests and calibrations
-// of the kernel are left out, which would hang a guest under KVM.
-func (c Choice) Cmdline(cpus int) string {
-	list := []string{"console=ttyS0", "quiet", "panic=-1", "cryptomgr.notests", "random.trust_cpu=on"}
-	if c.Kind == QEMU && !c.Hardware {
-		list = append(list, "no_timer_check", "noreplace-smp")
-		if cpus == 1 {
-			list = append(list, "nolapic_timer")
-		}
-	}
-	return strings.Join(list, " ")
 }

@@ -122,8 +122,12 @@ func (s Spec) argv() []string {
 	argv := append([]string{}, s.Adapter...)
 	argv = append(argv, options...)
 	argv = append(argv, "--qemu", s.Choice.Path)
-	for i := range s.Leases {
-		argv = append(argv, "--lease", "fd="+strconv.Itoa(firstExtra+1+i))
+	if len(s.Leases) > 0 {
+		var fds []string
+		for i := range s.Leases {
+			fds = append(fds, strconv.Itoa(firstExtra+1+i))
+		}
+		argv = append(argv, "--lease-fds", strings.Join(fds, ","))
 	}
 	return argv
 }

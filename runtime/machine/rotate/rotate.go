@@ -22,6 +22,7 @@ type Writer struct {
 	mu   sync.Mutex
 	file *os.File
 	size int64
+	part int
 }
 
 // Create begins the log at path anew, mode 0600, with parts of at most limit bytes.
@@ -43,6 +44,7 @@ func (w *Writer) open() error {
 		return err
 	}
 	w.file, w.size = f, 0
+	w.part++
 	return nil
 }
 
@@ -72,6 +74,32 @@ func (w *Writer) turn() error {
 		return err
 	}
 	return w.open()
+}
+
+// Part is the number of the part that is written now; it grows with each turn.
+func (w *Writer) Part() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.part
+}
+
+// Follow opens the newest part for reading and gives its number; with older set, the part before it too, nil when
+// there is none. A reader at the end of a part whose number is no longer Part's has read all of it.
+func (w *Writer) Follow(older bool) (now, before *os.File, part int, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if older {
+		if before, err = openIfThere(Old(w.path)); err != nil {
+			return nil, nil, 0, err
+		}
+	}
+	if now, err = os.Open(w.path); err != nil {
+		if before != nil {
+			before.Close()
+		}
+		return nil, nil, 0, err
+	}
+	return now, before, w.part, nil
 }
 
 // Sync makes what was written durable.

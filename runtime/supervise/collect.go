@@ -1,0 +1,73 @@
+package supervise
+
+import (
+	"context"
+	"errors"
+	"io"
+	"path"
+
+	"microagent/runtime/driver"
+	"microagent/runtime/guest/proto"
+	"microagent/runtime/layout"
+	"microagent/runtime/machine"
+	"microagent/runtime/output"
+)
+
+// collect fetches the outputs into the workspace's folder. What an earlier run left there and this one does not
+// have is removed.
+func (s *supervisor) collect(ctx context.Context, session *proto.Session) []driver.Fetched {
+	var list []driver.Fetched
+	for _, o := range s.spec.Workspace.Outputs {
+		got, err := s.collectOne(ctx, session, o)
+		switch {
+		case err == nil:
+			list = append(list, got)
+		case o.Optional && errors.Is(err, driver.ErrNotFound):
+		default:
+			list = append(list, driver.Fetched{Name: o.Name, Error: machine.Escape(err.Error())})
+		}
+	}
+	return list
+}
+
+func (s *supervisor) collectOne(ctx context.Context, session *proto.Session, o driver.Output) (driver.Fetched, error) {
+	root, err := s.openOutputs()
+	if err != nil {
+		return driver.Fetched{}, err
+	}
+	defer root.Close()
+	limit := o.Limit
+	if limit <= 0 {
+		limit = output.DefaultLimit
+	}
+	tree, err := session.Fetch(ctx, o.Path, limit)
+	if err != nil {
+		return driver.Fetched{}, errors.Join(err, root.RemoveAll(o.Name))
+	}
+	defer tree.Close()
+	first := &firstError{r: tree}
+	got, err := output.New().Publish(ctx, first, driver.Target{Root: root, Path: o.Name}, limit)
+	if err != nil {
+		// What the guest said is the cause, and what Publish makes of a stream that breaks is not.
+		if first.err != nil {
+			err = first.err
+		}
+		return driver.Fetched{}, errors.Join(err, root.RemoveAll(o.Name))
+	}
+	got.Name, got.Path = o.Name, path.Join(layout.OutputsDir, o.Name)
+	return got, nil
+}
+
+// firstError remembers why a stream broke.
+type firstError struct {
+	r   io.Reader
+	err error
+}
+
+func (f *firstError) Read(p []byte) (int, error) {
+	n, err := f.r.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) && f.err == nil {
+		f.err = err
+	}
+	return n, err
+}

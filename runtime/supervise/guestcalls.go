@@ -1,0 +1,164 @@
+package supervise
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"microagent/runtime/driver"
+	"microagent/runtime/guest/proto"
+)
+
+// guest is the session of a guest that is ready.
+func (s *supervisor) guest(op string) (*proto.Session, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.session == nil {
+		return nil, &driver.Error{
+			Class: driver.ErrRefused, Op: op, Object: s.spec.Workspace.Name, Err: fmt.Errorf("the guest is not ready; the run is %s", s.run.Phase),
+			Next: "microagent status",
+		}
+	}
+	return s.session, nil
+}
+
+// exec runs a process with the client's streams. When the client goes away the process is hung up on.
+func (s *supervisor) exec(ctx context.Context, cancel context.CancelFunc, c *channel, req *ExecRequest) (Result, error) {
+	const op = "exec in workspace"
+	if req == nil || len(req.Spec.Argv) == 0 || req.ID == "" || req.ID == mainID {
+		return Result{}, &driver.Error{Class: driver.ErrInvalid, Op: op, Object: s.spec.Workspace.Name, Err: errors.New("no command")}
+	}
+	session, err := s.guest(op)
+	if err != nil {
+		return Result{}, err
+	}
+	streams := proto.Streams{Stdout: frameWriter{c, frameOut}}
+	if !req.Terminal {
+		streams.Stderr = frameWriter{c, frameErr}
+	}
+	if req.Input {
+		streams.Stdin = &hangUp{r: &inputReader{c: c}, c: c, cancel: cancel}
+	} else {
+		go watchHangUp(c, cancel)
+	}
+	p, err := session.Start(ctx, proto.ExecSpec{
+		ID: req.ID, Terminal: req.Terminal, Size: proto.WindowSize{Rows: req.Rows, Columns: req.Columns}, Timeout: req.Spec.Timeout,
+		Command: proto.Command{Argv: req.Spec.Argv, Env: req.Spec.Env, User: req.Spec.User, Workdir: req.Spec.Workdir},
+	}, streams)
+	if err != nil {
+		return Result{}, err
+	}
+	s.mu.Lock()
+	s.execs[req.ID] = p
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		delete(s.execs, req.ID)
+		s.mu.Unlock()
+	}()
+	exit, err := p.Wait(ctx)
+	if ctx.Err() != nil {
+		hangingUp, cancel := context.WithTimeout(context.WithoutCancel(ctx), killLimit)
+		defer cancel()
+		_ = p.Signal(hangingUp, "SIGHUP")
+		return Result{}, ctx.Err()
+	}
+	return Result{Code: exit.Code, TimedOut: exit.TimedOut}, err
+}
+
+// hangUp is a client's input. After its end it goes on listening, for the client's going away.
+type hangUp struct {
+	r      *inputReader
+	c      *channel
+	cancel context.CancelFunc
+}
+
+func (h *hangUp) Read(p []byte) (int, error) {
+	n, err := h.r.Read(p)
+	switch {
+	case err == nil:
+	case errors.Is(err, io.EOF):
+		go watchHangUp(h.c, h.cancel)
+	default:
+		h.cancel()
+	}
+	return n, err
+}
+
+// steer signals or resizes a process that another connection's exec runs.
+func (s *supervisor) steer(ctx context.Context, req Request) error {
+	s.mu.Lock()
+	p := s.execs[req.ID]
+	s.mu.Unlock()
+	if p == nil {
+		return &driver.Error{Class: driver.ErrNotFound, Op: string(req.Call), Object: req.ID, Err: errors.New("no such process runs")}
+	}
+	if req.Call == CallResize {
+		return p.Resize(ctx, proto.WindowSize{Rows: req.Rows, Columns: req.Columns})
+	}
+	return p.Signal(ctx, req.Signal)
+}
+
+// files answers the calls about the guest's files and disks.
+func (s *supervisor) files(ctx context.Context, cancel context.CancelFunc, c *channel, req Request) (Result, error) {
+	session, err := s.guest(string(req.Call) + " in workspace")
+	if err != nil {
+		return Result{}, err
+	}
+	if req.Call != CallPut {
+		go watchHangUp(c, cancel)
+	}
+	switch req.Call {
+	case CallFetch:
+		tree, err := session.Fetch(ctx, req.Path, req.Limit)
+		if err != nil {
+			return Result{}, err
+		}
+		defer tree.Close()
+		_, err = io.Copy(frameWriter{c, frameOut}, tree)
+		return Result{}, err
+	case CallPut:
+		return Result{}, session.Put(ctx, req.Path, &inputReader{c: c})
+	case CallStat:
+		info, err := session.Stat(ctx, req.Path, req.Follows)
+		return Result{Size: info.Size, Mode: uint32(info.Mode), MTime: info.ModTime, UID: info.UID, GID: info.GID, Target: info.Target}, err
+	case CallSync:
+		return Result{}, session.Sync(ctx)
+	case CallGrow:
+		return s.grow(ctx, session, req)
+	}
+	return Result{}, &driver.Error{
+		Class: driver.ErrUnsupported, Op: "control workspace", Object: s.spec.Workspace.Name, Err: fmt.Errorf("unknown call %q", req.Call),
+	}
+}
+
+// grow makes a disk larger, then the file system on it.
+func (s *supervisor) grow(ctx context.Context, session *proto.Session, req Request) (Result, error) {
+	for _, a := range s.disks {
+		if a.name != req.Volume || a.kind != driver.MountVolume && req.Volume != "" || a.kind != "" && req.Volume == "" {
+			continue
+		}
+		info, err := a.lease.File().Stat()
+		if err != nil {
+			return Result{}, err
+		}
+		if a.disk.ReadOnly || req.Size < info.Size() {
+			return Result{}, &driver.Error{
+				Class: driver.ErrRefused, Op: "grow", Object: req.Volume,
+				Err: fmt.Errorf("it has %d bytes, and can't become %d", info.Size(), req.Size),
+			}
+		}
+		if req.Size > info.Size() {
+			s.mu.Lock()
+			vm := s.vm
+			s.mu.Unlock()
+			if err := vm.Client().ResizeDisk(ctx, a.disk.Serial, uint64(req.Size)); err != nil {
+				return Result{}, err
+			}
+		}
+		size, err := session.Grow(ctx, a.disk.Serial)
+		return Result{Size: size}, err
+	}
+	return Result{}, &driver.Error{Class: driver.ErrNotFound, Op: "grow", Object: req.Volume, Err: errors.New("it is not attached")}
+}

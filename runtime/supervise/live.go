@@ -1,0 +1,290 @@
+package supervise
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"time"
+
+	"microagent/ch"
+	"microagent/runtime/driver"
+	"microagent/runtime/guest/proto"
+	"microagent/runtime/machine"
+)
+
+// Deadlines of a boot: from the VMM's start to the agent's hello. Emulation is slow, and slower on a busy host.
+const (
+	bootHardware = 60 * time.Second
+	bootEmulated = 3 * time.Minute
+)
+
+// earlyReboots is how often a guest may reboot before its agent answers.
+const earlyReboots = 2
+
+// settle is how long the end of a connection may come before the event or exit that explains it.
+const settle = 5 * time.Second
+
+// mainID names the workspace's process in the guest.
+const mainID = "main"
+
+// errStopped says that a stop was asked for before the guest was ready.
+var errStopped = errors.New("stopped before the guest was ready")
+
+// watch is what the VMM does, for one VM.
+type watch struct {
+	vm       *machine.VM
+	rebooted chan struct{} // has room for one
+	done     chan struct{} // closed when the VMM is gone and its events are read
+	powerOff bool          // the guest powered off; meaningful after done
+}
+
+func watchVM(vm *machine.VM) *watch {
+	w := &watch{vm: vm, rebooted: make(chan struct{}, 1), done: make(chan struct{})}
+	go func() {
+		defer close(w.done)
+		for e := range vm.Events() {
+			w.take(e)
+		}
+		<-vm.Exited()
+	}()
+	return w
+}
+
+func (w *watch) take(e ch.Event) {
+	switch {
+	case e.Is("vm", "rebooting"):
+		select {
+		case w.rebooted <- struct{}{}:
+		default:
+		}
+	case e.Is("vm", "shutdown"):
+		w.powerOff = true
+	}
+}
+
+// live boots the guest, and again when it reboots, and returns when the run has ended and the VMM is gone.
+func (s *supervisor) live(ctx context.Context, ready func()) error {
+	began := time.Now()
+	booting, cancel := s.untilStop(ctx)
+	vm, err := machine.Start(booting, machine.Spec{
+		Name: s.spec.Workspace.Name, Folder: s.folder.Dir, Choice: s.spec.VMM, Adapter: s.spec.Adapter, Boot: s.spec.Boot,
+		CPUs: s.spec.Workspace.CPUs, Memory: s.spec.Workspace.Memory, Disks: s.machineDisks(), Leases: s.leaseFiles(),
+	})
+	cancel()
+	if err != nil {
+		if _, stop := s.stopping(); stop {
+			return s.stoppedEarly()
+		}
+		return s.fail(err)
+	}
+	s.mu.Lock()
+	s.vm = vm
+	if s.stopReq.force {
+		vm.Kill()
+	}
+	s.mu.Unlock()
+	w := watchVM(vm)
+	defer func() {
+		vm.Kill()
+		<-w.done
+		vm.Wait()
+	}()
+	s.log.Info("booted", "vmm", s.spec.VMM.Name, "pid", vm.PID(), "took", time.Since(began))
+	for {
+		again, err := s.boot(ctx, w, ready)
+		if err != nil {
+			if errors.Is(err, errStopped) {
+				return s.stoppedEarly()
+			}
+			return s.fail(err)
+		}
+		if !again {
+			return nil
+		}
+		s.log.Info("guest reboots")
+	}
+}
+
+// untilStop gives a context that ends when a stop is asked for.
+func (s *supervisor) untilStop(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	finished := make(chan struct{})
+	go func() {
+		select {
+		case <-s.stop:
+			cancel(errStopped)
+		case <-finished:
+		}
+	}()
+	return ctx, func() { close(finished); cancel(nil) }
+}
+
+func (s *supervisor) stoppedEarly() error {
+	return s.change(func(r *driver.Run) {
+		ended := now()
+		r.Phase, r.Ended, r.Stopped = driver.PhaseFinished, &ended, true
+	})
+}
+
+func (s *supervisor) machineDisks() []machine.Disk {
+	var disks []machine.Disk
+	for _, a := range s.disks {
+		disks = append(disks, a.disk)
+	}
+	return disks
+}
+
+// boot follows one boot of the guest: hello, Configure, the process. again says that the guest reboots.
+func (s *supervisor) boot(ctx context.Context, w *watch, ready func()) (again bool, err error) {
+	session, err := s.connect(ctx, w)
+	if err != nil {
+		return false, err
+	}
+	defer session.Close()
+	setting, cancel := s.untilStop(ctx)
+	err = session.Configure(setting, s.config())
+	cancel()
+	if err != nil {
+		return false, s.bootError(w, "set the guest up", err)
+	}
+	s.mu.Lock()
+	s.session = session
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		s.session = nil
+		s.mu.Unlock()
+	}()
+	stopClock := s.watchClock(ctx, session)
+	defer stopClock()
+	var process *proto.Process
+	if s.spec.Workspace.Process.Mode != driver.ModeIdle {
+		process, err = session.Start(ctx, proto.ExecSpec{ID: mainID, Main: true, Timeout: s.spec.Workspace.Process.Timeout},
+			proto.Streams{Stdout: s.output.stdout(), Stderr: s.output.stderr()})
+		if err != nil {
+			return false, s.bootError(w, "start the process", err)
+		}
+	}
+	if err := s.change(func(r *driver.Run) {
+		at := now()
+		if r.Ready == nil {
+			r.Ready = &at
+		}
+		r.Phase = driver.PhaseReady
+		if process != nil {
+			r.Phase = driver.PhaseRunning
+		}
+	}); err != nil {
+		return false, err
+	}
+	ready()
+	return s.serve(ctx, w, session, process)
+}
+
+// connect waits for the agent's hello.
+func (s *supervisor) connect(ctx context.Context, w *watch) (*proto.Session, error) {
+	limit := bootEmulated
+	if s.spec.VMM.Hardware {
+		limit = bootHardware
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	ctx, cancelStop := s.untilStop(ctx)
+	defer cancelStop()
+	ctx, broken := context.WithCancelCause(ctx)
+	defer broken(nil)
+	watching := make(chan struct{})
+	go func() {
+		defer close(watching)
+		broken(s.earlyEnd(ctx, w))
+	}()
+	session, err := proto.Connect(ctx, w.vm.Dial)
+	broken(nil)
+	<-watching
+	if err == nil {
+		return session, nil
+	}
+	if _, stop := s.stopping(); stop {
+		return nil, errStopped
+	}
+	if crash, ok := errors.AsType[*driver.CrashError](context.Cause(ctx)); ok {
+		return nil, crash
+	}
+	if _, ok := errors.AsType[*proto.VersionError](err); ok {
+		return nil, &driver.Error{Class: driver.ErrUnsupported, Op: "start workspace", Object: s.spec.Workspace.Name, Err: err, Next: "install the kernel again, so that its initramfs is built anew"}
+	}
+	return nil, w.vm.Crash("boot", fmt.Sprintf("no agent after %s", limit))
+}
+
+// earlyEnd returns when the guest can't come up any more, and says why; nil when ctx ended.
+func (s *supervisor) earlyEnd(ctx context.Context, w *watch) error {
+	for reboots := 0; ; {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-w.done:
+			return w.vm.Crash("boot", w.vm.Ended())
+		case <-w.rebooted:
+			reboots++
+			if reboots > earlyReboots || s.spec.Workspace.Process.Mode == driver.ModeTask {
+				return w.vm.Crash("boot", "the guest rebooted before its agent answered")
+			}
+		}
+	}
+}
+
+// bootError says why a guest that answered did not become ready.
+func (s *supervisor) bootError(w *watch, what string, err error) error {
+	if _, stop := s.stopping(); stop {
+		return errStopped
+	}
+	if errors.Is(err, driver.ErrUnavailable) {
+		select {
+		case <-w.done:
+			return w.vm.Crash("boot", w.vm.Ended())
+		case <-w.rebooted:
+			return w.vm.Crash("boot", "the guest rebooted: "+what)
+		case <-time.After(settle):
+		}
+	}
+	e := &driver.Error{Op: "start workspace", Object: s.spec.Workspace.Name, Err: fmt.Errorf("%s: %s", what, machine.Escape(err.Error()))}
+	for _, c := range classNames {
+		if errors.Is(err, c.class) {
+			e.Class = c.class
+			break
+		}
+	}
+	return e
+}
+
+// config is what the guest is to become.
+func (s *supervisor) config() proto.Config {
+	p := s.spec.Workspace.Process
+	c := proto.Config{
+		Command: proto.Command{Argv: p.Argv, Env: p.Env, User: p.User, Workdir: p.Workdir, StopSignal: p.StopSignal},
+		Wall:    time.Now(), Seed: make([]byte, 64), Hostname: hostname(s.spec.Workspace.Name),
+	}
+	_, _ = rand.Read(c.Seed)
+	for _, a := range s.disks {
+		if a.kind == "" {
+			c.Root = a.mount
+			continue
+		}
+		if a.mount.Owner == "" && a.kind == driver.MountVolume {
+			a.mount.Owner = p.User
+		}
+		c.Mounts = append(c.Mounts, a.mount)
+	}
+	return c
+}
+
+// hostname is the workspace's own name: "counter.one" is "one" in its project.
+func hostname(name string) string {
+	for i := range len(name) {
+		if name[i] == '.' {
+			return name[i+1:]
+		}
+	}
+	return name
+}

@@ -1,0 +1,222 @@
+package supervise
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"microagent/runtime/driver"
+	"microagent/runtime/guest/proto"
+	"microagent/runtime/machine"
+)
+
+// Limits of the end of a run.
+const (
+	syncLimit     = 2 * time.Minute
+	fetchLimit    = 30 * time.Minute
+	powerOffLimit = 20 * time.Second
+	killLimit     = 5 * time.Second
+)
+
+type exited struct {
+	exit proto.Exit
+	err  error
+}
+
+// serve follows a guest that is ready until its process ends, a stop is asked for, or it breaks.
+func (s *supervisor) serve(ctx context.Context, w *watch, session *proto.Session, process *proto.Process) (again bool, err error) {
+	var ends chan exited
+	if process != nil {
+		ends = make(chan exited, 1)
+		waiting, cancel := context.WithCancel(ctx)
+		finished := make(chan struct{})
+		go func() {
+			defer close(finished)
+			exit, err := process.Wait(waiting)
+			ends <- exited{exit, err}
+		}()
+		defer func() { cancel(); <-finished }()
+	}
+	select {
+	case <-w.done:
+		return false, s.vmmGone(w)
+	case <-w.rebooted:
+		return s.rebooted(w)
+	case <-session.Done():
+		return s.disconnected(w)
+	case <-s.stop:
+		return false, s.shutDown(ctx, w, session, ends)
+	case e := <-ends:
+		if e.err != nil && errors.Is(e.err, driver.ErrUnavailable) {
+			return s.disconnected(w)
+		}
+		return false, s.finish(ctx, w, session, e, false)
+	}
+}
+
+// disconnected waits for what explains that the connection to the guest ended.
+func (s *supervisor) disconnected(w *watch) (bool, error) {
+	select {
+	case <-w.done:
+		return false, s.vmmGone(w)
+	case <-w.rebooted:
+		return s.rebooted(w)
+	case <-time.After(settle):
+		return false, w.vm.Crash("running", "the guest's agent is gone")
+	}
+}
+
+func (s *supervisor) rebooted(w *watch) (bool, error) {
+	if s.spec.Workspace.Process.Mode == driver.ModeTask {
+		return false, w.vm.Crash("running", "the guest rebooted in the middle of its task")
+	}
+	if w.vm.Console().Panic() != "" {
+		return false, w.vm.Crash("running", "the guest rebooted")
+	}
+	return true, nil
+}
+
+// vmmGone tells a guest that was powered off from inside from a VMM that died.
+func (s *supervisor) vmmGone(w *watch) error {
+	if _, stop := s.stopping(); stop {
+		return s.stoppedEarly()
+	}
+	if w.powerOff && s.spec.Workspace.Process.Mode != driver.ModeTask {
+		return s.change(func(r *driver.Run) {
+			ended := now()
+			r.Phase, r.Ended = driver.PhaseFinished, &ended
+			r.Diagnostics = append(r.Diagnostics, "the guest powered itself off")
+		})
+	}
+	reason := w.vm.Ended()
+	if w.powerOff {
+		reason = "the guest powered off in the middle of its task"
+	}
+	return w.vm.Crash("running", reason)
+}
+
+// shutDown carries out a stop: the process gets its stop signal and the grace, then it is killed.
+func (s *supervisor) shutDown(ctx context.Context, w *watch, session *proto.Session, ends chan exited) error {
+	req, _ := s.stopping()
+	if req.force {
+		w.vm.Kill()
+		return s.stoppedEarly()
+	}
+	if ends == nil {
+		return s.powerOffStopped(ctx, w, session, req.grace)
+	}
+	signal := s.spec.Workspace.Process.StopSignal
+	if signal == "" {
+		signal = "SIGTERM"
+	}
+	if err := session.Signal(ctx, signal); err != nil {
+		s.log.Warn("stop signal", "error", err)
+	}
+	e, ok := s.awaitEnd(w, ends, req.grace)
+	if !ok {
+		s.setForced()
+		if err := session.Signal(ctx, "SIGKILL"); err != nil {
+			s.log.Warn("kill signal", "error", err)
+		}
+		if e, ok = s.awaitEnd(w, ends, killLimit); !ok {
+			w.vm.Kill()
+			return s.stoppedEarly()
+		}
+	}
+	if e.err != nil && errors.Is(e.err, driver.ErrUnavailable) {
+		return s.stoppedEarly()
+	}
+	return s.finish(ctx, w, session, e, true)
+}
+
+func (s *supervisor) awaitEnd(w *watch, ends chan exited, limit time.Duration) (exited, bool) {
+	t := time.NewTimer(limit)
+	defer t.Stop()
+	select {
+	case e := <-ends:
+		return e, true
+	case <-w.done:
+		return exited{err: driver.ErrUnavailable}, true
+	case <-t.C:
+		return exited{}, false
+	}
+}
+
+// powerOffStopped stops a guest without a process of its own.
+func (s *supervisor) powerOffStopped(ctx context.Context, w *watch, session *proto.Session, grace time.Duration) error {
+	diagnostics := s.powerOff(ctx, w, session, grace)
+	return s.change(func(r *driver.Run) {
+		ended := now()
+		r.Phase, r.Ended, r.Stopped = driver.PhaseFinished, &ended, true
+		r.Diagnostics = append(r.Diagnostics, diagnostics...)
+	})
+}
+
+// finish is the end of a task or service: sync, outputs onto the host's disk, run.json, power-off, in this order.
+func (s *supervisor) finish(ctx context.Context, w *watch, session *proto.Session, e exited, stopped bool) error {
+	s.output.end()
+	var diagnostics []string
+	if e.err != nil {
+		diagnostics = append(diagnostics, "output of the process: "+machine.Escape(e.err.Error()))
+	}
+	if e.exit.Message != "" {
+		diagnostics = append(diagnostics, machine.Escape(e.exit.Message))
+	}
+	syncing, cancel := context.WithTimeout(ctx, syncLimit)
+	err := session.Sync(syncing)
+	cancel()
+	if err != nil {
+		if errors.Is(err, driver.ErrUnavailable) {
+			return w.vm.Crash("shutdown", "the guest broke while it wrote its disks")
+		}
+		diagnostics = append(diagnostics, machine.Escape(err.Error()))
+	}
+	var collected []driver.Fetched
+	if s.spec.Workspace.Process.Mode == driver.ModeTask {
+		fetching, cancel := context.WithTimeout(ctx, fetchLimit)
+		collected = s.collect(fetching, session)
+		cancel()
+	}
+	if err := s.change(func(r *driver.Run) {
+		ended, code := now(), e.exit.Code
+		r.Phase, r.Ended, r.ExitCode, r.TimedOut, r.Stopped = driver.PhaseFinished, &ended, &code, e.exit.TimedOut, stopped
+		r.Collected, r.Diagnostics = collected, append(r.Diagnostics, diagnostics...)
+	}); err != nil {
+		return err
+	}
+	if more := s.powerOff(ctx, w, session, 0); len(more) > 0 {
+		return s.change(func(r *driver.Run) { r.Diagnostics = append(r.Diagnostics, more...) })
+	}
+	return nil
+}
+
+// powerOff brings the guest down from inside, and pulls the plug when that does not work.
+func (s *supervisor) powerOff(ctx context.Context, w *watch, session *proto.Session, grace time.Duration) (diagnostics []string) {
+	down, cancel := context.WithTimeout(ctx, grace+powerOffLimit)
+	defer cancel()
+	stopped, err := session.Shutdown(down, grace)
+	switch {
+	case err != nil:
+		diagnostics = append(diagnostics, "shut the guest down: "+machine.Escape(err.Error()))
+	case stopped.Killed:
+		s.setForced()
+	}
+	for _, m := range stopped.Unclean {
+		diagnostics = append(diagnostics, fmt.Sprintf("%s was not unmounted", machine.Escape(m)))
+	}
+	if err == nil {
+		select {
+		case <-w.done:
+			return diagnostics
+		case <-down.Done():
+		}
+	}
+	select {
+	case <-w.done:
+	default:
+		s.setForced()
+		w.vm.Stop(ctx)
+	}
+	return diagnostics
+}

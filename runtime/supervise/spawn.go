@@ -1,0 +1,142 @@
+package supervise
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"microagent/runtime/driver"
+	"microagent/runtime/layout"
+	"microagent/runtime/lease"
+	"microagent/runtime/machine"
+)
+
+// readyFD is the descriptor of the ready pipe in a spawned supervisor.
+const readyFD = 3
+
+// Main is the process that Spawn starts: it reads a Spec from stdin, runs it, and writes the ready line to
+// descriptor 3. It gives the exit code.
+func Main(ctx context.Context, stdin io.Reader, stderr io.Writer) int {
+	log := slog.New(slog.NewTextHandler(stderr, nil))
+	signal.Ignore(syscall.SIGHUP, syscall.SIGPIPE)
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	syscall.CloseOnExec(readyFD)
+	ready := &readyPipe{file: os.NewFile(readyFD, "ready")}
+	defer ready.Close()
+	var spec Spec
+	if err := json.NewDecoder(stdin).Decode(&spec); err != nil {
+		log.Error("read spec", "error", err)
+		return 1
+	}
+	log = log.With("workspace", spec.Workspace.Name, "run", spec.RunID)
+	if err := Run(ctx, spec, Options{Ready: ready, Log: log}); err != nil {
+		log.Error("run", "error", err)
+		return 1
+	}
+	return 0
+}
+
+// readyPipe is closed by the one line that goes through it.
+type readyPipe struct{ file *os.File }
+
+func (r *readyPipe) Write(p []byte) (int, error) {
+	n, err := r.file.Write(p)
+	return n, errors.Join(err, r.Close())
+}
+
+func (r *readyPipe) Close() error {
+	if err := r.file.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
+		return err
+	}
+	return nil
+}
+
+// Spawn starts a detached supervisor by argv, a command that calls Main, and returns when its guest is ready.
+// Ending ctx asks the supervisor to stop.
+func Spawn(ctx context.Context, argv []string, spec Spec) (driver.Run, error) {
+	op, name := "start workspace", spec.Workspace.Name
+	folder := layout.State{Dir: spec.State}.Workspace(name)
+	data, err := json.Marshal(spec)
+	if err != nil {
+		return driver.Run{}, fmt.Errorf("%s %s: %w", op, name, err)
+	}
+	log, err := os.OpenFile(folder.File(layout.SupervisorLog), os.O_CREATE|os.O_TRUNC|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return driver.Run{}, fmt.Errorf("%s %s: %w", op, name, err)
+	}
+	defer log.Close()
+	ready, readyIn, err := os.Pipe()
+	if err != nil {
+		return driver.Run{}, fmt.Errorf("%s %s: %w", op, name, err)
+	}
+	defer ready.Close()
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Dir = folder.Dir
+	cmd.Env = environment()
+	cmd.Stdin = bytes.NewReader(data)
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.ExtraFiles = []*os.File{readyIn}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	err = cmd.Start()
+	readyIn.Close()
+	if err != nil {
+		return driver.Run{}, fmt.Errorf("%s %s: start supervisor: %w", op, name, err)
+	}
+	pid := cmd.Process.Pid
+	// It outlives this call and, mostly, this process; while this process lives, it is reaped.
+	go func() { _ = cmd.Wait() }()
+	stop := context.AfterFunc(ctx, func() { _ = syscall.Kill(pid, syscall.SIGTERM) })
+	defer stop()
+	line, err := bufio.NewReader(ready).ReadBytes('\n')
+	var r Ready
+	if err == nil {
+		err = json.Unmarshal(line, &r)
+	}
+	if err != nil {
+		return driver.Run{}, &driver.Error{
+			Class: driver.ErrGuest, Op: op, Object: name,
+			Err: errors.New("the supervisor ended: " + tailOf(folder.File(layout.SupervisorLog))), Next: "see " + folder.File(layout.SupervisorLog),
+		}
+	}
+	if r.Failure != nil {
+		// Its leases go with it: who tries again must not find them.
+		if p, err := lease.Find(pid); err == nil {
+			_ = p.Wait(context.WithoutCancel(ctx))
+		}
+		return r.Run, r.Failure.Error()
+	}
+	return r.Run, nil
+}
+
+// environment is the little of ours that a supervisor gets: nothing that steers tests, no secrets.
+func environment() []string {
+	env := []string{"LANG=C.UTF-8"}
+	for _, name := range []string{"PATH", "HOME", "TMPDIR"} {
+		if value, ok := os.LookupEnv(name); ok {
+			env = append(env, name+"="+value)
+		}
+	}
+	return env
+}
+
+// tailOf gives the last lines of a log for a message.
+func tailOf(path string) string {
+	data, err := os.ReadFile(path)
+	text := strings.TrimSpace(string(data))
+	if err != nil || text == "" {
+		return "it left no word"
+	}
+	lines := strings.Split(text, "\n")
+	return machine.Escape(strings.Join(lines[max(0, len(lines)-5):], "; "))
+}

@@ -1,0 +1,26 @@
+package supervise
+
+import (
+	"microagent/runtime/driver"
+	"microagent/runtime/machine"
+)
+
+// Version is the major version of the control protocol and of Spec.
+const Version = 1
+
+// Spec is all that a supervisor needs to know: one JSON value. It holds the environment of the workspace's process and
+// therefore travels by pipe, never by argument list or log.
+type Spec struct {
+	Version   int                  `json:"version"`
+	Tool      string               `json:"tool"`  // version of the microagent that made the spec
+	State     string               `json:"state"` // the state directory, absolute
+	Workspace driver.WorkspaceSpec `json:"workspace"`
+	// RunID and RunKey are kept in run.json; SpecDigest is that of the record the spec was made from.
+	RunID      string         `json:"run_id"`
+	RunKey     string         `json:"run_key,omitempty"`
+	SpecDigest string         `json:"spec_digest"`
+	VMM        machine.Choice `json:"vmm"`
+	// Adapter is how to start the adapter, up to its options.
+	Adapter []string     `json:"adapter,omitempty"`
+	Boot    machine.Boot `json:"boot"`
+}

@@ -1,0 +1,241 @@
+// Package supervise owns one running workspace: the leases of its disks, its VMM, its guest and its control socket.
+// Run does that in the foreground, for one self-contained Spec, and knows nothing of detaching; Spawn starts a
+// detached process that calls it, and Dial talks to one.
+//
+// Promised: the leases are taken before anything starts, all or none; run.json tells the truth at every moment at which the
+// process may be killed; the outputs of a task are on the host's disk before run.json says finished, and that before
+// the guest powers off; a request to stop is honoured at any time, also while the guest boots. What a guest sends is
+// bounded on disk and in memory. Never: a secret on a command line or in a log, a second writer of a disk, an answer
+// to another user's process. Package workspace imports it, and cmd for Main.
+package supervise
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"microagent/runtime/driver"
+	"microagent/runtime/guest/proto"
+	"microagent/runtime/layout"
+	"microagent/runtime/lease"
+	"microagent/runtime/machine"
+)
+
+// Options are what Run needs of the process it runs in.
+type Options struct {
+	// Ready gets one line of JSON, a Ready, when the guest is ready or can't be. Nil is allowed.
+	Ready io.Writer
+	Log   *slog.Logger
+}
+
+// Ready is the line on the ready pipe.
+type Ready struct {
+	Run     driver.Run `json:"run"`
+	Failure *Failure   `json:"failure,omitempty"`
+}
+
+// supervisor is one run.
+type supervisor struct {
+	spec    Spec
+	state   layout.State
+	folder  layout.Workspace
+	self    lease.Process
+	log     *slog.Logger
+	disks   []attachment
+	output  *outlog
+	stop    chan struct{} // closed by the first request to stop
+	ended   chan struct{} // closed when the run has ended and the VMM is gone; the leases go next
+	clients sync.WaitGroup
+
+	mu      sync.Mutex
+	run     driver.Run
+	vm      *machine.VM
+	session *proto.Session // of a configured guest
+	stopReq stopRequest
+	forced  bool
+	execs   map[string]*proto.Process
+}
+
+// stopRequest says how to stop.
+type stopRequest struct {
+	grace time.Duration
+	force bool
+}
+
+// defaultGrace is how long a process may take to end when neither the stop nor the workspace says.
+const defaultGrace = 10 * time.Second
+
+func now() time.Time { return time.Now().UTC() }
+
+// Run runs the workspace until its task ends, its guest does, or it is stopped. Ending ctx is a request to stop
+// with the workspace's grace. The error is that of a start that failed; what happened later is in run.json.
+func Run(ctx context.Context, spec Spec, o Options) error {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	self, err := lease.Self()
+	if err != nil {
+		return fmt.Errorf("start supervisor: %w", err)
+	}
+	s := &supervisor{
+		spec: spec, state: layout.State{Dir: spec.State}, self: self, log: o.Log,
+		stop: make(chan struct{}), ended: make(chan struct{}), execs: map[string]*proto.Process{},
+	}
+	s.folder = s.state.Workspace(spec.Workspace.Name)
+	var once sync.Once
+	ready := func(err error) {
+		once.Do(func() {
+			if o.Ready == nil {
+				return
+			}
+			line, jsonErr := json.Marshal(Ready{Run: s.snapshot(), Failure: failure(err)})
+			if jsonErr != nil {
+				panic(jsonErr) // plain structs always encode
+			}
+			_, _ = o.Ready.Write(append(line, '\n'))
+		})
+	}
+	err = s.supervise(ctx, func() { ready(nil) })
+	ready(err)
+	return err
+}
+
+// supervise is the whole life. Work on disks and VMM must come to its end also when ctx is over, which is only a
+// request to stop.
+func (s *supervisor) supervise(ctx context.Context, ready func()) error {
+	if s.spec.Version != Version {
+		return &driver.Error{
+			Class: driver.ErrUnsupported, Op: "start workspace", Object: s.spec.Workspace.Name,
+			Err: fmt.Errorf("its spec has version %d, this microagent knows %d", s.spec.Version, Version),
+		}
+	}
+	if err := s.attach(); err != nil {
+		return err
+	}
+	// From here on this process is the only one that writes run.json: it has the lease of the root file system.
+	defer s.release()
+	var err error
+	if s.output, err = newOutlog(s.folder.Dir); err != nil {
+		return fmt.Errorf("start workspace %s: %w", s.spec.Workspace.Name, err)
+	}
+	defer s.output.close()
+	s.run = driver.Run{
+		ID: s.spec.RunID, Key: s.spec.RunKey, Phase: driver.PhaseStarting, Started: now(),
+		PID: s.self.PID, BootID: s.self.BootID, Start: s.self.Start, Tool: s.spec.Tool,
+		VMM: s.spec.VMM.Name, Hardware: s.spec.VMM.Hardware, SpecDigest: s.spec.SpecDigest,
+	}
+	if err := s.saveRun(); err != nil {
+		return err
+	}
+	control, err := s.listen()
+	if err != nil {
+		return s.fail(err)
+	}
+	stopFollowing := context.AfterFunc(ctx, func() { s.requestStop(stopRequest{}) })
+	defer stopFollowing()
+	hard := context.WithoutCancel(ctx)
+	err = s.live(hard, ready)
+	s.output.end()
+	close(s.ended)
+	control.Close()
+	s.clients.Wait()
+	if err == nil {
+		s.log.Info("ended", "phase", s.snapshot().Phase)
+	}
+	return err
+}
+
+// requestStop asks for a stop; the first one counts, and a force after it makes it one.
+func (s *supervisor) requestStop(r stopRequest) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r.grace == 0 {
+		r.grace = s.spec.Workspace.StopGrace
+	}
+	if r.grace == 0 {
+		r.grace = defaultGrace
+	}
+	select {
+	case <-s.stop:
+		if r.force && !s.stopReq.force {
+			s.stopReq.force, s.forced = true, true
+			if s.vm != nil {
+				s.vm.Kill()
+			}
+		}
+	default:
+		s.stopReq, s.forced = r, r.force
+		close(s.stop)
+	}
+}
+
+func (s *supervisor) stopping() (stopRequest, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	select {
+	case <-s.stop:
+		return s.stopReq, true
+	default:
+		return stopRequest{}, false
+	}
+}
+
+func (s *supervisor) setForced() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.forced = true
+}
+
+func (s *supervisor) snapshot() driver.Run {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	run := s.run
+	run.Collected = append([]driver.Fetched(nil), s.run.Collected...)
+	run.Diagnostics = append([]string(nil), s.run.Diagnostics...)
+	return run
+}
+
+// change changes the run and makes the change durable.
+func (s *supervisor) change(f func(r *driver.Run)) error {
+	s.mu.Lock()
+	f(&s.run)
+	s.mu.Unlock()
+	return s.saveRun()
+}
+
+func (s *supervisor) saveRun() error {
+	run := s.snapshot()
+	if err := layout.WriteJSON(s.folder.Run(), run); err != nil {
+		return fmt.Errorf("write run of workspace %s: %w", s.spec.Workspace.Name, err)
+	}
+	return nil
+}
+
+// fail ends the run as failed and gives err.
+func (s *supervisor) fail(err error) error {
+	s.log.Error("failed", "error", err)
+	saveErr := s.change(func(r *driver.Run) {
+		ended := now()
+		r.Phase, r.Ended, r.Error = driver.PhaseFailed, &ended, err.Error()
+		if f := failure(err); f.Crash != nil {
+			r.Console, r.Error = f.Crash.Console, f.Crash.Reason
+		}
+	})
+	if saveErr != nil {
+		s.log.Error("write run", "error", saveErr)
+	}
+	return err
+}
+
+// openOutputs opens the workspace's folder of outputs.
+func (s *supervisor) openOutputs() (*os.Root, error) {
+	if err := os.MkdirAll(s.folder.Outputs(), 0o700); err != nil {
+		return nil, err
+	}
+	return os.OpenRoot(s.folder.Outputs())
+}

@@ -1,0 +1,300 @@
+package workspace
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"syscall"
+
+	"microagent/runtime/driver"
+	"microagent/runtime/layout"
+	"microagent/runtime/lease"
+	"microagent/runtime/supervise"
+)
+
+// Create places the root file system, then writes the record. What an interrupted Create left under the root file
+// system's name is kept as the one before.
+func (s *Store) Create(ctx context.Context, spec driver.WorkspaceSpec, p driver.Progress) (driver.Workspace, error) {
+	const op = "create workspace"
+	if err := checkSpec(op, spec); err != nil {
+		return driver.Workspace{}, err
+	}
+	unlock, err := s.lock(ctx, op, spec.Name, lockWait)
+	if err != nil {
+		return driver.Workspace{}, err
+	}
+	defer unlock()
+	old, err := s.load(spec.Name)
+	if err != nil {
+		return driver.Workspace{}, err
+	}
+	if old != nil {
+		return driver.Workspace{}, &driver.Error{
+			Class: driver.ErrExists, Op: op, Object: spec.Name, Next: "microagent delete " + spec.Name + ", or choose another name",
+		}
+	}
+	folder := s.State.Workspace(spec.Name)
+	if err := os.MkdirAll(folder.Dir, 0o700); err != nil {
+		return driver.Workspace{}, fmt.Errorf("%s %s: %w", op, spec.Name, err)
+	}
+	if err := renameIfThere(folder.RootFS(), folder.File(layout.RootFSPrev)); err != nil {
+		return driver.Workspace{}, fmt.Errorf("%s %s: %w", op, spec.Name, err)
+	}
+	p.Report("root file system of "+spec.Name, 0, 0)
+	if err := s.Disks.Place(ctx, spec.RootFS, folder.RootFS()); err != nil {
+		return driver.Workspace{}, &driver.Error{Op: op, Object: spec.Name, Err: err, Next: driver.Next(err)}
+	}
+	at := s.now()
+	r := &record{
+		Meta: layout.Meta{Format: layout.Format, Kind: kind, Name: spec.Name, ID: layout.NewID(), Project: spec.Project, Tool: s.Tool},
+		Spec: spec, Created: at, Updated: at,
+	}
+	if err := s.save(r); err != nil {
+		return driver.Workspace{}, err
+	}
+	return s.observe(r)
+}
+
+func checkSpec(op string, spec driver.WorkspaceSpec) error {
+	if err := checkName(op, spec.Name); err != nil {
+		return err
+	}
+	var why string
+	switch {
+	case spec.RootFS == "":
+		why = "it names no root file system"
+	case spec.CPUs < 1:
+		why = "it has no CPU"
+	case spec.Memory <= 0:
+		why = "it has no memory"
+	case spec.Process.Mode != driver.ModeIdle && len(spec.Process.Argv) == 0:
+		why = "it has no command, and its image gives none"
+	default:
+		return nil
+	}
+	return &driver.Error{Class: driver.ErrInvalid, Op: op, Object: spec.Name, Err: errors.New(why)}
+}
+
+func renameIfThere(from, to string) error {
+	if err := os.Rename(from, to); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// stopped gives the record of a workspace that does not run, and what an earlier supervisor left is ended.
+func (s *Store) stopped(ctx context.Context, op, name string) (*record, error) {
+	r, err := s.need(op, name)
+	if err != nil {
+		return nil, err
+	}
+	folder := s.State.Workspace(name)
+	if err := supervise.Reclaim(ctx, folder); err != nil {
+		return nil, fmt.Errorf("%s %s: %w", op, name, err)
+	}
+	run, err := supervise.ReadRun(folder)
+	if err != nil {
+		return nil, fmt.Errorf("%s %s: %w", op, name, err)
+	}
+	if run != nil && run.Phase.Alive() {
+		return nil, runs(op, name)
+	}
+	return r, nil
+}
+
+func runs(op, name string) error {
+	return &driver.Error{
+		Class: driver.ErrBusy, Op: op, Object: name, Err: errors.New("it runs"), Next: "microagent halt " + name,
+	}
+}
+
+// holdRoot takes the lease of the root file system for a change, nil when the file is missing.
+func (s *Store) holdRoot(op, name string) (*lease.Lease, error) {
+	l, err := lease.Acquire(s.State.Workspace(name).RootFS(), lease.Exclusive)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case errors.Is(err, driver.ErrBusy):
+		return nil, &driver.Error{Class: driver.ErrBusy, Op: op, Object: name, Err: err, Next: "microagent halt " + name}
+	}
+	return l, err
+}
+
+// Update writes a new spec. The root file system and where it came from stay.
+func (s *Store) Update(ctx context.Context, spec driver.WorkspaceSpec) (driver.Workspace, error) {
+	const op = "update workspace"
+	if err := checkSpec(op, spec); err != nil {
+		return driver.Workspace{}, err
+	}
+	unlock, err := s.lock(ctx, op, spec.Name, lockWait)
+	if err != nil {
+		return driver.Workspace{}, err
+	}
+	defer unlock()
+	r, err := s.need(op, spec.Name)
+	if err != nil {
+		return driver.Workspace{}, err
+	}
+	spec.RootFS = r.Spec.RootFS
+	if same(spec, r.Spec) {
+		return s.observe(r)
+	}
+	if r, err = s.stopped(ctx, op, spec.Name); err != nil {
+		return driver.Workspace{}, err
+	}
+	switch {
+	case spec.ImageDigest != r.Spec.ImageDigest:
+		return driver.Workspace{}, &driver.Error{
+			Class: driver.ErrInvalid, Op: op, Object: spec.Name, Err: errors.New("another image needs another root file system"),
+		}
+	case spec.DiskSize < r.Spec.DiskSize:
+		return driver.Workspace{}, &driver.Error{
+			Class: driver.ErrRefused, Op: op, Object: spec.Name,
+			Err:  fmt.Errorf("its disk has %d bytes and does not shrink to %d", r.Spec.DiskSize, spec.DiskSize),
+			Next: "delete it and create it again",
+		}
+	}
+	r.Spec, r.Project, r.Tool, r.Updated = spec, spec.Project, s.Tool, s.now()
+	if err := s.save(r); err != nil {
+		return driver.Workspace{}, err
+	}
+	return s.observe(r)
+}
+
+// same compares specs as the record holds them, with the engine's own form without blanks.
+func same(a, b driver.WorkspaceSpec) bool {
+	x, errX := json.Marshal(a)
+	y, errY := json.Marshal(b)
+	return errX == nil && errY == nil && bytes.Equal(x, y)
+}
+
+// Replace puts a new root file system in place; the old one is kept until the next replacement.
+func (s *Store) Replace(ctx context.Context, spec driver.WorkspaceSpec, p driver.Progress) (driver.Workspace, error) {
+	const op = "replace workspace"
+	if err := checkSpec(op, spec); err != nil {
+		return driver.Workspace{}, err
+	}
+	unlock, err := s.lock(ctx, op, spec.Name, lockWait)
+	if err != nil {
+		return driver.Workspace{}, err
+	}
+	defer unlock()
+	r, err := s.stopped(ctx, op, spec.Name)
+	if err != nil {
+		return driver.Workspace{}, err
+	}
+	l, err := s.holdRoot(op, spec.Name)
+	if err != nil {
+		return driver.Workspace{}, err
+	}
+	if l != nil {
+		defer l.Close()
+	}
+	p.Report("root file system of "+spec.Name, 0, 0)
+	if err := s.swap(ctx, r, spec); err != nil {
+		return driver.Workspace{}, &driver.Error{Op: op, Object: spec.Name, Err: err, Next: driver.Next(err)}
+	}
+	r.ID, r.Replacing = layout.NewID(), nil
+	r.Spec, r.Project, r.Tool, r.Updated = spec, spec.Project, s.Tool, s.now()
+	if err := s.save(r); err != nil {
+		return driver.Workspace{}, err
+	}
+	return s.observe(r)
+}
+
+// swap is safe to interrupt at any step: until the new root file system has the name, it is placed again; once it
+// has, the record knows it by its inode, and the one kept as the previous is not pushed out by a second try.
+func (s *Store) swap(ctx context.Context, r *record, spec driver.WorkspaceSpec) error {
+	folder := s.State.Workspace(r.Name)
+	root, next := folder.RootFS(), folder.File(nextFile)
+	if r.Replacing != nil && r.Replacing.Key == spec.RootFS && inode(root) == r.Replacing.Inode {
+		return nil
+	}
+	if err := os.Remove(next); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := s.Disks.Place(ctx, spec.RootFS, next); err != nil {
+		return err
+	}
+	r.Replacing = &replacing{Key: spec.RootFS, Inode: inode(next)}
+	if err := s.save(r); err != nil {
+		return err
+	}
+	if err := renameIfThere(root, folder.File(layout.RootFSPrev)); err != nil {
+		return err
+	}
+	if err := os.Rename(next, root); err != nil {
+		return err
+	}
+	return layout.SyncDir(folder.Dir)
+}
+
+// inode is that of the file at path, 0 when there is none.
+func inode(path string) uint64 {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return 0
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return 0
+	}
+	return st.Ino
+}
+
+// Delete removes a stopped workspace: the record says deleting, the files go, the record and the folder go.
+func (s *Store) Delete(ctx context.Context, name string) error {
+	const op = "delete workspace"
+	unlock, err := s.lock(ctx, op, name, lockWait)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	r, err := s.load(name)
+	if err != nil || r == nil {
+		return err
+	}
+	if r, err = s.stopped(ctx, op, name); err != nil {
+		return err
+	}
+	l, err := s.holdRoot(op, name)
+	if err != nil {
+		return err
+	}
+	if l != nil {
+		defer l.Close()
+	}
+	r.Deleting = true
+	if err := s.save(r); err != nil {
+		return err
+	}
+	return s.removeFiles(name)
+}
+
+// removeFiles removes a workspace's folder, its record last.
+func (s *Store) removeFiles(name string) error {
+	folder := s.State.Workspace(name)
+	entries, err := os.ReadDir(folder.Dir)
+	if err != nil {
+		return fmt.Errorf("delete workspace %s: %w", name, err)
+	}
+	for _, e := range entries {
+		if e.Name() == layout.RecordFile {
+			continue
+		}
+		if err := os.RemoveAll(folder.File(e.Name())); err != nil {
+			return fmt.Errorf("delete workspace %s: %w", name, err)
+		}
+	}
+	if err := layout.SyncDir(folder.Dir); err != nil {
+		return fmt.Errorf("delete workspace %s: %w", name, err)
+	}
+	if err := os.RemoveAll(folder.Dir); err != nil {
+		return fmt.Errorf("delete workspace %s: %w", name, err)
+	}
+	return layout.SyncDir(s.State.Workspaces())
+}

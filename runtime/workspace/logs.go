@@ -1,0 +1,275 @@
+package workspace
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"microagent/runtime/driver"
+	"microagent/runtime/layout"
+	"microagent/runtime/machine/rotate"
+	"microagent/runtime/output"
+	"microagent/runtime/supervise"
+)
+
+// Streams of a log.
+const (
+	streamStdout  = "stdout"
+	streamStderr  = "stderr"
+	streamConsole = "console"
+)
+
+// Logs writes what the newest run's process, or its console, wrote.
+func (s *Store) Logs(ctx context.Context, name string, o driver.LogOptions, stdout, stderr io.Writer) error {
+	const op = "logs of workspace"
+	if _, err := s.need(op, name); err != nil {
+		return err
+	}
+	folder := s.State.Workspace(name)
+	switch o.Stream {
+	case streamConsole:
+		return s.console(ctx, folder, o, stdout)
+	case "", streamStdout, streamStderr:
+	default:
+		return &driver.Error{
+			Class: driver.ErrInvalid, Op: op, Object: name, Err: fmt.Errorf("there is no stream %q", o.Stream),
+			Next: "take stdout, stderr or console",
+		}
+	}
+	skip := 0
+	if o.Tail > 0 {
+		lines := counter{}
+		if err := kept(folder, o.Stream, &lines, &lines); err != nil {
+			return fmt.Errorf("%s %s: %w", op, name, err)
+		}
+		skip = max(0, lines.total()-o.Tail)
+	}
+	drop := &skipper{left: skip}
+	out, errs := skipWriter{drop, stdout}, skipWriter{drop, stderr}
+	if o.Follow {
+		run, err := supervise.ReadRun(folder)
+		if err == nil && run != nil && run.Phase.Alive() {
+			err = supervise.Client{Folder: folder}.Logs(ctx, o.Stream, true, out, errs)
+		} else if err == nil {
+			err = supervise.ErrGone
+		}
+		if !errors.Is(err, supervise.ErrGone) || drop.wrote {
+			return err
+		}
+	}
+	if err := kept(folder, o.Stream, out, errs); err != nil {
+		return fmt.Errorf("%s %s: %w", op, name, err)
+	}
+	return nil
+}
+
+// kept writes what the log of a run's process holds now.
+func kept(folder layout.Workspace, stream string, stdout, stderr io.Writer) error {
+	r, err := rotate.Open(folder.File(layout.OutputLog))
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	return supervise.ReadOutput(r, func(which byte, data []byte) error {
+		w, name := stdout, streamStdout
+		if which == 2 {
+			w, name = stderr, streamStderr
+		}
+		if stream != "" && stream != name {
+			return nil
+		}
+		_, err := w.Write(data)
+		return err
+	})
+}
+
+// counter counts lines; one without an end counts.
+type counter struct {
+	ends int
+	open bool
+}
+
+func (c *counter) Write(p []byte) (int, error) {
+	if len(p) > 0 {
+		c.ends += bytes.Count(p, []byte("\n"))
+		c.open = p[len(p)-1] != '\n'
+	}
+	return len(p), nil
+}
+
+func (c *counter) total() int {
+	if c.open {
+		return c.ends + 1
+	}
+	return c.ends
+}
+
+// skipper drops the first lines of what its writers share.
+type skipper struct {
+	left  int
+	wrote bool
+}
+
+type skipWriter struct {
+	*skipper
+	w io.Writer
+}
+
+func (s skipWriter) Write(p []byte) (int, error) {
+	n := len(p)
+	for s.left > 0 {
+		i := bytes.IndexByte(p, '\n')
+		if i < 0 {
+			return n, nil
+		}
+		p, s.left = p[i+1:], s.left-1
+		s.skipper.left = s.left
+	}
+	if len(p) == 0 {
+		return n, nil
+	}
+	s.skipper.wrote = true
+	if _, err := s.w.Write(p); err != nil {
+		return 0, err
+	}
+	return n, nil
+}
+
+// consolePeriod is how often a followed console is looked at: nobody tells of what the VMM writes.
+const consolePeriod = 200 * time.Millisecond
+
+func (s *Store) console(ctx context.Context, folder layout.Workspace, o driver.LogOptions, w io.Writer) error {
+	path := folder.File(layout.ConsoleLog)
+	drop := &skipper{}
+	if o.Tail > 0 {
+		lines := counter{}
+		if err := copyLog(path, &lines); err != nil {
+			return err
+		}
+		drop.left = max(0, lines.total()-o.Tail)
+	}
+	out := skipWriter{drop, w}
+	if !o.Follow {
+		return copyLog(path, out)
+	}
+	if old, err := os.Open(rotate.Old(path)); err == nil {
+		_, err = io.Copy(out, old)
+		old.Close()
+		if err != nil {
+			return err
+		}
+	}
+	return followFile(ctx, path, out, func() bool {
+		run, err := supervise.ReadRun(folder)
+		return err == nil && run != nil && run.Phase.Alive()
+	})
+}
+
+func copyLog(path string, w io.Writer) error {
+	r, err := rotate.Open(path)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	_, err = io.Copy(w, r)
+	return err
+}
+
+// followFile writes a file that grows and is turned, until alive says no.
+func followFile(ctx context.Context, path string, w io.Writer, alive func() bool) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer func() { f.Close() }()
+	for {
+		living := alive()
+		turned := turnedAway(f, path)
+		if _, err := io.Copy(w, f); err != nil {
+			return err
+		}
+		switch {
+		case turned:
+			f.Close()
+			if f, err = os.Open(path); err != nil {
+				return err
+			}
+			continue
+		case !living:
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(consolePeriod):
+		}
+	}
+}
+
+func turnedAway(f *os.File, path string) bool {
+	a, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	b, err := os.Stat(path)
+	return err == nil && !os.SameFile(a, b)
+}
+
+// OutputFile opens a fetched output as a tar stream.
+func (s *Store) OutputFile(ctx context.Context, name, out string) (io.ReadCloser, driver.Fetched, error) {
+	const op = "output of workspace"
+	if _, err := s.need(op, name); err != nil {
+		return nil, driver.Fetched{}, err
+	}
+	folder := s.State.Workspace(name)
+	run, err := supervise.ReadRun(folder)
+	if err != nil {
+		return nil, driver.Fetched{}, fmt.Errorf("%s %s: %w", op, name, err)
+	}
+	if run != nil {
+		for _, got := range run.Collected {
+			if got.Name != out || got.Error != "" {
+				continue
+			}
+			r, err := openOutput(ctx, folder, out)
+			if err != nil {
+				err = fmt.Errorf("%s %s: %w", op, name, err)
+			}
+			return r, got, err
+		}
+	}
+	return nil, driver.Fetched{}, &driver.Error{
+		Class: driver.ErrNotFound, Op: op, Object: name, Err: fmt.Errorf("output %q was not collected", out), Next: "microagent logs " + name,
+	}
+}
+
+// tarStream is an output on its way. Close ends it and waits for its writer.
+type tarStream struct {
+	*io.PipeReader
+	done chan struct{}
+}
+
+func (t *tarStream) Close() error {
+	err := t.PipeReader.Close()
+	<-t.done
+	return err
+}
+
+func openOutput(ctx context.Context, folder layout.Workspace, out string) (io.ReadCloser, error) {
+	root, err := os.OpenRoot(folder.Outputs())
+	if err != nil {
+		return nil, err
+	}
+	r, w := io.Pipe()
+	t := &tarStream{PipeReader: r, done: make(chan struct{})}
+	go func() {
+		defer close(t.done)
+		defer root.Close()
+		w.CloseWithError(output.New().Tar(ctx, driver.Target{Root: root, Path: out}, w))
+	}()
+	return t, nil
+}

@@ -1,0 +1,219 @@
+package workspace
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"syscall"
+
+	"microagent/runtime/driver"
+	"microagent/runtime/kernel"
+	"microagent/runtime/layout"
+	"microagent/runtime/lease"
+	"microagent/runtime/machine"
+	"microagent/runtime/supervise"
+)
+
+// Start launches a supervisor and returns when its guest is ready. A workspace that runs is a success.
+func (s *Store) Start(ctx context.Context, name, runKey string) (driver.Run, error) {
+	const op = "start workspace"
+	unlock, err := s.lock(ctx, op, name, startWait)
+	if err != nil {
+		return driver.Run{}, err
+	}
+	defer unlock()
+	r, err := s.stopped(ctx, op, name)
+	if errors.Is(err, driver.ErrBusy) {
+		run, readErr := supervise.ReadRun(s.State.Workspace(name))
+		if readErr == nil && run != nil && run.Phase.Alive() {
+			return *run, nil
+		}
+		return driver.Run{}, err
+	}
+	if err != nil {
+		return driver.Run{}, err
+	}
+	spec, err := s.spec(ctx, r, runKey)
+	if err != nil {
+		return driver.Run{}, err
+	}
+	return supervise.Spawn(ctx, s.Supervisor, spec)
+}
+
+// spec is all that the run's supervisor needs to know.
+func (s *Store) spec(ctx context.Context, r *record, runKey string) (supervise.Spec, error) {
+	const op = "start workspace"
+	choice, err := s.VMM.Choose(ctx)
+	if err != nil {
+		return supervise.Spec{}, &driver.Error{Op: op, Object: r.Name, Err: err, Next: driver.Next(err)}
+	}
+	if r.Spec.Isolation == "hardware" && !choice.Hardware {
+		return supervise.Spec{}, &driver.Error{
+			Class: driver.ErrRefused, Op: op, Object: r.Name,
+			Err:  fmt.Errorf("it demands isolation by hardware, and %s gives none: %s", choice.Name, choice.Why),
+			Next: "run it on a host with KVM; microagent doctor says what is missing here",
+		}
+	}
+	vmm := kernel.Adapter
+	if choice.Kind == machine.CloudHypervisor {
+		vmm = kernel.CloudHypervisor
+	}
+	boot, err := s.Kernels.Boot("", vmm, r.Spec.CPUs)
+	if err != nil {
+		return supervise.Spec{}, &driver.Error{Op: op, Object: r.Name, Err: err, Next: driver.Next(err)}
+	}
+	state, err := s.absolute()
+	if err != nil {
+		return supervise.Spec{}, fmt.Errorf("%s %s: %w", op, r.Name, err)
+	}
+	spec := r.Spec
+	spec.Applied = nil
+	return supervise.Spec{
+		Version: supervise.Version, Tool: s.Tool, State: state.Dir, Workspace: spec,
+		RunID: layout.NewID(), RunKey: runKey, SpecDigest: layout.RecordDigest(state.Workspace(r.Name).Record()),
+		VMM: choice, Adapter: s.Adapter,
+		Boot: machine.Boot{Kernel: boot.Kernel, Initramfs: boot.Initramfs, Cmdline: boot.Cmdline, Release: boot.Release},
+	}, nil
+}
+
+// run is the newest run, an error when there was none.
+func (s *Store) run(op, name string) (driver.Run, error) {
+	if _, err := s.need(op, name); err != nil {
+		return driver.Run{}, err
+	}
+	run, err := supervise.ReadRun(s.State.Workspace(name))
+	if err != nil {
+		return driver.Run{}, fmt.Errorf("%s %s: %w", op, name, err)
+	}
+	if run == nil {
+		return driver.Run{}, &driver.Error{
+			Class: driver.ErrRefused, Op: op, Object: name, Err: errors.New("it never ran"), Next: "microagent start " + name,
+		}
+	}
+	return *run, nil
+}
+
+// Wait returns when the run has ended and its supervisor is gone, so that its disks are free.
+func (s *Store) Wait(ctx context.Context, name string) (driver.Run, error) {
+	const op = "wait for workspace"
+	run, err := s.run(op, name)
+	if err != nil {
+		return driver.Run{}, err
+	}
+	if err := supervisor(run).Wait(ctx); err != nil {
+		return driver.Run{}, err
+	}
+	return s.run(op, name)
+}
+
+func supervisor(run driver.Run) lease.Process {
+	return lease.Process{PID: run.PID, BootID: run.BootID, Start: run.Start}
+}
+
+// Stop asks the supervisor to stop the guest, and ends a supervisor that does not answer.
+func (s *Store) Stop(ctx context.Context, name string, o driver.StopOptions) (driver.Stopped, error) {
+	const op = "stop workspace"
+	if _, err := s.need(op, name); err != nil {
+		return driver.Stopped{}, err
+	}
+	folder := s.State.Workspace(name)
+	run, err := supervise.ReadRun(folder)
+	if err != nil {
+		return driver.Stopped{}, fmt.Errorf("%s %s: %w", op, name, err)
+	}
+	if run == nil || !run.Phase.Alive() {
+		if run != nil && run.Phase == driver.PhaseLost {
+			err = supervise.Reclaim(ctx, folder)
+		}
+		return driver.Stopped{}, errors.Join(err, supervise.Settle(ctx, run))
+	}
+	stopped := driver.Stopped{Was: true, Forced: o.Force}
+	client := supervise.Client{Folder: folder}
+	if o.Force {
+		err = client.Kill(ctx)
+	} else {
+		stopped.Forced, err = client.Halt(ctx, o.Grace)
+	}
+	p := supervisor(*run)
+	if errors.Is(err, supervise.ErrGone) && p.Alive() {
+		// It does not listen yet, or not any more: the signal is heard either way.
+		if err = p.Signal(syscall.SIGTERM); err == nil {
+			err = s.awaitOrReclaim(ctx, p, folder)
+		}
+	}
+	if err != nil && !errors.Is(err, supervise.ErrGone) {
+		return stopped, &driver.Error{Op: op, Object: name, Err: err, Next: driver.Next(err)}
+	}
+	return stopped, p.Wait(ctx)
+}
+
+// awaitOrReclaim gives a signalled supervisor time, then ends it.
+func (s *Store) awaitOrReclaim(ctx context.Context, p lease.Process, folder layout.Workspace) error {
+	waiting, cancel := context.WithTimeout(ctx, lockWait)
+	defer cancel()
+	if err := p.Wait(waiting); err == nil || ctx.Err() != nil {
+		return err
+	}
+	return supervise.Reclaim(ctx, folder)
+}
+
+// Exec runs a process in a running workspace.
+func (s *Store) Exec(ctx context.Context, name string, spec driver.ExecSpec, streams driver.Streams) (int, error) {
+	const op = "exec in workspace"
+	client, err := s.Running(op, name)
+	if err != nil {
+		return 0, err
+	}
+	code, timedOut, err := client.Exec(ctx, spec, streams)
+	switch {
+	case err != nil:
+		return code, s.controlError(ctx, op, name, err)
+	case timedOut:
+		return code, &driver.Error{Class: driver.ErrTimeout, Op: op, Object: name, Err: fmt.Errorf("the command ran longer than %s", spec.Timeout)}
+	}
+	return code, nil
+}
+
+// Running is the way to the supervisor of a workspace that runs, for what only a running guest can do. ErrRefused
+// when it does not run.
+func (s *Store) Running(op, name string) (supervise.Client, error) {
+	if _, err := s.need(op, name); err != nil {
+		return supervise.Client{}, err
+	}
+	folder := s.State.Workspace(name)
+	run, err := supervise.ReadRun(folder)
+	if err != nil {
+		return supervise.Client{}, fmt.Errorf("%s %s: %w", op, name, err)
+	}
+	if run == nil || !run.Phase.Alive() {
+		return supervise.Client{}, &driver.Error{
+			Class: driver.ErrRefused, Op: op, Object: name, Err: errors.New("it does not run"), Next: "microagent start " + name,
+		}
+	}
+	return supervise.Client{Folder: folder}, nil
+}
+
+func (s *Store) controlError(ctx context.Context, op, name string, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if errors.Is(err, supervise.ErrGone) {
+		return &driver.Error{
+			Class: driver.ErrUnavailable, Op: op, Object: name, Err: errors.New("the workspace ended meanwhile"), Next: "microagent logs " + name,
+		}
+	}
+	return &driver.Error{Op: op, Object: name, Err: err, Next: driver.Next(err)}
+}
+
+// GrowVolume makes a volume larger that a running workspace has attached, device and file system.
+func (s *Store) GrowVolume(ctx context.Context, name, volume string, size int64) error {
+	const op = "grow volume in workspace"
+	client, err := s.Running(op, name)
+	if err != nil {
+		return err
+	}
+	if _, err := client.Grow(ctx, volume, size); err != nil {
+		return s.controlError(ctx, op, name, err)
+	}
+	return nil
+}
