@@ -1,9 +1,9 @@
 package schema
 
 import (
-	"encoding/json"
 	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"cuelang.org/go/cue"
@@ -129,9 +129,8 @@ func (f *format) fallbackValue() any {
 	if f.text() {
 		return f.fallback
 	}
-	var v any
-	if json.Unmarshal([]byte(f.fallback), &v) != nil {
-		return f.fallback
+	if v, err := strconv.ParseInt(f.fallback, 10, 64); err == nil {
+		return v
 	}
-	return v
+	return f.fallback == "true"
 }
