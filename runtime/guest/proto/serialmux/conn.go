@@ -27,9 +27,6 @@ type Conn struct {
 var _ net.Conn = (*Conn)(nil)
 
 func (c *Conn) Read(p []byte) (int, error) {
-	if c.closed.Load() {
-		return 0, net.ErrClosed // and not after the draining, which holds the lock
-	}
 	c.reading.Lock()
 	defer c.reading.Unlock()
 	if c.closed.Load() {
@@ -53,8 +50,9 @@ func (c *Conn) Close() error {
 	err := c.Stream.Close()
 	_ = c.SetDeadline(time.Unix(1, 0))
 	c.work.run(func() {
-		c.reading.Lock() // a Read in progress returns by its deadline
-		defer c.reading.Unlock()
+		c.reading.Lock() // a Read in progress returns by its deadline, and no other begins
+		//lint:ignore SA2001 waiting is all that is wanted
+		c.reading.Unlock()
 		_ = c.SetReadDeadline(time.Now().Add(drainTime))
 		_, _ = io.Copy(io.Discard, onlyReader{c.Stream})
 	})
