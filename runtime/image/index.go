@@ -74,9 +74,19 @@ func (x index) known(r reference, files driver.Files) (string, bool) {
 		return "", false
 	}
 	stat, changed := fingerprint(fi)
-	// A file that was written just before it was read can change again within one tick of its clock.
-	settled := e.Source.Taken-changed > int64(2*time.Second)
-	return e.Digest, settled && stat == e.Source.Stat
+	return e.Digest, stat == e.Source.Stat && settled(*e.Source, changed)
+}
+
+// settled says whether a fingerprint tells all changes: a file that was written just before it was read can
+// change again within one tick of its clock.
+func settled(f driver.Fingerprint, changed int64) bool {
+	return f.Taken-changed > int64(2*time.Second)
+}
+
+// says tells whether e makes writing the new entry n unnecessary. It is asked after the file was read, so that
+// a fingerprint which is the same and was not trusted is written again.
+func (e named) says(n named) bool {
+	return e.Digest == n.Digest && (n.Source == nil || e.Source != nil && *e.Source == *n.Source)
 }
 
 // fingerprint gives the stat results that tell a changed file, and when it last changed.

@@ -75,6 +75,10 @@ func (s *Store) pull(ctx context.Context, r reference, files driver.Files, want 
 	if err != nil {
 		return driver.Image{}, err
 	}
+	entry := named{Digest: m.digest, Source: sourceOf(r, files, m.digest, taken)}
+	if img, err := s.stored(m.digest); err == nil && idx.Images[key].says(entry) {
+		return img, nil
+	}
 	in, err := s.ingest(ctx, p)
 	if err != nil {
 		return driver.Image{}, err
@@ -87,7 +91,7 @@ func (s *Store) pull(ctx context.Context, r reference, files driver.Files, want 
 	if err != nil {
 		return driver.Image{}, err
 	}
-	if err := in.name(r, key, named{Digest: m.digest, Source: sourceOf(r, files, m.digest, taken)}); err != nil {
+	if err := in.name(r, key, entry); err != nil {
 		return driver.Image{}, err
 	}
 	if r.kind != kindRegistry {

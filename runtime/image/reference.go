@@ -59,13 +59,20 @@ func parseFile(k kind, rest string) (reference, error) {
 	r := reference{kind: k, path: rest}
 	switch k {
 	case kindOCI, kindOCIArchive:
+		if rest != "" {
+			rest = path.Clean(rest)
+		}
+		r.path = rest
 		if i := strings.LastIndexByte(rest, ':'); i >= 0 && !strings.Contains(rest[i:], "/") {
 			r.path, r.tag = rest[:i], rest[i+1:]
+			if r.tag == "" {
+				return reference{}, errors.New("the tag after the colon is empty")
+			}
 		}
 	case kindDockerArchive:
 		r.path, r.tag, _ = strings.Cut(rest, ":")
 	}
-	if r.path == "" {
+	if r.path == "" || strings.ContainsRune(rest, 0) {
 		return reference{}, errors.New("it names no file")
 	}
 	if k == kindDockerArchive && r.tag != "" {
