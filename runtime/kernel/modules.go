@@ -35,14 +35,15 @@ var modulesFor = map[VMM][]wanted{
 
 // relevant says whether a file below lib/modules/RELEASE can be needed by what is wanted.
 func relevant(name string) bool {
-	if !isModule(name) {
+	_, name, ok := strings.Cut(name, "/kernel/")
+	if !ok || !isModule(name) {
 		return false
 	}
-	for _, part := range []string{
-		"/drivers/virtio/", "/drivers/block/virtio_blk.", "/drivers/char/virtio_console.", "/drivers/char/hw_random/",
-		"/drivers/misc/pvpanic", "/net/vmw_vsock/", "/fs/ext4/", "/fs/jbd2/", "/fs/mbcache.", "/lib/", "/crypto/",
+	for _, prefix := range []string{
+		"drivers/virtio/", "drivers/block/virtio_blk.", "drivers/char/virtio_console.", "drivers/char/hw_random/",
+		"drivers/misc/pvpanic", "net/vmw_vsock/", "fs/ext4/", "fs/jbd2/", "fs/mbcache.", "lib/", "crypto/",
 	} {
-		if strings.Contains(name, part) {
+		if strings.HasPrefix(name, prefix) {
 			return true
 		}
 	}
