@@ -21,6 +21,9 @@ import (
 // what the test scripts register as microagent.
 func Main(args ...string) int {
 	a := &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv}
+	if hidden(args) {
+		return a.main(context.Background(), args)
+	}
 	ctx, stop := interruptible(context.Background())
 	defer stop()
 	return a.main(ctx, args)

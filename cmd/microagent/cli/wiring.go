@@ -2,8 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
-	"io/fs"
 	"log/slog"
 	"os"
 	"runtime"
@@ -19,7 +17,9 @@ import (
 	"microagent/runtime/output"
 	"microagent/runtime/project"
 	"microagent/runtime/qemu"
+	"microagent/runtime/supervise"
 	"microagent/runtime/volume"
+	"microagent/runtime/workspace"
 )
 
 // world is every driver, on one state directory.
@@ -42,6 +42,10 @@ func (a *app) open(writes bool) (*world, error) {
 		return nil, err
 	}
 	w := &world{state: state, kernels: kernel.New(state, runtime.GOARCH, payload.Guest)}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
 	hosts := &machine.Hosts{Config: a.vmms(), Dir: state.Dir, Kernel: func(context.Context) (string, error) {
 		k, err := w.kernels.Default()
 		return k.Release, err
@@ -50,13 +54,14 @@ func (a *app) open(writes bool) (*world, error) {
 	disks := disk.New(state, images)
 	w.doctor = hosts
 	w.Drivers = apply.Drivers{
-		Images:     images,
-		Disks:      disks,
-		Volumes:    &volume.Store{State: state, Disks: disks, Tool: Version},
-		Workspaces: noWorkspaces{},
-		Projects:   project.New(state, Version),
-		Outputs:    output.New(),
-		Hosts:      hosts,
+		Images:  images,
+		Disks:   disks,
+		Volumes: &volume.Store{State: state, Disks: disks, Tool: Version},
+		Workspaces: &workspace.Store{State: state, Disks: disks, Kernels: w.kernels, VMM: hosts.Config, Tool: Version,
+			Supervisor: []string{self, superviseName}, Adapter: []string{self, adapterName}},
+		Projects: project.New(state, Version),
+		Outputs:  output.New(),
+		Hosts:    hosts,
 	}
 	return w, nil
 }
@@ -78,12 +83,5 @@ func normalReference(ref string) string { return image.Normal(ref) }
 // serveAdapter is the process that serves Cloud Hypervisor's API on top of QEMU.
 func serveAdapter(ctx context.Context, args []string) int { return qemu.Main(ctx, args, os.Stderr) }
 
-type noWorkspaces struct{ driver.Workspaces }
-
-func (noWorkspaces) List(context.Context) ([]driver.Workspace, error) { return nil, nil }
-func (noWorkspaces) Get(_ context.Context, name string) (driver.Workspace, error) {
-	return driver.Workspace{}, &driver.Error{Class: driver.ErrNotFound, Op: "find workspace", Object: name, Err: errors.New(fs.ErrNotExist.Error())}
-}
-func (noWorkspaces) Create(context.Context, driver.WorkspaceSpec, driver.Progress) (driver.Workspace, error) {
-	return driver.Workspace{}, notBuilt("create workspace")
-}
+// superviseOne is the process that owns one running workspace.
+func (a *app) superviseOne(ctx context.Context) int { return supervise.Main(ctx, a.stdin, a.stderr) }

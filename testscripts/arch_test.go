@@ -1,0 +1,242 @@
+package testscripts
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "microagent/"
+
+// rooms are the packages of runtime that a room may import besides the contracts (driver, layout, lease) and its own
+// sub-rooms. A room that is not here may import no other.
+var rooms = map[string][]string{
+	"drivertest":    {},
+	"disk":          {},
+	"volume":        {},
+	"kernel":        {},
+	"image":         {},
+	"output":        {},
+	"project":       {},
+	"guest/agent":   {"guest/proto"},
+	"guest/initd":   {"guest/proto", "guest/agent"},
+	"guest/proto":   {},
+	"guest/payload": {},
+	"machine":       {"kernel", "guest/proto"},
+	"qemu":          {"guest/proto"},
+	"supervise":     {"machine", "guest/proto", "kernel", "volume", "output"},
+	"workspace":     {"supervise", "machine", "guest/proto", "kernel", "volume", "output", "disk", "image"},
+}
+
+// contracts are what every room of runtime may import.
+var contracts = []string{"driver", "layout", "lease"}
+
+// overCH are the rooms that may speak the VMM's API.
+var overCH = []string{"machine", "qemu", "supervise", "workspace"}
+
+// impure is what schema and plan must not import themselves.
+var impure = []string{"os/exec", "net", "net/http", "os", "math/rand", "math/rand/v2", "crypto/rand", "syscall"}
+
+// allowedImpure are the exceptions, by package. A plan file is bytes in a file.
+var allowedImpure = map[string][]string{"microagent/plan/planfile": {"os"}}
+
+// listed is a package as go list describes it.
+type listed struct {
+	ImportPath string
+	Name       string
+	Dir        string
+	Imports    []string
+	Deps       []string
+	GoFiles    []string
+	Standard   bool
+}
+
+func list(t *testing.T, args ...string) []listed {
+	t.Helper()
+	cmd := exec.Command("go", append([]string{"list", "-json"}, args...)...)
+	cmd.Dir = ".."
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v\n%s", err, stderr.Bytes())
+	}
+	var all []listed
+	dec := json.NewDecoder(bytes.NewReader(out))
+	for {
+		var p listed
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			return all
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+}
+
+// TestArchitectureImports holds every package to the directions that imports may go in.
+func TestArchitectureImports(t *testing.T) {
+	packages := list(t, "./...")
+	if len(packages) < 20 {
+		t.Fatalf("only %d packages found", len(packages))
+	}
+	for _, p := range packages {
+		from := strings.TrimPrefix(p.ImportPath, module)
+		for _, imp := range p.Imports {
+			to, ours := strings.CutPrefix(imp, module)
+			if ours && !mayImport(from, to) {
+				t.Errorf("%s imports %s", from, to)
+			}
+			if pure(from) && slices.Contains(impure, imp) && !slices.Contains(allowedImpure[p.ImportPath], imp) {
+				t.Errorf("%s is to be pure and imports %s", from, imp)
+			}
+		}
+	}
+}
+
+func in(pkg, room string) bool { return pkg == room || strings.HasPrefix(pkg, room+"/") }
+
+func pure(pkg string) bool { return in(pkg, "schema") || in(pkg, "plan") }
+
+func mayImport(from, to string) bool {
+	switch {
+	case in(to, "cmd"):
+		return from == "cmd/microagent" && to == "cmd/microagent/cli"
+	case in(from, "testscripts"):
+		return in(to, "testscripts")
+	case in(from, "cmd/microagent-guest"):
+		return in(to, "runtime/guest")
+	case in(from, "cmd/microagent"):
+		return true // wiring; the test below narrows it
+	case in(from, "schema"):
+		return in(to, "schema")
+	case in(from, "plan"):
+		return in(to, "plan") || in(to, "schema")
+	case in(from, "apply"):
+		return in(to, "apply") || in(to, "plan") || in(to, "schema") || to == "runtime/driver"
+	case in(from, "ch/chtest"):
+		return in(to, "ch") || in(to, "runtime/guest")
+	case in(from, "ch"):
+		return in(to, "ch")
+	case in(from, "runtime"):
+		return roomMayImport(strings.TrimPrefix(from, "runtime/"), to)
+	}
+	return false
+}
+
+func roomMayImport(from, to string) bool {
+	if to == "schema/quantity" {
+		return true
+	}
+	if in(to, "ch") {
+		return slices.ContainsFunc(overCH, func(room string) bool { return in(from, room) })
+	}
+	other, ok := strings.CutPrefix(to, "runtime/")
+	if !ok {
+		return false
+	}
+	for _, c := range contracts {
+		if other == c {
+			return from != "driver"
+		}
+	}
+	for room, more := range rooms {
+		if in(from, room) && (in(other, room) || slices.ContainsFunc(more, func(m string) bool { return in(other, m) })) {
+			return true
+		}
+	}
+	return false
+}
+
+// TestArchitectureWiring: one file of the commands knows the drivers.
+func TestArchitectureWiring(t *testing.T) {
+	implementations := []string{"disk", "image", "volume", "project", "output", "machine", "qemu", "supervise", "workspace", "guest"}
+	files, err := filepath.Glob("../cmd/microagent/cli/*.go")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no files: %v", err)
+	}
+	for _, file := range files {
+		if filepath.Base(file) == "wiring.go" || strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, room := range implementations {
+			if bytes.Contains(data, []byte(`"`+module+"runtime/"+room)) {
+				t.Errorf("%s imports the driver %s; only wiring.go may", file, room)
+			}
+		}
+	}
+}
+
+// TestArchitectureGuest keeps the guest's binary small, and drivers' contracts on the standard library alone.
+func TestArchitectureGuest(t *testing.T) {
+	for _, p := range list(t, "./cmd/microagent-guest") {
+		for _, dep := range p.Deps {
+			for _, heavy := range []string{"cuelang.org/", "github.com/containerd/containerd/", module + "ch", "github.com/spf13/"} {
+				if strings.HasPrefix(dep, heavy) {
+					t.Errorf("the guest's binary depends on %s", dep)
+				}
+			}
+		}
+	}
+	for _, p := range list(t, "./runtime/driver") {
+		for _, imp := range p.Imports {
+			if first, _, _ := strings.Cut(imp, "/"); strings.Contains(first, ".") || strings.HasPrefix(imp, module) {
+				t.Errorf("runtime/driver imports %s", imp)
+			}
+		}
+	}
+}
+
+// TestArchitectureFiles: a file is one idea, and a package is called by what it is.
+func TestArchitectureFiles(t *testing.T) {
+	vague := []string{"util", "utils", "common", "helpers", "helper", "types", "manager", "misc", "shared", "base"}
+	top := []string{"apply", "ch", "cmd", "examples", "plan", "runtime", "schema", "testscripts"}
+	for _, p := range list(t, "./...") {
+		from := strings.TrimPrefix(p.ImportPath, module)
+		if slices.Contains(vague, path.Base(from)) || slices.Contains(vague, p.Name) {
+			t.Errorf("package %s is called by no idea", from)
+		}
+		if first, _, _ := strings.Cut(from, "/"); !slices.Contains(top, first) {
+			t.Errorf("there is no room called %s", first)
+		}
+		if from == "runtime" {
+			t.Error("runtime has Go files of its own")
+		}
+		for _, file := range p.GoFiles {
+			if n, generated := lines(t, filepath.Join(p.Dir, file)); n > 500 && !generated {
+				t.Errorf("%s/%s has %d lines", from, file, n)
+			}
+		}
+	}
+}
+
+func lines(t *testing.T, file string) (n int, generated bool) {
+	t.Helper()
+	f, err := os.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	s := bufio.NewScanner(f)
+	s.Buffer(nil, 16<<20)
+	for s.Scan() {
+		n++
+		if n < 10 && strings.HasPrefix(s.Text(), "// Code generated ") {
+			generated = true
+		}
+	}
+	return n, generated
+}
