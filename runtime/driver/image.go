@@ -16,7 +16,7 @@ type ImageSource struct {
 
 // Image is an image of the wanted platform.
 type Image struct {
-	Ref    string      `json:"ref"`    // normalised: what `image list` shows
+	Ref    string      `json:"ref"`    // normalised: what `image list` shows, but for paths, which are absolute there
 	Digest string      `json:"digest"` // of the platform's manifest
 	Size   int64       `json:"size"`   // of its blobs
 	From   string      `json:"from"`   // "store", "registry", "file"
@@ -35,21 +35,23 @@ type ImageConfig struct {
 
 // Images is the content store and the ways into it.
 type Images interface {
-	// Find answers from the store, or for a file source from the file. It never asks a registry and
-	// never writes. ErrNotFound: not here yet; ErrInvalid: the reference can't be read.
+	// Find answers from the store, or for a file source from the file; From is "store" when the store has
+	// the whole image. It never asks a registry and never writes. ErrNotFound: not here yet; ErrInvalid:
+	// the reference can't be read, or its file is not there.
 	Find(ctx context.Context, src ImageSource) (Image, error)
 	// Head asks the registry for the digest only. ErrUnavailable when it does not answer,
 	// ErrNotFound when it does and has no such image. File sources answer as Find.
 	Head(ctx context.Context, src ImageSource) (Image, error)
-	// Pull brings the image into the store, unless it is there, and names it. With want set, another
-	// digest is ErrStale. Every blob is verified; what is torn or corrupt never stays.
+	// Pull brings the image into the store, unless it is there, and names it. A name that is there is not
+	// looked up again: ask Head, and pull what it says. With want set, another digest is ErrStale; a
+	// registry is asked for want itself, whatever the tag stands for now. Every blob is verified; what is torn or corrupt never stays.
 	Pull(ctx context.Context, src ImageSource, want string, p Progress) (Image, error)
 	// Get is an image of the store by its digest.
 	Get(ctx context.Context, digest string) (Image, error)
 	// Layers opens the layers of an image of the store.
 	Layers(ctx context.Context, digest string) (Layers, error)
 	List(ctx context.Context) ([]Image, error)
-	// Remove forgets a name; blobs that no name holds go with it.
+	// Remove forgets a name as List gives it; blobs that no name holds go with it.
 	Remove(ctx context.Context, ref string) error
 }
 

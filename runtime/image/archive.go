@@ -51,11 +51,11 @@ func openArchive(ctx context.Context, files driver.Files, name string) (*archive
 	return a, nil
 }
 
+// errNoFiles says that a file source came without a way to open files.
+var errNoFiles = fmt.Errorf("%w: nothing opens files for it", driver.ErrInvalid)
+
 // openRegular opens a regular file: opening a fifo would wait for ever.
 func openRegular(files driver.Files, name string) (*os.File, error) {
-	if files == nil {
-		return nil, errors.New("nothing says where files are")
-	}
 	fi, err := files.Stat(name)
 	if err != nil {
 		return nil, err

@@ -29,9 +29,12 @@ func invalid(op, ref string, err error) error {
 func sourceError(op string, r reference, err error) error {
 	e := &driver.Error{Op: op, Object: r.name, Err: err}
 	inner, _ := errors.AsType[*driver.Error](err)
+	_, isPath := errors.AsType[*fs.PathError](err)
 	switch {
 	case inner != nil:
 		e.Next = inner.Next
+	case noSpace(err) != nil:
+		e.Class, e.Next = driver.ErrNoSpace, nextNoSpace
 	case errors.Is(err, fs.ErrNotExist):
 		e.Class = driver.ErrInvalid
 		e.Err = fmt.Errorf("%s: %w", r.path, fs.ErrNotExist)
@@ -43,11 +46,8 @@ func sourceError(op string, r reference, err error) error {
 	case errors.Is(err, driver.ErrCorrupt):
 		e.Err = fmt.Errorf("%s: %w", r.path, err)
 		e.Next = "make or fetch the file again"
-	default:
-		e.Class = noSpace(err)
-	}
-	if e.Next == "" && errors.Is(err, driver.ErrNoSpace) || e.Class == driver.ErrNoSpace {
-		e.Next = nextNoSpace
+	case isPath:
+		e.Class, e.Next = driver.ErrInvalid, "check the path and who may read it"
 	}
 	return e
 }

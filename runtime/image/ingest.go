@@ -57,6 +57,9 @@ func (s *Store) lock(ctx context.Context, p driver.Progress) (func(), error) {
 		p.Report("waiting for the image store: "+locked.Error(), 0, 0)
 		unlock, err = s.state.Lock(ctx, "images", "store", lockWait)
 	}
+	if locked, ok := errors.AsType[*layout.LockedError](err); ok {
+		err = &driver.Error{Class: driver.ErrLocked, Op: "lock", Object: "image store", Err: locked, Next: "try again when it is done"}
+	}
 	return unlock, err
 }
 

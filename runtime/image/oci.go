@@ -20,7 +20,7 @@ import (
 // openFile opens a file source.
 func (s *Store) openFile(ctx context.Context, r reference, files driver.Files) (origin, error) {
 	if files == nil {
-		return nil, errors.New("nothing says where files are")
+		return nil, errNoFiles
 	}
 	switch r.kind {
 	case kindOCI:
