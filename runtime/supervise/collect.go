@@ -24,7 +24,7 @@ func (s *supervisor) collect(ctx context.Context, session *proto.Session) []driv
 			list = append(list, got)
 		case o.Optional && errors.Is(err, driver.ErrNotFound):
 		default:
-			list = append(list, driver.Fetched{Name: o.Name, Error: machine.Escape(err.Error())})
+			list = append(list, driver.Fetched{Name: o.Name, From: o.Path, Error: machine.Escape(err.Error())})
 		}
 	}
 	return list
@@ -54,7 +54,7 @@ func (s *supervisor) collectOne(ctx context.Context, session *proto.Session, o d
 		}
 		return driver.Fetched{}, errors.Join(err, root.RemoveAll(o.Name))
 	}
-	got.Name, got.Path = o.Name, path.Join(layout.OutputsDir, o.Name)
+	got.Name, got.From, got.Path = o.Name, o.Path, path.Join(layout.OutputsDir, o.Name)
 	return got, nil
 }
 

@@ -124,7 +124,8 @@ func (s *Store) holdRoot(op, name string) (*lease.Lease, error) {
 	return l, err
 }
 
-// Update writes a new spec. The root file system and where it came from stay.
+// Update writes a new spec, which a run under way does not notice. The root file system and where it came from
+// stay.
 func (s *Store) Update(ctx context.Context, spec driver.WorkspaceSpec) (driver.Workspace, error) {
 	const op = "update workspace"
 	if err := checkSpec(op, spec); err != nil {
@@ -142,9 +143,6 @@ func (s *Store) Update(ctx context.Context, spec driver.WorkspaceSpec) (driver.W
 	spec.RootFS = r.Spec.RootFS
 	if same(spec, r.Spec) {
 		return s.observe(r)
-	}
-	if r, err = s.stopped(ctx, op, spec.Name); err != nil {
-		return driver.Workspace{}, err
 	}
 	switch {
 	case spec.ImageDigest != r.Spec.ImageDigest:

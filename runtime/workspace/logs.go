@@ -126,13 +126,13 @@ func (s skipWriter) Write(p []byte) (int, error) {
 		if i < 0 {
 			return n, nil
 		}
-		p, s.left = p[i+1:], s.left-1
-		s.skipper.left = s.left
+		p = p[i+1:]
+		s.left--
 	}
 	if len(p) == 0 {
 		return n, nil
 	}
-	s.skipper.wrote = true
+	s.wrote = true
 	if _, err := s.w.Write(p); err != nil {
 		return 0, err
 	}
