@@ -37,11 +37,7 @@ func (k *maker) mounted(c *Change, spec *observed.WorkspaceSpec) {
 	for _, m := range spec.Mounts {
 		switch m.Kind {
 		case "volume":
-			name := m.Name
-			if k.w.Volumes[name].Project == k.plan.Project || k.at[Address{KindVolume, name}] == nil {
-				name = inManifest(k.plan.Project, name)
-			}
-			k.edge(c, Address{KindVolume, name})
+			k.edge(c, Address{KindVolume, inManifest(k.plan.Project, m.Name)})
 		case "bundle":
 			k.edge(c, Address{KindBundle, m.Name})
 		}

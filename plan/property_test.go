@@ -108,7 +108,7 @@ func disturb(r *rand.Rand, s *sim) {
 // TestProperties takes random worlds through random manifests. What is promised of plans holds for each, the same
 // input gives the same bytes, and after an apply there is nothing to do.
 func TestProperties(t *testing.T) {
-	rounds := 3000
+	rounds := 1500
 	if testing.Short() {
 		rounds = 300
 	}
