@@ -27,6 +27,7 @@ var commands = map[string]func(ts *testscript.TestScript, neg bool, args []strin
 	"jsonpath":  jsonpath,
 	"normalize": normalize,
 	"tree":      tree,
+	"example":   example,
 	"kernel":    kernel,
 	"killrun":   killrun,
 	"killvmm":   killvmm,
