@@ -1,13 +1,12 @@
 package ext4
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
-	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -93,23 +92,4 @@ func TestNoSpaceSaysWhatWouldDo(t *testing.T) {
 	}
 }
 
-func TestLayers(t *testing.T) {
-	build(t, Options{Size: 64 << 20}, func(b *Builder) error {
-		return errors.Join(
-			b.Mkdir("usr/bin", attr(0o755)),
-			b.Symlink("bin", "usr/bin", attr(0)),
-			file(b, "usr/bin/sh", random(1, 10000)),
-			file(b, "etc/a", random(2, 100000)),
-			b.Link("etc/hard", "etc/a"),
-			b.Device("dev/null", ModeChar, 1, 3, attr(0o666)),
-			b.Device("dev/nvme", ModeBlock, 259, 300, attr(0o600)),
-			b.Device("dev/fifo", ModeFIFO, 0, 0, attr(0o600)),
-			b.Symlink("long", strings.Repeat("x/", 100), attr(0)),
-			func() error { b.NextLayer(); return nil }(),
-			file(b, "bin/sh", bytes.Repeat([]byte("new"), 5000)),
-			b.Whiteout("etc/a"),
-			b.Opaque("dev"),
-			file(b, "dev/only", nil),
-		)
-	})
-}
+func diskUsage(st os.FileInfo) int64 { return st.Sys().(*syscall.Stat_t).Blocks * 512 }

@@ -7,7 +7,6 @@ const (
 	inodeIndex   = 0x1000     // a directory with an htree
 	inodeHuge    = 0x40000    // blocks counts file system blocks
 	inodeExtents = 0x80000    // block holds an extent tree
-	inodeEA      = 0x200000   // an xattr's value
 	inodeInline  = 0x10000000 // data lies in the inode
 	inodeCrypt   = 0x800
 )

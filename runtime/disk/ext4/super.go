@@ -22,11 +22,16 @@ const (
 	incompatFlexBG     = 0x200
 	incompatCsumSeed   = 0x2000
 	incompatLargeDir   = 0x4000
+	incompatXattrInode = 0x400
+	incompatInline     = 0x8000
+	incompatCrypt      = 0x10000
+	incompatCasefold   = 0x20000
 
 	roSparseSuper = 0x1
 	roLargeFile   = 0x2
 	roHugeFile    = 0x8
 	roGdtCsum     = 0x10
+	roBigalloc    = 0x200
 	roDirNlink    = 0x20
 	roExtraIsize  = 0x40
 	roMetaCsum    = 0x400
