@@ -68,6 +68,25 @@ func randomManifest(r *rand.Rand) *schema.Manifest {
 	return m
 }
 
+// rotated hands every mounted volume on to the next workspace that mounts one.
+func rotated(m *schema.Manifest) *schema.Manifest {
+	n := *m
+	n.Workspaces = maps.Clone(m.Workspaces)
+	var users []string
+	for _, name := range slices.Sorted(maps.Keys(m.Workspaces)) {
+		if m.Workspaces[name].Mounts["/v"].Volume != "" {
+			users = append(users, name)
+		}
+	}
+	for i, name := range users {
+		ws := m.Workspaces[name]
+		ws.Mounts = maps.Clone(ws.Mounts)
+		ws.Mounts["/v"] = m.Workspaces[users[(i+1)%len(users)]].Mounts["/v"]
+		n.Workspaces[name] = ws
+	}
+	return &n
+}
+
 // disturb lets something happen to the world.
 func disturb(r *rand.Rand, s *sim) {
 	for _, name := range slices.Sorted(maps.Keys(s.workspaces)) {
@@ -116,8 +135,13 @@ func TestProperties(t *testing.T) {
 	for seed := range rounds {
 		r := rand.New(rand.NewSource(int64(seed)))
 		s := newSim(t)
+		var last *schema.Manifest
 		for step := range 4 {
 			m := randomManifest(r)
+			if last != nil && r.Intn(3) == 0 {
+				m = rotated(last)
+			}
+			last = m
 			o := plan.Options{Tool: "v0", ManifestPath: "/m.yaml"}
 			p, list := plan.Make(m, s.observe(m), o)
 			if again, _ := plan.Make(m, s.observe(m), o); !bytes.Equal(encode(t, p), encode(t, again)) {
