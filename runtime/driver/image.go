@@ -35,9 +35,9 @@ type ImageConfig struct {
 
 // Images is the content store and the ways into it.
 type Images interface {
-	// Find answers from the store, or for a file source from the file; From is "store" when the store has
-	// the whole image. It never asks a registry and never writes. ErrNotFound: not here yet; ErrInvalid:
-	// the reference can't be read, or its file is not there.
+	// Find answers from the store, or for a file source from the file (From is "file" then, also when the
+	// store has the image: Get tells). It never asks a registry and never writes. ErrNotFound: not here
+	// yet; ErrInvalid: the reference can't be read, or its file is not there.
 	Find(ctx context.Context, src ImageSource) (Image, error)
 	// Head asks the registry for the digest only. ErrUnavailable when it does not answer,
 	// ErrNotFound when it does and has no such image. File sources answer as Find.

@@ -95,6 +95,9 @@ func TestFindAgreesWithPull(t *testing.T) {
 			if err != nil || img.Digest != found.Digest || img.Size != found.Size || img.Ref != found.Ref {
 				t.Fatalf("Pull: %+v, %v, Find: %+v", img, err, found)
 			}
+			if stored, err := s.Find(t.Context(), source(t, dir, name)); err != nil || stored.From != "file" || stored.Digest != img.Digest {
+				t.Errorf("Find of what the store has: %+v, %v", stored, err)
+			}
 			if _, err := readAll(t, s, img.Digest); err != nil {
 				t.Error(err)
 			}

@@ -60,8 +60,7 @@ func New(c Config) *Store {
 	}
 }
 
-// Find answers from the store; for a file source the file says which image it is, and From is "store" when the
-// store has all of it.
+// Find answers from the store; for a file source the file says which image it is, whether the store has it or not.
 func (s *Store) Find(ctx context.Context, src driver.ImageSource) (driver.Image, error) {
 	const op = "find image"
 	r, err := parse(src.Ref)
@@ -102,7 +101,7 @@ func (s *Store) findFile(ctx context.Context, op string, r reference, files driv
 	digest, known := idx.known(r, files)
 	if known {
 		if img, err := s.stored(digest); err == nil {
-			img.Ref = r.name
+			img.Ref, img.From = r.name, "file"
 			return img, nil
 		}
 	}
@@ -116,7 +115,7 @@ func (s *Store) findFile(ctx context.Context, op string, r reference, files driv
 		return driver.Image{}, sourceError(op, r, err)
 	}
 	if img, err := s.stored(m.digest); err == nil {
-		img.Ref = r.name
+		img.Ref, img.From = r.name, "file"
 		return img, nil
 	}
 	config, err := o.config(ctx, m)

@@ -87,8 +87,8 @@ func TestCorruptLayerIsRemovedAndFetchedAgain(t *testing.T) {
 				if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
 					t.Fatalf("the blob is still there: %v", err)
 				}
-				if found, err := s.Find(t.Context(), src); err != nil || found.From != "file" {
-					t.Errorf("Find: %+v, %v", found, err)
+				if _, err := s.Get(t.Context(), img.Digest); !errors.Is(err, driver.ErrNotFound) {
+					t.Errorf("Get: %v", err)
 				}
 				if _, err := s.Pull(t.Context(), src, img.Digest, nil); err != nil {
 					t.Fatal(err)
