@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -48,7 +49,7 @@ func TestMain(m *testing.M) {
 }
 
 // kernels is a store with one kernel and this tree's guest binary; the test is skipped where there can be none.
-func kernels(t *testing.T) *kernel.Store {
+func kernels(t testing.TB) *kernel.Store {
 	t.Helper()
 	storeOnce.Do(func() { storeSkip, storeErr = prepare() })
 	if storeErr != nil {
@@ -88,7 +89,7 @@ func prepare() (skip string, err error) {
 }
 
 // disk makes an ext4 image out of a tree.
-func disk(t *testing.T, tree string, size string) string {
+func disk(t testing.TB, tree string, size string) string {
 	t.Helper()
 	image := filepath.Join(t.TempDir(), "disk.ext4")
 	args := []string{"-q", "-t", "ext4", "-b", "4096", "-E", "root_owner=0:0,lazy_itable_init=1"}
@@ -102,7 +103,7 @@ func disk(t *testing.T, tree string, size string) string {
 }
 
 // rootTree is a small system of busybox alone.
-func rootTree(t *testing.T) string {
+func rootTree(t testing.TB) string {
 	t.Helper()
 	tree := t.TempDir()
 	for _, d := range []string{"bin", "etc", "root", "run/service"} {
@@ -139,7 +140,7 @@ func rootTree(t *testing.T) string {
 
 // vm is a QEMU that runs the guest.
 type vm struct {
-	t       *testing.T
+	t       testing.TB
 	cmd     *exec.Cmd
 	port    net.Conn // our end of the serial port
 	console string
@@ -148,13 +149,16 @@ type vm struct {
 	spawned time.Time
 }
 
+// noChannel in the place of a disk leaves the serial port away.
+var noChannel = vmDisk{serial: "-"}
+
 type vmDisk struct {
 	serial, path string
 	readOnly     bool
 }
 
 // start boots a guest; it ends with the test at the latest.
-func start(t *testing.T, disks ...vmDisk) *vm {
+func start(t testing.TB, disks ...vmDisk) *vm {
 	t.Helper()
 	boot, err := kernels(t).Boot("", kernel.Adapter, 1)
 	if err != nil {
@@ -175,11 +179,16 @@ func start(t *testing.T, disks ...vmDisk) *vm {
 	args := []string{
 		"-no-user-config", "-nodefaults", "-display", "none", "-M", "q35", "-accel", "tcg,tb-size=256", "-m", "256", "-smp", "1",
 		"-bios", "qboot.rom", "-kernel", boot.Kernel, "-initrd", boot.Initramfs, "-append", boot.Cmdline,
-		"-device", "virtio-serial-pci,id=vs0", "-chardev", "socket,id=ch0,fd=3",
-		"-device", "virtserialport,id=port0,chardev=ch0,name=agent,bus=vs0.0",
 		"-serial", "file:" + v.console, "-device", "pvpanic-pci", "-action", "panic=none",
 	}
+	if !slices.Contains(disks, noChannel) {
+		args = append(args, "-device", "virtio-serial-pci,id=vs0", "-chardev", "socket,id=ch0,fd=3",
+			"-device", "virtserialport,id=port0,chardev=ch0,name=agent,bus=vs0.0")
+	}
 	for i, d := range disks {
+		if d == noChannel {
+			continue
+		}
 		ro := ""
 		if d.readOnly {
 			ro = ",read-only=on"
@@ -198,15 +207,20 @@ func start(t *testing.T, disks ...vmDisk) *vm {
 	theirs.Close()
 	go func() { _ = v.cmd.Wait(); close(v.exited) }()
 	t.Cleanup(func() {
-		_ = v.cmd.Process.Kill()
-		<-v.exited
-		v.port.Close()
+		v.kill()
 		if t.Failed() {
 			log, _ := os.ReadFile(v.console)
 			t.Logf("qemu: %s\nconsole:\n%s", stderr.String(), log)
 		}
 	})
 	return v
+}
+
+// kill ends QEMU without asking the guest.
+func (v *vm) kill() {
+	_ = v.cmd.Process.Kill()
+	<-v.exited
+	v.port.Close()
 }
 
 // connect waits for the agent.
