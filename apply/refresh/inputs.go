@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -63,7 +65,8 @@ func sentence(err error) (why, next string) {
 func images(ctx context.Context, d Drivers, m *schema.Manifest, files *folder.Folder, known map[string]observed.Workspace, o Options) (map[string]observed.Image, error) {
 	recorded := map[string]string{} // by reference as written
 	refs := map[string]bool{}
-	for name, ws := range m.Workspaces {
+	for _, name := range slices.Sorted(maps.Keys(m.Workspaces)) { // the last one decides when an apply got half-way
+		ws := m.Workspaces[name]
 		refs[ws.Image] = true
 		old, ok := known[m.Project+"."+name]
 		if ok && old.Spec.Project == m.Project && (old.Spec.Image == ws.Image || old.Spec.Image == o.normal(ws.Image)) {
