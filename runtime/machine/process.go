@@ -45,11 +45,7 @@ func (vm *VM) spawn() error {
 	}
 	defer eventsIn.Close()
 	// A smaller pipe works as well.
-	_, _ = unix.FcntlInt(events.Fd(), unix.F_SETPIPE_SZ, eventPipe)
-	if err := unix.SetNonblock(int(events.Fd()), true); err != nil {
-		events.Close()
-		return fmt.Errorf("%s: %w", op, err)
-	}
+	_, _ = unix.FcntlInt(eventsIn.Fd(), unix.F_SETPIPE_SZ, eventPipe)
 	p := &process{cmd: exec.Command(argv[0], argv[1:]...), exited: make(chan struct{})}
 	p.cmd.Dir = vm.spec.Folder
 	p.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LANG=C.UTF-8"}
@@ -79,26 +75,12 @@ func (vm *VM) spawn() error {
 		return e
 	}
 	vm.process = p
-	vm.owned.Go(func() { vm.readEvents(os.NewFile(uintptr(dup(events)), "events")) })
-	events.Close()
+	vm.owned.Go(func() { vm.readEvents(events) })
 	return nil
-}
-
-// dup gives a descriptor that os.NewFile registers with the poller: events became non-blocking after os.Pipe.
-func dup(f *os.File) int {
-	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
-	if err != nil {
-		return -1
-	}
-	_ = unix.SetNonblock(fd, true)
-	return fd
 }
 
 func (vm *VM) readEvents(r *os.File) {
 	defer close(vm.events)
-	if r == nil {
-		return
-	}
 	defer r.Close()
 	d := ch.NewEventDecoder(r)
 	for {
