@@ -14,6 +14,7 @@ import (
 	"microagent/apply/folder"
 	"microagent/plan"
 	"microagent/plan/planfile"
+	"microagent/runtime/driver"
 )
 
 // applyFlags say how a plan is walked.
@@ -130,7 +131,11 @@ func (a *app) execute(ctx context.Context, p *plan.Plan, files *folder.Folder, o
 // verdict turns a result into the command's error: each root cause was told before.
 func (a *app) verdict(p *plan.Plan, res *apply.Result) error {
 	for _, f := range res.Failed {
-		a.printError(&apply.ChangeError{Address: f.Address, Action: f.Action, Err: f.Err})
+		err := f.Err
+		if _, named := err.(*driver.Error); !named { //nolint:errorlint // one inside of another names too little
+			err = &apply.ChangeError{Address: f.Address, Action: f.Action, Err: err}
+		}
+		a.printError(err)
 	}
 	switch {
 	case res.Interrupted:

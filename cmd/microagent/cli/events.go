@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"time"
 
@@ -47,7 +48,7 @@ func (s *eventSink) Emit(e event.Event) {
 			s.transient(fmt.Sprintf("%s %s: %s %s", e.Action, e.Address, e.Message, amount(e.Done, e.Total)))
 		}
 	case event.TypeWaiting:
-		s.line("%s %s: still at it after %s %s", e.Action, e.Address, seconds(e.Elapsed), e.Message)
+		s.line("%s", strings.TrimSpace(fmt.Sprintf("%s %s: still at it after %s %s", e.Action, e.Address, seconds(e.Elapsed), e.Message)))
 	case event.TypeDone:
 		s.line("%s %s: done in %s", e.Action, e.Address, seconds(e.Elapsed))
 	case event.TypeFailed:
