@@ -88,7 +88,7 @@ func (s *Store) initramfs(r *record, vmm VMM, guest []byte) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer draft.Close()
+	defer func() { _ = draft.Close() }()
 	w := bufio.NewWriterSize(draft, 1<<20)
 	if err := writeInitramfs(w, guest, modules); err != nil {
 		return "", err

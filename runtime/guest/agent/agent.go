@@ -78,11 +78,11 @@ func (a *Agent) Serve(ctx context.Context, control, streams net.Listener) error 
 	var work sync.WaitGroup
 	work.Go(func() { a.children.reap(ctx) })
 	work.Go(func() { a.acceptStreams(ctx, streams) })
-	stop := context.AfterFunc(ctx, func() { server.Close(); streams.Close() })
+	stop := context.AfterFunc(ctx, func() { _ = server.Close(); _ = streams.Close() })
 	err = server.Serve(ctx, &tracked{control, a})
 	cancel()
 	stop()
-	streams.Close()
+	_ = streams.Close()
 	_ = server.Close()
 	work.Wait()
 	if errors.Is(err, ttrpc.ErrServerClosed) {

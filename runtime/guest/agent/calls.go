@@ -80,7 +80,7 @@ func (a *Agent) Start(_ context.Context, req *wire.StartRequest) (*wire.StartRes
 	p, err := a.admit(req, streams)
 	if err != nil {
 		for _, st := range streams.all() {
-			st.Close()
+			_ = st.Close()
 		}
 		return nil, err
 	}

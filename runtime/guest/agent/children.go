@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/signal"
 	"sync"
@@ -68,7 +69,7 @@ func (c *children) one() bool {
 		delete(c.ends, pid)
 	}
 	c.mu.Unlock()
-	if err == unix.EINTR {
+	if errors.Is(err, unix.EINTR) {
 		return true
 	}
 	if err != nil || pid <= 0 {

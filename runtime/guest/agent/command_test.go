@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -88,7 +89,7 @@ func TestFindProgram(t *testing.T) {
 	} {
 		got, err := find(name, dir, path)
 		if code, bad := want.(int); bad {
-			nr, ok := err.(*notRun)
+			nr, ok := errors.AsType[*notRun](err)
 			if !ok || nr.code != code {
 				t.Errorf("%q: %q, %v; want %d", name, got, err, code)
 			}

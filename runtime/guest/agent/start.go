@@ -48,7 +48,7 @@ func (a *Agent) claimStreams(req *wire.StartRequest) (*streamSet, error) {
 	}
 	if missing != nil {
 		for _, st := range s.all() {
-			st.Close()
+			_ = st.Close()
 		}
 		return nil, missing
 	}
@@ -77,7 +77,7 @@ func (a *Agent) begin(req *wire.StartRequest, p *wire.Process, s *streamSet) *pr
 			} else {
 				finish(st, nil)
 			}
-			st.Close()
+			_ = st.Close()
 		}()
 	}
 	return proc
@@ -135,13 +135,13 @@ func pipeIO(s *streamSet, id identity) (*stdio, error) {
 				select {
 				case <-ended:
 					_ = w.SetWriteDeadline(time.Unix(1, 0)) // nobody reads it any more
-					s.stdin.Close()
+					_ = s.stdin.Close()
 				case <-done:
 				}
 			}()
 			feed(w, s.stdin)
 			close(done)
-			s.stdin.Close()
+			_ = s.stdin.Close()
 		})
 	}
 	for i, st := range []*proto.Stream{s.stdout, s.stderr} {

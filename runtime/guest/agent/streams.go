@@ -46,7 +46,7 @@ func (w *waiting) put(key streamKey, st *proto.Stream) error {
 	}
 	w.streams[key] = &claim{st, time.AfterFunc(claimPatience, func() {
 		if st := w.take(key); st != nil {
-			st.Close()
+			_ = st.Close()
 		}
 	})}
 	return nil
@@ -76,9 +76,9 @@ func (a *Agent) acceptStreams(ctx context.Context, l net.Listener) {
 			return
 		}
 		work.Go(func() {
-			stop := context.AfterFunc(ctx, func() { conn.Close() })
+			stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 			if !a.serveStream(ctx, conn) {
-				conn.Close()
+				_ = conn.Close()
 			}
 			stop()
 		})
@@ -146,7 +146,7 @@ func finish(st *proto.Stream, err error) {
 
 // linger reads until the host closes: closing first with bytes unread can lose what is under way to it.
 func linger(st *proto.Stream) {
-	t := time.AfterFunc(lingerTime, func() { st.Close() })
+	t := time.AfterFunc(lingerTime, func() { _ = st.Close() })
 	defer t.Stop()
 	st.DrainInput()
 }
@@ -162,7 +162,7 @@ func (a *Agent) sendLog(ctx context.Context, st *proto.Stream) {
 		st.DrainInput()
 	}()
 	defer func() {
-		st.Close()
+		_ = st.Close()
 		<-gone
 	}()
 	position := int64(0)
@@ -196,11 +196,11 @@ func pump(st *proto.Stream, src output, ended <-chan struct{}) {
 	}()
 	if copyOutput(st, src, ended) {
 		_ = st.CloseWrite()
-		t := time.AfterFunc(lingerTime, func() { st.Close() })
+		t := time.AfterFunc(lingerTime, func() { _ = st.Close() })
 		<-gone
 		t.Stop()
 	}
-	st.Close()
+	_ = st.Close()
 	<-gone
 	src.Close()
 }
@@ -221,11 +221,11 @@ func pumpTerminal(st *proto.Stream, terminal *os.File, ended <-chan struct{}) {
 	_ = terminal.SetWriteDeadline(time.Unix(1, 0)) // nobody reads what is still typed
 	if whole {
 		_ = st.CloseWrite()
-		t := time.AfterFunc(lingerTime, func() { st.Close() })
+		t := time.AfterFunc(lingerTime, func() { _ = st.Close() })
 		<-gone
 		t.Stop()
 	}
-	st.Close()
+	_ = st.Close()
 	<-gone
 	terminal.Close()
 }

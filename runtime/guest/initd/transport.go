@@ -53,7 +53,7 @@ func listenVsock() (control, streams net.Listener, err error) {
 		return nil, nil, fmt.Errorf("listen on vsock: %w", err)
 	}
 	if streams, err = vsock.Listen(proto.StreamPort, nil); err != nil {
-		control.Close()
+		_ = control.Close()
 		return nil, nil, fmt.Errorf("listen on vsock: %w", err)
 	}
 	return hostOnly{control}, hostOnly{streams}, nil
@@ -71,7 +71,7 @@ func (h hostOnly) Accept() (net.Conn, error) {
 		if from, ok := c.RemoteAddr().(*vsock.Addr); ok && from.ContextID == vsock.Host {
 			return c, nil
 		}
-		c.Close()
+		_ = c.Close()
 	}
 }
 

@@ -70,8 +70,8 @@ func (s *Session) Put(ctx context.Context, dir string, tar io.Reader) error {
 	if err != nil {
 		return streamError(op, err)
 	}
-	defer st.Close()
-	stop := context.AfterFunc(ctx, func() { st.Close() })
+	defer func() { _ = st.Close() }()
+	stop := context.AfterFunc(ctx, func() { _ = st.Close() })
 	defer stop()
 	src := &source{r: tar}
 	_, copyErr := io.Copy(st, src)

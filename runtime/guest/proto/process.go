@@ -59,12 +59,12 @@ func (s *Session) Start(ctx context.Context, spec ExecSpec, streams Streams) (*P
 	}
 	copies, err := p.attach(ctx, req, streams)
 	if err != nil {
-		p.Close()
+		_ = p.Close()
 		return nil, streamError(op, err)
 	}
 	resp, err := s.agent.Start(ctx, req)
 	if err != nil {
-		p.Close()
+		_ = p.Close()
 		return nil, callError(op, err)
 	}
 	p.pid = int(resp.GetPid())
@@ -128,7 +128,7 @@ func (p *Process) drain(st *Stream, w io.Writer) {
 		p.mu.Unlock()
 	}
 	if st != p.input {
-		st.Close()
+		_ = st.Close()
 	}
 }
 
@@ -148,7 +148,7 @@ func (p *Process) PID() int { return p.pid }
 // when the guest is gone, and says so when output was cut off; Exit is meaningful beside an error about output.
 // Ending ctx ends the waiting and closes the streams, not the process.
 func (p *Process) Wait(ctx context.Context) (Exit, error) {
-	defer p.Close()
+	defer func() { _ = p.Close() }()
 	resp, err := p.session.agent.Wait(ctx, &wire.WaitRequest{Id: p.id})
 	if err != nil {
 		return Exit{}, callError("wait for process", err)
@@ -195,9 +195,9 @@ func (p *Process) Close() error {
 
 func (p *Process) closeStreams() {
 	for _, st := range p.outputs {
-		st.Close()
+		_ = st.Close()
 	}
 	if p.input != nil {
-		p.input.Close()
+		_ = p.input.Close()
 	}
 }

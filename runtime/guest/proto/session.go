@@ -61,7 +61,7 @@ func connectOnce(ctx context.Context, dial Dialer, patience time.Duration) (*Ses
 	}
 	s := newSession(dial, conn)
 	if err := s.exchange(ctx); err != nil {
-		s.Close()
+		_ = s.Close()
 		return nil, err
 	}
 	return s, nil

@@ -74,7 +74,7 @@ func open(ctx context.Context, dial Dialer, h *wire.StreamHeader) (*Stream, erro
 		return nil, err
 	}
 	s := newStream(conn)
-	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	err = s.w.message(frameHeader, h)
 	if err == nil {
 		err = s.r.ok()
@@ -83,7 +83,7 @@ func open(ctx context.Context, dial Dialer, h *wire.StreamHeader) (*Stream, erro
 		return nil, context.Cause(ctx)
 	}
 	if err != nil {
-		conn.Close()
+		_ = conn.Close()
 		return nil, err
 	}
 	return s, nil

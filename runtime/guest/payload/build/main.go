@@ -3,7 +3,7 @@ package main
 
 import (
 	"flag"
-	"fmt"
+	"log"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,6 +11,7 @@ import (
 )
 
 func main() {
+	log.SetFlags(0)
 	out := flag.String("o", "bin", "directory to write to")
 	flag.Parse()
 	arches := flag.Args()
@@ -19,8 +20,7 @@ func main() {
 	}
 	for _, arch := range arches {
 		if err := build(filepath.Join(*out, "microagent-guest-"+arch), arch); err != nil {
-			fmt.Fprintf(os.Stderr, "build guest binary for %s: %v\n", arch, err)
-			os.Exit(1)
+			log.Fatalf("build guest binary for %s: %v", arch, err)
 		}
 	}
 }

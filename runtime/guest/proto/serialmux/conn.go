@@ -50,13 +50,17 @@ func (c *Conn) Close() error {
 	err := c.Stream.Close()
 	_ = c.SetDeadline(time.Unix(1, 0))
 	c.work.run(func() {
-		c.reading.Lock() // a Read in progress returns by its deadline, and no other begins
-		//lint:ignore SA2001 waiting is all that is wanted
-		c.reading.Unlock()
+		c.awaitReaders()
 		_ = c.SetReadDeadline(time.Now().Add(drainTime))
 		_, _ = io.Copy(io.Discard, onlyReader{c.Stream})
 	})
 	return err
+}
+
+// awaitReaders returns when no Read is in progress; a closed connection lets no other begin.
+func (c *Conn) awaitReaders() {
+	c.reading.Lock()
+	defer c.reading.Unlock()
 }
 
 // onlyReader hides everything but Read.

@@ -65,7 +65,7 @@ func (s *GuestSession) serve(stream *yamux.Stream) {
 	_ = stream.SetReadDeadline(time.Now().Add(portPatience))
 	var b [4]byte
 	if _, err := io.ReadFull(stream, b[:]); err != nil {
-		conn.Close()
+		_ = conn.Close()
 		return
 	}
 	_ = stream.SetReadDeadline(time.Time{})
@@ -74,7 +74,7 @@ func (s *GuestSession) serve(stream *yamux.Stream) {
 	s.mu.Unlock()
 	if l == nil || !l.deliver(conn) {
 		_, _ = stream.Write([]byte{refused})
-		conn.Close()
+		_ = conn.Close()
 	}
 }
 
@@ -105,8 +105,8 @@ func (l *Listener) Accept() (net.Conn, error) {
 	for {
 		select {
 		case conn := <-l.conns:
-			if _, err := conn.Stream.Write([]byte{accepted}); err != nil {
-				conn.Close()
+			if _, err := conn.Write([]byte{accepted}); err != nil {
+				_ = conn.Close()
 				continue
 			}
 			return conn, nil

@@ -37,7 +37,7 @@ func (s *HostSession) Dial(ctx context.Context, port uint32) (*Conn, error) {
 	case <-ctx.Done():
 		s.work.run(func() {
 			if r := <-opened; r.err == nil {
-				(&Conn{Stream: r.stream, work: &s.work}).Close()
+				_ = (&Conn{Stream: r.stream, work: &s.work}).Close()
 			}
 		})
 		return nil, context.Cause(ctx)
@@ -46,7 +46,7 @@ func (s *HostSession) Dial(ctx context.Context, port uint32) (*Conn, error) {
 
 func (s *HostSession) request(ctx context.Context, stream *yamux.Stream, port uint32) (*Conn, error) {
 	conn := &Conn{Stream: stream, work: &s.work}
-	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	answer := []byte{refused}
 	_, err := stream.Write(binary.BigEndian.AppendUint32(nil, port))
 	if err == nil {
@@ -58,7 +58,7 @@ func (s *HostSession) request(ctx context.Context, stream *yamux.Stream, port ui
 	if err == nil && answer[0] == accepted {
 		return conn, nil
 	}
-	conn.Close()
+	_ = conn.Close()
 	if err != nil {
 		return nil, fmt.Errorf("ask guest for port %d: %w", port, err)
 	}

@@ -153,7 +153,7 @@ func (b *buffered) Read(p []byte) (int, error) { return b.in.Read(p) }
 // Host does the host's half: it waits for a guest's hello on conn, answers it and starts the session. It returns
 // when that is done, or when ctx ends, which closes conn.
 func Host(ctx context.Context, conn net.Conn) (*HostSession, error) {
-	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	line, err := awaitHello(oneByte{conn})
 	if err == nil {
 		_, err = conn.Write(line)
@@ -162,12 +162,12 @@ func Host(ctx context.Context, conn net.Conn) (*HostSession, error) {
 		return nil, context.Cause(ctx)
 	}
 	if err != nil {
-		conn.Close()
+		_ = conn.Close()
 		return nil, fmt.Errorf("wait for the guest's hello: %w", err)
 	}
 	mux, err := yamux.Client(conn, config())
 	if err != nil {
-		conn.Close()
+		_ = conn.Close()
 		return nil, err
 	}
 	// From now on a stream that the guest opens is reset.
