@@ -113,17 +113,14 @@ func (v *vmm) removeDevice(id string) error {
 		return because(textNotCreated)
 	}
 	next := clone(*v.config)
-	before := len(next.Disks)
 	next.Disks = slices.DeleteFunc(next.Disks, func(d api.DiskConfig) bool { return deref(d.Id) == id })
-	if next.Vsock != nil && deref(next.Vsock.Id) == id {
+	isVsock := next.Vsock != nil && deref(next.Vsock.Id) == id
+	if isVsock {
 		next.Vsock = nil
 	}
 	m := v.machine
 	if m == nil {
-		if len(next.Disks) == before && next.Vsock == v.config.Vsock {
-			return because(fmt.Sprintf("No device with id %q to remove", id))
-		}
-		if len(next.Disks) == before && v.config.Vsock == nil {
+		if !isVsock && len(next.Disks) == len(v.config.Disks) {
 			return because(fmt.Sprintf("No device with id %q to remove", id))
 		}
 		v.config = &next
@@ -131,11 +128,9 @@ func (v *vmm) removeDevice(id string) error {
 	}
 	d := m.disk(id)
 	switch {
-	case d == nil && v.config.Vsock != nil && deref(v.config.Vsock.Id) == id:
+	case d == nil && isVsock:
 		return wrap(unsupported("vm.remove-device: the vsock device"), textDeviceManager)
-	case d == nil:
-		return because(textDeviceManager, "Failed to find device corresponding to the given identifier: "+id)
-	case d.gone:
+	case d == nil || d.gone:
 		return because(textDeviceManager, "Failed to find device corresponding to the given identifier: "+id)
 	case d.port < 0:
 		return wrap(unsupported("vm.remove-device: a disk that was there at boot"), textDeviceManager)
