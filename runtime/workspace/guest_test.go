@@ -165,7 +165,7 @@ func (placer) Empty(ctx context.Context, spec driver.EmptySpec, path string) err
 }
 
 // open gives an empty store in dir whose workspaces are stopped at the end of the test.
-func open(t *testing.T, dir string) *Store {
+func open(t testing.TB, dir string) *Store {
 	t.Helper()
 	skip, err := prepare()
 	if err != nil {
