@@ -175,8 +175,14 @@ func (w *walker) entry(hdr *tar.Header, r io.Reader) error {
 
 // mark handles whiteouts and opaque marks, and says whether name was one.
 func (w *walker) mark(name string) (bool, error) {
+	if !w.image {
+		return false, nil
+	}
+	if strings.HasPrefix(name, aufs) && name != opaque {
+		return true, nil
+	}
 	dir, base := path.Split(name)
-	if !w.image || !strings.HasPrefix(base, whiteout) {
+	if !strings.HasPrefix(base, whiteout) {
 		return false, nil
 	}
 	switch hidden := base[len(whiteout):]; {
