@@ -7,7 +7,6 @@ package apply
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"runtime"
@@ -59,16 +58,16 @@ func Run(ctx context.Context, d Drivers, p *plan.Plan, files *folder.Folder, o O
 	if err := checkStale(ctx, d, p); err != nil {
 		return nil, err
 	}
+	r := &run{drivers: d, plan: p, files: files, events: o.Events, images: map[string]driver.Image{}}
 	if !p.Destroy {
-		if err := d.Projects.Put(ctx, driver.Project{Name: p.Project, Manifest: p.Manifest}); err != nil {
-			return nil, fmt.Errorf("record project %s: %w", p.Project, err)
+		if err := r.recordProject(ctx, func(record *driver.Project) { record.Manifest = p.Manifest }); err != nil {
+			return nil, err
 		}
 	}
 	o.Events.Emit(event.Event{Type: event.TypeVersion, Time: time.Now(), Version: event.Version})
-	r := &run{drivers: d, plan: p, files: files, events: o.Events, images: map[string]driver.Image{}}
 	res := r.walk(ctx, o.parallel())
 	if p.Destroy && len(res.Failed) == 0 && len(res.NotStarted) == 0 {
-		if err := d.Projects.Delete(context.WithoutCancel(ctx), p.Project); err != nil && !errors.Is(err, driver.ErrNotFound) {
+		if err := r.forgetProject(context.WithoutCancel(ctx)); err != nil {
 			res.Failed = append(res.Failed, Failure{Address: plan.Address{Kind: plan.KindProject, Name: p.Project}, Action: plan.ActionDelete, Err: err})
 		}
 	}

@@ -1,6 +1,7 @@
 package apply
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"os"
@@ -190,8 +191,8 @@ func TestDestroyKeepsVolumes(t *testing.T) {
 	if _, err := b.volumes.Get(t.Context(), "demo.data"); err != nil {
 		t.Errorf("the volume is gone: %v", err)
 	}
-	if _, err := b.drivers.Projects.Get(t.Context(), "demo"); !errors.Is(err, driver.ErrNotFound) {
-		t.Errorf("the project's record: %v", err)
+	if p, err := b.drivers.Projects.Get(t.Context(), "demo"); err != nil || p.Manifest != "" || len(p.Outputs) != 1 {
+		t.Errorf("the project's record: %+v, %v", p, err)
 	}
 	b.mustApply() // adopts the volume that was kept
 }
@@ -268,6 +269,28 @@ func TestFailedTaskLeavesItsOutputAndRunsAgain(t *testing.T) {
 	}
 	if got := does(b.plan()); !slices.Contains(got, "run task/counter") {
 		t.Errorf("the next plan does not run it again: %v", got)
+	}
+}
+
+func TestOutputNeverReplacesWhatNoApplyPutThere(t *testing.T) {
+	b := newBench(t)
+	outputs := b.drivers.Outputs
+	target, err := b.files.Target("out/count")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := b.plan() // made before the user's file is there
+	users := drivertest.Tar(t, drivertest.Entry{Name: ".", Data: "mine"})
+	mine, err := outputs.Publish(t.Context(), bytes.NewReader(users), target, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res := b.apply(t.Context(), p)
+	if !errors.Is(res.Err(), driver.ErrRefused) {
+		t.Errorf("collecting over a user's file: %v", res.Err())
+	}
+	if digest, _ := outputs.Digest(t.Context(), target); digest != mine.Digest {
+		t.Error("the user's file was replaced")
 	}
 }
 

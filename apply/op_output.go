@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"microagent/plan"
 	"microagent/runtime/driver"
@@ -35,6 +37,24 @@ func (r *run) output(ctx context.Context, c *plan.Change) error {
 		return err
 	}
 	defer tree.Close()
-	_, err = r.drivers.Outputs.Publish(ctx, tree, target, o.Limit)
-	return err
+	there, err := r.drivers.Outputs.Digest(ctx, target)
+	switch {
+	case errors.Is(err, driver.ErrNotFound) || o.Overwrite:
+	case err != nil:
+		return err
+	case there != fetched.Digest && !slices.Contains(o.Ours, there):
+		return &driver.Error{Class: driver.ErrRefused, Op: "collect output", Object: o.Name,
+			Err:  fmt.Errorf("%s holds what no apply put there", o.To),
+			Next: "move it away, or apply with --overwrite-outputs"}
+	}
+	got, err := r.drivers.Outputs.Publish(ctx, tree, target, o.Limit)
+	if err != nil {
+		return err
+	}
+	return r.recordProject(context.WithoutCancel(ctx), func(record *driver.Project) {
+		outputs := map[string]string{}
+		maps.Copy(outputs, record.Outputs)
+		outputs[r.files.Resolve(o.To)] = got.Digest
+		record.Outputs = outputs
+	})
 }

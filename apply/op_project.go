@@ -2,6 +2,8 @@ package apply
 
 import (
 	"context"
+	"errors"
+	"fmt"
 
 	"microagent/plan"
 	"microagent/runtime/driver"
@@ -11,5 +13,36 @@ func (r *run) project(ctx context.Context, c *plan.Change) error {
 	if c.Project == nil {
 		return unknown(c)
 	}
-	return r.drivers.Projects.Put(ctx, driver.Project{Name: c.Address.Name, Manifest: c.Project.Manifest})
+	return r.recordProject(ctx, func(record *driver.Project) { record.Manifest = c.Project.Manifest })
+}
+
+// recordProject changes the project's record; changes of one walk at the same time come one after the other.
+func (r *run) recordProject(ctx context.Context, change func(*driver.Project)) error {
+	r.recording.Lock()
+	defer r.recording.Unlock()
+	record, err := r.drivers.Projects.Get(ctx, r.plan.Project)
+	if err != nil && !errors.Is(err, driver.ErrNotFound) {
+		return err
+	}
+	record.Name = r.plan.Project
+	change(&record)
+	if err := r.drivers.Projects.Put(ctx, record); err != nil {
+		return fmt.Errorf("record project %s: %w", r.plan.Project, err)
+	}
+	return nil
+}
+
+// forgetProject lets any manifest take the project up. What was brought to the host stays known, so that a later
+// apply may replace it.
+func (r *run) forgetProject(ctx context.Context) error {
+	record, err := r.drivers.Projects.Get(ctx, r.plan.Project)
+	switch {
+	case errors.Is(err, driver.ErrNotFound):
+		return nil
+	case err != nil:
+		return err
+	case len(record.Outputs) == 0:
+		return r.drivers.Projects.Delete(ctx, r.plan.Project)
+	}
+	return r.recordProject(ctx, func(record *driver.Project) { record.Manifest = "" })
 }

@@ -25,6 +25,8 @@ type run struct {
 	mu     sync.Mutex
 	images map[string]driver.Image // pulled in this walk, by reference as written
 	goesOn []string
+
+	recording sync.Mutex // held while the project's record is changed
 }
 
 // errGoesOn ends a wait that the user interrupted: the task itself goes on.

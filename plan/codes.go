@@ -15,6 +15,7 @@ const (
 	CodeSource        = "source"          // a bundle's source can't be read
 	CodeDisk          = "disk"            // a user's disk can't be used
 	CodeOutput        = "output"          // an output's target can't be used
+	CodeOutputTaken   = "output_taken"    // an output's target holds what no apply put there
 	CodeHost          = "host"            // something is missing on this host
 	CodeIsolation     = "isolation"       // hardware isolation is demanded and not to be had
 	CodeMemory        = "memory_short"    //
@@ -29,7 +30,7 @@ const (
 func Refused(code string) bool {
 	switch code {
 	case CodeProjectMoved, CodeForeign, CodeUnrecorded, CodeRecordForm, CodeVolumeShrinks, CodeHeld, CodeTwoWriters,
-		CodeIsolation:
+		CodeIsolation, CodeOutputTaken:
 		return true
 	}
 	return false

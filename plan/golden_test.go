@@ -231,6 +231,8 @@ func (st *stage) happen(t *testing.T, f []string) {
 		s.project = observed.Project{Manifest: arg(1)}
 	case "--move-here":
 		st.opts.MoveHere = true
+	case "--overwrite-outputs":
+		st.opts.OverwriteOutputs = true
 	case "--rerun":
 		st.opts.Rerun = append(st.opts.Rerun, arg(1))
 	case "--verbose":

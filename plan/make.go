@@ -22,6 +22,8 @@ type Options struct {
 	MoveHere bool
 	// Rerun names workspaces, as in the manifest, whose task runs again although it need not.
 	Rerun []string
+	// OverwriteOutputs lets outputs replace what lies at their targets and no apply put there.
+	OverwriteOutputs bool
 }
 
 // Make computes what it takes to bring w to what m declares. The plan is whole also when the list has errors, for

@@ -48,22 +48,37 @@ func (k *maker) output(name string, o schema.Output) {
 		},
 	}
 	last, collected := lastOutput(s, name)
+	if was, ok := k.w.Project.Outputs[seen.Path]; ok {
+		c.Output.Ours = append(c.Output.Ours, was)
+	}
+	if collected && last.Digest != "" && !slices.Contains(c.Output.Ours, last.Digest) {
+		c.Output.Ours = append(c.Output.Ours, last.Digest)
+	}
+	c.Output.Overwrite = k.o.OverwriteOutputs
+	taken := seen.Exists && !slices.Contains(c.Output.Ours, seen.Digest)
+	if taken && c.Output.Overwrite {
+		c.Warning = "what lies at " + o.To + " now was not put there by an apply, and is replaced"
+	}
 	switch {
 	case s.want.Mode != "task":
 		c.Detail = "brought out by name: microagent output " + name
 	case s.task != nil && s.task.Does():
 		c.Action, c.Reason = ActionCollect, ReasonDependency
-		neverRan := s.have == nil || s.have.Run == nil
-		if seen.Exists && (neverRan || collected && last.Digest != seen.Digest) {
-			c.Warning = "what lies at " + o.To + " now is not what the last run left, and is replaced"
+		if taken && !c.Output.Overwrite {
+			k.fail(CodeOutputTaken, o.Pos, "move it away, or say --overwrite-outputs",
+				"output %s would replace %s, which no apply put there as it is", name, o.To)
 		}
 	case !collected || last.Err != "" || s.want.Desired == "stopped":
 		c.Detail = "nothing to bring out"
 	case !seen.Exists:
 		c.Action, c.Reason, c.Detail = ActionCollect, ReasonMissingOutput, o.To+" is missing on the host"
-	case seen.Digest != last.Digest:
+	case seen.Digest == last.Digest:
+	case taken && !c.Output.Overwrite:
+		c.Detail = o.To + " was changed on the host and is left alone; --overwrite-outputs brings the run's again"
+	case taken:
 		c.Action, c.Reason, c.Detail = ActionCollect, ReasonDrifted, o.To+" is not what the last run left"
-		c.Warning = "what lies at " + o.To + " now is replaced"
+	default:
+		c.Action, c.Reason, c.Detail = ActionCollect, ReasonUnfinished, o.To+" is what an earlier run left"
 	}
 	k.add(c)
 }

@@ -156,6 +156,10 @@ type OutputObject struct {
 	To        string `json:"to"` // relative to the manifest
 	Optional  bool   `json:"optional,omitempty"`
 	Limit     int64  `json:"limit,omitempty"`
+	// Ours are the digests of what earlier applies may have put at To. Whatever else lies there is refused,
+	// unless Overwrite says otherwise or it is what the run left anyway.
+	Ours      []string `json:"ours,omitempty"`
+	Overwrite bool     `json:"overwrite,omitempty"`
 }
 
 // Plan is what apply executes. It is a value: computing it touches nothing, and apply decides nothing.

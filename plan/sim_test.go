@@ -24,7 +24,7 @@ type sim struct {
 	cache      map[string]bool   // bundle digests with a disk
 	registry   map[string]string // digest by reference
 	store      map[string]bool   // digests
-	targets    map[string]string // digest by output name
+	targets    map[string]string // digest by path on the host
 	records    map[string]string
 	diskIDs    map[string]string // by disk name
 	project    observed.Project
@@ -78,9 +78,9 @@ func (s *sim) observe(m *schema.Manifest) *observed.World {
 		}
 		w.Disks[name] = observed.Disk{Path: "/home/me/" + d.Path, ID: id, Size: 1 << 30, Err: s.broken["disk "+name]}
 	}
-	for name := range m.Outputs {
-		digest, ok := s.targets[name]
-		w.Outputs[name] = observed.Output{Exists: ok, Digest: digest, Err: s.broken["output "+name]}
+	for name, o := range m.Outputs {
+		digest, ok := s.targets[o.To]
+		w.Outputs[name] = observed.Output{Path: o.To, Exists: ok, Digest: digest, Err: s.broken["output "+name]}
 	}
 	for _, name := range slices.Sorted(maps.Keys(m.Workspaces)) {
 		ws := m.Workspaces[name]
@@ -116,7 +116,7 @@ func (s *sim) tag(ref string) string {
 func (s *sim) apply(p *plan.Plan) {
 	s.t.Helper()
 	if !p.Destroy && !p.Empty() {
-		s.project = observed.Project{Manifest: p.Manifest}
+		s.project.Manifest, s.project.Moved = p.Manifest, false
 	}
 	done := map[plan.Address]bool{}
 	for i := range p.Changes {
@@ -138,7 +138,7 @@ func (s *sim) change(p *plan.Plan, c *plan.Change) {
 	s.t.Helper()
 	switch c.Address.Kind {
 	case plan.KindProject:
-		s.project = observed.Project{Manifest: c.Project.Manifest}
+		s.project.Manifest, s.project.Moved = c.Project.Manifest, false
 	case plan.KindImage:
 		digest := c.Image.Digest
 		if digest == "" {
@@ -173,7 +173,16 @@ func (s *sim) change(p *plan.Plan, c *plan.Change) {
 		if !ok {
 			s.t.Fatalf("%s is collected, and the run left nothing", c.Address)
 		}
-		s.targets[c.Address.Name] = got.Digest
+		there, taken := s.targets[c.Output.To]
+		if taken && there != got.Digest && !slices.Contains(c.Output.Ours, there) && !c.Output.Overwrite {
+			s.t.Fatalf("%s replaces what no apply put there", c.Address)
+		}
+		s.targets[c.Output.To] = got.Digest
+		s.project.Outputs = maps.Clone(s.project.Outputs)
+		if s.project.Outputs == nil {
+			s.project.Outputs = map[string]string{}
+		}
+		s.project.Outputs[c.Output.To] = got.Digest
 	default:
 		s.t.Fatalf("%s %s: no such operation", c.Action, c.Address)
 	}

@@ -199,9 +199,9 @@ func outputs(ctx context.Context, d Drivers, m *schema.Manifest, files *folder.F
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
 		case err == nil:
-			found[name] = observed.Output{Exists: true, Digest: digest}
+			found[name] = observed.Output{Path: files.Resolve(o.To), Exists: true, Digest: digest}
 		case errors.Is(err, driver.ErrNotFound):
-			found[name] = observed.Output{}
+			found[name] = observed.Output{Path: files.Resolve(o.To)}
 		default:
 			why, next := sentence(err)
 			found[name] = observed.Output{Err: why, Next: next}

@@ -150,8 +150,8 @@ func objects(ctx context.Context, d Drivers, project, manifest string) (*observe
 	for _, p := range projects {
 		w.Records["project/"+p.Name] = p.RecordDigest
 		if p.Name == project {
-			w.Project = observed.Project{Manifest: p.Manifest}
-			if manifest != "" && p.Manifest != manifest {
+			w.Project = observed.Project{Manifest: p.Manifest, Outputs: p.Outputs}
+			if manifest != "" && p.Manifest != "" && p.Manifest != manifest {
 				_, err := os.Stat(p.Manifest)
 				w.Project.Moved = err == nil
 			}

@@ -27,8 +27,10 @@ type World struct {
 
 // Project is the record of the manifest's project; the zero value when it has none yet.
 type Project struct {
-	Manifest string // where it was applied from, absolute
-	Moved    bool   // another manifest than the one in hand, and it still exists
+	Manifest string // where it was applied from, absolute; "" after destroy
+	// Outputs are the digests of what applies brought to the host, by absolute path.
+	Outputs map[string]string
+	Moved   bool // another manifest than the one in hand, and it still exists
 }
 
 // Volume is a volume as it stands.
@@ -97,6 +99,7 @@ type Disk struct {
 
 // Output is what lies at an output's target on the host.
 type Output struct {
+	Path   string // absolute
 	Exists bool
 	Digest string // of the tree, in the form that a fetched output's digest has; "" when not Exists
 	Err    string

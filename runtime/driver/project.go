@@ -5,11 +5,14 @@ import (
 	"time"
 )
 
-// Project is the record of a project: where its manifest is.
+// Project is the record of a project: where its manifest is, and what its applies put on the host.
 type Project struct {
-	Name         string `json:"name"`
-	Manifest     string `json:"manifest"` // absolute path
-	RecordDigest string `json:"-"`
+	Name     string `json:"name"`
+	Manifest string `json:"manifest"` // absolute path; "" after destroy: any manifest may take the project up
+	// Outputs are the digests of the trees that were brought to the host, by absolute path. A later apply
+	// replaces what lies there only when it still is that tree.
+	Outputs      map[string]string `json:"outputs,omitempty"`
+	RecordDigest string            `json:"-"`
 }
 
 // BundleRecord is what a project's apply remembers of a bundle. Its disk lies in the cache under Key.

@@ -3,6 +3,7 @@ package drivertest
 import (
 	"context"
 	"errors"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -36,7 +37,7 @@ func Projects(t *testing.T, open func(t *testing.T) driver.Projects) {
 			t.Errorf("Get: %+v", got)
 		}
 		must(t, p.Put(t.Context(), got))
-		if again, err := p.Get(t.Context(), "zeta"); err != nil || again != got {
+		if again, err := p.Get(t.Context(), "zeta"); err != nil || !reflect.DeepEqual(again, got) {
 			t.Errorf("writing what is there changed the record: %+v, %v", again, err)
 		}
 		must(t, p.Put(t.Context(), driver.Project{Name: "zeta", Manifest: "/elsewhere"}))
@@ -46,8 +47,13 @@ func Projects(t *testing.T, open func(t *testing.T) driver.Projects) {
 		}
 		list, err := p.List(t.Context())
 		must(t, err)
-		if len(list) != 2 || list[0].Name != "alpha" || list[1] != moved {
+		if len(list) != 2 || list[0].Name != "alpha" || !reflect.DeepEqual(list[1], moved) {
 			t.Errorf("List: %+v", list)
+		}
+		moved.Outputs = map[string]string{"/src/zeta/out": "sha256:1"}
+		must(t, p.Put(t.Context(), moved))
+		if got, err := p.Get(t.Context(), "zeta"); err != nil || got.Outputs["/src/zeta/out"] != "sha256:1" {
+			t.Errorf("outputs of a project: %+v, %v", got, err)
 		}
 		must(t, p.Delete(t.Context(), "zeta"))
 		must(t, p.Delete(t.Context(), "zeta"))

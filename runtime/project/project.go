@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"time"
 
@@ -56,7 +57,8 @@ func (s *Store) Lock(ctx context.Context, project string, wait time.Duration) (f
 
 type projectRecord struct {
 	layout.Meta
-	Manifest string `json:"manifest"`
+	Manifest string            `json:"manifest"`
+	Outputs  map[string]string `json:"outputs,omitempty"`
 }
 
 // List gives the projects that have a record, by name.
@@ -90,7 +92,7 @@ func (s *Store) Get(_ context.Context, name string) (driver.Project, error) {
 	if err != nil {
 		return driver.Project{}, recordError(op, name, err)
 	}
-	return driver.Project{Name: name, Manifest: r.Manifest, RecordDigest: digest}, nil
+	return driver.Project{Name: name, Manifest: r.Manifest, Outputs: r.Outputs, RecordDigest: digest}, nil
 }
 
 // Put writes a project's record, unless it says the same already. RecordDigest is ignored.
@@ -102,14 +104,14 @@ func (s *Store) Put(_ context.Context, p driver.Project) error {
 	var old projectRecord
 	meta := layout.Meta{Format: layout.Format, Kind: "project", Name: p.Name, ID: layout.NewID(), Tool: s.tool}
 	if _, err := readRecord(s.state.ProjectRecord(p.Name), "project", p.Name, &old.Meta, &old); err == nil {
-		if old.Manifest == p.Manifest {
+		if old.Manifest == p.Manifest && maps.Equal(old.Outputs, p.Outputs) {
 			return nil
 		}
 		meta.ID = old.ID
 	} else if errors.Is(err, driver.ErrUnsupported) {
 		return recordError(op, p.Name, err)
 	}
-	return s.write(op, p.Name, s.state.Projects(), s.state.ProjectRecord(p.Name), projectRecord{Meta: meta, Manifest: p.Manifest})
+	return s.write(op, p.Name, s.state.Projects(), s.state.ProjectRecord(p.Name), projectRecord{Meta: meta, Manifest: p.Manifest, Outputs: p.Outputs})
 }
 
 // Delete removes a project's record; its objects stay as they are.

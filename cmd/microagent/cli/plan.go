@@ -18,6 +18,7 @@ import (
 type planFlags struct {
 	allow    []string
 	rerun    []string
+	over     bool
 	moveHere bool
 	pull     bool
 	offline  bool
@@ -26,6 +27,7 @@ type planFlags struct {
 func (o *planFlags) add(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringArrayVar(&o.allow, "allow-path", nil, "let the manifest name paths in `DIR` as well")
+	f.BoolVar(&o.over, "overwrite-outputs", false, "let outputs replace files that no apply put there")
 	f.StringArrayVar(&o.rerun, "rerun", nil, "run the task of workspace `NAME` again")
 	f.BoolVar(&o.moveHere, "move-here", false, "take the project over from the manifest it was applied from")
 	f.BoolVar(&o.pull, "pull", false, "ask registries what their tags stand for now")
@@ -73,7 +75,8 @@ func (a *app) planOf(ctx context.Context, w *world, m *schema.Manifest, s source
 	if err != nil {
 		return nil, err
 	}
-	p, list := plan.Make(m, seen, plan.Options{Tool: Version, ManifestPath: s.path, AllowPaths: allow, MoveHere: o.moveHere, Rerun: o.rerun})
+	p, list := plan.Make(m, seen, plan.Options{Tool: Version, ManifestPath: s.path, AllowPaths: allow, MoveHere: o.moveHere, Rerun: o.rerun,
+		OverwriteOutputs: o.over})
 	return p, a.planErrors(p, &list)
 }
 
