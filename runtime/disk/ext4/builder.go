@@ -44,8 +44,10 @@ func NewBuilder(f *os.File, opt Options) (*Builder, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := f.Truncate(0); err != nil {
-		return nil, err
+	for _, size := range []int64{0, opt.Size} { // the host says at once when it holds no such file
+		if err := f.Truncate(size); err != nil {
+			return nil, err
+		}
 	}
 	b := &Builder{opt: opt, geo: geo, alloc: newAllocator(geo.descBlocks), file: f}
 	b.Identify(opt.UUID, opt.HashSeed)

@@ -1,0 +1,137 @@
+// Package transfer copies files between the host and a disk that no guest has at the moment, without a mount and
+// without root. What a guest wrote is hostile: symlinks of the disk are resolved inside it, and on the host
+// nothing outside of the destination is written, no device, no setuid and no link that leads out of the copy.
+//
+// Reading takes the disk's shared lease and sees through a dirty journal without touching it; writing takes the
+// exclusive one, replays the journal, and changes the file system by transactions in its own journal. Neither
+// ever waits for a lease. cmd wires Offline; workspace uses the host's side for its running guests.
+package transfer
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"microagent/runtime/disk/ext4"
+	"microagent/runtime/driver"
+	"microagent/runtime/lease"
+)
+
+// Entry is a file on its way.
+type Entry struct {
+	Name   string      // slash-separated, relative to what is copied; "." is that itself
+	Mode   fs.FileMode // type, permissions, setuid, setgid, sticky
+	Time   int64       // of modification, in Unix nanoseconds
+	Size   int64       // of a regular file; -1 while it is not known
+	Target string      // of a symlink
+	// Link is the name of an earlier regular file that this one is the same as.
+	Link string
+}
+
+// Holes is what a reader of a file has that can pass over holes.
+type Holes interface {
+	// Skip gives how many bytes from here on are a hole, and passes over them.
+	Skip() (int64, error)
+}
+
+// Offline is the driver.Copier for disks that nobody uses.
+type Offline struct{}
+
+var _ driver.Copier = Offline{}
+
+// disk is an image under its lease.
+type disk struct {
+	lease *lease.Lease
+	end   driver.GuestEnd
+	size  int64
+}
+
+func open(op string, end driver.GuestEnd, mode lease.Mode) (*disk, error) {
+	l, err := lease.Acquire(end.Image, mode)
+	if busy, ok := errors.AsType[*lease.BusyError](err); ok {
+		e := &driver.Error{Class: driver.ErrBusy, Op: op, Object: end.Disk, Err: errors.New("its disk is in use by another process")}
+		if len(busy.Holders) > 0 {
+			e.Err = errors.New("its disk is in use by " + strings.Join(busy.Holders, ", "))
+		}
+		e.Next = "stop what uses " + end.Image
+		return nil, e
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, &driver.Error{Class: driver.ErrNotFound, Op: op, Object: end.Disk, Err: fmt.Errorf("its disk %s is not there", end.Image)}
+	}
+	if err != nil {
+		return nil, wrap(op, end.Disk, err)
+	}
+	st, err := l.File().Stat()
+	if err != nil {
+		l.Close()
+		return nil, wrap(op, end.Disk, err)
+	}
+	return &disk{l, end, st.Size()}, nil
+}
+
+func (d *disk) close() { d.lease.Close() }
+
+// wrap says what was being done to what, and finds the class of what was said below.
+func wrap(op, object string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if e, ok := err.(*driver.Error); ok {
+		return e
+	}
+	e := &driver.Error{Op: op, Object: object, Err: err, Next: driver.Next(err)}
+	switch {
+	case errors.Is(err, ext4.ErrCorrupt):
+		e.Class = driver.ErrCorrupt
+		e.Next = "start the workspace once, so that its kernel looks at the disk, or run e2fsck on it"
+	case errors.Is(err, ext4.ErrUnsupported):
+		e.Class = driver.ErrUnsupported
+		e.Next = "start the workspace and copy while it runs"
+	case errors.Is(err, ext4.ErrTooLarge):
+		e.Class = driver.ErrNoSpace
+	case errors.Is(err, ext4.ErrInvalid):
+		e.Class = driver.ErrInvalid
+	case errors.Is(err, fs.ErrNotExist):
+		e.Class = driver.ErrNotFound
+	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
+		e.Class = driver.ErrNoSpace
+		e.Next = "free some space on the host"
+	case errors.Is(err, os.ErrPermission):
+		e.Class = driver.ErrRefused
+	}
+	return e
+}
+
+// problem is an error that the caller's words cause.
+func problem(class error, op, object, next, format string, args ...any) error {
+	return &driver.Error{Class: class, Op: op, Object: object, Err: fmt.Errorf(format, args...), Next: next}
+}
+
+// kindOf is what a mode is, in a message.
+func kindOf(m fs.FileMode) string {
+	switch {
+	case m.IsDir():
+		return "a directory"
+	case m&fs.ModeSymlink != 0:
+		return "a symlink"
+	case m&fs.ModeDevice != 0:
+		return "a device"
+	case m&fs.ModeNamedPipe != 0:
+		return "a pipe"
+	case m&fs.ModeSocket != 0:
+		return "a socket"
+	}
+	return "no regular file"
+}
+
+// leave notes that an entry is not copied.
+func leave(c *driver.Copied, name, why string) {
+	if c.LeftOutCount++; len(c.LeftOut) < driver.MaxLeftOut {
+		c.LeftOut = append(c.LeftOut, name+": "+why)
+	}
+}
