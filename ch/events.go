@@ -49,7 +49,7 @@ func (d *EventDecoder) Next() (Event, error) {
 		if bytes.HasPrefix(line, []byte("{")) {
 			d.Skipped += lines
 			object, lines = object[:0], 0
-		} else if lines == 0 {
+		} else if lines == 0 && !bytes.HasSuffix(line, []byte("{\n")) { // a torn line may end with the brace that opens the next event
 			if len(bytes.TrimSpace(line)) > 0 {
 				d.Skipped++
 			}
@@ -64,12 +64,29 @@ func (d *EventDecoder) Next() (Event, error) {
 			}
 			continue
 		}
-		if e, ok := decodeEvent(object); ok {
-			return e, nil
+		for rest := object; rest != nil; rest = nextBrace(rest) {
+			if e, ok := decodeEvent(rest); ok {
+				if len(rest) < len(object) {
+					d.Skipped++
+				}
+				return e, nil
+			}
 		}
 		d.Skipped += lines
 		object, lines = object[:0], 0
 	}
+}
+
+// nextBrace gives the part of object that begins at its next brace which ends a line; nil when there is none.
+func nextBrace(object []byte) []byte {
+	if len(object) == 0 {
+		return nil
+	}
+	i := bytes.Index(object[1:], []byte("{\n"))
+	if i < 0 {
+		return nil
+	}
+	return object[1+i:]
 }
 
 // line gives one line with its end; an overlong one comes in pieces.
