@@ -29,6 +29,7 @@ var commands = map[string]func(ts *testscript.TestScript, neg bool, args []strin
 	"tree":      tree,
 	"example":   example,
 	"kernel":    kernel,
+	"registry":  registry,
 	"killrun":   killrun,
 	"killvmm":   killvmm,
 	"idle":      idle,

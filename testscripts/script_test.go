@@ -3,6 +3,7 @@
 package testscripts
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -26,6 +27,7 @@ func TestScripts(t *testing.T) {
 		Dir:                 "testdata",
 		Setup:               setup,
 		Cmds:                commands,
+		Condition:           condition,
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		UpdateScripts:       os.Getenv("UPDATE") != "",
@@ -53,4 +55,12 @@ func setup(env *testscript.Env) error {
 	}
 	env.Defer(func() { killBelow(env.WorkDir) })
 	return nil
+}
+
+// condition is what scripts ask besides testscript's own conditions.
+func condition(what string) (bool, error) {
+	if what == "root" {
+		return os.Geteuid() == 0, nil
+	}
+	return false, fmt.Errorf("unknown condition %q", what)
 }

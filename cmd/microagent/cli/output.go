@@ -77,33 +77,50 @@ func (a *app) outputGet() *cobra.Command {
 			if len(args) == 3 {
 				path = args[2]
 			}
-			tree, f, err := w.Workspaces.OutputFile(ctx, ws.Spec.Name, args[1])
-			if err != nil {
-				return err
-			}
-			defer tree.Close()
 			if path == "-" {
+				tree, _, err := w.Workspaces.OutputFile(ctx, ws.Spec.Name, args[1])
+				if err != nil {
+					return err
+				}
+				defer tree.Close()
 				return singleFile(tree, args[1], a.stdout)
 			}
 			if path == "." || path == ".." || strings.HasSuffix(path, "/") {
 				path = filepath.Join(path, args[1])
 			}
-			root, err := os.OpenRoot(filepath.Dir(path))
+			got, err := a.bringOut(ctx, w, ws.Spec.Name, args[1], path)
 			if err != nil {
 				return err
 			}
-			defer root.Close()
-			got, err := w.Outputs.Publish(ctx, tree, driver.Target{Root: root, Path: filepath.Base(path)}, f.Bytes)
-			if err != nil {
-				return err
-			}
-			return a.done(outputLine{ws.Spec.Name, got}, "%s: %d files, %s", path, got.Files, size(got.Bytes))
+			return a.done(outputLine{ws.Spec.Name, got}, "%s: %s, %s", path, counting(got.Files, "file"), size(got.Bytes))
 		}),
 	}
+}
+
+// bringOut writes an output that was fetched to a path on the host, whole or not at all.
+func (a *app) bringOut(ctx context.Context, w *world, workspace, output, path string) (driver.Fetched, error) {
+	tree, f, err := w.Workspaces.OutputFile(ctx, workspace, output)
+	if err != nil {
+		return f, err
+	}
+	defer tree.Close()
+	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+		return f, err
+	}
+	root, err := os.OpenRoot(filepath.Dir(path))
+	if err != nil {
+		return f, err
+	}
+	defer root.Close()
+	got, err := w.Outputs.Publish(ctx, tree, driver.Target{Root: root, Path: filepath.Base(path)}, 0)
+	if err != nil {
+		return got, fmt.Errorf("write output %s to %s: %w", output, path, err)
+	}
+	return got, nil
 }
 
 var errNotSingle = errors.New("it is not a single file")
 
 func outputError(name string, err error) error {
-	return &driver.Error{Op: "read output", Object: name, Err: err, Next: fmt.Sprintf("give a path in the place of -")}
+	return &driver.Error{Op: "read output", Object: name, Err: err, Next: "give a path in the place of -"}
 }

@@ -10,6 +10,4 @@ func (a *app) pending(use, short string) *cobra.Command {
 	return &cobra.Command{Use: use, Short: short, RunE: does(func(context.Context, []string) error { return notBuilt(use) })}
 }
 
-func (a *app) runCommand() *cobra.Command    { return a.pending("run", "run a one-shot workspace") }
-func (a *app) createCommand() *cobra.Command { return a.pending("create", "create a workspace") }
-func (a *app) cpCommand() *cobra.Command     { return a.pending("cp", "copy a file in or out") }
+func (a *app) cpCommand() *cobra.Command { return a.pending("cp", "copy a file in or out") }

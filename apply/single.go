@@ -1,0 +1,55 @@
+package apply
+
+import (
+	"context"
+	"errors"
+
+	"microagent/apply/event"
+	"microagent/apply/folder"
+	"microagent/plan"
+	"microagent/plan/observed"
+	"microagent/runtime/driver"
+)
+
+// Single makes one workspace that no project owns and no manifest declares: what a user asked for by hand. It brings
+// the image and the bundles in and creates the workspace, through the same operations as a plan; it starts nothing.
+// In spec the image is as written, and the source of a bundle mount is its path, opened through files as is a disk's.
+// Volumes have to be there. Something of that name is ErrExists.
+func Single(ctx context.Context, d Drivers, files *folder.Folder, spec observed.WorkspaceSpec, p driver.Progress) (driver.Workspace, error) {
+	if _, err := d.Workspaces.Get(ctx, spec.Name); err == nil {
+		return driver.Workspace{}, &driver.Error{Class: driver.ErrExists, Op: "create workspace", Object: spec.Name,
+			Next: "microagent delete " + spec.Name}
+	}
+	src := driver.ImageSource{Ref: spec.Image, Files: files}
+	img, err := d.Images.Find(ctx, src)
+	if errors.Is(err, driver.ErrNotFound) || err == nil && img.From != "store" {
+		img, err = d.Images.Pull(ctx, src, "", p)
+	}
+	if err != nil {
+		return driver.Workspace{}, err
+	}
+	spec.Image, spec.ImageDigest = img.Ref, img.Digest
+	for i := range spec.Mounts {
+		m := &spec.Mounts[i]
+		if m.Kind != string(driver.MountBundle) {
+			continue
+		}
+		_, digest, err := d.Disks.Bundle(ctx, driver.BundleSource{Files: files, Path: m.Source}, "", p)
+		if err != nil {
+			return driver.Workspace{}, err
+		}
+		m.Source = digest.Fingerprint.Digest
+	}
+	r := &run{drivers: d, plan: &plan.Plan{}, files: files, events: event.Discard, images: map[string]driver.Image{}}
+	resolved, err := r.resolve(ctx, spec, p)
+	if err != nil {
+		return driver.Workspace{}, err
+	}
+	return d.Workspaces.Create(context.WithoutCancel(ctx), resolved, p)
+}
+
+// Argv is the whole command of spec on an image with that config.
+func Argv(spec observed.WorkspaceSpec, image driver.ImageConfig) []string {
+	spec.Mode = string(driver.ModeTask)
+	return process(spec, image).Argv
+}

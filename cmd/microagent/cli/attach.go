@@ -1,0 +1,134 @@
+package cli
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"microagent/runtime/driver"
+	"microagent/runtime/layout"
+	"microagent/schema/quantity"
+)
+
+// attachment is one value of -v, --disk or --bundle.
+type attachment struct {
+	kind     driver.MountKind
+	name     string // of a volume; of a disk or bundle as cp addresses it
+	source   string // host path of a disk or bundle, absolute
+	path     string // in the guest
+	readOnly bool
+	size     int64 // of a volume that is made if it is not there; 0: it has to be
+}
+
+// cutMount splits SOURCE:/mount[:options] from the right, so that a colon in SOURCE does no harm.
+func cutMount(text string) (source, mount string, options []string, err error) {
+	source = text
+	if i := strings.LastIndexByte(source, ':'); i >= 0 && !strings.HasPrefix(source[i+1:], "/") {
+		options = strings.Split(source[i+1:], ",")
+		source = source[:i]
+	}
+	i := strings.LastIndex(source, ":/")
+	if i <= 0 {
+		return "", "", nil, fmt.Errorf("%q has no mount path: write SOURCE:/mount, with :ro or :rw behind it", text)
+	}
+	return source[:i], filepath.Clean(source[i+1:]), options, nil
+}
+
+func (m *attachment) options(text string, list []string) error {
+	for _, o := range list {
+		value, isSize := strings.CutPrefix(o, "size=")
+		switch {
+		case o == "ro":
+			m.readOnly = true
+		case o == "rw" && m.kind == driver.MountBundle:
+			return fmt.Errorf("%q: a bundle is read-only", text)
+		case o == "rw":
+		case isSize && m.kind == driver.MountVolume:
+			n, err := quantity.ParseSize(value)
+			if err != nil {
+				return fmt.Errorf("%q: %w", text, err)
+			}
+			m.size = n.Bytes()
+		default:
+			return fmt.Errorf("%q: %q is neither ro nor rw", text, o)
+		}
+	}
+	return nil
+}
+
+var bundleSuffixes = []string{".tar", ".tar.gz", ".tgz", ".tar.zst"}
+var diskSuffixes = []string{".ext4", ".img"}
+
+func hasSuffix(name string, list []string) bool {
+	for _, s := range list {
+		if strings.HasSuffix(name, s) {
+			return true
+		}
+	}
+	return false
+}
+
+// parseVolume reads a value of -v: a bare name is a volume, a tar is a bundle, an .ext4 or .img is a disk.
+func parseVolume(text string) (attachment, error) {
+	source, mount, options, err := cutMount(text)
+	if err != nil {
+		return attachment{}, err
+	}
+	m := attachment{path: mount}
+	base := filepath.Base(source)
+	switch {
+	case hasSuffix(source, bundleSuffixes):
+		m.kind, m.readOnly = driver.MountBundle, true
+	case hasSuffix(source, diskSuffixes):
+		m.kind = driver.MountDisk
+	case layout.ValidName(source):
+		m.kind, m.name = driver.MountVolume, source
+	default:
+		if info, err := os.Stat(source); err == nil && info.IsDir() {
+			return m, &driver.Error{Class: driver.ErrRefused, Op: "mount", Object: source,
+				Err:  fmt.Errorf("it is a host directory, and a guest sees block devices only"),
+				Next: fmt.Sprintf("pack it as a bundle: tar -C %s -cf %s.tar . && microagent run -v %s.tar:%s ...; or use a volume, or cp", source, base, base, mount)}
+		}
+		return m, fmt.Errorf("%q is neither a volume's name nor a file .tar .tar.gz .tgz .tar.zst .ext4 or .img", source)
+	}
+	if m.kind != driver.MountVolume {
+		m.name, _, _ = strings.Cut(base, ".")
+		if m.source, err = filepath.Abs(source); err != nil {
+			return m, err
+		}
+	}
+	return m, m.options(text, options)
+}
+
+// parseNamed reads a value of --disk or --bundle: name=PATH:/mount[:ro|rw].
+func parseNamed(kind driver.MountKind, text string) (attachment, error) {
+	name, rest, ok := strings.Cut(text, "=")
+	if !ok || name == "" || strings.ContainsAny(name, "/:") {
+		return attachment{}, fmt.Errorf("%q: write name=PATH:/mount[:ro|rw]", text)
+	}
+	source, mount, options, err := cutMount(rest)
+	if err != nil {
+		return attachment{}, err
+	}
+	m := attachment{kind: kind, name: name, path: mount, readOnly: kind == driver.MountBundle}
+	if m.source, err = filepath.Abs(source); err != nil {
+		return m, err
+	}
+	return m, m.options(text, options)
+}
+
+// egress is one value of --output: name=/guest/path[:host/path].
+type egress struct{ name, guest, host string }
+
+func parseOutput(text string) (egress, error) {
+	name, rest, ok := strings.Cut(text, "=")
+	if !ok || !layout.ValidName(name) || !strings.HasPrefix(rest, "/") {
+		return egress{}, fmt.Errorf("%q: write name=/guest/path[:host/path]", text)
+	}
+	guest, host, _ := strings.Cut(rest, ":")
+	if host == "" {
+		host = name
+	}
+	return egress{name, filepath.Clean(guest), host}, nil
+}

@@ -1,0 +1,182 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"microagent/apply"
+	"microagent/apply/folder"
+	"microagent/plan/observed"
+	"microagent/runtime/driver"
+	"microagent/schema/quantity"
+)
+
+// composeFlags describe a workspace on the command line, for run and create.
+type composeFlags struct {
+	image                    string
+	volumes, disks, bundles  []string
+	outputs                  []string
+	env, envFiles            []string
+	user, workdir, isolation string
+	cpus                     int
+	memory, disk             string
+	timeout                  time.Duration
+}
+
+func (o *composeFlags) add(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&o.image, "image", "", "image of the root file system")
+	f.StringArrayVarP(&o.volumes, "volume", "v", nil, "`SOURCE:/mount[:ro|rw]`: a volume's name, a .tar or an .ext4; :size=1GiB makes the volume")
+	f.StringArrayVar(&o.disks, "disk", nil, "`name=PATH:/mount[:ro|rw]`: an ext4 image of yours")
+	f.StringArrayVar(&o.bundles, "bundle", nil, "`name=PATH:/mount[:ro]`: a tar or a directory")
+	f.StringArrayVarP(&o.env, "env", "e", nil, "`NAME=VALUE`, or NAME to pass ours on")
+	f.StringArrayVar(&o.envFiles, "env-file", nil, "a file of NAME=VALUE lines")
+	f.StringVarP(&o.user, "user", "u", "", "user, uid, or either with :group")
+	f.StringVarP(&o.workdir, "workdir", "w", "", "working directory")
+	f.IntVar(&o.cpus, "cpus", 1, "virtual CPUs")
+	f.StringVar(&o.memory, "memory", "256MiB", "memory")
+	f.StringVar(&o.disk, "disk-size", "1GiB", "size of the root file system")
+	f.StringVar(&o.isolation, "isolation", "any", "any, or hardware to refuse emulation")
+}
+
+// parsed is a workspace's description with its attachments still to be found.
+type parsed struct {
+	spec        observed.WorkspaceSpec
+	attachments []attachment
+	egress      []egress
+}
+
+func (o *composeFlags) parse(a *app, name string) (parsed, error) {
+	p := parsed{spec: observed.WorkspaceSpec{Name: name, Image: o.image, CPUs: o.cpus, User: o.user, Workdir: o.workdir,
+		Isolation: o.isolation, Timeout: int64(o.timeout), Mode: string(driver.ModeIdle), Desired: "running"}}
+	if o.image == "" {
+		return p, errors.New("an image is missing")
+	}
+	if o.cpus < 1 || o.cpus > 254 {
+		return p, fmt.Errorf("--cpus is %d; it can be 1 to 254", o.cpus)
+	}
+	if !slices.Contains([]string{"any", "hardware"}, o.isolation) {
+		return p, fmt.Errorf("--isolation is %q; it can be any or hardware", o.isolation)
+	}
+	memory, err := quantity.ParseSize(o.memory)
+	if err != nil {
+		return p, fmt.Errorf("--memory: %w", err)
+	}
+	disk, err := quantity.ParseSize(o.disk)
+	if err != nil {
+		return p, fmt.Errorf("--disk-size: %w", err)
+	}
+	p.spec.Memory, p.spec.DiskSize = memory.Bytes(), disk.Bytes()
+	var env []string
+	for _, file := range o.envFiles {
+		lines, err := envFile(file)
+		if err != nil {
+			return p, err
+		}
+		env = append(env, lines...)
+	}
+	if p.spec.Env, err = environment(append(env, o.env...), a.getenv); err != nil {
+		return p, err
+	}
+	return p, o.parseMounts(&p)
+}
+
+func (o *composeFlags) parseMounts(p *parsed) error {
+	add := func(m attachment, err error) error {
+		if err != nil {
+			return err
+		}
+		for _, other := range p.attachments {
+			if other.path == m.path {
+				return fmt.Errorf("two mounts at %s", m.path)
+			}
+		}
+		p.attachments = append(p.attachments, m)
+		return nil
+	}
+	for _, text := range o.volumes {
+		if err := add(parseVolume(text)); err != nil {
+			return err
+		}
+	}
+	for _, text := range o.disks {
+		if err := add(parseNamed(driver.MountDisk, text)); err != nil {
+			return err
+		}
+	}
+	for _, text := range o.bundles {
+		if err := add(parseNamed(driver.MountBundle, text)); err != nil {
+			return err
+		}
+	}
+	for _, text := range o.outputs {
+		e, err := parseOutput(text)
+		if err != nil {
+			return err
+		}
+		p.egress = append(p.egress, e)
+		p.spec.Outputs = append(p.spec.Outputs, observed.SpecOutput{Name: e.name, Path: e.guest})
+	}
+	slices.SortFunc(p.spec.Outputs, func(a, b observed.SpecOutput) int { return strings.Compare(a.Name, b.Name) })
+	return nil
+}
+
+// envFile reads NAME=VALUE lines; empty ones and those that begin with # are left out.
+func envFile(name string) ([]string, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var list []string
+	s := bufio.NewScanner(f)
+	for s.Scan() {
+		if line := strings.TrimSpace(s.Text()); line != "" && !strings.HasPrefix(line, "#") {
+			list = append(list, line)
+		}
+	}
+	return list, s.Err()
+}
+
+// compose finds what is attached and creates the workspace; nothing is started.
+func (a *app) compose(ctx context.Context, w *world, p parsed) (driver.Workspace, error) {
+	for _, m := range p.attachments {
+		mount := observed.Mount{Path: m.path, Kind: string(m.kind), Name: m.name, Source: m.source, ReadOnly: m.readOnly}
+		if m.kind == driver.MountVolume {
+			v, err := a.attachVolume(ctx, w, m)
+			if err != nil {
+				return driver.Workspace{}, err
+			}
+			mount.Name, mount.Source = v.Name, v.ID
+		}
+		p.spec.Mounts = append(p.spec.Mounts, mount)
+	}
+	slices.SortFunc(p.spec.Mounts, func(a, b observed.Mount) int { return strings.Compare(a.Path, b.Path) })
+	files, err := folder.Open(".", []string{"/"}) // paths on the command line are the user's own
+	if err != nil {
+		return driver.Workspace{}, err
+	}
+	defer files.Close()
+	return apply.Single(ctx, w.Drivers, files, p.spec, a.progress("create "+p.spec.Name))
+}
+
+func (a *app) attachVolume(ctx context.Context, w *world, m attachment) (driver.Volume, error) {
+	v, err := a.volume(ctx, w, "attach volume", m.name)
+	if !errors.Is(err, driver.ErrNotFound) {
+		return v, err
+	}
+	if m.size == 0 {
+		return v, &driver.Error{Class: driver.ErrNotFound, Op: "attach volume", Object: m.name, Err: errors.New("there is none of that name"),
+			Next: fmt.Sprintf("microagent volume create %s --size-mib 512, or give its size here: -v %s:%s:size=512MiB", m.name, m.name, m.path)}
+	}
+	v, _, err = w.Volumes.Create(ctx, driver.VolumeSpec{Name: m.name, Size: m.size})
+	return v, err
+}

@@ -1,0 +1,41 @@
+package cli
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"microagent/schema/quantity"
+)
+
+func (a *app) createCommand() *cobra.Command {
+	var o composeFlags
+	cmd := &cobra.Command{
+		Use: "create NAME --image IMAGE", Short: "create a workspace, without starting it", Args: cobra.ExactArgs(1),
+		Long:        "Creates a workspace that idles once it is started, ready for exec. It is kept until delete.",
+		Example:     "  microagent create scratch --image docker.io/library/alpine:3.20 -v data:/work",
+		Annotations: exitsWith(ExitOK, ExitFailed, ExitRefused, ExitUsage),
+		RunE: does(func(ctx context.Context, args []string) error {
+			name, err := quantity.ParseName(args[0])
+			if err != nil {
+				return usagef("microagent create", "%w", err)
+			}
+			p, err := o.parse(a, name.String())
+			if err != nil {
+				return badFlag("microagent create", err)
+			}
+			w, err := a.open(true)
+			if err != nil {
+				return err
+			}
+			ws, err := a.compose(ctx, w, p)
+			if err != nil {
+				return err
+			}
+			return a.done(ws, "Created %q", ws.Spec.Name)
+		}),
+	}
+	a.flags.shadow(cmd, "verbose")
+	o.add(cmd)
+	return cmd
+}

@@ -1,0 +1,154 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"microagent/apply"
+	"microagent/runtime/driver"
+)
+
+type runFlags struct {
+	composeFlags
+	exec       string
+	entrypoint string
+	keep       bool
+	tty        bool
+	stdin      bool
+}
+
+func (a *app) runCommand() *cobra.Command {
+	var o runFlags
+	cmd := &cobra.Command{
+		Use: "run [flags] IMAGE [CMD...]", Short: "run a command in a workspace of its own",
+		Long: "Creates a workspace, runs the command in it and deletes it. The exit code is the command's, its stdout and\n" +
+			"stderr are ours and apart, our stdin is its own; ^C ends it. Volumes stay. With --output the command has\n" +
+			"no stdin, and the outputs are collected when it ends, also when it failed.",
+		Example: "  microagent run docker.io/library/alpine:3.20 echo hello\n" +
+			"  microagent run -v data:/work docker.io/library/alpine:3.20 sh -c \"echo 42 > /work/counter.txt\"\n" +
+			"  microagent run --bundle config=/tmp/config.tar:/config:ro --image docker.io/library/alpine:3.20 --exec \"cat /config/hello.txt\"",
+		Annotations: exitsWith(ExitOK, ExitUsage, ExitTimeout, ExitOurs, ExitInterrupted),
+		RunE: does(func(ctx context.Context, args []string) error {
+			if o.image == "" && len(args) > 0 {
+				o.image, args = args[0], args[1:]
+			}
+			p, err := o.parse(a, "run-"+strconv.FormatInt(time.Now().UnixNano(), 10))
+			if err == nil && o.exec != "" && len(args) > 0 {
+				err = errors.New("--exec and a command exclude each other")
+			}
+			if err != nil {
+				return badFlag("microagent run", err)
+			}
+			p.spec.Argv = args
+			if o.exec != "" {
+				p.spec.Argv, p.spec.NoEntry = []string{"sh", "-c", o.exec}, true
+			}
+			if o.entrypoint != "" {
+				p.spec.Entrypoint = []string{o.entrypoint}
+			}
+			if len(p.egress) > 0 {
+				p.spec.Mode = string(driver.ModeTask)
+			}
+			return a.runOnce(ctx, o, p)
+		}),
+	}
+	a.flags.shadow(cmd, "verbose")
+	o.add(cmd)
+	f := cmd.Flags()
+	f.SetInterspersed(false)
+	f.StringArrayVar(&o.outputs, "output", nil, "`name=/guest/path[:host/path]` to bring out when the command ends")
+	f.StringVar(&o.exec, "exec", "", "a line for sh in the guest, in the place of CMD")
+	f.StringVar(&o.entrypoint, "entrypoint", "", "replace the image's entrypoint")
+	f.BoolVar(&o.keep, "keep", false, "keep the workspace afterwards")
+	f.BoolVarP(&o.tty, "tty", "t", false, "give the command a terminal")
+	f.BoolVarP(&o.stdin, "interactive", "i", false, "taken for the habit's sake: stdin is passed on anyway")
+	f.DurationVar(&o.timeout, "timeout", 0, "end the command after this long, with exit code 124")
+	return cmd
+}
+
+// badFlag makes an error of flags one of usage, unless it is a refusal.
+func badFlag(command string, err error) error {
+	if errors.Is(err, driver.ErrRefused) {
+		return err
+	}
+	return usagef(command, "%w", err)
+}
+
+// runOnce makes the workspace, runs the command and leaves nothing but what was asked for.
+func (a *app) runOnce(ctx context.Context, o runFlags, p parsed) error {
+	w, err := a.open(true)
+	if err != nil {
+		return guestCode(0, err)
+	}
+	ws, err := a.compose(ctx, w, p)
+	if err != nil {
+		return guestCode(0, err)
+	}
+	name := ws.Spec.Name
+	runErr := a.started(ctx, w, o, p, ws)
+	end := context.WithoutCancel(ctx)
+	stop := driver.StopOptions{Force: ctx.Err() != nil}
+	if _, err := w.Workspaces.Stop(end, name, stop); err != nil {
+		return errors.Join(runErr, guestCode(0, err))
+	}
+	if o.keep {
+		a.say("kept: workspace %s", name)
+		return runErr
+	}
+	if err := w.Workspaces.Delete(end, name); err != nil {
+		return errors.Join(runErr, guestCode(0, err))
+	}
+	return runErr
+}
+
+// started starts the workspace and runs the command; the error carries the command's exit code.
+func (a *app) started(ctx context.Context, w *world, o runFlags, p parsed, ws driver.Workspace) error {
+	name := ws.Spec.Name
+	if _, err := w.Workspaces.Start(ctx, name, ""); err != nil {
+		return guestCode(0, err)
+	}
+	if len(p.egress) > 0 {
+		return a.runTask(ctx, w, p, name)
+	}
+	img, err := w.Images.Get(ctx, ws.Spec.ImageDigest)
+	if err != nil {
+		return guestCode(0, err)
+	}
+	argv := apply.Argv(p.spec, img.Config)
+	if len(argv) == 0 {
+		return guestCode(0, &driver.Error{Class: driver.ErrInvalid, Op: "run", Object: ws.Spec.Image,
+			Err: errors.New("the image has no command, and none was given"), Next: "microagent run " + ws.Spec.Image + " COMMAND..."})
+	}
+	streams, done, err := a.streams(ctx, true, o.tty)
+	if err != nil {
+		return guestCode(0, err)
+	}
+	code, err := w.Workspaces.Exec(ctx, name, driver.ExecSpec{Argv: argv, Timeout: o.timeout}, streams)
+	done()
+	return guestCode(code, err)
+}
+
+// runTask follows the workspace's task to its end and brings its outputs to the host, also when it failed.
+func (a *app) runTask(ctx context.Context, w *world, p parsed, name string) error {
+	if err := w.Workspaces.Logs(ctx, name, driver.LogOptions{Follow: true}, guestText(a.stdout), guestText(a.stderr)); err != nil {
+		return guestCode(0, err)
+	}
+	run, err := w.Workspaces.Wait(ctx, name)
+	if err != nil {
+		return guestCode(0, err)
+	}
+	end := runEnd(name, run)
+	for _, e := range p.egress {
+		if _, err := a.bringOut(ctx, w, name, e.name, e.host); err != nil {
+			a.printError(err)
+			if end == nil {
+				end = &printedError{exits(ExitOurs, err)}
+			}
+		}
+	}
+	return end
+}
