@@ -24,7 +24,7 @@ import (
 type Machine interface {
 	// Setup mounts the disks and enters the root file system. A *proto.GuestError says which disk it was.
 	Setup(ctx context.Context, req *wire.ConfigureRequest, own Owner) error
-	// Grow makes a mounted file system as large as its device and says how large, in bytes.
+	// Grow, only after Setup, makes a mounted file system as large as its device and says how large, in bytes.
 	Grow(serial string) (int64, error)
 	// KillAll kills every process but this one.
 	KillAll()

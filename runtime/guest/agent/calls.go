@@ -31,6 +31,9 @@ func (a *Agent) Hello(_ context.Context, req *wire.HelloRequest) (*wire.HelloRes
 func (a *Agent) Configure(ctx context.Context, req *wire.ConfigureRequest) (*wire.ConfigureResponse, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.closing {
+		return nil, proto.Errorf(proto.CodeRefused, "the guest is shutting down")
+	}
 	if a.configured != nil {
 		if !sameConfig(a.configured, req) {
 			return nil, proto.Errorf(proto.CodeRefused, "the guest was configured otherwise in this boot")
@@ -201,6 +204,9 @@ func (a *Agent) Sync(context.Context, *wire.SyncRequest) (*wire.SyncResponse, er
 
 // Grow fits a file system to its disk.
 func (a *Agent) Grow(_ context.Context, req *wire.GrowRequest) (*wire.GrowResponse, error) {
+	if err := a.ready(); err != nil {
+		return nil, err
+	}
 	n, err := a.machine.Grow(req.GetSerial())
 	if err != nil {
 		return nil, answer(err)
