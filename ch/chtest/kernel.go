@@ -143,13 +143,17 @@ func buildGuest(ctx context.Context, tree, dir string) (Guest, error) {
 	if err := add(w, "init", init); err != nil {
 		return g, err
 	}
+	found, err := findModules(tree)
+	if err != nil {
+		return g, err
+	}
 	for i, m := range modules {
-		path, err := module(ctx, tree, dir, m)
-		if err != nil {
-			return g, err
-		}
-		if path == "" {
+		path, ok := found[strings.ReplaceAll(m, "-", "_")]
+		if !ok {
 			continue
+		}
+		if path, err = plain(ctx, path, dir); err != nil {
+			return g, err
 		}
 		if err := add(w, fmt.Sprintf("modules/%02d-%s.ko", i, m), path); err != nil {
 			return g, err
@@ -161,21 +165,25 @@ func buildGuest(ctx context.Context, tree, dir string) (Guest, error) {
 // GuestBinary names the environment variable with a guest that was built before, for hosts without a Go toolchain.
 const GuestBinary = "MICROAGENT_TEST_CHGUEST"
 
-// module finds a kernel module, unpacking it into dir where it is compressed; "" where there is none.
-func module(ctx context.Context, tree, dir, name string) (string, error) {
-	var found string
-	err := filepath.WalkDir(tree, func(path string, _ os.DirEntry, err error) error {
-		base, _, _ := strings.Cut(filepath.Base(path), ".ko")
-		if strings.ReplaceAll(base, "-", "_") == strings.ReplaceAll(name, "-", "_") && strings.Contains(path, ".ko") {
-			found = path
+// findModules gives the paths of all modules in a tree, by their names with "_" for "-".
+func findModules(tree string) (map[string]string, error) {
+	found := map[string]string{}
+	err := filepath.WalkDir(filepath.Join(tree, "lib", "modules"), func(path string, _ os.DirEntry, err error) error {
+		if base, _, ok := strings.Cut(filepath.Base(path), ".ko"); ok {
+			found[strings.ReplaceAll(base, "-", "_")] = path
 		}
 		return err
 	})
-	if err != nil || !strings.HasSuffix(found, ".xz") {
-		return found, err
+	return found, err
+}
+
+// plain gives a module's path, or that of its copy in dir where it is compressed.
+func plain(ctx context.Context, path, dir string) (string, error) {
+	if !strings.HasSuffix(path, ".xz") {
+		return path, nil
 	}
-	plain := filepath.Join(dir, name+".ko")
-	return plain, command(ctx, "", "sh", "-c", `xz -dc "$1" >"$2"`, "sh", found, plain)
+	unpacked := filepath.Join(dir, strings.TrimSuffix(filepath.Base(path), ".xz"))
+	return unpacked, command(ctx, "", "sh", "-c", `xz -dc "$1" >"$2"`, "sh", path, unpacked)
 }
 
 func add(w *cpio.Writer, name, path string) error {

@@ -21,8 +21,17 @@ import (
 	"microagent/ch"
 )
 
-// patience bounds each wait of the suite. It is long since an emulated guest on a busy machine is slow.
-const patience = 40 * time.Second
+// Patience names the environment variable with another bound of each wait: an emulated guest on a busy machine
+// is slow, and a guest inside that one slower.
+const Patience = "MICROAGENT_TEST_PATIENCE"
+
+// patience bounds each wait of the suite.
+var patience = func() time.Duration {
+	if d, err := time.ParseDuration(os.Getenv(Patience)); err == nil {
+		return d
+	}
+	return 90 * time.Second
+}()
 
 // guestPort is where the guest answers commands.
 const guestPort = 7000

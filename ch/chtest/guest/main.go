@@ -42,9 +42,7 @@ func main() {
 	}
 	say("guest is up")
 	for {
-		if err := serve(); err != nil {
-			say("serve: %v", err)
-		}
+		say("serve: %v", serve())
 		time.Sleep(20 * time.Millisecond)
 	}
 }
