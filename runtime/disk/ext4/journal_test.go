@@ -218,6 +218,13 @@ func TestReplayOfDebugfsJournal(t *testing.T) {
 					t.Fatal(err)
 				}
 				tool(t, "debugfs", "-w", "-f", script, path)
+				if open != "jo" && strings.HasPrefix(features, "^") {
+					// Without metadata_csum debugfs takes the sums of whole transactions.
+					if dev, size := device(t, path); !errors.Is(Recover(dev, size), ErrUnsupported) {
+						t.Error("a journal with sums that are not checked was replayed")
+					}
+					return
+				}
 				replaysLikeE2fsck(t, path)
 				a, err := os.ReadFile(path + ".ours")
 				if err != nil {
@@ -277,7 +284,7 @@ func TestReplayOfHostileJournal(t *testing.T) {
 	}
 	rnd := rand.New(rand.NewPCG(1, 2))
 	replayed := 0
-	for round := range 3000 {
+	for round := range 1000 {
 		data := bytes.Clone(clean)
 		for range 1 + rnd.IntN(4) {
 			at := places[rnd.IntN(len(places))]
@@ -286,10 +293,8 @@ func TestReplayOfHostileJournal(t *testing.T) {
 			}
 			at += int64(rnd.IntN(64))
 			data[at] = byte(rnd.Uint32())
-			if rnd.IntN(2) == 0 { // checksums don't help the attacked
-				off := int64(be.Uint32(data[places[0]+0x1C:])) // journal start
-				data[places[0]+0x28+3] &^= byte(rnd.IntN(32))
-				_ = off
+			if rnd.IntN(2) == 0 { // without checksums more of it is looked at
+				data[places[0]+0x28+3] &^= journalCsumV2 | journalCsumV3
 			}
 		}
 		seal := data[places[0] : places[0]+superSize]
@@ -303,8 +308,8 @@ func TestReplayOfHostileJournal(t *testing.T) {
 			t.Fatalf("round %d: %v", round, err)
 		}
 	}
-	if replayed == 0 || replayed == 3000 {
-		t.Errorf("%d of 3000 journals were replayed", replayed)
+	if replayed == 0 || replayed == 1000 {
+		t.Errorf("%d of 1000 journals were replayed", replayed)
 	}
 }
 

@@ -113,9 +113,11 @@ func (f *FS) blockEntries(dir uint32, b []byte, visit func(DirEntry) bool) (more
 func dirCsumOK(b []byte, own uint32, indexed, first bool) bool {
 	end := len(b) - dirTail
 	t := b[end:]
-	if le.Uint32(t) == 0 && le.Uint16(t[4:]) == dirTail && t[6] == 0 && t[7] == dirTailType {
-		return le.Uint32(t[8:]) == crc(own, b[:end])
+	if le.Uint32(t) == 0 && le.Uint16(t[4:]) == dirTail && t[6] == 0 && t[7] == dirTailType &&
+		le.Uint32(t[8:]) == crc(own, b[:end]) {
+		return true
 	}
+	// A block of names that the kernel made a root keeps a part of its tail.
 	at := 8
 	if first {
 		at = 24 + int(b[29])

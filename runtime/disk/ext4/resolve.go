@@ -31,7 +31,7 @@ func (f *FS) ResolvePath(path string, follow bool) (n Inode, real string, err er
 			}
 			continue
 		}
-		child, err := f.lookup(at, name)
+		child, err := f.Lookup(at, name)
 		if err != nil {
 			names = append(names, name)
 			return Inode{}, here(), err
@@ -55,6 +55,3 @@ func (f *FS) ResolvePath(path string, follow bool) (n Inode, real string, err er
 	}
 	return at, here(), nil
 }
-
-// lookup is Lookup.
-func (f *FS) lookup(dir Inode, name string) (Inode, error) { return f.Lookup(dir, name) }

@@ -46,7 +46,7 @@ func (Offline) CopyOut(ctx context.Context, spec driver.CopySpec) (driver.Copied
 		out.Bytes, err = io.CopyBuffer(writer{ctx, spec.Host.Writer}, struct{ io.Reader }{r}, make([]byte, piece))
 		return out, wrap(opOut, object, err)
 	}
-	s, err := NewSink(opOut, spec.Host.Path, path.Base(path.Clean(spec.Guest.Path)), n.IsDir(), &out)
+	s, err := NewSink(opOut, spec.Host.Path, Base(spec.Guest.Path), n.IsDir(), &out)
 	if err != nil {
 		return out, err
 	}
@@ -73,6 +73,15 @@ func Copyable(op, object string, m fs.FileMode, spec driver.CopySpec) error {
 		return problem(driver.ErrInvalid, op, object, "leave the slash at its end away", "it is no directory")
 	}
 	return nil
+}
+
+// Base is the name under which a path is copied into a directory: "." for the root and for what ends in "/.", whose
+// content is copied without it.
+func Base(p string) string {
+	if strings.HasSuffix(p, "/.") || path.Clean(p) == "/" {
+		return "."
+	}
+	return path.Base(path.Clean(p))
 }
 
 // find resolves the guest's path on the disk.

@@ -49,7 +49,7 @@ func landing(op, to, base string, tree bool) (folder, name string, err error) {
 	st, err := os.Stat(to)
 	switch {
 	case err == nil && st.IsDir():
-		if base == "." || base == "/" {
+		if base == "." {
 			return to, ".", nil
 		}
 		if in, err := os.Stat(filepath.Join(to, base)); err == nil && in.IsDir() != tree {
