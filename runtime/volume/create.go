@@ -47,7 +47,7 @@ func (s *Store) Create(ctx context.Context, spec driver.VolumeSpec) (driver.Volu
 		if err := s.Disks.Empty(ctx, driver.EmptySpec{Size: spec.Size, Label: label(spec.Name)}, s.State.VolumeImage(spec.Name)); err != nil {
 			return driver.Volume{}, false, &driver.Error{Op: op, Object: spec.Name, Err: err, Next: driver.Next(err)}
 		}
-	case info.Size() != spec.Size || !neverMounted(s.State.VolumeImage(spec.Name)):
+	case info.Size() != spec.Size || !NeverMounted(s.State.VolumeImage(spec.Name)):
 		return driver.Volume{}, false, &driver.Error{
 			Class: driver.ErrExists, Op: op, Object: spec.Name,
 			Err:  fmt.Errorf("%s is there without a record", s.State.VolumeImage(spec.Name)),
@@ -92,9 +92,10 @@ func same(op string, spec driver.VolumeSpec, project string, size int64) error {
 // label is the file system's: ext4 has room for 16 bytes.
 func label(name string) string { return name[:min(len(name), 16)] }
 
-// neverMounted reads the ext4 superblock: magic, time of last mount and mount count, at bytes 0x38, 0x2c and 0x34 of
-// the block at 1024 (Documentation/filesystems/ext4/super.rst of Linux).
-func neverMounted(image string) bool {
+// NeverMounted says whether image is an ext4 file system that was never mounted. It reads magic, time of the last mount
+// and mount count at bytes 0x38, 0x2c and 0x34 of the superblock, which is at byte 1024
+// (Documentation/filesystems/ext4/super.rst of Linux).
+func NeverMounted(image string) bool {
 	f, err := os.Open(image)
 	if err != nil {
 		return false

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"syscall"
 
 	"microagent/runtime/driver"
 	"microagent/runtime/layout"
@@ -16,8 +15,8 @@ import (
 	"microagent/runtime/supervise"
 )
 
-// Create places the root file system, then writes the record. What an interrupted Create left under the root file
-// system's name is kept as the one before.
+// Create places the root file system, then writes the record. A root file system that lies there without a record is
+// kept as the one before, unless it is what an interrupted Create left.
 func (s *Store) Create(ctx context.Context, spec driver.WorkspaceSpec, p driver.Progress) (driver.Workspace, error) {
 	const op = "create workspace"
 	if err := checkSpec(op, spec); err != nil {
@@ -41,8 +40,8 @@ func (s *Store) Create(ctx context.Context, spec driver.WorkspaceSpec, p driver.
 	if err := os.MkdirAll(folder.Dir, 0o700); err != nil {
 		return driver.Workspace{}, fmt.Errorf("%s %s: %w", op, spec.Name, err)
 	}
-	if err := renameIfThere(folder.RootFS(), folder.File(layout.RootFSPrev)); err != nil {
-		return driver.Workspace{}, fmt.Errorf("%s %s: %w", op, spec.Name, err)
+	if err := s.clearRoot(op, spec.Name); err != nil {
+		return driver.Workspace{}, err
 	}
 	p.Report("root file system of "+spec.Name, 0, 0)
 	if err := s.Disks.Place(ctx, spec.RootFS, folder.RootFS()); err != nil {
@@ -77,13 +76,6 @@ func checkSpec(op string, spec driver.WorkspaceSpec) error {
 		return nil
 	}
 	return &driver.Error{Class: driver.ErrInvalid, Op: op, Object: spec.Name, Err: errors.New(why)}
-}
-
-func renameIfThere(from, to string) error {
-	if err := os.Rename(from, to); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return nil
 }
 
 // stopped gives the record of a workspace that does not run, and what an earlier supervisor left is ended.
@@ -168,80 +160,6 @@ func same(a, b driver.WorkspaceSpec) bool {
 	x, errX := json.Marshal(a)
 	y, errY := json.Marshal(b)
 	return errX == nil && errY == nil && bytes.Equal(x, y)
-}
-
-// Replace puts a new root file system in place; the old one is kept until the next replacement.
-func (s *Store) Replace(ctx context.Context, spec driver.WorkspaceSpec, p driver.Progress) (driver.Workspace, error) {
-	const op = "replace workspace"
-	if err := checkSpec(op, spec); err != nil {
-		return driver.Workspace{}, err
-	}
-	unlock, err := s.lock(ctx, op, spec.Name, lockWait)
-	if err != nil {
-		return driver.Workspace{}, err
-	}
-	defer unlock()
-	r, err := s.stopped(ctx, op, spec.Name)
-	if err != nil {
-		return driver.Workspace{}, err
-	}
-	l, err := s.holdRoot(op, spec.Name)
-	if err != nil {
-		return driver.Workspace{}, err
-	}
-	if l != nil {
-		defer l.Close()
-	}
-	p.Report("root file system of "+spec.Name, 0, 0)
-	if err := s.swap(ctx, r, spec); err != nil {
-		return driver.Workspace{}, &driver.Error{Op: op, Object: spec.Name, Err: err, Next: driver.Next(err)}
-	}
-	r.ID, r.Replacing = layout.NewID(), nil
-	r.Spec, r.Project, r.Tool, r.Updated = spec, spec.Project, s.Tool, s.now()
-	if err := s.save(r); err != nil {
-		return driver.Workspace{}, err
-	}
-	return s.observe(r)
-}
-
-// swap is safe to interrupt at any step: until the new root file system has the name, it is placed again; once it
-// has, the record knows it by its inode, and the one kept as the previous is not pushed out by a second try.
-func (s *Store) swap(ctx context.Context, r *record, spec driver.WorkspaceSpec) error {
-	folder := s.State.Workspace(r.Name)
-	root, next := folder.RootFS(), folder.File(nextFile)
-	if r.Replacing != nil && r.Replacing.Key == spec.RootFS && inode(root) == r.Replacing.Inode {
-		return nil
-	}
-	if err := os.Remove(next); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	if err := s.Disks.Place(ctx, spec.RootFS, next); err != nil {
-		return err
-	}
-	r.Replacing = &replacing{Key: spec.RootFS, Inode: inode(next)}
-	if err := s.save(r); err != nil {
-		return err
-	}
-	if err := renameIfThere(root, folder.File(layout.RootFSPrev)); err != nil {
-		return err
-	}
-	if err := os.Rename(next, root); err != nil {
-		return err
-	}
-	return layout.SyncDir(folder.Dir)
-}
-
-// inode is that of the file at path, 0 when there is none.
-func inode(path string) uint64 {
-	info, err := os.Lstat(path)
-	if err != nil {
-		return 0
-	}
-	st, ok := info.Sys().(*syscall.Stat_t)
-	if !ok {
-		return 0
-	}
-	return st.Ino
 }
 
 // Delete removes a stopped workspace: the record says deleting, the files go, the record and the folder go.

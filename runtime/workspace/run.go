@@ -33,6 +33,9 @@ func (s *Store) Start(ctx context.Context, name, runKey string) (driver.Run, err
 	if err != nil {
 		return driver.Run{}, err
 	}
+	if err := s.rollBack(op, r); err != nil {
+		return driver.Run{}, err
+	}
 	spec, err := s.spec(ctx, r, runKey)
 	if err != nil {
 		return driver.Run{}, err

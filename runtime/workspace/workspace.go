@@ -63,16 +63,6 @@ type record struct {
 	Replacing *replacing `json:"replacing,omitempty"`
 }
 
-// replacing names the new root file system by key and inode, so that whoever finishes an interrupted replacement
-// knows whether it is in place.
-type replacing struct {
-	Key   string `json:"key"`
-	Inode uint64 `json:"inode"`
-}
-
-// nextFile is where a new root file system waits for its turn.
-const nextFile = "rootfs.next"
-
 func (s *Store) now() time.Time {
 	if s.Now != nil {
 		return s.Now().UTC().Truncate(time.Millisecond)
@@ -229,7 +219,7 @@ func (s *Store) observe(r *record) (driver.Workspace, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return w, fmt.Errorf("look at workspace %s: %w", r.Name, err)
 	}
-	w.RootFSMissing = err != nil || !info.Mode().IsRegular()
+	w.RootFSMissing = (err != nil || !info.Mode().IsRegular()) && !r.setAside(folder)
 	if w.Run, err = supervise.ReadRun(folder); err != nil {
 		return w, &driver.Error{Class: driver.ErrCorrupt, Op: "read run of workspace", Object: r.Name, Err: err, Next: "move " + folder.Run() + " away"}
 	}
