@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"microagent/plan"
 	"microagent/plan/observed"
@@ -42,7 +43,7 @@ func (r *run) task(ctx, whole context.Context, c *plan.Change) error {
 	if err != nil {
 		return err
 	}
-	return r.verdict(whole, name, run)
+	return r.verdict(whole, name, duration(c.Workspace.Timeout), run)
 }
 
 // runKey is the plan's, or computed now when the plan could not know all its parts.
@@ -62,7 +63,7 @@ func (r *run) runKey(ctx context.Context, c *plan.Change) (string, error) {
 }
 
 // verdict turns the end of a run into the change's outcome.
-func (r *run) verdict(ctx context.Context, name string, run driver.Run) error {
+func (r *run) verdict(ctx context.Context, name string, timeout time.Duration, run driver.Run) error {
 	switch {
 	case run.Phase == driver.PhaseFailed:
 		return &driver.Error{Class: driver.ErrGuest, Op: "run task of workspace", Object: name,
@@ -80,7 +81,7 @@ func (r *run) verdict(ctx context.Context, name string, run driver.Run) error {
 	case *run.ExitCode == 0 && !run.TimedOut:
 		return nil
 	}
-	failure := &TaskError{Workspace: name, ExitCode: *run.ExitCode, TimedOut: run.TimedOut}
+	failure := &TaskError{Workspace: name, ExitCode: *run.ExitCode, TimedOut: run.TimedOut, Timeout: timeout}
 	var stdout, stderr bytes.Buffer
 	if err := r.drivers.Workspaces.Logs(ctx, name, driver.LogOptions{Stream: "stderr", Tail: stderrTail}, &stdout, &stderr); err == nil {
 		if text := strings.TrimRight(stderr.String(), "\n"); text != "" {

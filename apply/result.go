@@ -2,6 +2,7 @@ package apply
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/hashicorp/go-multierror"
 
@@ -64,12 +65,13 @@ type TaskError struct {
 	Workspace string
 	ExitCode  int
 	TimedOut  bool
-	Stderr    []string // its last lines, raw
+	Timeout   time.Duration // what it was allowed, when it timed out
+	Stderr    []string      // its last lines, raw
 }
 
 func (e *TaskError) Error() string {
 	if e.TimedOut {
-		return fmt.Sprintf("task of workspace %s ran into its timeout", e.Workspace)
+		return fmt.Sprintf("task of workspace %s ran longer than its timeout of %s", e.Workspace, e.Timeout)
 	}
 	return fmt.Sprintf("task of workspace %s exited with code %d", e.Workspace, e.ExitCode)
 }

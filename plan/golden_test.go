@@ -201,8 +201,8 @@ func (st *stage) happen(t *testing.T, f []string) {
 			v.Holder = f[3]
 		}
 		s.volumes[arg(1)] = v
-	case "unrecorded":
-		s.volumes[arg(1)] = observed.Volume{Size: 1 << 30, NoRecord: true}
+	case "unrecorded": // NAME [unborn]
+		s.volumes[arg(1)] = observed.Volume{Size: 1 << 30, NoRecord: true, Unborn: len(f) > 2}
 	case "workspace": // an imperative one that runs
 		s.workspaces[arg(1)] = observed.Workspace{Spec: observed.WorkspaceSpec{Name: arg(1)}, Running: true}
 	case "empty-store":

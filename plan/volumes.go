@@ -45,6 +45,9 @@ func (k *maker) volume(name string, v schema.Volume, applied map[string]bool) {
 		Volume: &VolumeObject{Name: disk, Size: int64(v.Size), Protected: v.Protected},
 	}
 	have, ok := k.w.Volumes[disk]
+	if have.NoRecord && have.Unborn && have.Size == int64(v.Size) {
+		have, ok = observed.Volume{}, false // the create that was killed is done again
+	}
 	switch {
 	case !ok:
 		c.Action, c.Reason = ActionCreate, ReasonAbsent

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
 
@@ -105,11 +106,11 @@ func objects(ctx context.Context, d Drivers, project, manifest string) (*observe
 	rec := recorded{bundles: map[string]driver.BundleRecord{}}
 
 	volumes, err := d.Volumes.List(ctx)
-	if err != nil {
+	if err = concerning(project, err); err != nil {
 		return nil, rec, err
 	}
 	for _, v := range volumes {
-		o := observed.Volume{ID: v.ID, Project: v.Project, Size: v.Size, Protected: v.Protected, NoRecord: v.RecordDigest == ""}
+		o := observed.Volume{ID: v.ID, Project: v.Project, Size: v.Size, Protected: v.Protected, NoRecord: v.RecordDigest == "", Unborn: v.Unborn}
 		if v.Attached {
 			o.Holder = "another process"
 			if v.Holder != nil {
@@ -121,7 +122,7 @@ func objects(ctx context.Context, d Drivers, project, manifest string) (*observe
 	}
 
 	workspaces, err := d.Workspaces.List(ctx)
-	if err != nil {
+	if err = concerning(project, err); err != nil {
 		return nil, rec, err
 	}
 	for _, ws := range workspaces {
@@ -172,6 +173,23 @@ func objects(ctx context.Context, d Drivers, project, manifest string) (*observe
 		w.Host.Missing = append(w.Host.Missing, f.Message+": "+f.Next)
 	}
 	return w, rec, nil
+}
+
+// concerning is what of err is about project or is no matter of one object: files of others that can't be understood
+// are no matter of its plan. Without a project only digests of records are wanted, and a broken one has none.
+func concerning(project string, err error) error {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // the outermost one is asked
+		if e, single := err.(*driver.Error); !single { //nolint:errorlint // likewise
+			var left []error
+			for _, one := range joined.Unwrap() {
+				left = append(left, concerning(project, one))
+			}
+			return errors.Join(left...)
+		} else if e.Class == driver.ErrCorrupt && (project == "" || !strings.HasPrefix(e.Object, project+".")) {
+			return nil
+		}
+	}
+	return err
 }
 
 func workspace(ws driver.Workspace) observed.Workspace {

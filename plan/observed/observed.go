@@ -41,8 +41,9 @@ type Volume struct {
 	// Holder is the workspace that holds it now, "" for none.
 	Holder         string
 	HolderReadOnly bool
-	// NoRecord says that there is an image without a record.
-	NoRecord bool
+	// NoRecord says that there is an image without a record; Unborn, that it was never mounted, too: what a create
+	// that was killed left.
+	NoRecord, Unborn bool
 }
 
 // Bundle is the record of a project's bundle.

@@ -29,6 +29,9 @@ type Volume struct {
 	ImageMissing bool `json:"image_missing,omitempty"`
 	// RecordDigest identifies the record's bytes; "" when there is an image without a record.
 	RecordDigest string `json:"record_digest,omitempty"`
+	// Unborn says that an image without a record was never mounted: a Create that was killed left it, and Create
+	// takes it over.
+	Unborn bool `json:"unborn,omitempty"`
 }
 
 // Holder says who holds or held a lease.
@@ -43,6 +46,8 @@ type Holder struct {
 
 // Volumes keeps named ext4 disks. A volume dies only by Delete.
 type Volumes interface {
+	// List gives the volumes by name. One whose record can't be understood is left out, and told of in the error: an
+	// *Error of class ErrCorrupt with its name as Object, joined when there are several. The others come all the same.
 	List(ctx context.Context) ([]Volume, error)
 	Get(ctx context.Context, name string) (Volume, error)
 	// Create makes the volume; created is false when one with the same size and project was there.

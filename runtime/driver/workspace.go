@@ -177,6 +177,9 @@ type ExecSpec struct {
 
 // Workspaces keeps workspaces and their runs.
 type Workspaces interface {
+	// List gives the workspaces by name. One whose files can't be understood is left out, and told of in the error:
+	// an *Error of class ErrCorrupt with its name as Object, joined when there are several. The others come all the
+	// same.
 	List(ctx context.Context) ([]Workspace, error)
 	Get(ctx context.Context, name string) (Workspace, error)
 	// Create places the root file system and writes the record. ErrExists when there is one already.

@@ -15,27 +15,30 @@ import (
 	"microagent/runtime/lease"
 )
 
-// List gives every volume and every image without a record, sorted by name. A record that can't be read is an
-// error: a plan must not be made from half a world.
+// List gives every volume and every image without a record, sorted by name. A record that can't be understood hides
+// its own volume and is in the error, beside the rest of the list: who asks decides whether it matters.
 func (s *Store) List(ctx context.Context) ([]driver.Volume, error) {
 	names, err := s.names()
 	if err != nil {
 		return nil, err
 	}
 	var list []driver.Volume
+	var broken []error
 	for _, name := range names {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
 		v, err := s.observe(name)
-		if err != nil {
+		switch {
+		case errors.Is(err, driver.ErrCorrupt):
+			broken = append(broken, err)
+		case err != nil:
 			return nil, err
-		}
-		if v != nil {
+		case v != nil:
 			list = append(list, *v)
 		}
 	}
-	return list, nil
+	return list, errors.Join(broken...)
 }
 
 // names lists what has an image or a record.
@@ -106,6 +109,7 @@ func (s *Store) observe(name string) (*driver.Volume, error) {
 	if st, ok := info.Sys().(*syscall.Stat_t); ok {
 		v.Allocated = st.Blocks * 512
 	}
+	v.Unborn = r == nil && NeverMounted(v.Path)
 	if v.Attached, _, err = lease.Probe(v.Path); err != nil {
 		return nil, err
 	}

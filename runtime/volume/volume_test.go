@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"microagent/runtime/driver"
@@ -167,6 +168,44 @@ func TestInterruptedDeleteIsFinished(t *testing.T) {
 				t.Errorf("left after the next command that writes: %v, %v", left, err)
 			}
 		})
+	}
+}
+
+func TestTornRecordHidesOnlyItsOwnVolume(t *testing.T) {
+	s := store(t)
+	create(t, s, "whole")
+	create(t, s, "torn")
+	if err := os.Truncate(s.State.VolumeRecord("torn"), 0); err != nil {
+		t.Fatal(err)
+	}
+	list, err := s.List(t.Context())
+	if len(list) != 1 || list[0].Name != "whole" {
+		t.Errorf("listed: %+v", list)
+	}
+	if !errors.Is(err, driver.ErrCorrupt) || !strings.Contains(err.Error(), s.State.VolumeRecord("torn")) {
+		t.Errorf("the error must name the file: %v", err)
+	}
+}
+
+func TestCreateThatWasKilledIsSeen(t *testing.T) {
+	s := store(t)
+	v := create(t, s, "data")
+	if err := os.Remove(s.State.VolumeRecord("data")); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.Get(t.Context(), "data"); err != nil || !got.Unborn {
+		t.Errorf("never mounted: %+v, %v", got, err)
+	}
+	f, err := os.OpenFile(v.Path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteAt([]byte{1}, 1024+0x34); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.Get(t.Context(), "data"); err != nil || got.Unborn {
+		t.Errorf("mounted once: %+v, %v", got, err)
 	}
 }
 

@@ -232,8 +232,14 @@ func (s *Store) OutputFile(ctx context.Context, name, out string) (io.ReadCloser
 	}
 	if run != nil {
 		for _, got := range run.Collected {
-			if got.Name != out || got.Error != "" {
+			if got.Name != out {
 				continue
+			}
+			if got.Error != "" {
+				return nil, got, &driver.Error{
+					Class: driver.ErrNotFound, Op: op, Object: name, Err: fmt.Errorf("output %q was not collected: %s", out, got.Error),
+					Next: "microagent logs " + name,
+				}
 			}
 			r, err := openOutput(ctx, folder, out)
 			if err != nil {

@@ -156,7 +156,7 @@ func (s *Store) need(op, name string) (*record, error) {
 	return r, err
 }
 
-// List gives the workspaces by name.
+// List gives the workspaces by name, and what could not be understood beside them as the error.
 func (s *Store) List(ctx context.Context) ([]driver.Workspace, error) {
 	entries, err := os.ReadDir(s.State.Workspaces())
 	if errors.Is(err, fs.ErrNotExist) {
@@ -166,6 +166,7 @@ func (s *Store) List(ctx context.Context) ([]driver.Workspace, error) {
 		return nil, fmt.Errorf("list workspaces: %w", err)
 	}
 	var list []driver.Workspace
+	var broken []error
 	for _, e := range entries {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -174,20 +175,21 @@ func (s *Store) List(ctx context.Context) ([]driver.Workspace, error) {
 			continue
 		}
 		r, err := s.load(e.Name())
-		if err != nil {
+		var w driver.Workspace
+		if err == nil && r != nil {
+			w, err = s.observe(r)
+		}
+		switch {
+		case errors.Is(err, driver.ErrCorrupt):
+			broken = append(broken, err)
+		case err != nil:
 			return nil, err
+		case r != nil:
+			list = append(list, w)
 		}
-		if r == nil {
-			continue
-		}
-		w, err := s.observe(r)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, w)
 	}
 	slices.SortFunc(list, func(a, b driver.Workspace) int { return compare(a.Spec.Name, b.Spec.Name) })
-	return list, nil
+	return list, errors.Join(broken...)
 }
 
 func compare(a, b string) int {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"microagent/apply"
 	"microagent/runtime/driver"
 	"microagent/runtime/layout"
 )
@@ -25,6 +26,7 @@ type report struct {
 	Message string   `json:"message"`
 	Next    string   `json:"next,omitempty"`
 	Console []string `json:"console,omitempty"`
+	Stderr  []string `json:"stderr,omitempty"` // the last lines of a task's
 	Log     string   `json:"log,omitempty"`
 }
 
@@ -61,6 +63,7 @@ func describe(err error) report {
 	var locked *layout.LockedError
 	var newer *layout.NewerError
 	var crash *driver.CrashError
+	var task *apply.TaskError
 	var e *driver.Error
 	switch {
 	case errors.As(err, &usage):
@@ -81,15 +84,26 @@ func describe(err error) report {
 	if errors.As(err, &crash) {
 		r.Console, r.Log = crash.Console, crash.Log
 	}
+	if errors.As(err, &task) {
+		r.Stderr = task.Stderr
+	}
 	return r
 }
 
 // printError tells err on stderr: the only place that does.
 //
 //	error: op object: why
-//	  | last lines of the guest's console
+//	  | last lines of the guest's console, or of the task's stderr
 //	next: what to do
 func (a *app) printError(err error) {
+	if several, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // a list is the outermost one
+		if _, one := err.(*driver.Error); !one { //nolint:errorlint // likewise
+			for _, e := range several.Unwrap() {
+				a.printError(e)
+			}
+			return
+		}
+	}
 	var code *exitError
 	if errors.As(err, &code) && code.err == nil {
 		return
@@ -116,7 +130,7 @@ func (a *app) printError(err error) {
 		show = printable
 	}
 	fmt.Fprintf(a.stderr, "%s %s\n", a.paint(red, "error:"), show(r.Message))
-	for _, line := range r.Console {
+	for _, line := range append(r.Console, r.Stderr...) {
 		fmt.Fprintf(a.stderr, "  | %s\n", printable(line))
 	}
 	if r.Log != "" {

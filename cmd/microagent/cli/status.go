@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -46,14 +47,9 @@ func (a *app) showObjects(ctx context.Context, project string) error {
 	if err != nil {
 		return err
 	}
-	workspaces, err := w.Workspaces.List(ctx)
-	if err != nil {
-		return err
-	}
-	volumes, err := w.Volumes.List(ctx)
-	if err != nil {
-		return err
-	}
+	workspaces, brokenWorkspaces := w.Workspaces.List(ctx)
+	volumes, brokenVolumes := w.Volumes.List(ctx)
+	broken := errors.Join(brokenWorkspaces, brokenVolumes)
 	mine := struct {
 		Project    string             `json:"project,omitempty"`
 		Workspaces []driver.Workspace `json:"workspaces"`
@@ -78,13 +74,13 @@ func (a *app) showObjects(ctx context.Context, project string) error {
 		}
 		rows = append(rows, []string{"volume/" + v.Name, state, strings.ReplaceAll(mib(v.Size), " ", "")})
 	}
-	if a.flags.json {
-		return a.printJSON(mine)
-	}
-	if len(rows) == 0 {
+	switch {
+	case a.flags.json:
+		return errors.Join(a.printJSON(mine), broken)
+	case len(rows) == 0 && broken == nil:
 		return a.done(nil, "nothing here yet")
 	}
-	return a.table([]string{"OBJECT", "STATE", "DETAIL"}, rows)
+	return errors.Join(a.table([]string{"OBJECT", "STATE", "DETAIL"}, rows), broken)
 }
 
 func vmmOf(ws driver.Workspace) string {

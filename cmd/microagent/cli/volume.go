@@ -90,12 +90,9 @@ func (a *app) volumeList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			list, err := w.Volumes.List(ctx)
-			if err != nil {
-				return err
-			}
+			list, broken := w.Volumes.List(ctx)
 			if a.flags.json {
-				return a.printJSON(nonNil(list))
+				return errors.Join(a.printJSON(nonNil(list)), broken)
 			}
 			var rows [][]string
 			for _, v := range list {
@@ -105,7 +102,7 @@ func (a *app) volumeList() *cobra.Command {
 				}
 				rows = append(rows, []string{v.Name, strconv.FormatInt(v.Size/mebibyte, 10), holder})
 			}
-			return a.table([]string{"NAME", "SIZE-MIB", "ATTACHED"}, rows)
+			return errors.Join(a.table([]string{"NAME", "SIZE-MIB", "ATTACHED"}, rows), broken)
 		}),
 	}
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"time"
 
@@ -35,18 +36,15 @@ func (a *app) listCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			list, err := w.Workspaces.List(ctx)
-			if err != nil {
-				return err
-			}
+			list, broken := w.Workspaces.List(ctx)
 			if a.flags.json {
-				return a.printJSON(nonNil(list))
+				return errors.Join(a.printJSON(nonNil(list)), broken)
 			}
 			var rows [][]string
 			for _, ws := range list {
 				rows = append(rows, []string{ws.Spec.Name, phase(ws), ws.Spec.Image})
 			}
-			return a.table([]string{"NAME", "STATE", "IMAGE"}, rows)
+			return errors.Join(a.table([]string{"NAME", "STATE", "IMAGE"}, rows), broken)
 		}),
 	}
 }
