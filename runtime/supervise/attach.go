@@ -113,9 +113,6 @@ func (s *supervisor) attachMount(i int, m driver.Mount) (attachment, error) {
 	case driver.MountVolume:
 		a.disk.Path = s.state.VolumeImage(m.Name)
 		a.mount.Grow = !a.disk.ReadOnly
-		if err := s.checkVolume(m); err != nil {
-			return a, err
-		}
 	case driver.MountBundle:
 		a.disk.Path = s.state.CachedDisk(m.Source)
 	case driver.MountDisk:
@@ -135,6 +132,13 @@ func (s *supervisor) attachMount(i int, m driver.Mount) (attachment, error) {
 		return a, s.attachError(m, a.disk.Path, err)
 	}
 	a.lease = l
+	if m.Kind == driver.MountVolume {
+		// Only now nobody can delete it any more: a deletion takes the lease before its record says so.
+		if err := s.checkVolume(m); err != nil {
+			l.Close()
+			return a, err
+		}
+	}
 	if err := checkFileSystem(m, l, a.disk.ReadOnly); err != nil {
 		l.Close()
 		return a, err
@@ -147,10 +151,7 @@ func (s *supervisor) checkVolume(m driver.Mount) error {
 	var meta layout.Meta
 	err := layout.ReadJSON(s.state.VolumeRecord(m.Name), &meta)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && meta.Deleting {
-		return &driver.Error{
-			Class: driver.ErrNotFound, Op: "attach volume", Object: m.Name, Err: errors.New("there is no such volume"),
-			Next: "microagent volume create " + m.Name + " --size 512MiB",
-		}
+		return noVolume(m)
 	}
 	if err != nil {
 		return fmt.Errorf("attach volume %s: %w", m.Name, err)
@@ -162,6 +163,13 @@ func (s *supervisor) checkVolume(m driver.Mount) error {
 		}
 	}
 	return nil
+}
+
+func noVolume(m driver.Mount) error {
+	return &driver.Error{
+		Class: driver.ErrNotFound, Op: "attach volume", Object: m.Name, Err: errors.New("there is no such volume"),
+		Next: "microagent volume create " + m.Name + " --size 512MiB",
+	}
 }
 
 func (s *supervisor) attachError(m driver.Mount, path string, err error) error {
@@ -176,6 +184,9 @@ func (s *supervisor) attachError(m driver.Mount, path string, err error) error {
 			e.Next = "stop what uses " + path
 		}
 		return e
+	}
+	if errors.Is(err, fs.ErrNotExist) && m.Kind == driver.MountVolume {
+		return noVolume(m)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		e := &driver.Error{Class: driver.ErrNotFound, Op: op, Object: m.Name, Err: fmt.Errorf("%s is not there", path)}

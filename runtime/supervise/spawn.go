@@ -17,7 +17,6 @@ import (
 
 	"microagent/runtime/driver"
 	"microagent/runtime/layout"
-	"microagent/runtime/lease"
 	"microagent/runtime/machine"
 )
 
@@ -93,10 +92,14 @@ func Spawn(ctx context.Context, argv []string, spec Spec) (driver.Run, error) {
 	if err != nil {
 		return driver.Run{}, fmt.Errorf("%s %s: start supervisor: %w", op, name, err)
 	}
-	pid := cmd.Process.Pid
 	// It outlives this call and, mostly, this process; while this process lives, it is reaped.
-	go func() { _ = cmd.Wait() }()
-	stop := context.AfterFunc(ctx, func() { _ = syscall.Kill(pid, syscall.SIGTERM) })
+	reaped := make(chan struct{})
+	go func() {
+		defer close(reaped)
+		_ = cmd.Wait()
+	}()
+	// By the handle, not the number, which may be another process's by then.
+	stop := context.AfterFunc(ctx, func() { _ = cmd.Process.Signal(syscall.SIGTERM) })
 	defer stop()
 	line, err := bufio.NewReader(ready).ReadBytes('\n')
 	var r Ready
@@ -111,9 +114,7 @@ func Spawn(ctx context.Context, argv []string, spec Spec) (driver.Run, error) {
 	}
 	if r.Failure != nil {
 		// Its leases go with it: who tries again must not find them.
-		if p, err := lease.Find(pid); err == nil {
-			_ = p.Wait(context.WithoutCancel(ctx))
-		}
+		<-reaped
 		return r.Run, r.Failure.Error()
 	}
 	return r.Run, nil

@@ -1,0 +1,53 @@
+package supervise
+
+import (
+	"encoding/binary"
+	"errors"
+	"os"
+	"testing"
+	"time"
+
+	"microagent/runtime/driver"
+	"microagent/runtime/layout"
+	"microagent/runtime/lease"
+)
+
+// TestVolumeMadeAnewDuringAttach deletes a volume and makes it anew, under its lease, while an attach waits for that
+// lease: the new one is not the one that the workspace was set up with.
+func TestVolumeMadeAnewDuringAttach(t *testing.T) {
+	state := layout.State{Dir: t.TempDir()}
+	if err := state.Prepare("test"); err != nil {
+		t.Fatal(err)
+	}
+	image := make([]byte, 4096)
+	binary.LittleEndian.PutUint16(image[superblock+magicOffset:], ext4Magic)
+	if err := os.WriteFile(state.VolumeImage("data"), image, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	record := func(id string) {
+		if err := layout.WriteJSON(state.VolumeRecord("data"), layout.Meta{Kind: "volume", Name: "data", ID: id}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	record("old")
+	l, err := lease.Acquire(state.VolumeImage("data"), lease.Exclusive)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &supervisor{state: state, folder: state.Workspace("one")}
+	attached := make(chan error, 1)
+	go func() {
+		a, err := s.attachMount(0, driver.Mount{Path: "/data", Kind: driver.MountVolume, Name: "data", Source: "old"})
+		if err == nil {
+			a.lease.Close()
+		}
+		attached <- err
+	}()
+	// Long enough that the attach waits for the lease by now, and well within its patience.
+	time.Sleep(20 * time.Millisecond)
+	record("new")
+	l.Close()
+	if err := <-attached; !errors.Is(err, driver.ErrStale) && !errors.Is(err, driver.ErrBusy) {
+		t.Errorf("attached the new volume for the old one: %v", err)
+	}
+}
