@@ -43,7 +43,7 @@ func (d *Disks) FindBundle(_ context.Context, digest string) (driver.DiskImage, 
 
 // DigestBundle reads the source, or only looks at its files' stat results when known tells enough.
 func (d *Disks) DigestBundle(ctx context.Context, src driver.BundleSource, known *driver.Fingerprint) (driver.BundleDigest, error) {
-	s, err := openSource(src)
+	s, err := openSource(src, d.state.Dir)
 	if err != nil {
 		return driver.BundleDigest{}, sourceError(s, src, err)
 	}
@@ -59,7 +59,7 @@ func (d *Disks) DigestBundle(ctx context.Context, src driver.BundleSource, known
 
 // Bundle makes the disk of a source. Where it is there already the source is only read.
 func (d *Disks) Bundle(ctx context.Context, src driver.BundleSource, want string, p driver.Progress) (driver.DiskImage, driver.BundleDigest, error) {
-	s, err := openSource(src)
+	s, err := openSource(src, d.state.Dir)
 	if err != nil {
 		return driver.DiskImage{}, driver.BundleDigest{}, sourceError(s, src, err)
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path"
 	"time"
 
@@ -15,11 +16,12 @@ import (
 
 // source is a bundle's source: a directory, or a regular file with a tar in it.
 type source struct {
-	src driver.BundleSource
-	dir bool
+	src   driver.BundleSource
+	dir   bool
+	state fs.FileInfo // of the state directory, which is never packed; nil when there is none yet
 }
 
-func openSource(src driver.BundleSource) (*source, error) {
+func openSource(src driver.BundleSource, state string) (*source, error) {
 	for _, pattern := range src.Exclude {
 		if _, err := path.Match(pattern, ""); err != nil {
 			return nil, fmt.Errorf("%w: exclude %q: %w", driver.ErrInvalid, pattern, err)
@@ -32,7 +34,22 @@ func openSource(src driver.BundleSource) (*source, error) {
 	if !st.IsDir() && !st.Mode().IsRegular() {
 		return nil, fmt.Errorf("%w: neither a directory nor a regular file", driver.ErrInvalid)
 	}
-	return &source{src: src, dir: st.IsDir()}, nil
+	s := &source{src: src, dir: st.IsDir()}
+	if s.state, err = os.Stat(state); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	return s, s.notState(src.Path, st)
+}
+
+// notState refuses the state directory: it holds records with secrets, others' data and the bundle itself.
+func (s *source) notState(name string, info fs.FileInfo) error {
+	if s.state == nil || !os.SameFile(s.state, info) {
+		return nil
+	}
+	return &driver.Error{
+		Class: driver.ErrRefused, Op: "pack", Object: name, Err: errors.New("it is microagent's state directory"),
+		Next: "exclude: [" + path.Base(path.Clean(name)) + "], or a source without it",
+	}
 }
 
 // read puts the source into tree and says what it was.
@@ -117,6 +134,9 @@ func (s *source) walkBelow(ctx context.Context, rel string, visit func(e element
 		case 0, fs.ModeDir, fs.ModeSymlink:
 		default:
 			return fmt.Errorf("%w: %s is a %s; bundles hold files, directories and symlinks", driver.ErrInvalid, e.rel, kindOf(e.info.Mode()))
+		}
+		if err := s.notState(e.rel, e.info); err != nil {
+			return err
 		}
 		if err := visit(e); err != nil {
 			return err
