@@ -132,7 +132,7 @@ func (a *app) execute(ctx context.Context, p *plan.Plan, files *folder.Folder, o
 func (a *app) verdict(p *plan.Plan, res *apply.Result) error {
 	for _, f := range res.Failed {
 		err := f.Err
-		if _, named := err.(*driver.Error); !named { //nolint:errorlint // one inside of another names too little
+		if _, named := err.(*driver.Error); !named {
 			err = &apply.ChangeError{Address: f.Address, Action: f.Action, Err: err}
 		}
 		a.printError(err)

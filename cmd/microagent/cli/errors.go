@@ -96,8 +96,8 @@ func describe(err error) report {
 //	  | last lines of the guest's console, or of the task's stderr
 //	next: what to do
 func (a *app) printError(err error) {
-	if several, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // a list is the outermost one
-		if _, one := err.(*driver.Error); !one { //nolint:errorlint // likewise
+	if several, ok := err.(interface{ Unwrap() []error }); ok {
+		if _, one := err.(*driver.Error); !one {
 			for _, e := range several.Unwrap() {
 				a.printError(e)
 			}

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
+	"syscall"
 
 	"microagent/apply/folder"
 	"microagent/runtime/driver"
@@ -43,7 +45,7 @@ func (a *app) readManifest() (source, error) {
 		return s, err
 	}
 	s.path = path
-	f, err := os.Open(path)
+	f, err := openManifest(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return s, &driver.Error{Class: driver.ErrNotFound, Op: "read manifest", Object: s.name, Err: errors.New("there is no such file"),
 			Next: "name it with -f FILE, or its folder with -C DIR"}
@@ -52,6 +54,10 @@ func (a *app) readManifest() (source, error) {
 		return s, err
 	}
 	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() && !special(path) {
+		return s, exits(ExitInvalid, &driver.Error{Class: driver.ErrInvalid, Op: "read manifest", Object: s.name,
+			Err: errors.Join(err, errors.New("it is not a regular file"))})
+	}
 	if s.data, err = io.ReadAll(io.LimitReader(f, maxManifest+1)); err != nil {
 		return s, fmt.Errorf("read manifest %s: %w", s.name, err)
 	}
@@ -60,6 +66,30 @@ func (a *app) readManifest() (source, error) {
 			Err: fmt.Errorf("it is larger than %s", size(maxManifest))})
 	}
 	return s, nil
+}
+
+// openManifest opens a manifest without waiting for anyone, and follows no link out of its folder: what is at the
+// other end would be shown line by line in the errors.
+func openManifest(path string) (*os.File, error) {
+	if special(path) {
+		return os.Open(path)
+	}
+	root, err := os.OpenRoot(filepath.Dir(path))
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	f, err := root.OpenFile(filepath.Base(path), os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if _, isErrno := errors.AsType[syscall.Errno](err); err != nil && !isErrno {
+		return nil, &driver.Error{Class: driver.ErrRefused, Op: "read manifest", Object: path,
+			Err: errors.New("it is a link that leads out of its folder"), Next: "name the file it leads to with -f"}
+	}
+	return f, err
+}
+
+// special says that path is no file of a folder but what the user's shell made of <(command).
+func special(path string) bool {
+	return strings.HasPrefix(path, "/dev/") || strings.HasPrefix(path, "/proc/")
 }
 
 // load reads and checks the manifest; warnings are told. -p gives its project another name.

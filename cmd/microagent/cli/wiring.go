@@ -28,6 +28,8 @@ type world struct {
 	state   layout.State
 	kernels *kernel.Store
 	doctor  driver.Doctor
+	// offline copies on disks that no guest has, online through a running guest.
+	offline, online driver.Copier
 }
 
 // open wires the drivers together. This file is the only one that knows which they are. Nothing is read or written
