@@ -1,15 +1,3 @@
-// Package ch talks to a VMM that serves Cloud Hypervisor's REST API, v53 or later, on a unix socket: the real
-// cloud-hypervisor or runtime/qemu's adapter. It does not know which of the two answers.
-//
-// Promised: a change is sent at most once; one whose answer got lost is settled by asking vm.info, and is an
-// *UnknownOutcomeError where that does not settle it. A refusal is an *Error that carries the server's whole
-// chain, and the Is functions read it by its text, since its status moves between versions. One connection is
-// used, bodies are never chunked, and a connection on which the server answered something odd is dropped.
-//
-// Never: a retry of vm.boot, a judgement of liveness (a VMM that works on one call answers no other: watch its
-// process), a process started or killed.
-//
-// Imported by runtime/machine, runtime/supervise, runtime/qemu and ch/chtest.
 package ch
 
 import (

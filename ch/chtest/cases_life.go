@@ -69,7 +69,7 @@ func testLife(t *testing.T, s Server) {
 			got = append(got, name)
 		}
 	}
-	want := []string{"vmm/starting", "vm/booting", "vm/booted", "vm/booting", "vm/shutdown", "vm/booting", "vm/booted", "vm/rebooting", "vm/rebooted", "vm/shutdown", "vm/deleted"}
+	want := []string{"vmm/starting", "vm/booting", "vm/booted", "vm/shutdown", "vm/booting", "vm/booted", "vm/rebooting", "vm/rebooted", "vm/shutdown", "vm/deleted"}
 	if !slices.Equal(got, want) {
 		t.Errorf("events: %v, want %v", got, want)
 	}

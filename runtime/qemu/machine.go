@@ -34,6 +34,11 @@ const greetingTimeout = 20 * time.Second
 
 // build opens what the configuration names. On failure nothing stays open.
 func build(c api.VmConfig, broken func()) (*machine, error) {
+	if initramfs := deref(c.Payload.Initramfs); initramfs != "" {
+		if err := readable(initramfs, "Cannot open initramfs file"); err != nil {
+			return nil, err
+		}
+	}
 	m := &machine{state: api.VmStateCreated, link: newLink(broken)}
 	for i, config := range c.Disks {
 		d, err := openDisk(config)
@@ -102,11 +107,6 @@ func (m *machine) start(h *host, c api.VmConfig, console *serial) error {
 	}
 	if err := readable(*c.Payload.Kernel, "Cannot open kernel file"); err != nil {
 		return err
-	}
-	if initramfs := deref(c.Payload.Initramfs); initramfs != "" {
-		if err := readable(initramfs, "Cannot open initramfs file"); err != nil {
-			return err
-		}
 	}
 	err := m.launch(h, c, console)
 	if err != nil && h.sandbox && m.process != nil && mentionsSandbox(m.process.stderr.lines()) {

@@ -183,6 +183,8 @@ func blockDevice(d *disk) properties {
 	p := properties{
 		{"driver", "virtio-blk-pci"}, {"id", d.qid}, {"drive", d.node()},
 		{"num-queues", *d.config.NumQueues}, {"queue-size", int(*d.config.QueueSize)},
+		// A full host disk is the guest's error, as under Cloud Hypervisor; by default QEMU would stop the guest.
+		{"rerror", "report"}, {"werror", "report"},
 	}
 	if serial := deref(d.config.Serial); serial != "" {
 		p = append(p, property{"serial", serial})

@@ -53,12 +53,12 @@ func (v *vmm) create(c api.VmConfig, unsupported []string) error {
 
 // boot starts the guest.
 func (v *vmm) boot() error {
+	if v.machine != nil {
+		return because(textAlreadyCreated)
+	}
 	v.monitor.emit("vm", "booting", nil)
 	if v.config == nil {
 		return because(textMissingConfig)
-	}
-	if v.machine != nil {
-		return because(textAlreadyCreated)
 	}
 	if err := v.bring(); err != nil {
 		return err
