@@ -141,7 +141,7 @@ func copyFile(b *testing.B, from, to string) {
 }
 
 func BenchmarkEmpty(b *testing.B) {
-	for _, gib := range []float64{0.5, 8, 100, 1024} {
+	for _, gib := range []float64{0.5, 100, 1024, 15 * 1024} {
 		size := int64(gib * (1 << 30))
 		b.Run(fmt.Sprintf("%gGiB", gib), func(b *testing.B) {
 			state := layout.State{Dir: b.TempDir()}

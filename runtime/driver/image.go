@@ -58,7 +58,7 @@ type Images interface {
 // Layers are an image's layers, lowest first.
 type Layers interface {
 	Len() int
-	// Open gives layer i as an uncompressed tar stream. Its digest and diff id are checked on the way:
+	// Open gives layer i as an uncompressed tar stream; several may be open and read at a time. Its digest and diff id are checked on the way:
 	// the reader returns ErrCorrupt in the place of io.EOF when they are not right.
 	Open(ctx context.Context, i int) (io.ReadCloser, error)
 	Close() error

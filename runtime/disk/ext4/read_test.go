@@ -262,7 +262,7 @@ func (s *spots) Read(p []byte) (int, error) {
 }
 
 func TestLargeSparseFile(t *testing.T) {
-	const size = 6<<30 + 5
+	const size = 4<<30 + 5
 	path := build(t, Options{Size: 100 << 30}, func(b *Builder) error {
 		return b.File("sparse", attr(0o644), size, &spots{every: 4 << 20})
 	})

@@ -106,7 +106,7 @@ func (b *Builder) locate(path string, create bool) (dir *inode, name string, err
 	}
 	name = parts[len(parts)-1]
 	if name == ".." {
-		return nil, "", fmt.Errorf("%w: path ends in ..", ErrInvalid)
+		return nil, "", fmt.Errorf("%w: .. can't be the last name of a path", ErrInvalid)
 	}
 	if err := checkName(name); err != nil {
 		return nil, "", err

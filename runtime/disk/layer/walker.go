@@ -119,7 +119,7 @@ func (w *walker) clean(name string) (string, error) {
 		}
 		for part := range strings.SplitSeq(name, "/") {
 			if part == ".." {
-				return "", fmt.Errorf("%w: path with ..", driver.ErrInvalid)
+				return "", fmt.Errorf("%w: .. in its path", driver.ErrInvalid)
 			}
 		}
 	}
