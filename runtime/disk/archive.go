@@ -63,7 +63,7 @@ func (s *source) readTar(ctx context.Context, tree layer.Tree, h *hasher, marks 
 func decode(r io.Reader) (io.ReadCloser, error) {
 	b := bufio.NewReaderSize(r, 256<<10)
 	head, err := b.Peek(512)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
 	switch {
@@ -121,7 +121,7 @@ type decoder struct {
 
 func (d decoder) Read(p []byte) (int, error) {
 	n, err := d.r.Read(p)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		err = broken(d.name, err)
 	}
 	return n, err

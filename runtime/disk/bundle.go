@@ -2,6 +2,7 @@ package disk
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -115,7 +116,7 @@ func (nothing) Whiteout(string) error                                  { return 
 func (nothing) Opaque(string) error                                    { return nil }
 func (nothing) File(_ string, _ ext4.Attr, size int64, r io.Reader) error {
 	n, err := io.CopyN(io.Discard, r, size)
-	if err == io.EOF && n < size {
+	if errors.Is(err, io.EOF) && n < size {
 		return io.ErrUnexpectedEOF
 	}
 	return err
