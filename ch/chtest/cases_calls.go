@@ -3,6 +3,7 @@ package chtest
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -16,7 +17,7 @@ import (
 // chainEnds checks that err is the server's refusal with a status and a chain that ends with the given texts.
 func chainEnds(t *testing.T, err error, status int, tail ...string) {
 	t.Helper()
-	failure, ok := err.(*ch.Error)
+	failure, ok := errors.AsType[*ch.Error](err)
 	if !ok {
 		t.Errorf("got %v, want a refusal that ends with %q", err, tail)
 		return

@@ -41,7 +41,7 @@ func (l launch) arguments() []string {
 	a := []string{
 		"-no-user-config", "-nodefaults", "-display", "none",
 		"-M", l.machine, "-accel", l.accelerator(), "-cpu", l.cpu,
-		"-m", fmt.Sprintf("%dM", c.Memory.Size>>20), "-smp", fmt.Sprint(c.Cpus.BootVcpus),
+		"-m", fmt.Sprintf("%dB", c.Memory.Size), "-smp", fmt.Sprint(c.Cpus.BootVcpus),
 		"-kernel", l.kernel, "-append", l.cmdline,
 		"-chardev", fmt.Sprintf("socket,id=monitor,fd=%d", l.fds.monitor), "-mon", "chardev=monitor,mode=control",
 		"-object", "rng-builtin,id=entropy", "-device", "virtio-rng-pci,rng=entropy,addr=2",
