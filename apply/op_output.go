@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"maps"
 	"slices"
 
@@ -31,7 +32,8 @@ func (r *run) output(ctx context.Context, c *plan.Change) error {
 		}
 		return &driver.Error{Class: driver.ErrNotFound, Op: "collect output", Object: o.Name,
 			Err:  fmt.Errorf("%s in workspace %s: %s", o.Path, c.Output.Workspace, why),
-			Next: "let the task write it, or declare it optional: true"}
+			Next: "let the task leave it and run it again with --rerun " + strings.TrimPrefix(o.Workspace, r.plan.Project+".") +
+				", or declare it optional: true"}
 	}
 	if err != nil {
 		return err

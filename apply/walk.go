@@ -64,7 +64,7 @@ func (r *run) walk(ctx context.Context, parallel int) *Result {
 			case because != (plan.Address{}):
 				r.skip(res, c, because)
 				failed[c.Address] = errSkipped
-			case stop && !(ready && ctx.Err() == nil && savesOutput(c, failed)), !ready, running >= parallel:
+			case !ready, running >= parallel, stop && (ctx.Err() != nil || !savesOutput(c, failed)):
 				later = append(later, i)
 			default:
 				running++

@@ -39,8 +39,8 @@ func (c *constraints) leaves(r *report, n *node, f *format, at address) bool {
 		return false
 	}
 	found := false
-	switch {
-	case n.kind == mapping:
+	switch n.kind {
+	case mapping:
 		for i := range n.entries {
 			e := &n.entries[i]
 			sub := f.elem
@@ -51,7 +51,7 @@ func (c *constraints) leaves(r *report, n *node, f *format, at address) bool {
 				found = true
 			}
 		}
-	case n.kind == sequence:
+	case sequence:
 		for i, item := range n.items {
 			if c.leaves(r, item, f.elem, at.with(strconv.Itoa(n.first+i))) {
 				found = true

@@ -28,14 +28,14 @@ func (f *format) wantedFor(text string) string {
 }
 
 func kindText(f *format) string {
-	switch {
-	case f.kind == cue.StructKind:
+	switch f.kind {
+	case cue.StructKind:
 		return "keys and values"
-	case f.kind == cue.ListKind:
+	case cue.ListKind:
 		return "a list"
-	case f.kind == cue.BoolKind:
+	case cue.BoolKind:
 		return "true or false"
-	case f.kind == cue.IntKind:
+	case cue.IntKind:
 		return "a whole number"
 	}
 	return "text"

@@ -178,14 +178,14 @@ func objects(ctx context.Context, d Drivers, project, manifest string) (*observe
 // concerning is what of err is about project or is no matter of one object: files of others that can't be understood
 // are no matter of its plan. Without a project only digests of records are wanted, and a broken one has none.
 func concerning(project string, err error) error {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // the outermost one is asked
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		if e, single := err.(*driver.Error); !single { //nolint:errorlint // likewise
 			var left []error
 			for _, one := range joined.Unwrap() {
 				left = append(left, concerning(project, one))
 			}
 			return errors.Join(left...)
-		} else if e.Class == driver.ErrCorrupt && (project == "" || !strings.HasPrefix(e.Object, project+".")) {
+		} else if errors.Is(e.Class, driver.ErrCorrupt) && (project == "" || !strings.HasPrefix(e.Object, project+".")) {
 			return nil
 		}
 	}

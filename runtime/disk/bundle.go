@@ -3,6 +3,7 @@ package disk
 import (
 	"context"
 	"errors"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -99,7 +100,11 @@ func sourceError(_ *source, src driver.BundleSource, err error) error {
 	if err == nil {
 		return nil
 	}
-	return wrap("read bundle", src.Files.Resolve(src.Path), err)
+	err = wrap("read bundle", src.Files.Resolve(src.Path), err)
+	if e, ok := errors.AsType[*driver.Error](err); ok && e.Next == "" && errors.Is(err, driver.ErrCorrupt) {
+		e.Next = "pack it again, or get a whole copy of it"
+	}
+	return err
 }
 
 // nothing is a tree that only drains files.

@@ -117,7 +117,7 @@ func (a *archive) walk(ctx context.Context, visit func(*tar.Header, io.Reader) e
 	}
 	var head [6]byte
 	n, err := io.ReadFull(a.f, head[:])
-	if err != nil && err != io.ErrUnexpectedEOF {
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return truncated(err)
 	}
 	if _, err := a.f.Seek(0, io.SeekStart); err != nil {
@@ -141,7 +141,7 @@ func (a *archive) walk(ctx context.Context, visit func(*tar.Header, io.Reader) e
 			return err
 		}
 		h, err := tr.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {

@@ -3,6 +3,7 @@ package image
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 
@@ -52,7 +53,7 @@ func sniff(head []byte) (compression, error) {
 func decompress(r io.Reader) (io.ReadCloser, compression, error) {
 	in := bufio.NewReaderSize(r, 64<<10)
 	head, err := in.Peek(6)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, plain, err
 	}
 	c, err := sniff(head)
@@ -78,7 +79,7 @@ func decompress(r io.Reader) (io.ReadCloser, compression, error) {
 
 // truncated gives io.EOF its right name: a stream that ends before its header does.
 func truncated(err error) error {
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF
 	}
 	return err
@@ -92,7 +93,7 @@ type decoder struct {
 
 func (d *decoder) Read(p []byte) (int, error) {
 	n, err := d.Reader.Read(p)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		err = corruptf("decompress: %w", err)
 	}
 	return n, err

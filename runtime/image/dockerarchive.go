@@ -106,7 +106,7 @@ func (o *dockerArchive) hash(ctx context.Context) ([]ocispec.Descriptor, error) 
 	err := o.archive.each(ctx, names, func(name string, size int64, r io.Reader) error {
 		in := bufio.NewReaderSize(r, 64<<10)
 		head, err := in.Peek(6)
-		if err != nil && err != io.EOF {
+		if err != nil && !errors.Is(err, io.EOF) {
 			return err
 		}
 		c, err := sniff(head)

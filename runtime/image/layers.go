@@ -113,7 +113,7 @@ func (r *layer) Read(p []byte) (int, error) {
 
 // finish decides what the reader ends with.
 func (r *layer) finish(err error) error {
-	if err != io.EOF {
+	if !errors.Is(err, io.EOF) {
 		return r.explain(err)
 	}
 	if wrong := r.checkBlob(); wrong != nil {

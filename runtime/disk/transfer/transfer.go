@@ -79,7 +79,7 @@ func wrap(op, object string, err error) error {
 	if err == nil {
 		return nil
 	}
-	if e, ok := err.(*driver.Error); ok {
+	if e, ok := err.(*driver.Error); ok { //nolint:errorlint // only the outermost one speaks for the whole
 		return e
 	}
 	e := &driver.Error{Op: op, Object: object, Err: err, Next: driver.Next(err)}
