@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"microagent/ch"
 )
@@ -221,6 +222,7 @@ func testSerialSocket(t *testing.T, s Server) {
 		conn, err := net.Dial("unix", v.path("serial"))
 		must(t, err)
 		defer conn.Close()
+		must(t, conn.SetReadDeadline(time.Now().Add(patience)))
 		text := ""
 		b := make([]byte, 4096)
 		for !strings.Contains(text, "guest is up") {
