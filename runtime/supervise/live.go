@@ -142,7 +142,7 @@ func (s *supervisor) boot(ctx context.Context, w *watch, ready func()) (again bo
 		return false, err
 	}
 	defer session.Close()
-	setting, cancel := s.untilStop(ctx)
+	setting, cancel := s.settingUp(ctx)
 	err = session.Configure(setting, s.config())
 	cancel()
 	if err != nil {
@@ -160,7 +160,9 @@ func (s *supervisor) boot(ctx context.Context, w *watch, ready func()) (again bo
 	defer stopClock()
 	var process *proto.Process
 	if s.spec.Workspace.Process.Mode != driver.ModeIdle {
-		process, err = session.Start(ctx, proto.ExecSpec{ID: mainID, Main: true, Timeout: s.spec.Workspace.Process.Timeout},
+		starting, cancel := context.WithTimeout(ctx, startLimit)
+		defer cancel()
+		process, err = session.Start(starting, proto.ExecSpec{ID: mainID, Main: true, Timeout: s.spec.Workspace.Process.Timeout},
 			proto.Streams{Stdout: s.output.stdout(), Stderr: s.output.stderr()})
 		if err != nil {
 			return false, s.bootError(w, "start the process", err)

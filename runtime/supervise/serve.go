@@ -19,6 +19,29 @@ const (
 	killLimit     = 5 * time.Second
 )
 
+// How long a guest may take to bring its disks up, journals replayed and file systems grown, and then to start its
+// process.
+const (
+	setupLimit = 10 * time.Minute
+	startLimit = time.Minute
+)
+
+// settingUp is ctx for bringing disks up: it ends when a stop is asked for as well.
+func (s *supervisor) settingUp(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancelLimit := context.WithTimeout(ctx, setupLimit)
+	ctx, cancelStop := s.untilStop(ctx)
+	return ctx, func() { cancelStop(); cancelLimit() }
+}
+
+// signalMain signals the main process, of a guest that may not answer.
+func (s *supervisor) signalMain(ctx context.Context, session *proto.Session, signal string) {
+	ctx, cancel := context.WithTimeout(ctx, killLimit)
+	defer cancel()
+	if err := session.Signal(ctx, signal); err != nil {
+		s.log.Warn("signal the process", "signal", signal, "error", machine.Escape(err.Error()))
+	}
+}
+
 type exited struct {
 	exit proto.Exit
 	err  error
@@ -110,15 +133,11 @@ func (s *supervisor) shutDown(ctx context.Context, w *watch, session *proto.Sess
 	if signal == "" {
 		signal = "SIGTERM"
 	}
-	if err := session.Signal(ctx, signal); err != nil {
-		s.log.Warn("stop signal", "error", err)
-	}
+	s.signalMain(ctx, session, signal)
 	e, ok := s.awaitEnd(w, ends, req.grace)
 	if !ok {
 		s.setForced()
-		if err := session.Signal(ctx, "SIGKILL"); err != nil {
-			s.log.Warn("kill signal", "error", err)
-		}
+		s.signalMain(ctx, session, "SIGKILL")
 		if e, ok = s.awaitEnd(w, ends, killLimit); !ok {
 			w.vm.Kill()
 			return s.stoppedEarly()

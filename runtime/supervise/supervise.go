@@ -162,15 +162,17 @@ func (s *supervisor) requestStop(r stopRequest) {
 	}
 	select {
 	case <-s.stop:
-		if r.force && !s.stopReq.force {
-			s.stopReq.force, s.forced = true, true
-			if s.vm != nil {
-				s.vm.Kill()
-			}
+		if !r.force || s.stopReq.force {
+			return
 		}
+		s.stopReq.force, s.forced = true, true
 	default:
 		s.stopReq, s.forced = r, r.force
 		close(s.stop)
+	}
+	// Whatever the run waits for, and be it a guest that has stopped answering, ends with the VMM.
+	if r.force && s.vm != nil {
+		s.vm.Kill()
 	}
 }
 

@@ -38,17 +38,25 @@ func (s *Session) Stat(ctx context.Context, path string, follow bool) (FileInfo,
 // relative to it; a regular file is one entry named ".". A symlink at the end of path is followed, those below
 // are kept as they are; devices, sockets and pipes are left out. Content beyond limit bytes (0: FetchLimit) is an error of code
 // CodeTooLarge in the middle of the stream. A stream that was cut off ends with io.ErrUnexpectedEOF, never io.EOF.
+// Ending ctx cuts it off, also while a Read waits.
 func (s *Session) Fetch(ctx context.Context, path string, limit int64) (io.ReadCloser, error) {
 	st, err := open(ctx, s.dial, &wire.StreamHeader{Kind: KindFetch, Path: path, Limit: limit})
 	if err != nil {
 		return nil, streamError("fetch "+path+" from guest", err)
 	}
-	return &fetched{st, "fetch " + path + " from guest"}, nil
+	return newFetched(ctx, st, "fetch "+path+" from guest"), nil
 }
 
+// fetched is a stream from the guest, until it is closed or ctx ends.
 type fetched struct {
-	st *Stream
-	op string
+	st   *Stream
+	op   string
+	ctx  context.Context
+	stop func() bool
+}
+
+func newFetched(ctx context.Context, st *Stream, op string) *fetched {
+	return &fetched{st, op, ctx, context.AfterFunc(ctx, func() { _ = st.Close() })}
 }
 
 func (f *fetched) Read(p []byte) (int, error) {
@@ -56,10 +64,16 @@ func (f *fetched) Read(p []byte) (int, error) {
 	if ge, ok := errors.AsType[*GuestError](err); ok {
 		err = &GuestError{Op: f.op, Code: ge.Code, Message: ge.Message}
 	}
+	if err != nil && !errors.Is(err, io.EOF) && f.ctx.Err() != nil {
+		err = fmt.Errorf("%s: %w", f.op, context.Cause(f.ctx))
+	}
 	return n, err
 }
 
-func (f *fetched) Close() error { return f.st.Close() }
+func (f *fetched) Close() error {
+	f.stop()
+	return f.st.Close()
+}
 
 // Put unpacks a tar stream below a directory of the guest, which is made when it is missing. Regular files replace
 // what has their name, atomically; directories are merged; owners, modes and times are the tar's. It returns when
@@ -107,13 +121,13 @@ func (s *source) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Log gives what the agent itself had to say since boot, and what it says from now on, until it is closed.
+// Log gives what the agent itself had to say since boot, and what it says from now on, until it is closed or ctx ends.
 func (s *Session) Log(ctx context.Context) (io.ReadCloser, error) {
 	st, err := open(ctx, s.dial, &wire.StreamHeader{Kind: KindLog})
 	if err != nil {
 		return nil, streamError("read guest's log", err)
 	}
-	return &fetched{st, "read guest's log"}, nil
+	return newFetched(ctx, st, "read guest's log"), nil
 }
 
 // streamError is callError for streams.
