@@ -250,7 +250,9 @@ func mke2fs(t *testing.T, size string, args ...string) string {
 // memory is a device in memory.
 type memory struct{ data []byte }
 
-func (m *memory) ReadAt(p []byte, off int64) (int, error) { return bytes.NewReader(m.data).ReadAt(p, off) }
+func (m *memory) ReadAt(p []byte, off int64) (int, error) {
+	return bytes.NewReader(m.data).ReadAt(p, off)
+}
 
 func (m *memory) WriteAt(p []byte, off int64) (int, error) {
 	if off < 0 || off+int64(len(p)) > int64(len(m.data)) {

@@ -1,0 +1,222 @@
+package ext4
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+)
+
+const (
+	editableIncompat = incompatFiletype | incompatRecover | incompatMetaBG | incompatExtents | incompat64Bit | incompatFlexBG |
+		incompatXattrInode | incompatCsumSeed | incompatLargeDir | incompatInline | incompatCrypt
+	neededIncompat = incompatFiletype | incompatExtents
+	editableRO     = roSparseSuper | roLargeFile | roBtreeDir | roHugeFile | roDirNlink | roExtraIsize | roMetaCsum | roVerity
+
+	roBtreeDir = 0x4
+	roVerity   = 0x8000
+
+	compatSparseSuper2 = 0x200
+	stateErrors        = 2
+)
+
+// Editor changes a file system in place. What it does between two Commits becomes true by one transaction in the file
+// system's own journal: whenever it is broken off, the next replay gives the state before or the state after. Content
+// of files goes straight to blocks that were free in the state before. Its FS shows the state to come.
+type Editor struct {
+	*FS
+	dev    Device
+	over   *overlay
+	log    *journal
+	groups map[uint64]*editGroup
+	goal   uint64 // where content goes on
+	least  uint64 // blocks in a run that are worth taking for content
+	now    stamp
+	clean  superblock // as it lies on the disk
+}
+
+// Edit opens an image for changes, whose caller must be its only user. A dirty journal is replayed first.
+// ErrUnsupported says why a file system can't be changed without a kernel.
+func Edit(dev Device, size int64, now time.Time) (*Editor, error) {
+	if err := Recover(dev, size); err != nil {
+		return nil, err
+	}
+	f, err := Open(dev, size)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.editable(); err != nil {
+		return nil, err
+	}
+	j, err := f.journal()
+	if err != nil {
+		return nil, err
+	}
+	if be.Uint32(j.super[4:]) != journalSuperV2 {
+		return nil, unsupportedf("a journal of the first version")
+	}
+	if j.start != 0 { // left behind, not to be replayed: the kernel passes over it as well
+		if _, j.sequence, err = j.replay(); err != nil {
+			return nil, err
+		}
+		j.start = 0
+	}
+	e := &Editor{FS: f, dev: dev, log: j, groups: map[uint64]*editGroup{}, least: 256, now: stampOf(now), clean: f.super}
+	e.over = &overlay{r: dev, size: f.blockSize, blocks: map[uint64]replaced{}}
+	f.r = e.over
+	return e, e.count()
+}
+
+func (f *FS) editable() error {
+	s := &f.super
+	switch {
+	case s.state&stateErrors != 0:
+		return corruptf("the kernel marked the file system as having errors")
+	case s.compat&compatJournal == 0:
+		return unsupportedf("a file system without a journal can't be changed safely")
+	case s.incompat&^editableIncompat != 0, s.incompat&neededIncompat != neededIncompat:
+		return unsupportedf("incompatible features %#x can't be written", s.incompat)
+	case s.ro&^editableRO != 0:
+		return unsupportedf("read-only features %#x can't be written", s.ro)
+	case f.blockSize > BlockSize:
+		return unsupportedf("blocks of %d bytes can't be written", f.blockSize)
+	}
+	return nil
+}
+
+// count takes the free counts from the descriptors: those of the superblock are stale after a crash.
+func (e *Editor) count() error {
+	e.super.freeBlocks, e.super.freeInodes = 0, 0
+	for g := range e.FS.groups {
+		d, err := e.group(g)
+		if err != nil {
+			return err
+		}
+		e.super.freeBlocks += uint64(d.freeBlocks)
+		e.super.freeInodes += d.freeInodes
+	}
+	return nil
+}
+
+// edit is a block of metadata that can be changed.
+func (e *Editor) edit(n uint64) ([]byte, error) {
+	if b, ok := e.over.blocks[n]; ok {
+		return b.data, nil
+	}
+	if n >= e.super.blocks {
+		return nil, corruptf("block %d", n)
+	}
+	b := make([]byte, e.blockSize)
+	if err := readFull(e.dev, b, int64(n)*e.blockSize); err != nil {
+		return nil, err
+	}
+	e.over.blocks[n] = replaced{data: b}
+	return b, nil
+}
+
+// fresh is a new block of metadata, all zeros.
+func (e *Editor) fresh(n uint64) []byte {
+	b := make([]byte, e.blockSize)
+	e.over.blocks[n] = replaced{data: b}
+	return b
+}
+
+// Full says that it is time for a Commit: another file might not fit into the journal with what is there.
+func (e *Editor) Full() bool {
+	n := len(e.over.blocks)
+	for _, g := range e.groups {
+		if g.changed {
+			n += 3
+		}
+	}
+	return e.log.fits(4*n+64) != nil
+}
+
+// Commit makes what was done since the last one true and durable. After an error the Editor is of no use; the next
+// replay finds the state before or after. ErrTooLarge, and nothing was changed, when the journal is too small for it.
+func (e *Editor) Commit() error {
+	if err := e.settle(); err != nil {
+		return err
+	}
+	if len(e.over.blocks) == 0 {
+		return nil
+	}
+	if err := e.log.fits(len(e.over.blocks)); err != nil {
+		return err
+	}
+	blocks := slices.Sorted(maps.Keys(e.over.blocks))
+	if err := e.log.write(e.dev, blocks, e.over, e.now); err != nil {
+		return fmt.Errorf("write to the journal: %w", err)
+	}
+	if err := e.dev.Sync(); err != nil {
+		return fmt.Errorf("bring content and journal to the disk: %w", err)
+	}
+	// From here on a replay is asked for, and from the journal's superblock on it has something to do.
+	e.clean.incompat |= incompatRecover
+	if err := e.clean.write(e.dev); err != nil {
+		return fmt.Errorf("write the superblock: %w", err)
+	}
+	e.log.start = e.log.first
+	if err := e.log.writeSuper(e.dev); err != nil {
+		return fmt.Errorf("write the journal's superblock: %w", err)
+	}
+	if err := e.dev.Sync(); err != nil {
+		return fmt.Errorf("bring the transaction to the disk: %w", err)
+	}
+	for _, n := range blocks {
+		if _, err := e.dev.WriteAt(e.over.blocks[n].data, int64(n)*e.blockSize); err != nil {
+			return fmt.Errorf("write block %d: %w", n, err)
+		}
+	}
+	if err := e.dev.Sync(); err != nil {
+		return fmt.Errorf("bring blocks to the disk: %w", err)
+	}
+	return e.finish()
+}
+
+// finish marks the journal empty, then the file system clean.
+func (e *Editor) finish() error {
+	e.log.start = 0
+	e.log.sequence++
+	if err := e.log.writeSuper(e.dev); err != nil {
+		return fmt.Errorf("write the journal's superblock: %w", err)
+	}
+	e.super.incompat &^= incompatRecover
+	if err := e.super.write(e.dev); err != nil {
+		return fmt.Errorf("write the superblock: %w", err)
+	}
+	if err := e.dev.Sync(); err != nil {
+		return fmt.Errorf("bring the superblock to the disk: %w", err)
+	}
+	e.clean = e.super
+	clear(e.over.blocks)
+	for _, g := range e.groups {
+		g.committed()
+	}
+	return nil
+}
+
+// settle brings bitmaps, descriptors and superblock into the transaction.
+func (e *Editor) settle() error {
+	changed := len(e.over.blocks) > 0
+	for _, n := range slices.Sorted(maps.Keys(e.groups)) {
+		if g := e.groups[n]; g.changed {
+			changed = true
+			if err := e.settleGroup(n, g); err != nil {
+				return err
+			}
+		}
+	}
+	if !changed {
+		return nil
+	}
+	b, err := e.edit(uint64(superOffset / e.blockSize))
+	if err != nil {
+		return err
+	}
+	e.super.wtime = e.now.sec
+	e.super.incompat |= incompatRecover
+	e.super.seal()
+	copy(b[superOffset%e.blockSize:], e.super.raw[:])
+	return nil
+}

@@ -1,0 +1,206 @@
+package ext4
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+var errPower = errors.New("the power is gone")
+
+// faulty is a device that stops after a number of writes. What was not synced by then is lost in part, as lost
+// decides; nil keeps all, as when only the process dies.
+type faulty struct {
+	memory
+	left    int
+	pending []unsynced
+	lost    *rand.Rand
+}
+
+type unsynced struct {
+	at     int64
+	before []byte
+	after  []byte
+}
+
+func (f *faulty) WriteAt(p []byte, off int64) (int, error) {
+	if f.left--; f.left < 0 {
+		return 0, errPower
+	}
+	f.pending = append(f.pending, unsynced{off, bytes.Clone(f.data[off : off+int64(len(p))]), bytes.Clone(p)})
+	return f.memory.WriteAt(p, off)
+}
+
+func (f *faulty) Sync() error {
+	if f.left < 0 {
+		return errPower
+	}
+	f.pending = nil
+	return nil
+}
+
+// crash is what the disk holds afterwards.
+func (f *faulty) crash() []byte {
+	if f.lost == nil {
+		return f.data
+	}
+	for i := len(f.pending) - 1; i >= 0; i-- {
+		copy(f.data[f.pending[i].at:], f.pending[i].before)
+	}
+	for _, w := range f.pending {
+		if f.lost.IntN(2) == 0 {
+			copy(f.data[w.at:], w.after)
+		}
+	}
+	return f.data
+}
+
+// TestEditBrokenOffAnywhere stops at every write. The next replay, ours and e2fsck's, finds the state before or the
+// one after, and e2fsck finds nothing else.
+func TestEditBrokenOffAnywhere(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		image func(t *testing.T) string
+		path  string // of the file that is written
+	}{
+		{"new file", func(t *testing.T) string { return small(t) }, "/d/new"},
+		{"replaced file", func(t *testing.T) string { return small(t) }, "/d/old"},
+		{"kernel's image", func(t *testing.T) string { return mke2fs(t, "8M", "-b", "1024", "-O", "^resize_inode") }, "/new"},
+		{"dirty journal", func(t *testing.T) string {
+			return crashed(t, mke2fs(t, "8M", "-b", "1024"), `mkdir $D/d; echo old > $D/d/old; sync -f $D`)
+		}, "/d/old"},
+		{"split leaf", func(t *testing.T) string {
+			path := mke2fs(t, "8M", "-b", "1024", "-J", "size=1")
+			change(t, path, func(e *Editor) error { // until the next name needs a split
+				for i := 0; ; i++ {
+					d, err := e.directory(rootIno)
+					if err != nil || len(d.blocks) > 4 && i%25 == 0 {
+						return err
+					}
+					if err := write(e, fmt.Sprintf("/a-rather-long-name-%d", i), nil); err != nil {
+						return err
+					}
+				}
+			})
+			return path
+		}, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			clean, err := os.ReadFile(c.image(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			data := noise(300 << 10)
+			do := func(dev Device) error {
+				e, err := Edit(dev, int64(len(clean)), editTime)
+				if err != nil {
+					return err
+				}
+				if c.path == "" {
+					for i := range 40 {
+						if err := write(e, fmt.Sprintf("/another-rather-long-name-%d", i), []byte("x")); err != nil {
+							return err
+						}
+					}
+					err = e.Symlink(Inode{Number: rootIno}, "last", "x", attr(0))
+				} else {
+					err = write(e, c.path, data)
+				}
+				return errors.Join(err, e.Commit())
+			}
+			count := &faulty{memory: memory{bytes.Clone(clean)}, left: 1 << 30}
+			if err := do(count); err != nil {
+				t.Fatal(err)
+			}
+			writes := 1<<30 - count.left
+			seen := map[string]int{}
+			for n := 0; n <= writes; n++ {
+				for seed := range uint64(3) {
+					f := &faulty{memory: memory{bytes.Clone(clean)}, left: n}
+					if seed > 0 {
+						f.lost = rand.New(rand.NewPCG(seed, uint64(n)))
+					}
+					if err := do(f); n < writes && !errors.Is(err, errPower) {
+						t.Fatalf("after %d writes: %v", n, err)
+					}
+					seen[judge(t, f.crash(), c.path, data)]++
+				}
+				if t.Failed() {
+					t.Fatalf("after %d of %d writes", n, writes)
+				}
+			}
+			if seen["before"] == 0 || seen["after"] == 0 || len(seen) != 2 {
+				t.Errorf("%d writes, states %v", writes, seen)
+			}
+		})
+	}
+}
+
+func small(t *testing.T) string {
+	return build(t, Options{Size: 8 << 20, Journal: true}, func(b *Builder) error {
+		return errors.Join(file(b, "d/old", []byte("old")), file(b, "other", []byte("other")))
+	})
+}
+
+// judge says which state an image is in after a replay.
+func judge(t *testing.T, image []byte, path string, data []byte) string {
+	t.Helper()
+	dir := t.TempDir()
+	ours, theirs := filepath.Join(dir, "ours"), filepath.Join(dir, "theirs")
+	m := &memory{bytes.Clone(image)}
+	if err := Recover(m, int64(len(image))); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.WriteFile(ours, m.data, 0o600), os.WriteFile(theirs, image, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	tool(t, "e2fsck", "-p", "-E", "journal_only", theirs)
+	fsck(t, ours)
+	fsck(t, theirs)
+	states := [2]string{}
+	for i, p := range []string{ours, theirs} {
+		states[i] = state(t, open(t, p), path, data)
+	}
+	if states[0] != states[1] {
+		t.Errorf("%s for us, %s for e2fsck", states[0], states[1])
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	return states[0]
+}
+
+func state(t *testing.T, x *FS, path string, data []byte) string {
+	if path == "" {
+		root, err := x.Root()
+		if err != nil {
+			t.Fatal(err)
+		}
+		list, err := x.ReadDir(root)
+		if err != nil {
+			t.Fatal(err)
+		}
+		added := 0
+		for _, e := range list {
+			if e.Name[:4] == "anot" || e.Name == "last" {
+				added++
+			}
+		}
+		return map[int]string{0: "before", 41: "after"}[added]
+	}
+	n, err := x.Resolve(path, true)
+	if err != nil {
+		return "before"
+	}
+	switch got := content(t, x, path); {
+	case n.Size < 10 && bytes.HasPrefix(got, []byte("old")):
+		return "before"
+	case bytes.Equal(got, data):
+		return "after"
+	}
+	return "torn"
+}
