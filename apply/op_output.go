@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"maps"
 	"slices"
+	"strings"
 
 	"microagent/plan"
 	"microagent/runtime/driver"
@@ -31,7 +31,7 @@ func (r *run) output(ctx context.Context, c *plan.Change) error {
 			why = "the run did not leave it"
 		}
 		return &driver.Error{Class: driver.ErrNotFound, Op: "collect output", Object: o.Name,
-			Err:  fmt.Errorf("%s in workspace %s: %s", o.Path, c.Output.Workspace, why),
+			Err: fmt.Errorf("%s in workspace %s: %s", o.Path, c.Output.Workspace, why),
 			Next: "let the task leave it and run it again with --rerun " + strings.TrimPrefix(o.Workspace, r.plan.Project+".") +
 				", or declare it optional: true"}
 	}

@@ -3,7 +3,6 @@ package disk
 import (
 	"context"
 	"errors"
-	"errors"
 	"fmt"
 	"io"
 	"strings"

@@ -12,8 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// WriteJSON publishes v at path, replacing what was there: temporary file, fsync, rename, fsync of the folder.
-// The bytes are a function of v alone, and a file that has them already is left untouched.
+// WriteJSON publishes v at path, replacing what was there: file without a name, fsync, rename, fsync of the folder.
+// The bytes are a function of v alone, and a file that has them already is left untouched. A crash leaves at most one
+// stray name, which the next write of the same path takes over.
 func WriteJSON(path string, v any) error {
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
@@ -30,23 +31,24 @@ func WriteFile(path string, data []byte) error {
 	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, data) {
 		return nil
 	}
-	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*")
+	for {
+		err := writeOnce(path, data)
+		if !errors.Is(err, errTaken) {
+			return err
+		}
+	}
+}
+
+func writeOnce(path string, data []byte) error {
+	d, err := NewDraft(path, 0o600)
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name())
-	defer f.Close()
-	if _, err := f.Write(data); err != nil {
+	defer d.Close()
+	if _, err := d.Write(data); err != nil {
 		return err
 	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	return SyncDir(dir)
+	return d.replace()
 }
 
 // ReadJSON reads path into v. The error is fs.ErrNotExist when there is no such file.
@@ -119,13 +121,51 @@ func (d *Draft) Publish() error {
 		os.Remove(d.temp)
 		d.temp = ""
 	} else {
-		from := fmt.Sprintf("/proc/self/fd/%d", d.Fd())
-		err = unix.Linkat(unix.AT_FDCWD, from, unix.AT_FDCWD, d.path, unix.AT_SYMLINK_FOLLOW)
+		err = d.link(d.path)
 	}
 	if err != nil {
 		return &fs.PathError{Op: "publish", Path: d.path, Err: err}
 	}
 	return SyncDir(filepath.Dir(d.path))
+}
+
+// link gives a draft that has no name one.
+func (d *Draft) link(path string) error {
+	from := fmt.Sprintf("/proc/self/fd/%d", d.Fd())
+	return unix.Linkat(unix.AT_FDCWD, from, unix.AT_FDCWD, path, unix.AT_SYMLINK_FOLLOW)
+}
+
+// errTaken says that another writer of the same path took the draft's name away.
+var errTaken = errors.New("another writer was faster")
+
+// replace gives the draft its name, after fsync, in place of what has it. Nothing can be linked over a file, so it goes
+// by a second name, at which there is nothing but whole files: of two writers either may rename the other's.
+func (d *Draft) replace() error {
+	if err := d.Sync(); err != nil {
+		return err
+	}
+	dir, name := filepath.Split(d.path)
+	second := filepath.Join(dir, "."+name+".new")
+	if d.temp != "" {
+		second, d.temp = d.temp, ""
+	} else if err := d.link(second); errors.Is(err, fs.ErrExist) {
+		// a killed writer's, or that of one at work
+		if err := os.Remove(second); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		return errTaken
+	} else if err != nil {
+		return &fs.PathError{Op: "publish", Path: d.path, Err: err}
+	}
+	err := os.Rename(second, d.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return errTaken
+	}
+	if err != nil {
+		os.Remove(second)
+		return err
+	}
+	return SyncDir(filepath.Clean(dir))
 }
 
 // PublishAs is Publish under another name in the same folder, for drafts whose name follows from their bytes.

@@ -1,10 +1,12 @@
 package layout
 
 import (
+	"bytes"
 	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 )
 
@@ -47,6 +49,48 @@ func TestWriteJSONLeavesEqualBytesAlone(t *testing.T) {
 	if err := ReadJSON(path, &got); err != nil || got["a"] != "<b>" {
 		t.Errorf("read back %v, %v", got, err)
 	}
+	if list := names(t, filepath.Dir(path)); len(list) != 1 {
+		t.Errorf("left behind: %v", list)
+	}
+}
+
+func TestWriteTakesOverWhatAKilledWriterLeft(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "record.json")
+	stray := filepath.Join(filepath.Dir(path), ".record.json.new")
+	if err := os.WriteFile(stray, []byte("old"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := WriteFile(path, []byte("new")); err != nil {
+		t.Fatal(err)
+	}
+	if data, err := os.ReadFile(path); err != nil || string(data) != "new" {
+		t.Errorf("%q, %v", data, err)
+	}
+	if list := names(t, filepath.Dir(path)); len(list) != 1 {
+		t.Errorf("left behind: %v", list)
+	}
+}
+
+func TestWritersOfOnePathNeverPublishHalfAFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "record.json")
+	text := func(i int) []byte { return bytes.Repeat([]byte{byte('a' + i)}, 10_000) }
+	var writers sync.WaitGroup
+	for i := range 8 {
+		writers.Go(func() {
+			for range 50 {
+				if err := WriteFile(path, text(i)); err != nil {
+					t.Error(err)
+					return
+				}
+				data, err := os.ReadFile(path)
+				if err != nil || len(data) != 10_000 || !bytes.Equal(data, text(int(data[0]-'a'))) {
+					t.Errorf("read %d bytes, %v", len(data), err)
+					return
+				}
+			}
+		})
+	}
+	writers.Wait()
 	if list := names(t, filepath.Dir(path)); len(list) != 1 {
 		t.Errorf("left behind: %v", list)
 	}

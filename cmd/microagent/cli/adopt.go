@@ -1,0 +1,37 @@
+package cli
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+)
+
+func (a *app) volumeAdopt() *cobra.Command {
+	var project string
+	cmd := &cobra.Command{
+		Use: "adopt NAME", Short: "take a volume over", Args: cobra.ExactArgs(1),
+		Long: "Makes a volume one of a project, or one of none, and gives an image that has no record one. Its data is\n" +
+			"not touched. A project's volume is called PROJECT.NAME.",
+		Example:     "  microagent volume adopt counter.data --project counter\n  microagent volume adopt data",
+		Annotations: exitsWith(ExitOK, ExitFailed, ExitRefused),
+		RunE: does(func(ctx context.Context, args []string) error {
+			w, err := a.open(true)
+			if err != nil {
+				return err
+			}
+			v, err := a.volume(ctx, w, "adopt volume", args[0])
+			if err == nil {
+				err = w.Volumes.Adopt(ctx, v.Name, project)
+			}
+			if err == nil {
+				v, err = w.Volumes.Get(ctx, v.Name)
+			}
+			if err != nil {
+				return err
+			}
+			return a.done(v, "Adopted volume %q (%s)", v.Name, mib(v.Size))
+		}),
+	}
+	cmd.Flags().StringVar(&project, "project", "", "the project that is to own it (default: none)")
+	return cmd
+}
