@@ -9,11 +9,15 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"os"
 	"os/exec"
 	"os/signal"
+	"strconv"
 	"strings"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 
 	"microagent/runtime/driver"
 	"microagent/runtime/layout"
@@ -87,6 +91,7 @@ func Spawn(ctx context.Context, argv []string, spec Spec) (driver.Run, error) {
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.ExtraFiles = []*os.File{readyIn}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	keepToOurselves()
 	err = cmd.Start()
 	readyIn.Close()
 	if err != nil {
@@ -118,6 +123,22 @@ func Spawn(ctx context.Context, argv []string, spec Spec) (driver.Run, error) {
 		return r.Run, r.Failure.Error()
 	}
 	return r.Run, nil
+}
+
+// keepToOurselves makes no child inherit what this process inherited besides its standard streams: a supervisor would
+// hold the lock or the pipe of somebody's script for as long as its workspace runs. What a child is to have is passed
+// on by name, which this does not touch.
+func keepToOurselves() {
+	const all = math.MaxInt32
+	if unix.CloseRange(readyFD, all, unix.CLOSE_RANGE_CLOEXEC) == nil {
+		return
+	}
+	fds, _ := os.ReadDir("/proc/self/fd") // Linux before 5.11
+	for _, e := range fds {
+		if fd, err := strconv.Atoi(e.Name()); err == nil && fd >= readyFD {
+			syscall.CloseOnExec(fd)
+		}
+	}
 }
 
 // environment is the little of ours that a supervisor gets: nothing that steers tests, no secrets.

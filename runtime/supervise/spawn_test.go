@@ -1,0 +1,45 @@
+package supervise
+
+import (
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+func TestChildrenInheritNothingByAccident(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	defer w.Close()
+	// A descriptor as a shell's "exec 9>lock" leaves it: open in every child.
+	inherited, err := syscall.Dup(int(w.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Close(inherited)
+	links := func() string {
+		cmd := exec.Command("sh", "-c", "ls -l /proc/self/fd")
+		cmd.ExtraFiles = []*os.File{r}
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		return string(out)
+	}
+	pipe, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(inherited))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if before := strings.Count(links(), pipe); before != 2 {
+		t.Fatalf("the child had the pipe %d times before", before)
+	}
+	keepToOurselves()
+	if after := strings.Count(links(), pipe); after != 1 {
+		t.Errorf("the child has the pipe %d times, not once as it was given", after)
+	}
+}
