@@ -142,9 +142,9 @@ func (p *process) describe() string {
 	p.mu.Lock()
 	said := strings.TrimSpace(string(p.last))
 	p.mu.Unlock()
-	text := filepath.Base(p.cmd.Path) + " ended"
+	text := "the VMM (" + filepath.Base(p.cmd.Path) + ") ended"
 	if exit, ok := errors.AsType[*exec.ExitError](p.err); ok {
-		text = filepath.Base(p.cmd.Path) + ": " + exit.Error()
+		text += ": " + exit.Error()
 	}
 	if said == "" {
 		return text

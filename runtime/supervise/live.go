@@ -22,6 +22,12 @@ const (
 // earlyReboots is how often a guest may reboot before its agent answers.
 const earlyReboots = 2
 
+// A guest that reboots as soon as it is up would do so for ever: how soon that is, and how often it may.
+const (
+	quickLife    = 30 * time.Second
+	quickReboots = 2
+)
+
 // settle is how long the end of a connection may come before the event or exit that explains it.
 const settle = 5 * time.Second
 
@@ -91,8 +97,8 @@ func (s *supervisor) live(ctx context.Context, ready func()) error {
 		vm.Wait()
 	}()
 	s.log.Info("booted", "vmm", s.spec.VMM.Name, "pid", vm.PID(), "took", time.Since(began))
-	for {
-		again, err := s.boot(ctx, w, ready)
+	for quick := 0; ; {
+		again, up, err := s.boot(ctx, w, ready)
 		if err != nil {
 			if errors.Is(err, errStopped) {
 				return s.stoppedEarly()
@@ -101,6 +107,12 @@ func (s *supervisor) live(ctx context.Context, ready func()) error {
 		}
 		if !again {
 			return nil
+		}
+		if quick++; time.Since(up) > quickLife {
+			quick = 0
+		}
+		if quick > quickReboots {
+			return s.fail(w.vm.Crash("running", fmt.Sprintf("the guest rebooted %d times in a row, each within %s of being up", quick, quickLife)))
 		}
 		s.log.Info("guest reboots")
 	}
@@ -135,18 +147,19 @@ func (s *supervisor) machineDisks() []machine.Disk {
 	return disks
 }
 
-// boot follows one boot of the guest: hello, Configure, the process. again says that the guest reboots.
-func (s *supervisor) boot(ctx context.Context, w *watch, ready func()) (again bool, err error) {
+// boot follows one boot of the guest: hello, Configure, the process. again says that the guest reboots, up when it
+// was ready.
+func (s *supervisor) boot(ctx context.Context, w *watch, ready func()) (again bool, up time.Time, err error) {
 	session, err := s.connect(ctx, w)
 	if err != nil {
-		return false, err
+		return false, up, err
 	}
 	defer session.Close()
 	setting, cancel := s.settingUp(ctx)
 	err = session.Configure(setting, s.config())
 	cancel()
 	if err != nil {
-		return false, s.bootError(w, "set the guest up", err)
+		return false, up, s.bootError(w, "set the guest up", err)
 	}
 	s.mu.Lock()
 	s.session = session
@@ -165,7 +178,7 @@ func (s *supervisor) boot(ctx context.Context, w *watch, ready func()) (again bo
 		process, err = session.Start(starting, proto.ExecSpec{ID: mainID, Main: true, Timeout: s.spec.Workspace.Process.Timeout},
 			proto.Streams{Stdout: s.output.stdout(), Stderr: s.output.stderr()})
 		if err != nil {
-			return false, s.bootError(w, "start the process", err)
+			return false, up, s.bootError(w, "start the process", err)
 		}
 	}
 	if err := s.change(func(r *driver.Run) {
@@ -178,10 +191,12 @@ func (s *supervisor) boot(ctx context.Context, w *watch, ready func()) (again bo
 			r.Phase = driver.PhaseRunning
 		}
 	}); err != nil {
-		return false, err
+		return false, up, err
 	}
 	ready()
-	return s.serve(ctx, w, session, process)
+	up = time.Now()
+	again, err = s.serve(ctx, w, session, process)
+	return again, up, err
 }
 
 // connect waits for the agent's hello.

@@ -300,6 +300,7 @@ func TestBadImagesAreRefused(t *testing.T) {
 		if size > 2048 {
 			binary.LittleEndian.PutUint16(data[superblock+magicOffset:], ext4Magic)
 			binary.LittleEndian.PutUint32(data[superblock+incompatOffset:], incompat)
+			binary.LittleEndian.PutUint32(data[superblock+blocksOffset:], 8)
 		}
 		path := filepath.Join(dir, name)
 		if err := os.WriteFile(path, data, 0o600); err != nil {
@@ -316,6 +317,7 @@ func TestBadImagesAreRefused(t *testing.T) {
 		{image("dirty-rw", 8192, needsRecovery), false, nil},
 		{image("dirty-ro", 8192, needsRecovery), true, driver.ErrRefused},
 		{image("odd", 8193, 0), false, driver.ErrInvalid},
+		{image("cut", 7680, 0), false, driver.ErrInvalid},
 		{image("short", 100, 0), false, driver.ErrInvalid},
 	} {
 		s := &supervisor{state: layout.State{Dir: dir}, spec: Spec{Workspace: driver.WorkspaceSpec{Name: "one"}}}

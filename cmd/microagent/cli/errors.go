@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"syscall"
 
 	"microagent/apply"
 	"microagent/runtime/driver"
@@ -77,6 +78,9 @@ func describe(err error) report {
 	case errors.As(err, &newer):
 		r.Code = "newer_state"
 		r.Next = "use microagent " + newer.Tool + " or later, or another --state-dir"
+	}
+	if errors.Is(err, syscall.ENOSPC) && r.Next == "" {
+		r.Code, r.Next = "no_space", "free some space, or use another state directory (--state-dir)"
 	}
 	if errors.As(err, &e) {
 		r.Op, r.Object = e.Op, e.Object
