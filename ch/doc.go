@@ -24,6 +24,8 @@
 //   - vm.resize with an empty body on a VM that does not run emits nothing.
 //   - The address in use is told as "Address already in use (os error 98)".
 //   - vm.info shows the random number device without an id, also after boot; disks and vsock get theirs at boot.
+//   - A client of the serial socket gets what was written before it came, once: a second client gets only what the
+//     first was not sent. The adapter gives each client all that its ring holds.
 //
 // # What the adapter does otherwise
 //
