@@ -16,6 +16,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -142,6 +143,10 @@ func (vm *VM) vmmError(ctx context.Context, op string, err error) error {
 		e.Next = "end the process that has the disk open"
 	case ch.IsMissingFile(err):
 		e.Class = driver.ErrNotFound
+	case strings.Contains(strings.ToLower(err.Error()), "cannot allocate memory"):
+		e.Next = "give it less memory than the host has free"
+	case strings.Contains(err.Error(), "memory.size"):
+		e.Next = "give it another size of memory"
 	}
 	if vm.exitedWithin(200 * time.Millisecond) {
 		e.Err = fmt.Errorf("%w; %s", err, vm.process.describe())

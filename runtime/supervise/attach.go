@@ -268,6 +268,19 @@ func checkFileSystem(m driver.Mount, l *lease.Lease, readOnly bool) error {
 	return e
 }
 
+// nameDisks puts names in the place of the serials by which the guest knows its disks.
+func (s *supervisor) nameDisks(text string) string {
+	for _, a := range s.disks {
+		name := "the root file system"
+		if a.kind != "" {
+			name = fmt.Sprintf("%s %s at %s", a.kind, a.name, a.mount.Path)
+		}
+		text = strings.ReplaceAll(text, "disk "+a.disk.Serial+" for "+a.mount.Path+":", name+":")
+		text = strings.ReplaceAll(text, "disk "+a.disk.Serial+":", name+":")
+	}
+	return text
+}
+
 func (s *supervisor) leaseFiles() []*os.File {
 	var files []*os.File
 	for _, a := range s.disks {

@@ -8,8 +8,10 @@ import (
 	"time"
 
 	"microagent/runtime/driver"
+	"microagent/runtime/guest/proto"
 	"microagent/runtime/layout"
 	"microagent/runtime/lease"
+	"microagent/runtime/machine"
 )
 
 // TestVolumeMadeAnewDuringAttach deletes a volume and makes it anew, under its lease, while an attach waits for that
@@ -49,5 +51,22 @@ func TestVolumeMadeAnewDuringAttach(t *testing.T) {
 	l.Close()
 	if err := <-attached; !errors.Is(err, driver.ErrStale) && !errors.Is(err, driver.ErrBusy) {
 		t.Errorf("attached the new volume for the old one: %v", err)
+	}
+}
+
+func TestGuestsErrorsNameDisksAsTheUserDoes(t *testing.T) {
+	s := &supervisor{disks: []attachment{
+		{disk: machine.Disk{Serial: rootSerial}},
+		{disk: machine.Disk{Serial: "m00"}, kind: driver.MountVolume, name: "data", mount: proto.Mount{Path: "/data"}},
+	}}
+	for text, want := range map[string]string{
+		"disk m00: make mount point: mkdir /data: not a directory": "volume data at /data: make mount point: mkdir /data: not a directory",
+		"disk m00 for /data: grow: no space":                       "volume data at /data: grow: no space",
+		"disk root: bad":                                           "the root file system: bad",
+		"disk m01: bad":                                            "disk m01: bad",
+	} {
+		if got := s.nameDisks(text); got != want {
+			t.Errorf("%q became %q", text, got)
+		}
 	}
 }

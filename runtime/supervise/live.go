@@ -265,7 +265,10 @@ func (s *supervisor) bootError(w *watch, what string, err error) error {
 		case <-time.After(settle):
 		}
 	}
-	e := &driver.Error{Op: "start workspace", Object: s.spec.Workspace.Name, Err: fmt.Errorf("%s: %s", what, machine.Escape(err.Error()))}
+	e := &driver.Error{Op: "start workspace", Object: s.spec.Workspace.Name, Err: fmt.Errorf("%s: %s", what, s.nameDisks(machine.Escape(err.Error())))}
+	if errors.Is(err, driver.ErrGuest) {
+		e.Next = "correct what it names, and start again; the guest's console: microagent logs --console " + s.spec.Workspace.Name
+	}
 	for _, c := range classNames {
 		if errors.Is(err, c.class) {
 			e.Class = c.class

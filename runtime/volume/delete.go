@@ -32,13 +32,17 @@ func Busy(state layout.State, op, name string, busy *lease.BusyError) error {
 		e.Err = errors.New("it is in use by " + strings.Join(busy.Holders, ", "))
 	}
 	if h, _ := ReadHolder(state, name); h != nil {
+		// The note is of the last holder; who took the lease this moment has not written it yet.
 		p := lease.Process{PID: h.PID, BootID: h.BootID, Start: h.Start}
 		if p.Alive() {
 			e.Err = fmt.Errorf("it is attached to workspace %s (pid %d)", h.Workspace, h.PID)
+			e.Next = "microagent halt " + h.Workspace
 		} else if len(busy.Holders) == 0 {
 			e.Err = fmt.Errorf("it is in use by what workspace %s left running", h.Workspace)
+			e.Next = "microagent halt " + h.Workspace
+		} else {
+			e.Next = "try again when it is free"
 		}
-		e.Next = "microagent halt " + h.Workspace
 	}
 	return e
 }

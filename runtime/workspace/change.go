@@ -63,7 +63,12 @@ func checkSpec(op string, spec driver.WorkspaceSpec) error {
 		return err
 	}
 	var why string
+	mounts := checkMounts(spec.Mounts)
 	switch {
+	case mounts != nil:
+		return &driver.Error{
+			Class: driver.ErrInvalid, Op: op, Object: spec.Name, Err: mounts, Next: "mount it somewhere else, such as /work; two readers may share a disk",
+		}
 	case spec.RootFS == "":
 		why = "it names no root file system"
 	case spec.CPUs < 1:
