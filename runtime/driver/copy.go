@@ -17,6 +17,8 @@ type GuestEnd struct {
 	// Covered are absolute paths on the disk that the guest mounts something over: what leads there lies
 	// on another disk, and is refused.
 	Covered []string
+	// ReadOnly is why nothing may be written to the disk, and Instead what to do; "" when it may.
+	ReadOnly, Instead string
 }
 
 // HostEnd is the host's side of a copy: a path, or a stream when Path is "".

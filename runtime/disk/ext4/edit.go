@@ -148,13 +148,14 @@ func (e *Editor) Commit() error {
 	if err := e.log.write(e.dev, blocks, e.over, e.now); err != nil {
 		return fmt.Errorf("write to the journal: %w", err)
 	}
-	if err := e.dev.Sync(); err != nil {
-		return fmt.Errorf("bring content and journal to the disk: %w", err)
-	}
-	// From here on a replay is asked for, and from the journal's superblock on it has something to do.
+	// A replay is asked for, and finds an empty journal until its superblock says that there is something. The two
+	// are never written in one go: a journal with content that no replay is asked for is no state that e2fsck mends.
 	e.clean.incompat |= incompatRecover
 	if err := e.clean.write(e.dev); err != nil {
 		return fmt.Errorf("write the superblock: %w", err)
+	}
+	if err := e.dev.Sync(); err != nil {
+		return fmt.Errorf("bring content and journal to the disk: %w", err)
 	}
 	e.log.start = e.log.first
 	if err := e.log.writeSuper(e.dev); err != nil {
@@ -174,19 +175,19 @@ func (e *Editor) Commit() error {
 	return e.finish()
 }
 
-// finish marks the journal empty, then the file system clean.
+// finish marks the journal empty, then the file system clean. Nothing waits for the latter.
 func (e *Editor) finish() error {
 	e.log.start = 0
 	e.log.sequence++
 	if err := e.log.writeSuper(e.dev); err != nil {
 		return fmt.Errorf("write the journal's superblock: %w", err)
 	}
+	if err := e.dev.Sync(); err != nil {
+		return fmt.Errorf("bring the journal's superblock to the disk: %w", err)
+	}
 	e.super.incompat &^= incompatRecover
 	if err := e.super.write(e.dev); err != nil {
 		return fmt.Errorf("write the superblock: %w", err)
-	}
-	if err := e.dev.Sync(); err != nil {
-		return fmt.Errorf("bring the superblock to the disk: %w", err)
 	}
 	e.clean = e.super
 	clear(e.over.blocks)

@@ -167,7 +167,7 @@ func (w *contentWriter) copy(r io.Reader) error {
 			clear(buf[:lead])
 		}
 		start := pos - lead
-		n, err := io.ReadFull(r, buf[lead:])
+		n, err := readBlocks(r, buf, int(lead), int(size), sparse)
 		end := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 		if err != nil && !end {
 			return fmt.Errorf("read content: %w", err)
@@ -189,6 +189,19 @@ func (w *contentWriter) copy(r io.Reader) error {
 			return nil
 		}
 	}
+}
+
+// readBlocks fills buf behind lead; of a source with holes, up to the next one, in whole blocks.
+func readBlocks(r io.Reader, buf []byte, lead, size int, sparse bool) (n int, err error) {
+	if !sparse {
+		return io.ReadFull(r, buf[lead:])
+	}
+	if n, err = io.ReadAtLeast(r, buf[lead:], 1); err != nil {
+		return n, err
+	}
+	whole := (lead + n + size - 1) / size * size
+	more, err := io.ReadFull(r, buf[lead+n:whole])
+	return n + more, err
 }
 
 var emptyBlock [BlockSize]byte

@@ -2,6 +2,7 @@ package ext4
 
 import (
 	"fmt"
+	"time"
 )
 
 // inodeBytes is an inode's record, to be changed and then sealed.
@@ -82,6 +83,21 @@ func (e *Editor) touch(b []byte, modified bool) {
 	if modified {
 		put(0x10, 0x88)
 	}
+}
+
+// SetTime gives an inode a time of modification.
+func (e *Editor) SetTime(number uint32, t time.Time) error {
+	b, err := e.inodeBytes(number)
+	if err != nil {
+		return err
+	}
+	now := e.now
+	e.now = stampOf(t)
+	e.touch(b, true)
+	e.now = now
+	e.touch(b, false)
+	e.sealInode(b, number)
+	return nil
 }
 
 // setSectors writes how much an inode takes, in bytes.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"testing"
@@ -12,54 +11,60 @@ import (
 
 var errPower = errors.New("the power is gone")
 
-// faulty is a device that stops after a number of writes. What was not synced by then is lost in part, as lost
-// decides; nil keeps all, as when only the process dies.
+// faulty is a device that stops after a number of writes and syncs.
 type faulty struct {
 	memory
 	left    int
-	pending []unsynced
-	lost    *rand.Rand
+	done    int
+	pending []unsynced // writes since the last sync: a power cut loses any of them
+	syncs   []int      // which of what was done were syncs
 }
 
 type unsynced struct {
-	at     int64
-	before []byte
-	after  []byte
+	at            int64
+	before, after []byte
+}
+
+func (f *faulty) step() error {
+	if f.done == f.left {
+		return errPower
+	}
+	f.done++
+	return nil
 }
 
 func (f *faulty) WriteAt(p []byte, off int64) (int, error) {
-	if f.left--; f.left < 0 {
-		return 0, errPower
+	if err := f.step(); err != nil {
+		return 0, err
 	}
 	f.pending = append(f.pending, unsynced{off, bytes.Clone(f.data[off : off+int64(len(p))]), bytes.Clone(p)})
 	return f.memory.WriteAt(p, off)
 }
 
 func (f *faulty) Sync() error {
-	if f.left < 0 {
-		return errPower
+	if err := f.step(); err != nil {
+		return err
 	}
 	f.pending = nil
+	f.syncs = append(f.syncs, f.done-1)
 	return nil
 }
 
-// crash is what the disk holds afterwards.
-func (f *faulty) crash() []byte {
-	if f.lost == nil {
-		return f.data
-	}
+// cut is what a power cut leaves of the disk when it keeps the pending writes that kept says.
+func (f *faulty) cut(kept func(i int) bool) []byte {
+	data := bytes.Clone(f.data)
 	for i := len(f.pending) - 1; i >= 0; i-- {
-		copy(f.data[f.pending[i].at:], f.pending[i].before)
+		copy(data[f.pending[i].at:], f.pending[i].before)
 	}
-	for _, w := range f.pending {
-		if f.lost.IntN(2) == 0 {
-			copy(f.data[w.at:], w.after)
+	for i, w := range f.pending {
+		if kept(i) {
+			copy(data[w.at:], w.after)
 		}
 	}
-	return f.data
+	return data
 }
 
-// TestEditBrokenOffAnywhere stops at every write. The next replay, ours and e2fsck's, finds the state before or the
+// TestEditBrokenOffAnywhere stops at every write and sync. The next replay, ours and e2fsck's, finds the state before or the
 // one after, and e2fsck finds nothing else.
 func TestEditBrokenOffAnywhere(t *testing.T) {
 	for _, c := range []struct {
@@ -116,25 +121,33 @@ func TestEditBrokenOffAnywhere(t *testing.T) {
 			if err := do(count); err != nil {
 				t.Fatal(err)
 			}
-			writes := 1<<30 - count.left
 			seen := map[string]int{}
-			for n := 0; n <= writes; n++ {
-				for seed := range uint64(3) {
-					f := &faulty{memory: memory{bytes.Clone(clean)}, left: n}
-					if seed > 0 {
-						f.lost = rand.New(rand.NewPCG(seed, uint64(n)))
-					}
-					if err := do(f); n < writes && !errors.Is(err, errPower) {
-						t.Fatalf("after %d writes: %v", n, err)
-					}
-					seen[judge(t, f.crash(), c.path, data)]++
+			broken := func(n int) *faulty {
+				f := &faulty{memory: memory{bytes.Clone(clean)}, left: n}
+				if err := do(f); n < count.done && !errors.Is(err, errPower) {
+					t.Fatalf("after %d of %d: %v", n, count.done, err)
 				}
+				return f
+			}
+			for n := 0; n <= count.done; n++ { // the process dies
+				seen[judge(t, broken(n).data, c.path, data)]++
 				if t.Failed() {
-					t.Fatalf("after %d of %d writes", n, writes)
+					t.Fatalf("after %d of %d writes", n, count.done)
+				}
+			}
+			for _, n := range count.syncs { // the power goes, with one of the writes, or with all but one
+				f := broken(n)
+				for i := range f.pending {
+					for _, only := range []bool{true, false} {
+						seen[judge(t, f.cut(func(k int) bool { return (k == i) == only }), c.path, data)]++
+						if t.Failed() {
+							t.Fatalf("at sync %d of %d, write %d of %d, kept: %v", n, count.done, i, len(f.pending), only)
+						}
+					}
 				}
 			}
 			if seen["before"] == 0 || seen["after"] == 0 || len(seen) != 2 {
-				t.Errorf("%d writes, states %v", writes, seen)
+				t.Errorf("%d writes, states %v", count.done, seen)
 			}
 		})
 	}
@@ -158,23 +171,26 @@ func judge(t *testing.T, image []byte, path string, data []byte) string {
 	if err := errors.Join(os.WriteFile(ours, m.data, 0o600), os.WriteFile(theirs, image, 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	tool(t, "e2fsck", "-p", "-E", "journal_only", theirs)
 	fsck(t, ours)
+	found := state(t, m, path, data)
+	tool(t, "e2fsck", "-p", "-E", "journal_only", theirs)
 	fsck(t, theirs)
-	states := [2]string{}
-	for i, p := range []string{ours, theirs} {
-		states[i] = state(t, open(t, p), path, data)
-	}
-	if states[0] != states[1] {
-		t.Errorf("%s for us, %s for e2fsck", states[0], states[1])
-	}
-	if err := os.RemoveAll(dir); err != nil {
+	replayed, err := os.ReadFile(theirs)
+	if err != nil {
 		t.Fatal(err)
 	}
-	return states[0]
+	if s := state(t, &memory{replayed}, path, data); s != found {
+		t.Errorf("%s for us, %s for e2fsck", found, s)
+	}
+	return found
 }
 
-func state(t *testing.T, x *FS, path string, data []byte) string {
+func state(t *testing.T, m *memory, path string, data []byte) string {
+	t.Helper()
+	x, err := Open(m, int64(len(m.data)))
+	if err != nil {
+		t.Fatal(err)
+	}
 	if path == "" {
 		root, err := x.Root()
 		if err != nil {

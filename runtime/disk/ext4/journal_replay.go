@@ -67,6 +67,9 @@ func Recover(dev Device, size int64) error {
 	if err := j.writeSuper(dev); err != nil {
 		return err
 	}
+	if err := dev.Sync(); err != nil {
+		return err
+	}
 	if f, err = Open(dev, size); err != nil {
 		return err
 	}

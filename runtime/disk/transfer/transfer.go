@@ -41,6 +41,8 @@ type Holes interface {
 // Offline is the driver.Copier for disks that nobody uses.
 type Offline struct{}
 
+var _ driver.Copier = Offline{}
+
 // disk is an image under its lease.
 type disk struct {
 	lease *lease.Lease

@@ -1,0 +1,197 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"microagent/runtime/driver"
+)
+
+// Source is what a copy takes from the host: a file, a directory, or a stream.
+type Source struct {
+	op   string
+	path string
+	out  *driver.Copied
+	// Top is its entry. The size of a stream is -1, and its mode is 0644.
+	Top Entry
+	// Base is the name under which it comes into a directory; "" of a stream.
+	Base   string
+	stream io.Reader
+}
+
+// NewSource looks at what is to be copied.
+func NewSource(op string, end driver.HostEnd, recursive bool, out *driver.Copied) (*Source, error) {
+	if end.Path == "" {
+		return &Source{op: op, out: out, stream: end.Reader, Top: Entry{Name: ".", Mode: 0o644, Size: -1}}, nil
+	}
+	st, err := os.Stat(end.Path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, problem(driver.ErrNotFound, op, end.Path, "", "there is no such file on the host")
+	case errors.Is(err, unix.ENOTDIR):
+		return nil, problem(driver.ErrInvalid, op, end.Path, "", "it is no directory")
+	case err != nil:
+		return nil, wrap(op, end.Path, err)
+	case st.IsDir() && !recursive:
+		return nil, problem(driver.ErrInvalid, op, end.Path, "use -r to copy a directory", "it is a directory")
+	case !st.IsDir() && !st.Mode().IsRegular():
+		return nil, problem(driver.ErrInvalid, op, end.Path, "use - for a stream", "it is %s; only regular files and directories are copied", kindOf(st.Mode()))
+	}
+	base := Base(end.Path)
+	if base == "." || base == ".." {
+		if base = "."; !strings.HasSuffix(end.Path, "/.") && end.Path != "/" {
+			abs, err := filepath.Abs(end.Path)
+			if err != nil {
+				return nil, wrap(op, end.Path, err)
+			}
+			if end.Path != "." {
+				base = filepath.Base(abs)
+			}
+		}
+	}
+	return &Source{op: op, path: end.Path, out: out, Top: entryOf(".", st), Base: base}, nil
+}
+
+func entryOf(name string, st fs.FileInfo) Entry {
+	return Entry{Name: name, Mode: st.Mode(), Time: st.ModTime().UnixNano(), Size: st.Size()}
+}
+
+// Walk gives every entry, directories before what is in them; content is there for regular files. What can't be
+// copied is left out and noted.
+func (s *Source) Walk(ctx context.Context, visit func(e Entry, content io.Reader) error) error {
+	if s.stream != nil {
+		return visit(s.Top, reader{ctx, s.stream})
+	}
+	return filepath.WalkDir(s.path, func(path string, d fs.DirEntry, err error) error {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			return wrap(s.op, path, err)
+		}
+		name, err := filepath.Rel(s.path, path)
+		if err != nil {
+			return wrap(s.op, path, err)
+		}
+		if name == "." {
+			// Stat followed a symlink that the user named; WalkDir does not.
+			if s.Top.Mode.IsRegular() {
+				return s.file(ctx, path, s.Top, 0, visit)
+			}
+			if d.Type()&fs.ModeSymlink != 0 {
+				return problem(driver.ErrInvalid, s.op, s.path, "name it with a slash at its end", "it is a symlink to a directory")
+			}
+			return visit(s.Top, nil)
+		}
+		info, err := d.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // it went while we walked
+		}
+		if err != nil {
+			return wrap(s.op, path, err)
+		}
+		e := entryOf(name, info)
+		switch {
+		case e.Mode.IsDir():
+			return visit(e, nil)
+		case e.Mode.IsRegular():
+			return s.file(ctx, path, e, unix.O_NOFOLLOW, visit)
+		case e.Mode&fs.ModeSymlink != 0:
+			if e.Target, err = os.Readlink(path); err != nil {
+				return wrap(s.op, path, err)
+			}
+			return visit(e, nil)
+		}
+		leave(s.out, name, kindOf(e.Mode))
+		return nil
+	})
+}
+
+func (s *Source) file(ctx context.Context, path string, e Entry, flags int, visit func(e Entry, content io.Reader) error) error {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|flags, 0)
+	if err != nil {
+		return wrap(s.op, path, err)
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return wrap(s.op, path, err)
+	}
+	if !st.Mode().IsRegular() {
+		return problem(driver.ErrInvalid, s.op, path, "", "it became %s while it was copied", kindOf(st.Mode()))
+	}
+	e.Size = st.Size()
+	return visit(e, &hostFile{ctx: ctx, f: f})
+}
+
+// reader ends with its context.
+type reader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (r reader) Read(p []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return r.r.Read(p)
+}
+
+// hostFile reads a file of the host, holes apart.
+type hostFile struct {
+	ctx context.Context
+	f   *os.File
+	at  int64
+	end int64 // of the data that at lies in
+}
+
+// Skip passes over a hole. Where the host's file system keeps none, there are none.
+func (h *hostFile) Skip() (int64, error) {
+	if h.at < h.end {
+		return 0, nil
+	}
+	fd := int(h.f.Fd())
+	data, err := unix.Seek(fd, h.at, unix.SEEK_DATA)
+	if errors.Is(err, unix.ENXIO) { // nothing but a hole, or the end
+		st, err := h.f.Stat()
+		if err != nil {
+			return 0, err
+		}
+		n := max(st.Size()-h.at, 0)
+		h.at, h.end = h.at+n, h.at+n
+		return n, nil
+	}
+	if err != nil {
+		h.end = 1<<63 - 1
+		return 0, nil
+	}
+	if h.end, err = unix.Seek(fd, data, unix.SEEK_HOLE); err != nil {
+		return 0, fmt.Errorf("find holes: %w", err)
+	}
+	n := data - h.at
+	h.at = data
+	return n, nil
+}
+
+func (h *hostFile) Read(p []byte) (int, error) {
+	if err := h.ctx.Err(); err != nil {
+		return 0, err
+	}
+	if h.at < h.end {
+		p = p[:min(int64(len(p)), h.end-h.at)]
+	}
+	n, err := h.f.ReadAt(p, h.at)
+	h.at += int64(n)
+	if n > 0 && errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return n, err
+}
