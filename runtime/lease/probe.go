@@ -23,7 +23,34 @@ import (
 // taker has died when it is read inside a PID namespace, so a shared lock is tried on top, never waited for, on a
 // read-only descriptor, and dropped at once. Acquire outlasts such a lock instead of failing over it. What
 // remains unseen is a shared lease, in a PID namespace, of a dead taker: Acquire decides, Probe only reports.
-func Probe(path string) (held bool, pids []int, err error) {
+func Probe(path string) (held bool, pids []int, err error) { return ReadLocks().Probe(path) }
+
+// Locks are the kernel's locks at one moment. Reading them makes the kernel wait for all its processors: who probes
+// many images reads them once.
+type Locks struct{ flocks map[string][]int }
+
+// ReadLocks reads /proc/locks. Format: proc_locks(5).
+func ReadLocks() Locks {
+	l := Locks{map[string][]int{}}
+	f, err := os.Open("/proc/locks")
+	if err != nil {
+		return l
+	}
+	defer f.Close()
+	for s := bufio.NewScanner(f); s.Scan(); {
+		fields := strings.Fields(s.Text())
+		if len(fields) < 6 || fields[1] != "FLOCK" {
+			continue
+		}
+		if pid, err := strconv.Atoi(fields[4]); err == nil {
+			l.flocks[fields[5]] = append(l.flocks[fields[5]], pid)
+		}
+	}
+	return l
+}
+
+// Probe is the package's Probe, as of when the locks were read.
+func (l Locks) Probe(path string) (held bool, pids []int, err error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil, nil
@@ -32,7 +59,7 @@ func Probe(path string) (held bool, pids []int, err error) {
 		return false, nil, fmt.Errorf("probe lease: %w", err)
 	}
 	defer f.Close()
-	if pids = lockers(f); len(pids) > 0 {
+	if pids = l.flocks[lockKey(f)]; len(pids) > 0 {
 		return true, pids, nil
 	}
 	err = unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB)
@@ -54,26 +81,8 @@ func Holders(path string) []string {
 	return describe(pids)
 }
 
-// lockers lists the processes that /proc/locks shows with a flock on f's inode. Format: proc_locks(5).
-func lockers(f *os.File) []int {
-	want := lockKey(f)
-	locks, err := os.Open("/proc/locks")
-	if err != nil || want == "" {
-		return nil
-	}
-	defer locks.Close()
-	var pids []int
-	for s := bufio.NewScanner(locks); s.Scan(); {
-		fields := strings.Fields(s.Text())
-		if len(fields) < 6 || fields[1] != "FLOCK" || fields[5] != want {
-			continue
-		}
-		if pid, err := strconv.Atoi(fields[4]); err == nil {
-			pids = append(pids, pid)
-		}
-	}
-	return pids
-}
+// lockers lists the processes that took a flock on f's inode.
+func lockers(f *os.File) []int { return ReadLocks().flocks[lockKey(f)] }
 
 // lockKey is how /proc/locks names f's inode: "fd:01:1234", the device in hexadecimal. The device is the
 // superblock's, which on btrfs and overlayfs is not what stat says: mountinfo has it.

@@ -24,11 +24,12 @@ func (s *Store) List(ctx context.Context) ([]driver.Volume, error) {
 	}
 	var list []driver.Volume
 	var broken []error
+	locks := lease.ReadLocks()
 	for _, name := range names {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		v, err := s.observe(name)
+		v, err := s.observe(name, locks)
 		switch {
 		case errors.Is(err, driver.ErrCorrupt):
 			broken = append(broken, err)
@@ -73,7 +74,7 @@ func (s *Store) Get(_ context.Context, name string) (driver.Volume, error) {
 	if !layout.ValidName(name) {
 		return driver.Volume{}, invalidName("look at volume", name)
 	}
-	v, err := s.observe(name)
+	v, err := s.observe(name, lease.ReadLocks())
 	if err != nil {
 		return driver.Volume{}, err
 	}
@@ -84,7 +85,7 @@ func (s *Store) Get(_ context.Context, name string) (driver.Volume, error) {
 }
 
 // observe looks at a volume without a lock; nil when there is none, or one whose deletion was begun.
-func (s *Store) observe(name string) (*driver.Volume, error) {
+func (s *Store) observe(name string, locks lease.Locks) (*driver.Volume, error) {
 	r, err := s.load(name)
 	if err != nil {
 		return nil, err
@@ -110,7 +111,7 @@ func (s *Store) observe(name string) (*driver.Volume, error) {
 		v.Allocated = st.Blocks * 512
 	}
 	v.Unborn = r == nil && NeverMounted(v.Path)
-	if v.Attached, _, err = lease.Probe(v.Path); err != nil {
+	if v.Attached, _, err = locks.Probe(v.Path); err != nil {
 		return nil, err
 	}
 	v.Holder, err = ReadHolder(s.State, name)
