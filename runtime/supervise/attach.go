@@ -128,6 +128,9 @@ func (s *supervisor) attachMount(i int, m driver.Mount) (attachment, error) {
 		mode = lease.Shared
 	}
 	l, err := lease.Acquire(a.disk.Path, mode)
+	if errors.Is(err, driver.ErrBusy) && m.Kind == driver.MountVolume {
+		l, err = s.reclaimVolume(m.Name, mode, err)
+	}
 	if err != nil {
 		return a, s.attachError(m, a.disk.Path, err)
 	}

@@ -10,6 +10,7 @@ import (
 	"microagent/runtime/driver"
 	"microagent/runtime/layout"
 	"microagent/runtime/lease"
+	"microagent/runtime/volume"
 )
 
 // reclaimLimit is how long a killed process may take to let go of its leases.
@@ -82,6 +83,29 @@ func Reclaim(ctx context.Context, folder layout.Workspace) error {
 		}
 	}
 	return endInheritors(ctx, folder.RootFS())
+}
+
+// reclaimVolume takes the lease of a volume whose holder is dead: what it left running is ended, or ends by itself. A
+// holder that lives keeps it, and busy is the error.
+func (s *supervisor) reclaimVolume(name string, mode lease.Mode, busy error) (*lease.Lease, error) {
+	h, _ := volume.ReadHolder(s.state, name)
+	if h == nil || !layout.ValidName(h.Workspace) {
+		return nil, busy
+	}
+	if p := (lease.Process{PID: h.PID, BootID: h.BootID, Start: h.Start}); p.Alive() {
+		return nil, busy
+	}
+	if err := Reclaim(context.Background(), s.state.Workspace(h.Workspace)); err != nil {
+		return nil, errors.Join(busy, err)
+	}
+	l, err := lease.Acquire(s.state.VolumeImage(name), mode)
+	for deadline := time.Now().Add(reclaimLimit / 2); errors.Is(err, driver.ErrBusy) && time.Now().Before(deadline); {
+		if _, pids, probeErr := lease.Probe(s.state.VolumeImage(name)); probeErr != nil || anyAlive(pids) {
+			break
+		}
+		l, err = lease.Acquire(s.state.VolumeImage(name), mode)
+	}
+	return l, err
 }
 
 // anyAlive says whether one of the processes that took a lease still runs.
