@@ -15,8 +15,10 @@ import (
 	"os/signal"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 
+	clog "github.com/containerd/log"
 	"golang.org/x/sys/unix"
 
 	"microagent/runtime/driver"
@@ -30,7 +32,10 @@ const readyFD = 3
 // Main is the process that Spawn starts: it reads a Spec from stdin, runs it, and writes the ready line to
 // descriptor 3. It gives the exit code.
 func Main(ctx context.Context, stdin io.Reader, stderr io.Writer) int {
-	log := slog.New(slog.NewTextHandler(stderr, nil))
+	bounded := &boundedWriter{w: stderr, left: ownLogLimit}
+	log := slog.New(slog.NewTextHandler(bounded, nil))
+	// ttrpc logs what a guest sends out of turn.
+	clog.L.Logger.SetOutput(bounded)
 	signal.Ignore(syscall.SIGHUP, syscall.SIGPIPE)
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
@@ -48,6 +53,29 @@ func Main(ctx context.Context, stdin io.Reader, stderr io.Writer) int {
 		return 1
 	}
 	return 0
+}
+
+// ownLogLimit bounds what a run says in supervisor.log, some of which a guest can provoke without end.
+const ownLogLimit = 1 << 20
+
+// boundedWriter passes on that much, and drops the rest with a last word.
+type boundedWriter struct {
+	w    io.Writer
+	mu   sync.Mutex
+	left int
+}
+
+func (b *boundedWriter) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.left <= 0 {
+		return len(p), nil
+	}
+	if b.left -= len(p); b.left <= 0 {
+		_, err := io.WriteString(b.w, "this log is full; the rest is dropped\n")
+		return len(p), err
+	}
+	return b.w.Write(p)
 }
 
 // readyPipe is closed by the one line that goes through it.

@@ -43,3 +43,16 @@ func TestChildrenInheritNothingByAccident(t *testing.T) {
 		t.Errorf("the child has the pipe %d times, not once as it was given", after)
 	}
 }
+
+func TestOwnLogIsBounded(t *testing.T) {
+	var out strings.Builder
+	w := &boundedWriter{w: &out, left: 100}
+	for range 50 {
+		if n, err := w.Write([]byte("a line\n")); n != 7 || err != nil {
+			t.Fatalf("Write: %d, %v", n, err)
+		}
+	}
+	if text := out.String(); len(text) > 200 || strings.Count(text, "a line\n") != 14 || !strings.HasSuffix(text, "dropped\n") {
+		t.Errorf("the log holds %q", text)
+	}
+}
