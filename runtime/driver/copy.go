@@ -14,6 +14,10 @@ type GuestEnd struct {
 	Disk string
 	// Path is absolute: on the disk, or in the running guest. A slash at its end demands a directory.
 	Path string
+	// As is the name under which Path is copied into a directory of the host; "" means Path's own.
+	As string
+	// Mount is where the guest has the disk; "" and "/" for the root file system.
+	Mount string
 	// Covered are absolute paths on the disk that the guest mounts something over: what leads there lies
 	// on another disk, and is refused.
 	Covered []string

@@ -39,15 +39,12 @@ func (a *app) cpCommand() *cobra.Command {
 			}
 			running := ws.Run != nil && ws.Run.Phase.Alive() && !offline
 			spec := driver.CopySpec{Recursive: recursive, Host: a.hostEnd(host, toGuest)}
-			if spec.Guest, err = guestEnd(w, ws, side, running, toGuest); err != nil {
+			if spec.Guest, err = guestEnd(w, ws, side, running); err != nil {
 				return err
 			}
 			copier := w.offline
 			if running {
 				copier = w.online
-			}
-			if copier == nil {
-				return notBuilt("copy with a " + map[bool]string{true: "running", false: "stopped"}[running] + " workspace")
 			}
 			do := copier.CopyOut
 			if toGuest {
@@ -58,12 +55,15 @@ func (a *app) cpCommand() *cobra.Command {
 				return err
 			}
 			for _, name := range got.LeftOut {
-				a.say("left out: %s", name)
+				a.say("left out: %s", printable(name))
 			}
-			if host == "-" && !toGuest {
-				return nil
+			if more := got.LeftOutCount - len(got.LeftOut); more > 0 {
+				a.say("left out: %d more", more)
 			}
-			return a.done(got, "%s: %s, %s", got.To, counting(got.Files, "file"), size(got.Bytes))
+			if a.flags.json && spec.Host.Writer == nil {
+				return a.printJSON(got)
+			}
+			return nil
 		}),
 	}
 	cmd.Flags().BoolVarP(&recursive, "recursive", "r", false, "copy directories, too")
@@ -100,40 +100,107 @@ func (a *app) hostEnd(path string, in bool) driver.HostEnd {
 	return driver.HostEnd{Path: path}
 }
 
-// guestEnd finds the disk that the guest's side lies on, or the path in the running guest.
-func guestEnd(w *world, ws driver.Workspace, side guestSide, running, write bool) (driver.GuestEnd, error) {
-	end := driver.GuestEnd{Workspace: ws.Spec.Name, Disk: side.workspace, Path: side.path,
-		Image: w.state.Workspace(ws.Spec.Name).RootFS()}
-	if side.disk == "" {
-		for _, m := range ws.Spec.Mounts {
-			end.Covered = append(end.Covered, m.Path)
+// guestEnd finds the disk that the guest's side lies on, or the path in the running guest. On a stopped one a path below
+// a mount lies on what is mounted there, as its guest would have it.
+func guestEnd(w *world, ws driver.Workspace, side guestSide, running bool) (driver.GuestEnd, error) {
+	end := driver.GuestEnd{Workspace: ws.Spec.Name, Disk: side.workspace, Path: side.path}
+	at, found := mountAt(ws, side.path)
+	if side.disk != "" {
+		end.Disk += ":" + side.disk
+		if at, found = mountNamed(ws, side.disk); !found {
+			return end, &driver.Error{Class: driver.ErrNotFound, Op: "copy with", Object: end.Disk,
+				Err: errors.New("the workspace has no disk of that name"), Next: "microagent status " + ws.Spec.Name}
 		}
+	}
+	if !found {
+		end.Image = w.state.Workspace(ws.Spec.Name).RootFS()
+		end.Covered = coverings(ws, "/")
 		return end, nil
 	}
-	end.Disk += ":" + side.disk
+	switch {
+	case at.Kind == driver.MountBundle:
+		end.ReadOnly = fmt.Sprintf("it lies on bundle %s, and a bundle is read-only", at.Name)
+		end.Instead = "change the bundle's source, or copy to a volume or the root file system"
+	case at.ReadOnly:
+		end.ReadOnly = fmt.Sprintf("%s %s is attached read-only", at.Kind, at.Name)
+		end.Instead = "attach it writable"
+	}
+	switch {
+	case running && side.disk != "":
+		end.Path = below(at.Path, side.path)
+		return end, nil
+	case running:
+		return end, nil
+	case side.disk == "":
+		end.Disk += ":" + at.Name
+		end.Path = below("/", inside(at.Path, side.path))
+		if path.Clean(side.path) == at.Path && !strings.HasSuffix(side.path, "/.") {
+			end.As = path.Base(at.Path)
+		}
+	}
+	end.Covered, end.Mount = coverings(ws, at.Path), at.Path
+	switch at.Kind {
+	case driver.MountVolume:
+		end.Image = w.state.VolumeImage(at.Name)
+	case driver.MountBundle:
+		end.Image = w.state.CachedDisk(at.Source)
+	default:
+		end.Image = filepath.Clean(at.Source)
+	}
+	return end, nil
+}
+
+// below is inside, seen from dir; a slash or a dot at its end stays, since it says something.
+func below(dir, inside string) string {
+	clean := path.Join(dir, inside)
+	switch {
+	case strings.HasSuffix(inside, "/.") && clean != "/":
+		return clean + "/."
+	case strings.HasSuffix(inside, "/") && clean != "/":
+		return clean + "/"
+	}
+	return clean
+}
+
+// inside is a guest path below a mount, seen from there.
+func inside(mount, guest string) string {
+	rest := strings.TrimPrefix(path.Clean(guest), strings.TrimSuffix(mount, "/"))
+	for _, end := range []string{"/.", "/"} {
+		if strings.HasSuffix(guest, end) {
+			return rest + end
+		}
+	}
+	return rest
+}
+
+// mountNamed is what a workspace has attached under a name.
+func mountNamed(ws driver.Workspace, name string) (driver.Mount, bool) {
 	for _, m := range ws.Spec.Mounts {
-		if m.Name != side.disk && m.Name != ws.Spec.Project+"."+side.disk {
-			continue
+		if m.Name == name || ws.Spec.Project != "" && m.Name == ws.Spec.Project+"."+name {
+			return m, true
 		}
-		if write && (m.Kind == driver.MountBundle || m.ReadOnly) {
-			return end, &driver.Error{Class: driver.ErrRefused, Op: "copy to", Object: end.Disk,
-				Err: fmt.Errorf("the %s is read-only", m.Kind), Next: "change its source, or copy to the root file system or a volume"}
-		}
-		switch {
-		case running:
-			end.Path = path.Join(m.Path, side.path)
-			if strings.HasSuffix(side.path, "/") {
-				end.Path += "/"
-			}
-		case m.Kind == driver.MountVolume:
-			end.Image = w.state.VolumeImage(m.Name)
-		case m.Kind == driver.MountBundle:
-			end.Image = w.state.CachedDisk(m.Source)
-		default:
-			end.Image = filepath.Clean(m.Source)
-		}
-		return end, nil
 	}
-	return end, &driver.Error{Class: driver.ErrNotFound, Op: "copy with", Object: end.Disk,
-		Err: errors.New("the workspace has no disk of that name"), Next: "microagent status " + ws.Spec.Name}
+	return driver.Mount{}, false
+}
+
+// mountAt is what a guest path lies on; found is false for the root file system.
+func mountAt(ws driver.Workspace, guest string) (at driver.Mount, found bool) {
+	guest = path.Clean(guest)
+	for _, m := range ws.Spec.Mounts {
+		if (guest == m.Path || strings.HasPrefix(guest, m.Path+"/")) && len(m.Path) > len(at.Path) {
+			at, found = m, true
+		}
+	}
+	return at, found
+}
+
+// coverings are the paths on the disk that is mounted at a path, "/" being the root, that have another one over them.
+func coverings(ws driver.Workspace, at string) []string {
+	var list []string
+	for _, m := range ws.Spec.Mounts {
+		if rest, ok := strings.CutPrefix(m.Path, strings.TrimSuffix(at, "/")+"/"); ok && rest != "" {
+			list = append(list, "/"+rest)
+		}
+	}
+	return list
 }

@@ -8,6 +8,7 @@ import (
 
 	"microagent/apply"
 	"microagent/runtime/disk"
+	"microagent/runtime/disk/transfer"
 	"microagent/runtime/driver"
 	"microagent/runtime/guest/payload"
 	"microagent/runtime/image"
@@ -55,15 +56,17 @@ func (a *app) open(writes bool) (*world, error) {
 	images := image.New(image.Config{State: state, Log: a.log()})
 	disks := disk.New(state, images)
 	w.doctor = hosts
+	workspaces := &workspace.Store{State: state, Disks: disks, Kernels: w.kernels, VMM: hosts.Config, Tool: Version,
+		Supervisor: []string{self, superviseName}, Adapter: []string{self, adapterName}}
+	w.offline, w.online = transfer.Offline{}, workspace.Online{Store: workspaces}
 	w.Drivers = apply.Drivers{
-		Images:  images,
-		Disks:   disks,
-		Volumes: &volume.Store{State: state, Disks: disks, Tool: Version},
-		Workspaces: &workspace.Store{State: state, Disks: disks, Kernels: w.kernels, VMM: hosts.Config, Tool: Version,
-			Supervisor: []string{self, superviseName}, Adapter: []string{self, adapterName}},
-		Projects: project.New(state, Version),
-		Outputs:  output.New(),
-		Hosts:    hosts,
+		Images:     images,
+		Disks:      disks,
+		Volumes:    &volume.Store{State: state, Disks: disks, Tool: Version},
+		Workspaces: workspaces,
+		Projects:   project.New(state, Version),
+		Outputs:    output.New(),
+		Hosts:      hosts,
 	}
 	return w, nil
 }

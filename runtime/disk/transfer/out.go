@@ -46,7 +46,7 @@ func (Offline) CopyOut(ctx context.Context, spec driver.CopySpec) (driver.Copied
 		out.Bytes, err = io.CopyBuffer(writer{ctx, spec.Host.Writer}, struct{ io.Reader }{r}, make([]byte, piece))
 		return out, wrap(opOut, object, err)
 	}
-	s, err := NewSink(opOut, spec.Host.Path, Base(spec.Guest.Path), n.IsDir(), &out)
+	s, err := NewSink(opOut, spec.Host.Path, NameOf(spec.Guest), n.IsDir(), &out)
 	if err != nil {
 		return out, err
 	}
@@ -84,6 +84,14 @@ func Base(p string) string {
 	return path.Base(path.Clean(p))
 }
 
+// NameOf is the name under which the guest's end comes into a directory of the host.
+func NameOf(end driver.GuestEnd) string {
+	if end.As != "" {
+		return end.As
+	}
+	return Base(end.Path)
+}
+
 // find resolves the guest's path on the disk.
 func find(f *ext4.FS, op, object string, end driver.GuestEnd) (ext4.Inode, error) {
 	n, real, err := f.ResolvePath(end.Path, true)
@@ -100,7 +108,7 @@ func find(f *ext4.FS, op, object string, end driver.GuestEnd) (ext4.Inode, error
 func covered(op, object string, end driver.GuestEnd, real string) error {
 	for _, c := range end.Covered {
 		if real == c || strings.HasPrefix(real, c+"/") {
-			return problem(driver.ErrInvalid, op, object, "name that one instead: "+end.Workspace+":"+real,
+			return problem(driver.ErrInvalid, op, object, "name that one instead: "+end.Workspace+":"+path.Join("/", end.Mount, real),
 				"it leads to %s, where the guest mounts another disk", real)
 		}
 	}

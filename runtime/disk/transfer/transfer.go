@@ -58,6 +58,12 @@ func open(op string, end driver.GuestEnd, mode lease.Mode) (*disk, error) {
 			e.Err = errors.New("its disk is in use by " + strings.Join(busy.Holders, ", "))
 		}
 		e.Next = "stop what uses " + end.Image
+		for _, h := range busy.Holders {
+			if name, ok := strings.CutPrefix(h, "workspace "); ok {
+				name, _, _ = strings.Cut(name, " ")
+				e.Next = "microagent halt " + name
+			}
+		}
 		return nil, e
 	}
 	if errors.Is(err, fs.ErrNotExist) {

@@ -1,0 +1,102 @@
+package transfer
+
+import (
+	"archive/tar"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"strings"
+	"time"
+
+	"microagent/runtime/driver"
+)
+
+// Unpack writes a tar stream of a guest into a sink: a file is one entry named ".", a directory's entry is ".", what is
+// in it has names relative to it.
+func Unpack(ctx context.Context, r io.Reader, s *Sink) error {
+	in := tar.NewReader(r)
+	for n := 0; ; n++ {
+		h, err := in.Next()
+		if errors.Is(err, io.EOF) {
+			if n == 0 {
+				return problem(driver.ErrCorrupt, s.op, s.Path("."), "", "the guest sent nothing")
+			}
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read what the guest sent: %w", err)
+		}
+		e := Entry{Name: path.Clean(h.Name), Mode: h.FileInfo().Mode(), Time: h.ModTime.UnixNano(), Size: h.Size, Target: h.Linkname}
+		if h.Typeflag == tar.TypeLink {
+			e.Mode, e.Link, e.Target = e.Mode.Perm(), path.Clean(h.Linkname), ""
+		}
+		if (n == 0) != (e.Name == ".") || n == 0 && e.Mode.IsDir() != s.tree || n > 0 && !s.tree {
+			return problem(driver.ErrCorrupt, s.op, s.Path("."), "", "the guest sent an entry %q that does not belong there", e.Name)
+		}
+		if err := s.Add(ctx, e, in); err != nil {
+			return err
+		}
+	}
+}
+
+// Single writes the file that a guest's tar stream is.
+func Single(r io.Reader, w io.Writer) (int64, error) {
+	in := tar.NewReader(r)
+	h, err := in.Next()
+	if err != nil {
+		return 0, fmt.Errorf("read what the guest sent: %w", err)
+	}
+	if h.Typeflag != tar.TypeReg {
+		return 0, errors.New("the guest sent no file")
+	}
+	n, err := io.CopyBuffer(struct{ io.Writer }{w}, in, make([]byte, piece))
+	if err != nil {
+		return n, fmt.Errorf("pass on what the guest sent: %w", err)
+	}
+	return n, nil
+}
+
+// Pack writes entries as a tar stream for a guest, below a name and with an owner.
+type Pack struct {
+	w        *tar.Writer
+	name     string
+	uid, gid int
+}
+
+// NewPack begins a stream; name is what the copy is to be called, "." to merge a directory into where it comes.
+func NewPack(w io.Writer, name string, uid, gid uint32) *Pack {
+	return &Pack{tar.NewWriter(w), name, int(uid), int(gid)}
+}
+
+// Add writes an entry with its content, whose size must be known.
+func (p *Pack) Add(e Entry, content io.Reader) (int64, error) {
+	h := &tar.Header{
+		Format: tar.FormatPAX, Name: path.Join(p.name, e.Name), Mode: int64(bits(e.Mode)), Uid: p.uid, Gid: p.gid,
+		ModTime: time.Unix(0, e.Time),
+	}
+	switch {
+	case e.Mode.IsDir():
+		h.Typeflag, h.Name = tar.TypeDir, h.Name+"/"
+	case e.Mode&fs.ModeSymlink != 0:
+		h.Typeflag, h.Linkname = tar.TypeSymlink, e.Target
+	default:
+		h.Typeflag, h.Size = tar.TypeReg, e.Size
+	}
+	if strings.ContainsRune(h.Name+h.Linkname, 0) {
+		return 0, fmt.Errorf("%q can't be a name", h.Name)
+	}
+	if err := p.w.WriteHeader(h); err != nil || h.Typeflag != tar.TypeReg {
+		return 0, err
+	}
+	n, err := io.CopyBuffer(struct{ io.Writer }{p.w}, io.LimitReader(content, e.Size), make([]byte, piece))
+	if err == nil && n < e.Size {
+		err = fmt.Errorf("%s became shorter while it was read", e.Name)
+	}
+	return n, err
+}
+
+// Close ends the stream.
+func (p *Pack) Close() error { return p.w.Close() }

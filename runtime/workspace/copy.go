@@ -1,0 +1,285 @@
+package workspace
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math"
+	"os"
+	"path"
+	"strings"
+	"time"
+
+	"microagent/runtime/disk/transfer"
+	"microagent/runtime/driver"
+	"microagent/runtime/supervise"
+)
+
+// Online is the driver.Copier for workspaces that run: their guest's agent does it.
+type Online struct{ Store *Store }
+
+var _ driver.Copier = Online{}
+
+// CopyOut copies a file or a tree of a running guest to the host.
+func (o Online) CopyOut(ctx context.Context, spec driver.CopySpec) (driver.Copied, error) {
+	const op = "copy from"
+	var out driver.Copied
+	c, err := o.begin(ctx, op, spec)
+	if err != nil {
+		return out, err
+	}
+	info, err := c.Stat(ctx, spec.Guest.Path, true)
+	if errors.Is(err, driver.ErrNotFound) {
+		return out, c.problem(driver.ErrNotFound, "", "there is no such file in the guest")
+	}
+	if err != nil {
+		return out, c.failed(err)
+	}
+	if err := transfer.Copyable(op, c.object, info.Mode, spec); err != nil {
+		return out, err
+	}
+	if spec.Host.Path == "" {
+		out.Files, out.To = 1, "-"
+		return out, c.receive(func(r io.Reader) error {
+			var err error
+			out.Bytes, err = transfer.Single(r, spec.Host.Writer)
+			return err
+		})
+	}
+	sink, err := transfer.NewSink(op, spec.Host.Path, transfer.NameOf(spec.Guest), info.Mode.IsDir(), &out)
+	if err != nil {
+		return out, err
+	}
+	defer sink.Close()
+	if err := c.receive(func(r io.Reader) error { return transfer.Unpack(ctx, r, sink) }); err != nil {
+		return out, err
+	}
+	return out, sink.Finish()
+}
+
+// copying is one copy with a running guest.
+type copying struct {
+	supervise.Client
+	ctx    context.Context
+	store  *Store
+	op     string
+	object string
+	spec   driver.CopySpec
+}
+
+func (o Online) begin(ctx context.Context, op string, spec driver.CopySpec) (*copying, error) {
+	object := spec.Guest.Disk + ":" + spec.Guest.Path
+	client, err := o.Store.Running(op, spec.Guest.Workspace)
+	return &copying{client, ctx, o.Store, op, object, spec}, err
+}
+
+func (c *copying) problem(class error, next, format string, args ...any) error {
+	return &driver.Error{Class: class, Op: c.op, Object: c.object, Err: fmt.Errorf(format, args...), Next: next}
+}
+
+func (c *copying) failed(err error) error {
+	if e, ok := err.(*driver.Error); ok && e.Op == c.op {
+		return e
+	}
+	return c.store.controlError(c.ctx, c.op, c.object, err)
+}
+
+// receive fetches what is copied and hands the stream on. What the reader says comes before what the guest says: a
+// guest that is cut off complains, too.
+func (c *copying) receive(read func(r io.Reader) error) error {
+	r, w := io.Pipe()
+	fetched := make(chan error, 1)
+	go func() {
+		err := c.Fetch(c.ctx, c.spec.Guest.Path, math.MaxInt64/2, w)
+		w.CloseWithError(err)
+		fetched <- err
+	}()
+	err := read(r)
+	if err == nil {
+		_, err = io.Copy(io.Discard, r) // the padding behind the tar's end
+	}
+	r.CloseWithError(err)
+	if guest := <-fetched; err == nil {
+		err = guest
+	}
+	if err != nil {
+		return c.failed(err)
+	}
+	return nil
+}
+
+// CopyIn copies a file or a tree of the host into a running guest.
+func (o Online) CopyIn(ctx context.Context, spec driver.CopySpec) (driver.Copied, error) {
+	const op = "copy to"
+	var out driver.Copied
+	c, err := o.begin(ctx, op, spec)
+	if err != nil {
+		return out, err
+	}
+	if spec.Guest.ReadOnly != "" {
+		return out, c.problem(driver.ErrRefused, spec.Guest.Instead, "%s", spec.Guest.ReadOnly)
+	}
+	src, err := transfer.NewSource("copy", spec.Host, spec.Recursive, &out)
+	if err != nil {
+		return out, err
+	}
+	to, err := c.land(src)
+	if err != nil {
+		return out, err
+	}
+	r, w := io.Pipe()
+	packed := make(chan error, 1)
+	go func() {
+		err := c.pack(w, src, to, &out)
+		w.CloseWithError(err)
+		packed <- err
+	}()
+	err = c.Put(ctx, to.folder, r)
+	r.CloseWithError(errors.New("the guest took no more"))
+	if mine := <-packed; err != nil {
+		if e, ok := errors.AsType[*driver.Error](mine); ok {
+			return out, e
+		}
+		return out, c.failed(err)
+	}
+	out.To = spec.Guest.Disk + ":" + path.Join(to.folder, to.name)
+	return out, nil
+}
+
+// landing is where a copy comes to in the guest.
+type landing struct {
+	folder, name string
+	uid, gid     uint32
+	mode         fs.FileMode // of the replaced file; 0 when there is none
+	exists       bool        // the directory that is merged into
+}
+
+func (c *copying) land(src *transfer.Source) (landing, error) {
+	tree := src.Top.Mode.IsDir()
+	to, info, err := c.follow(c.spec.Guest.Path)
+	if err != nil && !errors.Is(err, driver.ErrNotFound) {
+		return landing{}, c.failed(err)
+	}
+	if err == nil && info.Mode.IsDir() {
+		switch src.Base {
+		case "":
+			return landing{}, c.problem(driver.ErrInvalid, "say what the file is to be called", "it is a directory, and what comes from stdin has no name")
+		case ".":
+			return landing{folder: to, name: ".", uid: info.UID, gid: info.GID, exists: true}, nil
+		}
+		if to, info, err = c.follow(path.Join(to, src.Base)); err != nil && !errors.Is(err, driver.ErrNotFound) {
+			return landing{}, c.failed(err)
+		}
+		switch {
+		case err == nil && info.Mode.IsDir() && tree:
+			return landing{folder: to, name: ".", uid: info.UID, gid: info.GID, exists: true}, nil
+		case err == nil && info.Mode.IsDir():
+			return landing{}, c.problem(driver.ErrInvalid, "move it away, or name another destination", "a directory called %q is there", src.Base)
+		}
+	} else if strings.HasSuffix(c.spec.Guest.Path, "/") && !tree {
+		if err == nil {
+			return landing{}, c.problem(driver.ErrInvalid, "leave the slash at its end away to replace the file", "it is no directory")
+		}
+		return landing{}, c.problem(driver.ErrNotFound, "", "there is no such directory")
+	}
+	l := landing{folder: path.Dir(to), name: path.Base(to), uid: info.UID, gid: info.GID, mode: info.Mode}
+	switch {
+	case err == nil && tree:
+		return landing{}, c.problem(driver.ErrInvalid, "name another destination", "it is a file, and a directory can't take its place")
+	case err == nil && !info.Mode.IsRegular():
+		return landing{}, c.problem(driver.ErrInvalid, "", "it is %s; only regular files are replaced", info.Mode.Type())
+	case err == nil:
+		return l, nil
+	}
+	parent, err := c.Stat(c.ctx, l.folder, true)
+	if errors.Is(err, driver.ErrNotFound) || err == nil && !parent.Mode.IsDir() {
+		return landing{}, c.problem(driver.ErrNotFound, "make it first, or copy a directory with -r", "there is no directory %s", l.folder)
+	}
+	if err != nil {
+		return landing{}, c.failed(err)
+	}
+	l.uid, l.gid, l.mode = parent.UID, parent.GID, 0
+	return l, nil
+}
+
+const maxLinks = 40
+
+// follow goes through symlinks at a path's end: put would replace the link itself.
+func (c *copying) follow(to string) (string, supervise.FileInfo, error) {
+	to = path.Clean(to)
+	for links := 0; ; links++ {
+		info, err := c.Stat(c.ctx, to, false)
+		if err != nil || info.Mode&fs.ModeSymlink == 0 {
+			return to, info, err
+		}
+		if links == maxLinks {
+			return to, info, c.problem(driver.ErrInvalid, "", "too many symlinks")
+		}
+		if path.IsAbs(info.Target) {
+			to = path.Clean(info.Target)
+		} else {
+			// The folder's own symlinks are the guest's to resolve: ".." counts from where they lead.
+			to = path.Dir(to) + "/" + info.Target
+		}
+		if _, err := c.Stat(c.ctx, to, false); errors.Is(err, driver.ErrNotFound) {
+			return to, info, c.problem(driver.ErrInvalid, "remove it in the guest, or name another destination", "it is a symlink that leads nowhere")
+		}
+	}
+}
+
+// pack sends the source. Directories that are there already keep what they are.
+func (c *copying) pack(w io.Writer, src *transfer.Source, to landing, out *driver.Copied) error {
+	p := transfer.NewPack(w, to.name, to.uid, to.gid)
+	there := map[string]bool{".": to.exists}
+	err := src.Walk(c.ctx, func(e transfer.Entry, content io.Reader) error {
+		if e.Mode.IsDir() {
+			if e.Name != "." && there[path.Dir(e.Name)] {
+				info, err := c.Stat(c.ctx, path.Join(to.folder, to.name, e.Name), true)
+				there[e.Name] = err == nil && info.Mode.IsDir()
+			}
+			if there[e.Name] {
+				return nil
+			}
+		}
+		if e.Size < 0 {
+			return c.spooled(p, e, content, to, out)
+		}
+		n, err := p.Add(e, content)
+		if !e.Mode.IsDir() && e.Mode&fs.ModeSymlink == 0 {
+			out.Files++
+			out.Bytes += n
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return p.Close()
+}
+
+// spooled sends a stream, whose size a tar has to say first.
+func (c *copying) spooled(p *transfer.Pack, e transfer.Entry, content io.Reader, to landing, out *driver.Copied) error {
+	f, err := os.CreateTemp("", "microagent-cp-")
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := os.Remove(f.Name()); err != nil {
+		return err
+	}
+	if e.Size, err = io.Copy(f, content); err != nil {
+		return fmt.Errorf("keep what comes from stdin: %w", err)
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	e.Time = time.Now().UnixNano()
+	if to.mode != 0 {
+		e.Mode = to.mode
+	}
+	out.Files++
+	out.Bytes, err = p.Add(e, f)
+	return err
+}
