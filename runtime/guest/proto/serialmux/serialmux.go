@@ -165,7 +165,7 @@ func Host(ctx context.Context, conn net.Conn) (*HostSession, error) {
 		_ = conn.Close()
 		return nil, fmt.Errorf("wait for the guest's hello: %w", err)
 	}
-	mux, err := yamux.Client(conn, config())
+	mux, err := yamux.Client(&noPings{Conn: conn}, config())
 	if err != nil {
 		_ = conn.Close()
 		return nil, err
