@@ -179,7 +179,7 @@ func objects(ctx context.Context, d Drivers, project, manifest string) (*observe
 // are no matter of its plan. Without a project only digests of records are wanted, and a broken one has none.
 func concerning(project string, err error) error {
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		if e, single := err.(*driver.Error); !single { //nolint:errorlint // likewise
+		if e, single := err.(*driver.Error); !single {
 			var left []error
 			for _, one := range joined.Unwrap() {
 				left = append(left, concerning(project, one))

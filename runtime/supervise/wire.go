@@ -38,7 +38,7 @@ func failure(err error) *Failure {
 			break
 		}
 	}
-	if e, ok := err.(*driver.Error); ok { //nolint:errorlint // only the outermost one speaks for the whole
+	if e, ok := err.(*driver.Error); ok {
 		f.Op, f.Object = e.Op, e.Object
 		if e.Err != nil {
 			f.Message = e.Err.Error()

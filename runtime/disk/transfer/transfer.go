@@ -87,7 +87,7 @@ func wrap(op, object string, err error) error {
 	if err == nil {
 		return nil
 	}
-	if e, ok := err.(*driver.Error); ok { //nolint:errorlint // only the outermost one speaks for the whole
+	if e, ok := err.(*driver.Error); ok {
 		return e
 	}
 	e := &driver.Error{Op: op, Object: object, Err: err, Next: driver.Next(err)}
