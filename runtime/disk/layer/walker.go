@@ -222,23 +222,27 @@ func (w *walker) hardlink(name string, hdr *tar.Header) error {
 	return err
 }
 
+// rounds is how often what is left of the pending hard links is gone through. Chains of links in whatever order take
+// one; only those that lead through symlinks to other links take more.
+const rounds = 40
+
 // resolve makes the hard links whose target came after them, chains of them included.
 func (w *walker) resolve() error {
-	for progress := true; progress; {
-		progress = false
+	wanted := map[string][]int{} // pending by target
+	for i, l := range w.pending {
+		wanted[l.target] = append(wanted[l.target], i)
+	}
+	for range rounds {
+		progress := false
 		for i := range w.pending {
-			l := &w.pending[i]
-			if l.dead {
-				continue
-			}
-			err := w.tree.Link(l.path, l.target)
-			if errors.Is(err, fs.ErrNotExist) {
-				continue
-			}
+			made, err := w.follow(i, wanted)
 			if err != nil {
-				return w.fail(l.entry, err)
+				return err
 			}
-			l.dead, progress = true, true
+			progress = progress || made
+		}
+		if !progress {
+			break
 		}
 	}
 	for _, l := range w.pending {
@@ -247,4 +251,25 @@ func (w *walker) resolve() error {
 		}
 	}
 	return nil
+}
+
+// follow makes pending link i if its target is there, and then those that waited for it.
+func (w *walker) follow(i int, wanted map[string][]int) (made bool, err error) {
+	for work := []int{i}; len(work) > 0; {
+		l := &w.pending[work[len(work)-1]]
+		work = work[:len(work)-1]
+		if l.dead {
+			continue
+		}
+		err := w.tree.Link(l.path, l.target)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return made, w.fail(l.entry, err)
+		}
+		l.dead, made = true, true
+		work = append(work, wanted[l.path]...)
+	}
+	return made, nil
 }
