@@ -206,6 +206,9 @@ func (vm *VM) Crash(phase, reason string) *driver.CrashError {
 // Ended says in words how the VMM's process ended: "VMM exited with 1: ...".
 func (vm *VM) Ended() string { return vm.process.describe() }
 
+// Failed says that the VMM's process, which has exited, did not end by its own will.
+func (vm *VM) Failed() bool { return vm.process.err != nil }
+
 // Stop ends a guest that was not, or could not be, shut down from inside: vm.shutdown, vmm.shutdown, kill. The guest sees
 // its power fail. It returns when the process is gone.
 func (vm *VM) Stop(ctx context.Context) {

@@ -29,6 +29,7 @@ func (v *vmm) follow(m *machine) {
 	}
 	if !m.poweredOff {
 		v.logf("QEMU ended by itself: %s", m.process.reason())
+		v.drop() // and no word of a shutdown, which nobody asked for
 		v.end(1)
 		return
 	}

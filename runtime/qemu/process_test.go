@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -194,7 +195,7 @@ func TestQEMUThatDies(t *testing.T) {
 		t.Skip(err)
 	}
 	guest := chtest.PrepareGuest(t, t.TempDir())
-	process, client, _ := adapter(t, nil, "--no-shutdown")
+	process, client, dir := adapter(t, nil, "--no-shutdown", "--event-monitor", "path=./events")
 	config := ch.VmConfig{Payload: &ch.PayloadConfig{Kernel: &guest.Kernel}, Console: &ch.ConsoleConfig{Mode: ch.ConsoleOff}}
 	if err := errors.Join(client.Create(t.Context(), config), client.Boot(t.Context())); err != nil {
 		t.Fatal(err)
@@ -205,6 +206,23 @@ func TestQEMUThatDies(t *testing.T) {
 	err := process.Wait()
 	if process.ProcessState.ExitCode() != 1 {
 		t.Errorf("the adapter ended with %v", err)
+	}
+	events, err := os.Open(filepath.Join(dir, "events"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer events.Close()
+	for d := ch.NewEventDecoder(events); ; {
+		e, err := d.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.Is("vm", "shutdown") {
+			t.Error("a guest that was killed is told of as one that was shut down")
+		}
 	}
 }
 

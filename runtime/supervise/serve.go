@@ -105,7 +105,8 @@ func (s *supervisor) vmmGone(w *watch) error {
 	if _, stop := s.stopping(); stop {
 		return s.stoppedEarly()
 	}
-	if w.powerOff && s.spec.Workspace.Process.Mode != driver.ModeTask {
+	powerOff := w.powerOff && !w.vm.Failed()
+	if powerOff && s.spec.Workspace.Process.Mode != driver.ModeTask {
 		return s.change(func(r *driver.Run) {
 			ended := now()
 			r.Phase, r.Ended = driver.PhaseFinished, &ended
@@ -113,7 +114,7 @@ func (s *supervisor) vmmGone(w *watch) error {
 		})
 	}
 	reason := w.vm.Ended()
-	if w.powerOff {
+	if powerOff {
 		reason = "the guest powered off in the middle of its task"
 	}
 	return w.vm.Crash("running", reason)

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"syscall"
 
 	"microagent/runtime/driver"
 	"microagent/runtime/layout"
@@ -78,7 +79,9 @@ func (s *Store) Delete(ctx context.Context, name string) error {
 	}
 	if r != nil {
 		r.Deleting = true
-		if err := s.save(r); err != nil {
+		// A full disk has no room for that word, and deleting is what makes some. Killed now, it leaves a record
+		// without an image, which deleting again removes.
+		if err := s.save(r); err != nil && !errors.Is(err, syscall.ENOSPC) {
 			return err
 		}
 	}

@@ -190,7 +190,9 @@ func (s *Store) Delete(ctx context.Context, name string) error {
 		defer l.Close()
 	}
 	r.Deleting = true
-	if err := s.save(r); err != nil {
+	// A full disk has no room for that word, and deleting is what makes some. Killed now, it leaves a workspace without
+	// its root file system, which deleting again removes.
+	if err := s.save(r); err != nil && !errors.Is(err, syscall.ENOSPC) {
 		return err
 	}
 	return s.removeFiles(name)
