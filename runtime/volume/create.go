@@ -10,8 +10,8 @@ import (
 	"microagent/runtime/driver"
 )
 
-// Create makes an empty volume: image first, then record. An image that an interrupted Create left, never mounted
-// and of the right size, is taken over.
+// Create makes an empty volume: image first, then record. An image that an interrupted Create left, pristine and of
+// the right size, is taken over.
 func (s *Store) Create(ctx context.Context, spec driver.VolumeSpec) (driver.Volume, bool, error) {
 	const op = "create volume"
 	if err := checkSize(op, spec.Name, spec.Size); err != nil {
@@ -47,7 +47,7 @@ func (s *Store) Create(ctx context.Context, spec driver.VolumeSpec) (driver.Volu
 		if err := s.Disks.Empty(ctx, driver.EmptySpec{Size: spec.Size, Label: label(spec.Name)}, s.State.VolumeImage(spec.Name)); err != nil {
 			return driver.Volume{}, false, &driver.Error{Op: op, Object: spec.Name, Err: err, Next: driver.Next(err)}
 		}
-	case info.Size() != spec.Size || !NeverMounted(s.State.VolumeImage(spec.Name)):
+	case info.Size() != spec.Size || !Pristine(s.State.VolumeImage(spec.Name)):
 		return driver.Volume{}, false, &driver.Error{
 			Class: driver.ErrExists, Op: op, Object: spec.Name,
 			Err:  fmt.Errorf("%s is there without a record", s.State.VolumeImage(spec.Name)),
@@ -92,21 +92,36 @@ func same(op string, spec driver.VolumeSpec, project string, size int64) error {
 // label is the file system's: ext4 has room for 16 bytes.
 func label(name string) string { return name[:min(len(name), 16)] }
 
-// NeverMounted says whether image is an ext4 file system that was never mounted. It reads magic, time of the last mount
-// and mount count at bytes 0x38, 0x2c and 0x34 of the superblock, which is at byte 1024
-// (Documentation/filesystems/ext4/super.rst of Linux).
-func NeverMounted(image string) bool {
+// Fields of the ext4 superblock, which begins at byte 1024 (Documentation/filesystems/ext4/super.rst of Linux): times of
+// the last mount and write, mounts, magic, features that must be known, and the time of making.
+const (
+	superblock = 1024
+	lastMount  = 0x2c
+	lastWrite  = 0x30
+	mounts     = 0x34
+	magic      = 0x38
+	features   = 0x60
+	made       = 0x108
+
+	ext4Magic = 0xef53
+	recovery  = 0x4 // of features: the journal holds what the file system does not
+)
+
+// Pristine says whether image is an ext4 file system that nothing mounted or wrote to since it was made: what a
+// creation left that was cut short.
+func Pristine(image string) bool {
 	f, err := os.Open(image)
 	if err != nil {
 		return false
 	}
 	defer f.Close()
-	var sb [64]byte
-	if _, err := f.ReadAt(sb[:], 1024); err != nil {
+	var sb [made + 4]byte
+	if _, err := f.ReadAt(sb[:], superblock); err != nil {
 		return false
 	}
-	return binary.LittleEndian.Uint16(sb[0x38:]) == 0xef53 &&
-		binary.LittleEndian.Uint32(sb[0x2c:]) == 0 && binary.LittleEndian.Uint16(sb[0x34:]) == 0
+	le := binary.LittleEndian
+	return le.Uint16(sb[magic:]) == ext4Magic && le.Uint32(sb[lastMount:]) == 0 && le.Uint16(sb[mounts:]) == 0 &&
+		le.Uint32(sb[features:])&recovery == 0 && le.Uint32(sb[lastWrite:]) == le.Uint32(sb[made:])
 }
 
 // Adopt writes project into the volume's record; an image without a record gets one.

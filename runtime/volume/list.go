@@ -110,7 +110,7 @@ func (s *Store) observe(name string, locks lease.Locks) (*driver.Volume, error) 
 	if st, ok := info.Sys().(*syscall.Stat_t); ok {
 		v.Allocated = st.Blocks * 512
 	}
-	v.Unborn = r == nil && NeverMounted(v.Path)
+	v.Unborn = r == nil && Pristine(v.Path)
 	if v.Attached, _, err = locks.Probe(v.Path); err != nil {
 		return nil, err
 	}

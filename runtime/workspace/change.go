@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"syscall"
+	"syscall"
 
 	"microagent/runtime/driver"
 	"microagent/runtime/layout"

@@ -125,8 +125,8 @@ func (s *Store) rollBack(op string, r *record) error {
 	return s.save(r)
 }
 
-// clearRoot makes room for a root file system where there is no record. What lies there and was mounted once is kept
-// as the one before; two of them are nobody's to choose between.
+// clearRoot makes room for a root file system where there is no record. What lies there and was used is kept as
+// the one before; two of them are nobody's to choose between.
 func (s *Store) clearRoot(op, name string) error {
 	folder := s.State.Workspace(name)
 	l, err := s.holdRoot(op, name)
@@ -134,7 +134,7 @@ func (s *Store) clearRoot(op, name string) error {
 		return err
 	}
 	defer l.Close()
-	if volume.NeverMounted(folder.RootFS()) {
+	if volume.Pristine(folder.RootFS()) {
 		if err := os.Remove(folder.RootFS()); err != nil {
 			return fmt.Errorf("%s %s: %w", op, name, err)
 		}
