@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"syscall"
-	"syscall"
 
 	"microagent/runtime/driver"
 	"microagent/runtime/layout"
