@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"microagent/apply/folder"
@@ -229,8 +230,11 @@ func TestFailureStartsNothingThatNeedsIt(t *testing.T) {
 func TestEveryFailureConverges(t *testing.T) {
 	for step := 0; ; step++ {
 		b := newBench(t)
+		var mu sync.Mutex
 		calls, failed := 0, false
 		b.workspaces.Fail = func(op, name string) error {
+			mu.Lock()
+			defer mu.Unlock()
 			calls++
 			if calls == step+1 && !failed {
 				failed = true
