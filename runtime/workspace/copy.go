@@ -169,7 +169,7 @@ func (c *copying) land(src *transfer.Source) (landing, error) {
 		case ".":
 			return landing{folder: to, name: ".", uid: info.UID, gid: info.GID, exists: true}, nil
 		}
-		if to, info, err = c.follow(path.Join(to, src.Base)); err != nil && !errors.Is(err, driver.ErrNotFound) {
+		if to, info, err = c.follow(to + "/" + src.Base); err != nil && !errors.Is(err, driver.ErrNotFound) {
 			return landing{}, c.failed(err)
 		}
 		switch {
@@ -184,12 +184,13 @@ func (c *copying) land(src *transfer.Source) (landing, error) {
 		}
 		return landing{}, c.problem(driver.ErrNotFound, "", "there is no such directory")
 	}
-	l := landing{folder: path.Dir(to), name: path.Base(to), uid: info.UID, gid: info.GID, mode: info.Mode}
+	folder, name := cutLast(to)
+	l := landing{folder: folder, name: name, uid: info.UID, gid: info.GID, mode: info.Mode}
 	switch {
 	case err == nil && tree:
 		return landing{}, c.problem(driver.ErrInvalid, "name another destination", "it is a file, and a directory can't take its place")
 	case err == nil && !info.Mode.IsRegular():
-		return landing{}, c.problem(driver.ErrInvalid, "", "it is %s; only regular files are replaced", info.Mode.Type())
+		return landing{}, c.problem(driver.ErrInvalid, "", "it is %s; only regular files are replaced", transfer.KindOf(info.Mode))
 	case err == nil:
 		return l, nil
 	}
@@ -204,11 +205,19 @@ func (c *copying) land(src *transfer.Source) (landing, error) {
 	return l, nil
 }
 
+// cutLast splits a path into folder and name. It is not cleaned: where ".." leads is the guest's to say.
+func cutLast(p string) (folder, name string) {
+	i := strings.LastIndexByte(p, '/')
+	return p[:max(i, 1)], p[i+1:]
+}
+
 const maxLinks = 40
 
 // follow goes through symlinks at a path's end: put would replace the link itself.
 func (c *copying) follow(to string) (string, supervise.FileInfo, error) {
-	to = path.Clean(to)
+	if to = strings.TrimRight(to, "/"); to == "" {
+		to = "/"
+	}
 	for links := 0; ; links++ {
 		info, err := c.Stat(c.ctx, to, false)
 		if err != nil || info.Mode&fs.ModeSymlink == 0 {
@@ -218,10 +227,10 @@ func (c *copying) follow(to string) (string, supervise.FileInfo, error) {
 			return to, info, c.problem(driver.ErrInvalid, "", "too many symlinks")
 		}
 		if path.IsAbs(info.Target) {
-			to = path.Clean(info.Target)
+			to = info.Target
 		} else {
-			// The folder's own symlinks are the guest's to resolve: ".." counts from where they lead.
-			to = path.Dir(to) + "/" + info.Target
+			folder, _ := cutLast(to)
+			to = folder + "/" + info.Target
 		}
 		if _, err := c.Stat(c.ctx, to, false); errors.Is(err, driver.ErrNotFound) {
 			return to, info, c.problem(driver.ErrInvalid, "remove it in the guest, or name another destination", "it is a symlink that leads nowhere")

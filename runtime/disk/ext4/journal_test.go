@@ -371,3 +371,42 @@ func TestDirtyImageShowsTheNewState(t *testing.T) {
 		t.Errorf("new holds %q", got)
 	}
 }
+
+func FuzzReplay(f *testing.F) {
+	image := filepath.Join(f.TempDir(), "image")
+	tool(f, "mke2fs", "-q", "-F", "-t", "ext4", "-b", "1024", "-J", "size=1", "-O", "^metadata_csum,^resize_inode", image, "4M")
+	blocks := filepath.Join(f.TempDir(), "blocks")
+	if err := os.WriteFile(blocks, bytes.Repeat([]byte{9}, 3072), 0o600); err != nil {
+		f.Fatal(err)
+	}
+	script := filepath.Join(f.TempDir(), "script")
+	if err := os.WriteFile(script, []byte("jo\njw -b 3001,3002,3003 "+blocks+"\njw -r 3002\njw -b 3004,3005,3006 "+blocks+"\njc\n"), 0o600); err != nil {
+		f.Fatal(err)
+	}
+	tool(f, "debugfs", "-w", "-f", script, image)
+	clean, err := os.ReadFile(image)
+	if err != nil {
+		f.Fatal(err)
+	}
+	x, err := Open(&memory{clean}, int64(len(clean)))
+	if err != nil {
+		f.Fatal(err)
+	}
+	j, err := x.journal()
+	if err != nil {
+		f.Fatal(err)
+	}
+	at, err := j.place(0)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(uint16(0x14), []byte{0, 0, 0, 1})
+	f.Add(uint16(1024), []byte{0xc0})
+	f.Fuzz(func(t *testing.T, off uint16, patch []byte) {
+		m := &memory{bytes.Clone(clean)}
+		copy(m.data[at+int64(off)%(12<<10):at+(12<<10)], patch)
+		if err := Recover(m, int64(len(m.data))); err != nil && !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrUnsupported) {
+			t.Fatal(err)
+		}
+	})
+}

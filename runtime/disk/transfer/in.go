@@ -119,7 +119,7 @@ func (in *inward) land() error {
 	case err == nil && tree:
 		return in.problem(driver.ErrInvalid, "name another destination", "it is a file, and a directory can't take its place")
 	case err == nil && !n.IsRegular():
-		return in.problem(driver.ErrInvalid, "", "it is %s; only regular files are replaced", kindOf(mode(n)))
+		return in.problem(driver.ErrInvalid, "", "it is %s; only regular files are replaced", KindOf(mode(n)))
 	case err == nil:
 		in.replaced, in.uid, in.gid = &n, n.UID, n.GID
 		in.folder, in.name = path.Dir(real), path.Base(real)

@@ -68,7 +68,7 @@ func Copyable(op, object string, m fs.FileMode, spec driver.CopySpec) error {
 	case m.IsDir():
 		return nil
 	case !m.IsRegular():
-		return problem(driver.ErrInvalid, op, object, "", "it is %s; only regular files and directories are copied", kindOf(m))
+		return problem(driver.ErrInvalid, op, object, "", "it is %s; only regular files and directories are copied", KindOf(m))
 	case strings.HasSuffix(spec.Guest.Path, "/"):
 		return problem(driver.ErrInvalid, op, object, "leave the slash at its end away", "it is no directory")
 	}

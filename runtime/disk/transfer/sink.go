@@ -54,7 +54,7 @@ func landing(op, to, base string, tree bool) (folder, name string, err error) {
 		}
 		if in, err := os.Stat(filepath.Join(to, base)); err == nil && in.IsDir() != tree {
 			return "", "", problem(driver.ErrInvalid, op, filepath.Join(to, base), "move it away, or name another destination",
-				"%s is there under this name", kindOf(in.Mode()))
+				"%s is there under this name", KindOf(in.Mode()))
 		}
 		return to, base, nil
 	case err == nil && strings.HasSuffix(to, "/"), errors.Is(err, unix.ENOTDIR):
@@ -62,7 +62,7 @@ func landing(op, to, base string, tree bool) (folder, name string, err error) {
 	case err == nil && tree:
 		return "", "", problem(driver.ErrInvalid, op, to, "name another destination", "it is a file, and a directory can't take its place")
 	case err == nil && !st.Mode().IsRegular():
-		return "", "", problem(driver.ErrInvalid, op, to, "use - for stdout", "it is %s", kindOf(st.Mode()))
+		return "", "", problem(driver.ErrInvalid, op, to, "use - for stdout", "it is %s", KindOf(st.Mode()))
 	case err == nil:
 		real, err := filepath.EvalSymlinks(to)
 		if err != nil {
@@ -117,7 +117,7 @@ func (s *Sink) Add(ctx context.Context, e Entry, content io.Reader) error {
 	case e.Mode&fs.ModeSymlink != 0:
 		err = s.replace(e, func(temp string) error { return s.root.Symlink(e.Target, temp) })
 	default:
-		leave(s.out, e.Name, kindOf(e.Mode))
+		leave(s.out, e.Name, KindOf(e.Mode))
 	}
 	if err != nil && ctx.Err() == nil {
 		return wrap(s.op, s.Path(e.Name), err)
@@ -138,7 +138,7 @@ func (s *Sink) directory(e Entry) error {
 	}
 	st, err := s.root.Stat(s.at(e.Name))
 	if err == nil && !st.IsDir() {
-		err = problem(driver.ErrInvalid, s.op, s.Path(e.Name), "move it away", "%s is where a directory is to be", kindOf(st.Mode()))
+		err = problem(driver.ErrInvalid, s.op, s.Path(e.Name), "move it away", "%s is where a directory is to be", KindOf(st.Mode()))
 	}
 	return err
 }

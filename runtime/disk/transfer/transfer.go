@@ -118,8 +118,8 @@ func problem(class error, op, object, next, format string, args ...any) error {
 	return &driver.Error{Class: class, Op: op, Object: object, Err: fmt.Errorf(format, args...), Next: next}
 }
 
-// kindOf is what a mode is, in a message.
-func kindOf(m fs.FileMode) string {
+// KindOf is what a mode is, in a message.
+func KindOf(m fs.FileMode) string {
 	switch {
 	case m.IsDir():
 		return "a directory"
