@@ -12,11 +12,13 @@ package supervise
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"microagent/runtime/driver"
@@ -48,6 +50,7 @@ type supervisor struct {
 	log     *slog.Logger
 	disks   []attachment
 	output  *outlog
+	room    *reserve
 	stop    chan struct{} // closed by the first request to stop
 	ended   chan struct{} // closed when the run has ended and the VMM is gone; the leases go next
 	clients sync.WaitGroup
@@ -120,6 +123,13 @@ func (s *supervisor) supervise(ctx context.Context, ready func()) error {
 	// From here on this process is the only one that writes run.json: it has the lease of the root file system.
 	defer s.release()
 	var err error
+	if s.room, err = newReserve(s.folder.Dir); err != nil {
+		return &driver.Error{
+			Class: driver.ErrNoSpace, Op: "start workspace", Object: s.spec.Workspace.Name, Err: err,
+			Next: "free some space, or use another state directory (--state-dir)",
+		}
+	}
+	defer s.room.free()
 	if s.output, err = newOutlog(s.folder.Dir); err != nil {
 		return fmt.Errorf("start workspace %s: %w", s.spec.Workspace.Name, err)
 	}
@@ -212,7 +222,11 @@ func (s *supervisor) change(f func(r *driver.Run)) error {
 
 func (s *supervisor) saveRun() error {
 	run := s.snapshot()
-	if err := layout.WriteJSON(s.folder.Run(), run); err != nil {
+	err := layout.WriteJSON(s.folder.Run(), run)
+	if errors.Is(err, syscall.ENOSPC) && s.room.free() {
+		err = layout.WriteJSON(s.folder.Run(), run)
+	}
+	if err != nil {
 		return fmt.Errorf("write run of workspace %s: %w", s.spec.Workspace.Name, err)
 	}
 	return nil
