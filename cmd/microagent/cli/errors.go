@@ -145,11 +145,6 @@ func (a *app) printError(err error) {
 	}
 }
 
-// notBuilt answers for what this version does not have.
-func notBuilt(what string) error {
-	return &driver.Error{Class: driver.ErrUnsupported, Op: what, Err: errors.New("this version of microagent does not have it yet")}
-}
-
 // joined is a list in words: "a, b and c".
 func joined(list []string) string {
 	switch len(list) {
