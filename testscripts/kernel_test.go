@@ -2,6 +2,7 @@ package testscripts
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"golang.org/x/sys/unix"
 )
 
 // shared is the state directory that the guest kernel is installed in, once for all scripts.
@@ -49,6 +51,17 @@ func kernel(ts *testscript.TestScript, neg bool, args []string) {
 		if d.IsDir() {
 			return os.MkdirAll(filepath.Join(to, name), 0o700)
 		}
-		return os.Link(path, filepath.Join(to, name))
+		if err := os.Link(path, filepath.Join(to, name)); !errors.Is(err, unix.EXDEV) {
+			return err
+		}
+		return duplicate(path, filepath.Join(to, name)) // on another file system
 	}))
+}
+
+func duplicate(from, to string) error {
+	data, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(to, data, 0o600)
 }

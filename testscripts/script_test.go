@@ -59,8 +59,12 @@ func setup(env *testscript.Env) error {
 
 // condition is what scripts ask besides testscript's own conditions.
 func condition(what string) (bool, error) {
-	if what == "root" {
+	switch what {
+	case "root":
 		return os.Geteuid() == 0, nil
+	case "postgres":
+		_, err := os.Stat("../examples/postgres/image.tar")
+		return err == nil, nil
 	}
 	return false, fmt.Errorf("unknown condition %q", what)
 }
