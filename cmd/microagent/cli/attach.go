@@ -127,8 +127,11 @@ func parseOutput(text string) (egress, error) {
 		return egress{}, fmt.Errorf("%q: write name=/guest/path[:host/path]", text)
 	}
 	guest, host, _ := strings.Cut(rest, ":")
-	if host == "" {
+	switch {
+	case host == "":
 		host = name
+	case host == "." || host == ".." || strings.HasSuffix(host, "/"):
+		host = filepath.Join(host, name)
 	}
 	return egress{name, filepath.Clean(guest), host}, nil
 }

@@ -29,6 +29,7 @@ type composeFlags struct {
 	cpus                     int
 	memory, disk             string
 	timeout                  time.Duration
+	over                     bool
 }
 
 func (o *composeFlags) add(cmd *cobra.Command) {
@@ -121,6 +122,9 @@ func (o *composeFlags) parseMounts(p *parsed) error {
 		e, err := parseOutput(text)
 		if err != nil {
 			return err
+		}
+		if _, err := os.Lstat(e.host); err == nil && !o.over {
+			return taken(e.name, e.host)
 		}
 		p.egress = append(p.egress, e)
 		p.spec.Outputs = append(p.spec.Outputs, observed.SpecOutput{Name: e.name, Path: e.guest})

@@ -62,12 +62,14 @@ func (a *app) outputList() *cobra.Command {
 }
 
 func (a *app) outputGet() *cobra.Command {
-	return &cobra.Command{
+	var over bool
+	cmd := &cobra.Command{
 		Use: "get WORKSPACE OUTPUT [PATH]", Short: "bring an output to a path on the host", Args: cobra.RangeArgs(2, 3),
-		Long: "Writes the output to PATH (default ./OUTPUT): whole or not at all, replacing what an earlier get left.\n" +
+		Long: "Writes the output to PATH (default ./OUTPUT): whole or not at all. What else is there is left alone\n" +
+			"without --overwrite-outputs.\n" +
 			"With - for PATH a single file goes to stdout.",
 		Example:     "  microagent output get counter count ./count",
-		Annotations: exitsWith(ExitOK, ExitFailed),
+		Annotations: exitsWith(ExitOK, ExitFailed, ExitRefused),
 		RunE: does(func(ctx context.Context, args []string) error {
 			w, ws, err := a.opened(ctx, false, "get output of workspace", args[0])
 			if err != nil {
@@ -88,17 +90,20 @@ func (a *app) outputGet() *cobra.Command {
 			if path == "." || path == ".." || strings.HasSuffix(path, "/") {
 				path = filepath.Join(path, args[1])
 			}
-			got, err := a.bringOut(ctx, w, ws.Spec.Name, args[1], path)
+			got, err := a.bringOut(ctx, w, ws.Spec.Name, args[1], path, over)
 			if err != nil {
 				return err
 			}
 			return a.done(outputLine{ws.Spec.Name, got}, "%s: %s, %s", path, counting(got.Files, "file"), size(got.Bytes))
 		}),
 	}
+	cmd.Flags().BoolVar(&over, "overwrite-outputs", false, "let the output replace what is there on the host")
+	return cmd
 }
 
-// bringOut writes an output that was fetched to a path on the host, whole or not at all.
-func (a *app) bringOut(ctx context.Context, w *world, workspace, output, path string) (driver.Fetched, error) {
+// bringOut writes an output that was fetched to a path on the host, whole or not at all. It replaces what else is
+// there only with over.
+func (a *app) bringOut(ctx context.Context, w *world, workspace, output, path string, over bool) (driver.Fetched, error) {
 	tree, f, err := w.Workspaces.OutputFile(ctx, workspace, output)
 	if err != nil {
 		return f, err
@@ -112,12 +117,32 @@ func (a *app) bringOut(ctx context.Context, w *world, workspace, output, path st
 		return f, err
 	}
 	defer root.Close()
-	got, err := w.Outputs.Publish(ctx, tree, driver.Target{Root: root, Path: filepath.Base(path)}, 0)
+	target := driver.Target{Root: root, Path: filepath.Base(path)}
+	there, err := w.Outputs.Digest(ctx, target)
+	switch {
+	case errors.Is(err, driver.ErrNotFound) || over:
+	case err != nil:
+		return f, err
+	case there != f.Digest:
+		return f, taken(output, path)
+	}
+	got, err := w.Outputs.Publish(ctx, tree, target, 0)
 	if err != nil {
 		return got, fmt.Errorf("write output %s to %s: %w", output, path, err)
 	}
 	return got, nil
 }
+
+// taken says that something else has an output's place on the host.
+func taken(output, path string) error {
+	return &driver.Error{Class: driver.ErrRefused, Op: "write output", Object: output, Err: fmt.Errorf("%s is there already", path),
+		Next: "move it away, name another path, or say --overwrite-outputs"}
+}
+
+// unwrittenError is the end of a command whose outputs could not be written to the host.
+type unwrittenError struct{ error }
+
+func (e *unwrittenError) Unwrap() error { return e.error }
 
 var errNotSingle = errors.New("it is not a single file")
 

@@ -61,6 +61,7 @@ func (a *app) runCommand() *cobra.Command {
 	f := cmd.Flags()
 	f.SetInterspersed(false)
 	f.StringArrayVar(&o.outputs, "output", nil, "`name=/guest/path[:host/path]` to bring out when the command ends")
+	f.BoolVar(&o.over, "overwrite-outputs", false, "let outputs replace what is there on the host")
 	f.StringVar(&o.exec, "exec", "", "a line for sh in the guest, in the place of CMD")
 	f.StringVar(&o.entrypoint, "entrypoint", "", "replace the image's entrypoint")
 	f.BoolVar(&o.keep, "keep", false, "keep the workspace afterwards")
@@ -95,6 +96,10 @@ func (a *app) runOnce(ctx context.Context, o runFlags, p parsed) error {
 	if _, err := w.Workspaces.Stop(end, name, stop); err != nil {
 		return errors.Join(runErr, guestCode(0, err))
 	}
+	if _, ok := errors.AsType[*unwrittenError](runErr); ok {
+		a.say("kept: workspace %s, with the outputs that could not be written: microagent output get %s", name, name)
+		return runErr
+	}
 	if o.keep {
 		a.say("kept: workspace %s", name)
 		return runErr
@@ -112,7 +117,7 @@ func (a *app) started(ctx context.Context, w *world, o runFlags, p parsed, ws dr
 		return guestCode(0, err)
 	}
 	if len(p.egress) > 0 {
-		return a.runTask(ctx, w, p, name)
+		return a.runTask(ctx, w, o, p, name)
 	}
 	img, err := w.Images.Get(ctx, ws.Spec.ImageDigest)
 	if err != nil {
@@ -133,7 +138,7 @@ func (a *app) started(ctx context.Context, w *world, o runFlags, p parsed, ws dr
 }
 
 // runTask follows the workspace's task to its end and brings its outputs to the host, also when it failed.
-func (a *app) runTask(ctx context.Context, w *world, p parsed, name string) error {
+func (a *app) runTask(ctx context.Context, w *world, o runFlags, p parsed, name string) error {
 	if err := w.Workspaces.Logs(ctx, name, driver.LogOptions{Follow: true}, guestText(a.stdout), guestText(a.stderr)); err != nil {
 		return guestCode(0, err)
 	}
@@ -142,13 +147,18 @@ func (a *app) runTask(ctx context.Context, w *world, p parsed, name string) erro
 		return guestCode(0, err)
 	}
 	end := runEnd(name, run)
+	unwritten := false
 	for _, e := range p.egress {
-		if _, err := a.bringOut(ctx, w, name, e.name, e.host); err != nil {
+		if _, err := a.bringOut(ctx, w, name, e.name, e.host, o.over); err != nil {
 			a.printError(err)
+			unwritten = unwritten || !errors.Is(err, driver.ErrNotFound)
 			if end == nil {
 				end = &printedError{exits(ExitOurs, err)}
 			}
 		}
+	}
+	if unwritten {
+		return &unwrittenError{end}
 	}
 	return end
 }
