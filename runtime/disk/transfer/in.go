@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -159,6 +160,10 @@ func (in *inward) add(e Entry, content io.Reader) error {
 	parent, name := in.parent, in.name
 	if e.Name != "." {
 		parent, name = in.dirs[path.Dir(e.Name)], path.Base(e.Name)
+	}
+	real := path.Join(in.folder, in.name, e.Name)
+	if err := covered(opIn, in.object, in.end, real); err != nil && !(e.Mode.IsDir() && slices.Contains(in.end.Covered, real)) {
+		return err
 	}
 	attr := ext4.Attr{Mode: bits(e.Mode), UID: in.uid, GID: in.gid, Mtime: time.Unix(0, e.Time)}
 	if e.Size < 0 {

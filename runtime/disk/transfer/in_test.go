@@ -382,3 +382,55 @@ func TestInInterrupted(t *testing.T) {
 type readerFunc func(p []byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+func TestInWhileMountedOnTheHost(t *testing.T) {
+	disk, at := sample(t), t.TempDir()
+	if out, err := exec.Command("mount", "-o", "loop", disk, at).CombinedOutput(); err != nil {
+		t.Skipf("the kernel mounts no image here: %s", out)
+	}
+	_, err := in(hostFileOf(t, "x", "x", 0o600), disk, "/x", false)
+	if out, err := exec.Command("umount", at).CombinedOutput(); err != nil {
+		t.Fatalf("%s", out)
+	}
+	if !errors.Is(err, driver.ErrBusy) || !strings.Contains(err.Error(), "/dev/loop") {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestTreesAndMounts: what the guest mounts over is neither read nor written by accident.
+func TestTreesAndMounts(t *testing.T) {
+	disk, dir := sample(t), t.TempDir()
+	if err := errors.Join(os.MkdirAll(dir+"/src/work", 0o755), os.MkdirAll(dir+"/deep/work", 0o755), os.WriteFile(dir+"/deep/work/x", nil, 0o600),
+		os.Mkdir(dir+"/out", 0o755), os.Symlink("src", dir+"/linked")); err != nil {
+		t.Fatal(err)
+	}
+	end := guest(disk, "/")
+	end.Covered = []string{"/work", "/tree"}
+	got, err := Offline{}.CopyOut(t.Context(), driver.CopySpec{Guest: end, Host: driver.HostEnd{Path: dir + "/out"}, Recursive: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if list, err := os.ReadDir(dir + "/out/tree"); err != nil || len(list) != 0 {
+		t.Errorf("%v, %v", list, err)
+	}
+	if !strings.Contains(strings.Join(got.LeftOut, "\n"), "tree: the guest mounts another disk there") {
+		t.Errorf("%+v", got)
+	}
+	in := func(from string) error {
+		_, err := Offline{}.CopyIn(t.Context(), driver.CopySpec{Guest: end, Host: driver.HostEnd{Path: from}, Recursive: true})
+		return err
+	}
+	if err := in(dir + "/src/."); err != nil {
+		t.Error(err)
+	}
+	if err := in(dir + "/deep/."); !errors.Is(err, driver.ErrInvalid) || driver.Next(err) != "name that one instead: scratch:/work/x" {
+		t.Errorf("%v", err)
+	}
+	if err := in(dir + "/linked"); err != nil {
+		t.Error(err)
+	}
+	if n, _ := look(t, disk, "/linked/work"); !n.IsDir() {
+		t.Errorf("%+v", n)
+	}
+	fsck(t, disk)
+}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"slices"
 	"sort"
 	"strings"
 
@@ -30,7 +31,7 @@ func (Offline) CopyOut(ctx context.Context, spec driver.CopySpec) (driver.Copied
 	if err != nil {
 		return out, wrap(opOut, spec.Guest.Disk, err)
 	}
-	n, err := find(f, opOut, object, spec.Guest)
+	n, real, err := find(f, opOut, object, spec.Guest)
 	if err != nil {
 		return out, err
 	}
@@ -51,7 +52,7 @@ func (Offline) CopyOut(ctx context.Context, spec driver.CopySpec) (driver.Copied
 		return out, err
 	}
 	defer s.Close()
-	t := tree{ctx: ctx, fs: f, sink: s, left: f.Info().Size, links: map[uint32]string{}, seen: map[uint32]bool{}}
+	t := tree{ctx: ctx, fs: f, sink: s, real: real, end: spec.Guest, left: f.Info().Size, links: map[uint32]string{}, seen: map[uint32]bool{}}
 	if err := t.add(".", n, 0); err != nil {
 		return out, wrap(opOut, object, err)
 	}
@@ -93,15 +94,15 @@ func NameOf(end driver.GuestEnd) string {
 }
 
 // find resolves the guest's path on the disk.
-func find(f *ext4.FS, op, object string, end driver.GuestEnd) (ext4.Inode, error) {
+func find(f *ext4.FS, op, object string, end driver.GuestEnd) (ext4.Inode, string, error) {
 	n, real, err := f.ResolvePath(end.Path, true)
 	if err := covered(op, object, end, real); err != nil {
-		return n, err
+		return n, real, err
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		return n, problem(driver.ErrNotFound, op, object, "", "there is no such file on the disk")
+		return n, real, problem(driver.ErrNotFound, op, object, "", "there is no such file on the disk")
 	}
-	return n, wrap(op, object, err)
+	return n, real, wrap(op, object, err)
 }
 
 // covered refuses a path that a symlink led to where the guest has another disk.
@@ -135,6 +136,8 @@ type tree struct {
 	ctx   context.Context
 	fs    *ext4.FS
 	sink  *Sink
+	real  string // path on the disk
+	end   driver.GuestEnd
 	left  int64             // bytes: no files have more than their disk
 	links map[uint32]string // inodes with several names
 	seen  map[uint32]bool   // directories
@@ -179,6 +182,10 @@ func (t *tree) directory(e Entry, n ext4.Inode, depth int) error {
 	t.seen[n.Number] = true
 	if err := t.sink.Add(t.ctx, e, nil); err != nil {
 		return err
+	}
+	if slices.Contains(t.end.Covered, path.Join(t.real, e.Name)) {
+		leave(t.sink.out, e.Name, "the guest mounts another disk there")
+		return nil
 	}
 	for d, err := range t.fs.Entries(n) {
 		if err != nil {

@@ -57,7 +57,11 @@ func NewSource(op string, end driver.HostEnd, recursive bool, out *driver.Copied
 			}
 		}
 	}
-	return &Source{op: op, path: end.Path, out: out, Top: entryOf(".", st), Base: base}, nil
+	s := &Source{op: op, path: end.Path, out: out, Top: entryOf(".", st), Base: base}
+	if st.IsDir() {
+		s.path += "/" // WalkDir follows no symlink, unless it is told that it leads to a directory
+	}
+	return s, nil
 }
 
 func entryOf(name string, st fs.FileInfo) Entry {
@@ -82,12 +86,8 @@ func (s *Source) Walk(ctx context.Context, visit func(e Entry, content io.Reader
 			return wrap(s.op, path, err)
 		}
 		if name == "." {
-			// Stat followed a symlink that the user named; WalkDir does not.
 			if s.Top.Mode.IsRegular() {
 				return s.file(ctx, path, s.Top, 0, visit)
-			}
-			if d.Type()&fs.ModeSymlink != 0 {
-				return problem(driver.ErrInvalid, s.op, s.path, "name it with a slash at its end", "it is a symlink to a directory")
 			}
 			return visit(s.Top, nil)
 		}

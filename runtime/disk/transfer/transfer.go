@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -77,7 +78,26 @@ func open(op string, end driver.GuestEnd, mode lease.Mode) (*disk, error) {
 		l.Close()
 		return nil, wrap(op, end.Disk, err)
 	}
+	if loop := loopOf(st); loop != "" && mode == lease.Exclusive {
+		l.Close()
+		return nil, problem(driver.ErrBusy, op, end.Disk, "umount it, or losetup -d "+loop, "its disk is attached to %s of this host", loop)
+	}
 	return &disk{l, end, st.Size()}, nil
+}
+
+// loopOf is the loop device that has a file behind it, or "". A mount on the host takes no lease.
+func loopOf(file fs.FileInfo) string {
+	list, _ := filepath.Glob("/sys/block/loop*/loop/backing_file")
+	for _, name := range list {
+		path, err := os.ReadFile(name)
+		if err != nil {
+			continue
+		}
+		if st, err := os.Stat(strings.TrimSuffix(string(path), "\n")); err == nil && os.SameFile(st, file) {
+			return "/dev/" + filepath.Base(filepath.Dir(filepath.Dir(name)))
+		}
+	}
+	return ""
 }
 
 func (d *disk) close() { d.lease.Close() }
