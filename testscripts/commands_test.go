@@ -32,8 +32,10 @@ var commands = map[string]func(ts *testscript.TestScript, neg bool, args []strin
 	"registry":  registry,
 	"killrun":   killrun,
 	"killvmm":   killvmm,
+	"killall":   killall,
 	"idle":      idle,
 	"size":      size,
+	"pty":       pty,
 }
 
 func need(ts *testscript.TestScript, neg bool, args []string, n int, usage string) {

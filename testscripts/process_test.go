@@ -79,6 +79,20 @@ func killvmm(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+// killall NAME: kills the workspace's supervisor and all that it started.
+func killall(ts *testscript.TestScript, neg bool, args []string) {
+	need(ts, neg, args, 1, "killall NAME")
+	_, folder := runPID(ts, args[0])
+	all := below(folder)
+	killBelow(folder)
+	for pid := range all {
+		gone(ts, pid)
+	}
+	if len(all) < 2 {
+		ts.Fatalf("only %v ran", all)
+	}
+}
+
 // gone waits until a process has ended; a zombie has.
 func gone(ts *testscript.TestScript, pid int) {
 	deadline := time.Now().Add(10 * time.Second)

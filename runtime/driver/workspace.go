@@ -173,6 +173,8 @@ type ExecSpec struct {
 	User    string // "" the workspace's
 	Workdir string // "" the workspace's
 	Timeout time.Duration
+	// Collect brings the workspace's outputs into its folder when the process has ended, as the end of a task does.
+	Collect bool
 }
 
 // Workspaces keeps workspaces and their runs.

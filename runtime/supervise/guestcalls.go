@@ -64,7 +64,21 @@ func (s *supervisor) exec(ctx context.Context, cancel context.CancelFunc, c *cha
 		_ = p.Signal(hangingUp, "SIGHUP")
 		return Result{}, ctx.Err()
 	}
+	if err == nil && req.Spec.Collect {
+		err = s.collectNow(ctx, session)
+	}
 	return Result{Code: exit.Code, TimedOut: exit.TimedOut}, err
+}
+
+// collectNow brings the outputs out of a guest that goes on, and notes them in the run.
+func (s *supervisor) collectNow(ctx context.Context, session *proto.Session) error {
+	ctx, cancel := context.WithTimeout(ctx, fetchLimit)
+	defer cancel()
+	collected := s.collect(ctx, session)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return s.change(func(r *driver.Run) { r.Collected = collected })
 }
 
 // hangUp is a client's input. After its end it goes on listening, for the client's going away.

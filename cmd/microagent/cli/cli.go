@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -24,7 +25,7 @@ func Main(args ...string) int {
 	if hidden(args) {
 		return a.main(context.Background(), args)
 	}
-	ctx, stop := interruptible(context.Background())
+	ctx, stop := a.interruptible(context.Background())
 	defer stop()
 	return a.main(ctx, args)
 }
@@ -38,6 +39,8 @@ type app struct {
 	flags  globalFlags
 	// parsed is set once flags and arguments were understood: an error before that is one of usage.
 	parsed bool
+	// impatient is called at the next signal after the first; see hurried.
+	impatient atomic.Pointer[func()]
 }
 
 func (a *app) main(ctx context.Context, args []string) int {
@@ -62,7 +65,7 @@ func (a *app) main(ctx context.Context, args []string) int {
 var errInterrupted = errors.New("interrupted")
 
 // interruptible ends the context at the first SIGINT or SIGTERM and the process at the second.
-func interruptible(parent context.Context) (context.Context, func()) {
+func (a *app) interruptible(parent context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(parent)
 	signals := make(chan os.Signal, 2)
 	done := make(chan struct{})
@@ -71,10 +74,13 @@ func interruptible(parent context.Context) (context.Context, func()) {
 		for n := 0; ; n++ {
 			select {
 			case <-signals:
-				if n > 0 {
+				if n == 0 {
+					cancel(errInterrupted)
+				} else if f := a.impatient.Swap(nil); f != nil {
+					(*f)()
+				} else {
 					os.Exit(ExitInterrupted)
 				}
-				cancel(errInterrupted)
 			case <-done:
 				return
 			}
@@ -85,6 +91,12 @@ func interruptible(parent context.Context) (context.Context, func()) {
 		close(done)
 		cancel(nil)
 	}
+}
+
+// hurried has the next signal after the first call f, once, in the place of ending the process, until quiet is called.
+func (a *app) hurried(f func()) (quiet func()) {
+	a.impatient.Store(&f)
+	return func() { a.impatient.Store(nil) }
 }
 
 // state is the state directory of this run.

@@ -84,7 +84,7 @@ func (o *composeFlags) parse(a *app, name string) (parsed, error) {
 		}
 		env = append(env, lines...)
 	}
-	if p.spec.Env, err = environment(append(env, o.env...), a.getenv); err != nil {
+	if p.spec.Env, err = environment(append(env, o.env...), os.LookupEnv); err != nil {
 		return p, err
 	}
 	return p, o.parseMounts(&p)
@@ -98,6 +98,9 @@ func (o *composeFlags) parseMounts(p *parsed) error {
 		for _, other := range p.attachments {
 			if other.path == m.path {
 				return fmt.Errorf("two mounts at %s", m.path)
+			}
+			if other.name == m.name {
+				return fmt.Errorf("two mounts have the name %s; --disk NAME=PATH:/mount and --bundle NAME=PATH:/mount give them others", m.name)
 			}
 		}
 		p.attachments = append(p.attachments, m)

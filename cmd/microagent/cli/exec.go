@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -24,7 +25,7 @@ func (a *app) execCommand() *cobra.Command {
 			"  echo hello | microagent exec -i scratch -- cat",
 		Annotations: exitsWith(ExitOK, ExitTimeout, ExitOurs, ExitInterrupted),
 		RunE: does(func(ctx context.Context, args []string) error {
-			env, err := environment(o.env, a.getenv)
+			env, err := environment(o.env, os.LookupEnv)
 			if err != nil {
 				return usagef("microagent exec", "%w", err)
 			}
@@ -60,7 +61,7 @@ func (a *app) execCommand() *cobra.Command {
 }
 
 // environment reads NAME=VALUE, or NAME for a variable of ours.
-func environment(list []string, getenv func(string) string) (map[string]string, error) {
+func environment(list []string, lookup func(string) (string, bool)) (map[string]string, error) {
 	env := map[string]string{}
 	for _, entry := range list {
 		name, value, given := strings.Cut(entry, "=")
@@ -68,8 +69,7 @@ func environment(list []string, getenv func(string) string) (map[string]string, 
 			return nil, &driver.Error{Class: driver.ErrInvalid, Op: "read environment entry", Object: entry}
 		}
 		if !given {
-			value = getenv(name)
-			if value == "" {
+			if value, given = lookup(name); !given {
 				continue
 			}
 		}

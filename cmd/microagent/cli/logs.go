@@ -33,7 +33,10 @@ func (a *app) logsCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			stdout, stderr := guestText(a.stdout), guestText(a.stderr)
+			stdout, endOut := guestText(a.stdout)
+			defer endOut()
+			stderr, endErr := guestText(a.stderr)
+			defer endErr()
 			if a.flags.json {
 				lines := &jsonLines{a: a}
 				stdout, stderr = lines.stream("stdout"), lines.stream("stderr")

@@ -26,8 +26,8 @@ func (a *app) runCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "run [flags] IMAGE [CMD...]", Short: "run a command in a workspace of its own",
 		Long: "Creates a workspace, runs the command in it and deletes it. The exit code is the command's, its stdout and\n" +
-			"stderr are ours and apart, our stdin is its own; ^C ends it. Volumes stay. With --output the command has\n" +
-			"no stdin, and the outputs are collected when it ends, also when it failed.",
+			"stderr are ours and apart, our stdin is its own. Volumes stay, and outputs are collected when the command\n" +
+			"ends, also when it failed. ^C ends the command and shuts the guest down; a second one doesn't wait for it.",
 		Example: "  microagent run docker.io/library/alpine:3.20 echo hello\n" +
 			"  microagent run -v data:/work docker.io/library/alpine:3.20 sh -c \"echo 42 > /work/counter.txt\"\n" +
 			"  microagent run --bundle config=/tmp/config.tar:/config:ro --image docker.io/library/alpine:3.20 --exec \"cat /config/hello.txt\"",
@@ -49,9 +49,6 @@ func (a *app) runCommand() *cobra.Command {
 			}
 			if o.entrypoint != "" {
 				p.spec.Entrypoint = []string{o.entrypoint}
-			}
-			if len(p.egress) > 0 {
-				p.spec.Mode = string(driver.ModeTask)
 			}
 			return a.runOnce(ctx, o, p)
 		}),
@@ -86,14 +83,19 @@ func (a *app) runOnce(ctx context.Context, o runFlags, p parsed) error {
 		return guestCode(0, err)
 	}
 	ws, err := a.compose(ctx, w, p)
-	if err != nil {
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
 		return guestCode(0, err)
 	}
 	name := ws.Spec.Name
 	runErr := a.started(ctx, w, o, p, ws)
+	if ctx.Err() != nil {
+		runErr = ctx.Err()
+	}
 	end := context.WithoutCancel(ctx)
-	stop := driver.StopOptions{Force: ctx.Err() != nil}
-	if _, err := w.Workspaces.Stop(end, name, stop); err != nil {
+	if err := a.stopNow(end, w, name); err != nil {
 		return errors.Join(runErr, guestCode(0, err))
 	}
 	if _, ok := errors.AsType[*unwrittenError](runErr); ok {
@@ -110,15 +112,22 @@ func (a *app) runOnce(ctx context.Context, o runFlags, p parsed) error {
 	return runErr
 }
 
+// stopNow shuts a guest down, and ends it without asking once the user is impatient.
+func (a *app) stopNow(ctx context.Context, w *world, name string) error {
+	asking, cancel := context.WithCancel(ctx)
+	defer cancel()
+	quiet := a.hurried(cancel)
+	_, err := w.Workspaces.Stop(asking, name, driver.StopOptions{})
+	quiet()
+	if asking.Err() != nil {
+		_, err = w.Workspaces.Stop(ctx, name, driver.StopOptions{Force: true})
+	}
+	return err
+}
+
 // started starts the workspace and runs the command; the error carries the command's exit code.
 func (a *app) started(ctx context.Context, w *world, o runFlags, p parsed, ws driver.Workspace) error {
 	name := ws.Spec.Name
-	if _, err := w.Workspaces.Start(ctx, name, ""); err != nil {
-		return guestCode(0, err)
-	}
-	if len(p.egress) > 0 {
-		return a.runTask(ctx, w, o, p, name)
-	}
 	img, err := w.Images.Get(ctx, ws.Spec.ImageDigest)
 	if err != nil {
 		return guestCode(0, err)
@@ -128,25 +137,25 @@ func (a *app) started(ctx context.Context, w *world, o runFlags, p parsed, ws dr
 		return guestCode(0, &driver.Error{Class: driver.ErrInvalid, Op: "run", Object: ws.Spec.Image,
 			Err: errors.New("the image has no command, and none was given"), Next: "microagent run " + ws.Spec.Image + " COMMAND..."})
 	}
+	if _, err := w.Workspaces.Start(ctx, name, ""); err != nil {
+		return guestCode(0, err)
+	}
 	streams, done, err := a.streams(ctx, true, o.tty)
 	if err != nil {
 		return guestCode(0, err)
 	}
-	code, err := w.Workspaces.Exec(ctx, name, driver.ExecSpec{Argv: argv, Timeout: o.timeout}, streams)
+	code, err := w.Workspaces.Exec(ctx, name, driver.ExecSpec{Argv: argv, Timeout: o.timeout, Collect: len(p.egress) > 0}, streams)
 	done()
-	return guestCode(code, err)
+	end := guestCode(code, err)
+	if err != nil && !errors.Is(err, driver.ErrTimeout) {
+		return end
+	}
+	return a.bringAllOut(ctx, w, o, p, name, end)
 }
 
-// runTask follows the workspace's task to its end and brings its outputs to the host, also when it failed.
-func (a *app) runTask(ctx context.Context, w *world, o runFlags, p parsed, name string) error {
-	if err := w.Workspaces.Logs(ctx, name, driver.LogOptions{Follow: true}, guestText(a.stdout), guestText(a.stderr)); err != nil {
-		return guestCode(0, err)
-	}
-	run, err := w.Workspaces.Wait(ctx, name)
-	if err != nil {
-		return guestCode(0, err)
-	}
-	end := runEnd(name, run)
+// bringAllOut writes the outputs that were collected to the host. What keeps one from it is told at once, and is the
+// exit code's reason only when end is none.
+func (a *app) bringAllOut(ctx context.Context, w *world, o runFlags, p parsed, name string, end error) error {
 	unwritten := false
 	for _, e := range p.egress {
 		if _, err := a.bringOut(ctx, w, name, e.name, e.host, o.over); err != nil {

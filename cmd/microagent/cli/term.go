@@ -81,7 +81,8 @@ func unsafeRune(r rune) bool {
 	return r != '\n' && r != '\t' && (unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r))
 }
 
-// escaper writes guest text to a terminal. It holds back the bytes of a character that is not whole yet.
+// escaper writes guest text to a terminal. It holds back the bytes of a character, or of a line's end, that is not
+// whole yet.
 type escaper struct {
 	w    io.Writer
 	rest []byte
@@ -98,6 +99,9 @@ func (e *escaper) Write(p []byte) (int, error) {
 			break
 		}
 	}
+	if cut > 0 && data[cut-1] == '\r' {
+		cut--
+	}
 	if _, err := io.WriteString(e.w, printable(strings.ReplaceAll(string(data[:cut]), "\r\n", "\n"))); err != nil {
 		return 0, err
 	}
@@ -105,12 +109,19 @@ func (e *escaper) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// guestText is w for bytes that a guest wrote: escaped on a terminal, raw in a pipe.
-func guestText(w io.Writer) io.Writer {
-	if isTerminal(w) {
-		return &escaper{w: w}
+// end writes what was held back: nothing comes any more that would make it whole.
+func (e *escaper) end() {
+	_, _ = io.WriteString(e.w, printable(string(e.rest)))
+	e.rest = nil
+}
+
+// guestText is w for bytes that a guest wrote: escaped on a terminal, raw in a pipe. end is called after the last one.
+func guestText(w io.Writer) (safe io.Writer, end func()) {
+	if !isTerminal(w) {
+		return w, func() {}
 	}
-	return w
+	e := &escaper{w: w}
+	return e, e.end
 }
 
 // confirm asks a question that only "yes" answers. Without a terminal nothing is asked and command, which

@@ -23,8 +23,10 @@ func (a *app) streams(ctx context.Context, interactive, tty bool) (s driver.Stre
 	}
 	in, ok := a.stdin.(*os.File)
 	if !tty {
-		s.Stdout, s.Stderr = guestText(a.stdout), guestText(a.stderr)
-		return s, func() {}, nil
+		stdout, endOut := guestText(a.stdout)
+		stderr, endErr := guestText(a.stderr)
+		s.Stdout, s.Stderr = stdout, stderr
+		return s, func() { endOut(); endErr() }, nil
 	}
 	if !ok || !isTerminal(in) {
 		return s, nil, &driver.Error{Class: driver.ErrInvalid, Op: "give the process a terminal",

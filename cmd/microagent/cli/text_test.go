@@ -38,6 +38,10 @@ func FuzzEscaper(f *testing.F) {
 				t.Fatalf("wrote %d of %d: %v", n, len(part), err)
 			}
 		}
+		e.end()
+		if want := printable(strings.ReplaceAll(string(data), "\r\n", "\n")); out.String() != want {
+			t.Fatalf("%q came out, want %q", out.Bytes(), want)
+		}
 		if !utf8.Valid(out.Bytes()) || strings.ContainsFunc(out.String(), unsafeRune) {
 			t.Fatalf("%q came out", out.Bytes())
 		}

@@ -62,7 +62,7 @@ func (a *app) open(writes bool) (*world, error) {
 	w.Drivers = apply.Drivers{
 		Images:     images,
 		Disks:      disks,
-		Volumes:    &volume.Store{State: state, Disks: disks, Tool: Version},
+		Volumes:    &volume.Store{State: state, Disks: disks, Tool: Version, GrowLive: workspaces.GrowVolume},
 		Workspaces: workspaces,
 		Projects:   project.New(state, Version),
 		Outputs:    output.New(),
