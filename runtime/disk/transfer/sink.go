@@ -28,6 +28,9 @@ type Sink struct {
 	tree   bool
 	out    *driver.Copied
 	later  []Entry // directories: what is written into them changes their times
+	// What was written so far, by entry: nothing is written below anything but one of these directories, and nothing
+	// is linked to but one of these files, so that no link that came with the copy is ever followed.
+	dirs, files map[string]bool
 }
 
 // NewSink finds out where on the host a copy goes: a directory takes it under the name base, and tree says whether
@@ -42,7 +45,7 @@ func NewSink(op, to, base string, tree bool, out *driver.Copied) (*Sink, error) 
 		return nil, wrap(op, to, err)
 	}
 	out.To = filepath.Join(folder, name)
-	return &Sink{op: op, root: root, folder: folder, name: name, tree: tree, out: out}, nil
+	return &Sink{op: op, root: root, folder: folder, name: name, tree: tree, out: out, dirs: map[string]bool{}, files: map[string]bool{}}, nil
 }
 
 func landing(op, to, base string, tree bool) (folder, name string, err error) {
@@ -99,13 +102,17 @@ func (s *Sink) Add(ctx context.Context, e Entry, content io.Reader) error {
 	if !filepath.IsLocal(e.Name) {
 		return problem(driver.ErrRefused, s.op, s.Path("."), "", "the guest names a file %q", e.Name)
 	}
+	if e.Name != "." && !s.dirs[path.Dir(e.Name)] {
+		return problem(driver.ErrRefused, s.op, s.Path("."), "", "the guest names a file %q below what is no directory", e.Name)
+	}
 	var err error
 	switch {
 	case e.Mode.IsDir():
 		err = s.directory(e)
+		s.dirs[e.Name] = err == nil
 	case e.Link != "":
-		if !filepath.IsLocal(e.Link) {
-			return problem(driver.ErrRefused, s.op, s.Path("."), "", "the guest links to %q", e.Link)
+		if !s.files[e.Link] {
+			return problem(driver.ErrRefused, s.op, s.Path("."), "", "the guest links to %q, which is no file of the copy", e.Link)
 		}
 		err = s.replace(e, func(temp string) error { return s.root.Link(s.at(e.Link), temp) })
 		s.out.Files++
@@ -119,15 +126,27 @@ func (s *Sink) Add(ctx context.Context, e Entry, content io.Reader) error {
 	default:
 		leave(s.out, e.Name, KindOf(e.Mode))
 	}
+	s.files[e.Name] = err == nil && (e.Link != "" || e.Mode.IsRegular())
 	if err != nil && ctx.Err() == nil {
 		return wrap(s.op, s.Path(e.Name), err)
 	}
 	return err
 }
 
-// inside says whether a symlink stays in the tree that it is copied with.
+// inside says whether a symlink stays in the tree that it is copied with. After a name, ".." goes up from where that
+// name leads, which no look at the words can tell: it is taken at the beginning only.
 func inside(e Entry) bool {
-	return e.Target != "" && !path.IsAbs(e.Target) && filepath.IsLocal(path.Join(path.Dir(e.Name), e.Target))
+	if e.Target == "" || path.IsAbs(e.Target) || !filepath.IsLocal(path.Join(path.Dir(e.Name), e.Target)) {
+		return false
+	}
+	named := false
+	for part := range strings.SplitSeq(e.Target, "/") {
+		if part == ".." && named {
+			return false
+		}
+		named = named || part != ".." && part != "." && part != ""
+	}
+	return true
 }
 
 func (s *Sink) directory(e Entry) error {
@@ -136,7 +155,7 @@ func (s *Sink) directory(e Entry) error {
 	if !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	st, err := s.root.Stat(s.at(e.Name))
+	st, err := s.root.Lstat(s.at(e.Name))
 	if err == nil && !st.IsDir() {
 		err = problem(driver.ErrInvalid, s.op, s.Path(e.Name), "move it away", "%s is where a directory is to be", KindOf(st.Mode()))
 	}
