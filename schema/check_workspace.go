@@ -10,7 +10,7 @@ import (
 )
 
 // minMemory is below what any kernel that we boot comes up with.
-const minMemory = 64 * quantity.MiB
+const minMemory = 128 * quantity.MiB
 
 // workspace checks one workspace by itself and gives the host paths that its image claims.
 func (c *checker) workspace(at address, e *entry) []claim {
