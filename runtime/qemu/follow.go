@@ -94,7 +94,12 @@ func (v *vmm) guestReset(m *machine) {
 	v.monitor.emit("vm", "rebooted", nil)
 }
 
+// freshen begins with the agent's channel. What the new boot says on the old one is lost, it says it once only, and
+// connections over a session that nobody ends would hold the rest up for as long as it takes to boot.
 func (v *vmm) freshen(m *machine) error {
+	if err := m.reattach(); err != nil {
+		return err
+	}
 	if m.vsock != nil {
 		m.vsock.close()
 		var err error
@@ -107,7 +112,7 @@ func (v *vmm) freshen(m *machine) error {
 			return fmt.Errorf("console file: %w", err)
 		}
 	}
-	return m.reattach()
+	return nil
 }
 
 // relink gives the agent's channel a fresh connection after its session broke without a reset.

@@ -74,10 +74,17 @@ func (l *link) serve(conn net.Conn) {
 	if !current {
 		return
 	}
-	// The guest's agent ended, or sent what makes no sense. A hostile one may do so at once again.
+	// The guest's agent ended, or sent what makes no sense. A hostile one may do so at once again. A reset that comes
+	// meanwhile attaches by itself, and a second time would lose what its boot says.
 	select {
 	case <-l.ctx.Done():
+		return
 	case <-time.After(100 * time.Millisecond):
+	}
+	l.mu.Lock()
+	current = l.conn == conn
+	l.mu.Unlock()
+	if current {
 		l.broken()
 	}
 }
