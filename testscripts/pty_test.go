@@ -18,7 +18,7 @@ import (
 // line:
 //
 //	expect REGEXP      what is on the screen behind the last match comes to match, within a minute
-//	send TEXT          types it; TEXT has Go's escapes
+//	send TEXT          types it; TEXT has Go's escapes, and a quote stands for itself
 //	size ROWS COLUMNS  resizes the terminal
 //	exit CODE          the command ends, with that code
 //
@@ -107,7 +107,7 @@ func (t *terminal) step(line string, ended <-chan struct{}, cmd *exec.Cmd) error
 	case "expect":
 		return t.expect(arg)
 	case "send":
-		text, err := strconv.Unquote(`"` + arg + `"`)
+		text, err := strconv.Unquote(`"` + strings.ReplaceAll(arg, `"`, `\"`) + `"`)
 		if err == nil {
 			_, err = t.master.WriteString(text)
 		}

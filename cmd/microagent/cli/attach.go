@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -85,10 +86,8 @@ func parseVolume(text string) (attachment, error) {
 	case layout.ValidName(source):
 		m.kind, m.name = driver.MountVolume, source
 	default:
-		if info, err := os.Stat(source); err == nil && info.IsDir() {
-			return m, &driver.Error{Class: driver.ErrRefused, Op: "mount", Object: source,
-				Err:  fmt.Errorf("it is a host directory, and a guest sees block devices only"),
-				Next: fmt.Sprintf("pack it as a bundle: tar -C %s -cf %s.tar . && microagent run -v %s.tar:%s ...; or use a volume, or cp", source, base, base, mount)}
+		if err := refuseDirectory(source, mount); err != nil {
+			return m, err
 		}
 		return m, fmt.Errorf("%q is neither a volume's name nor a file .tar .tar.gz .tgz .tar.zst .ext4 or .img", source)
 	}
@@ -99,6 +98,17 @@ func parseVolume(text string) (attachment, error) {
 		}
 	}
 	return m, m.options(text, options)
+}
+
+// refuseDirectory says what takes the place of a host directory in a guest.
+func refuseDirectory(source, mount string) error {
+	if info, err := os.Stat(source); err != nil || !info.IsDir() {
+		return nil
+	}
+	base := filepath.Base(source)
+	return &driver.Error{Class: driver.ErrRefused, Op: "mount", Object: source,
+		Err:  errors.New("it is a host directory, and a guest sees block devices only"),
+		Next: fmt.Sprintf("pack it as a bundle: tar -C %s -cf %s.tar . && microagent run -v %s.tar:%s ...; or use a volume, or cp", source, base, base, mount)}
 }
 
 // parseNamed reads a value of --disk or --bundle: name=PATH:/mount[:ro|rw].
@@ -112,6 +122,11 @@ func parseNamed(kind driver.MountKind, text string) (attachment, error) {
 		return attachment{}, err
 	}
 	m := attachment{kind: kind, name: name, path: mount, readOnly: kind == driver.MountBundle}
+	if kind == driver.MountDisk {
+		if err := refuseDirectory(source, mount); err != nil {
+			return m, err
+		}
+	}
 	if m.source, err = filepath.Abs(source); err != nil {
 		return m, err
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -163,6 +164,9 @@ func (a *app) compose(ctx context.Context, w *world, p parsed) (driver.Workspace
 				return driver.Workspace{}, err
 			}
 			mount.Name, mount.Source = v.Name, v.ID
+		} else if _, err := os.Stat(m.source); errors.Is(err, fs.ErrNotExist) {
+			return driver.Workspace{}, &driver.Error{Class: driver.ErrNotFound, Op: "attach " + string(m.kind), Object: m.source,
+				Err: errors.New("there is no such file")}
 		}
 		p.spec.Mounts = append(p.spec.Mounts, mount)
 	}

@@ -48,8 +48,8 @@ func (a *Agent) Shutdown(ctx context.Context, req *wire.ShutdownRequest) (*wire.
 		}
 	}
 	resp := &wire.ShutdownResponse{}
-	if !waitAll(running, time.Duration(req.GetGraceNanos())) && main != nil {
-		resp.Killed = !main.over()
+	if grace := time.Duration(req.GetGraceNanos()); !waitAll(running, grace) {
+		resp.Killed = grace > 0 && main == nil || main != nil && !main.over()
 	}
 	// Not waited for by ctx: what was begun is finished.
 	a.machine.KillAll()

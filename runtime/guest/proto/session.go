@@ -163,7 +163,7 @@ func (s *Session) Ping(ctx context.Context) error {
 
 // Stopped says how the guest came down.
 type Stopped struct {
-	Killed  bool     // the main process did not end within the grace
+	Killed  bool     // the main process, or in a guest without one any, did not end within the grace
 	Unclean []string // mounts that could not be brought to a clean end
 }
 
