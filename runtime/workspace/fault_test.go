@@ -122,13 +122,17 @@ func TestRebootingServiceComesBackAndTaskFails(t *testing.T) {
 	t.Parallel()
 	s := open(t, t.TempDir())
 	create(t, s, spec("task", drivertest.Shell(driver.ModeTask, "reboot -f; sleep 1000")))
-	create(t, s, spec("service", drivertest.Shell(driver.ModeService, "echo boot >> /boots; sync; sleep 1000")))
+	create(t, s, spec("service", drivertest.Shell(driver.ModeService, "echo boot >> /boots; sync; echo synced > /run/synced; sleep 1000")))
 	start(t, s, "task")
 	end, err := s.Wait(t.Context(), "task")
 	if err != nil || end.Phase != driver.PhaseFailed || !strings.Contains(end.Error, "reboot") {
 		t.Errorf("task: %+v, %v", end, err)
 	}
 	start(t, s, "service")
+	eventually(t, "the first boot is on disk", func() bool {
+		code, err := s.Exec(t.Context(), "service", driver.ExecSpec{Argv: []string{"cat", "/run/synced"}}, driver.Streams{})
+		return err == nil && code == 0
+	})
 	// The reboot takes the connection of the exec away.
 	_, _ = s.Exec(t.Context(), "service", driver.ExecSpec{Argv: []string{"reboot", "-f"}}, driver.Streams{})
 	var out strings.Builder
