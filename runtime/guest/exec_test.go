@@ -114,13 +114,13 @@ func testMounts(t *testing.T, s *proto.Session) {
 	if _, err := fmt.Sscan(strings.Fields(lines[2])[1], &size); err != nil || size < 50 {
 		t.Errorf("the volume was not grown from 16 to 64 MiB: %q", lines[2])
 	}
-	if n, err := s.Grow(t.Context(), "m00"); err != nil || n != 64<<20 {
+	if n, err := s.Grow(t.Context(), "m00", 0); err != nil || n != 64<<20 {
 		t.Errorf("grow what is grown: %d, %v", n, err)
 	}
-	if _, err := s.Grow(t.Context(), "m01"); !errors.Is(err, driver.ErrRefused) {
+	if _, err := s.Grow(t.Context(), "m01", 0); !errors.Is(err, driver.ErrRefused) {
 		t.Errorf("grow of a read-only disk: %v", err)
 	}
-	if _, err := s.Grow(t.Context(), "m77"); !errors.Is(err, driver.ErrNotFound) {
+	if _, err := s.Grow(t.Context(), "m77", 0); !errors.Is(err, driver.ErrNotFound) {
 		t.Errorf("grow of no disk: %v", err)
 	}
 }

@@ -171,7 +171,7 @@ func (s *supervisor) grow(ctx context.Context, session *proto.Session, req Reque
 				return Result{}, err
 			}
 		}
-		size, err := session.Grow(ctx, a.disk.Serial)
+		size, err := session.Grow(ctx, a.disk.Serial, req.Size)
 		return Result{Size: size}, err
 	}
 	return Result{}, &driver.Error{Class: driver.ErrNotFound, Op: "grow", Object: req.Volume, Err: errors.New("it is not attached")}

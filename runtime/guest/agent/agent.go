@@ -24,8 +24,9 @@ import (
 type Machine interface {
 	// Setup mounts the disks and enters the root file system. A *proto.GuestError says which disk it was.
 	Setup(ctx context.Context, req *wire.ConfigureRequest, own Owner) error
-	// Grow, only after Setup, makes a mounted file system as large as its device and says how large, in bytes.
-	Grow(serial string) (int64, error)
+	// Grow, only after Setup, makes a mounted file system as large as its device, once that has device bytes, and
+	// says how large, in bytes.
+	Grow(serial string, device int64) (int64, error)
 	// KillAll kills every process but this one.
 	KillAll()
 	// Unmount brings every file system to a clean end and lists those where it could not.

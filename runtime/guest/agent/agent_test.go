@@ -18,7 +18,7 @@ import (
 type still struct{ err error }
 
 func (m still) Setup(context.Context, *wire.ConfigureRequest, Owner) error { return m.err }
-func (still) Grow(string) (int64, error)                                   { return 0, nil }
+func (still) Grow(string, int64) (int64, error)                            { return 0, nil }
 func (still) KillAll()                                                     {}
 func (still) Unmount() []string                                            { return nil }
 func (still) PowerOff()                                                    {}

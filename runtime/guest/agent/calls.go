@@ -207,7 +207,7 @@ func (a *Agent) Grow(_ context.Context, req *wire.GrowRequest) (*wire.GrowRespon
 	if err := a.ready(); err != nil {
 		return nil, err
 	}
-	n, err := a.machine.Grow(req.GetSerial())
+	n, err := a.machine.Grow(req.GetSerial(), req.GetDeviceBytes())
 	if err != nil {
 		return nil, answer(err)
 	}

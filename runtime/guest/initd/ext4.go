@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -63,8 +64,14 @@ func parseSuperblock(b []byte) (superblock, error) {
 // ext4ResizeFS is EXT4_IOC_RESIZE_FS of fs/ext4/ext4.h: _IOW('f', 16, __u64), the new number of blocks.
 const ext4ResizeFS = 0x40086610
 
-// Grow makes the file system on a mounted disk as large as the disk.
-func (m *machine) Grow(serial string) (int64, error) {
+// How long the kernel may take to hear of a device's new size, and how often it is looked for.
+const (
+	resizeTime = 10 * time.Second
+	resizeLook = 5 * time.Millisecond
+)
+
+// Grow makes the file system on a mounted disk as large as the disk, once that has device bytes.
+func (m *machine) Grow(serial string, device int64) (int64, error) {
 	d, ok := m.disks[serial]
 	if !ok {
 		return 0, proto.Errorf(proto.CodeNotFound, "no disk %s is mounted", serial)
@@ -72,9 +79,9 @@ func (m *machine) Grow(serial string) (int64, error) {
 	if d.readOnly {
 		return 0, proto.Errorf(proto.CodeRefused, "disk %s is mounted read-only", serial)
 	}
-	size, err := deviceSize(d.device)
+	size, err := awaitSize(d.device, device)
 	if err != nil {
-		return 0, fmt.Errorf("size of %s: %w", d.device, err)
+		return 0, err
 	}
 	now, err := readSuperblock(d.device)
 	if err != nil {
@@ -96,6 +103,21 @@ func (m *machine) Grow(serial string) (int64, error) {
 		return 0, err
 	}
 	return int64(now.blocks) * now.blockSize, nil
+}
+
+// awaitSize is the device's size, as soon as it is at least want.
+func awaitSize(device string, want int64) (int64, error) {
+	for late := time.Now().Add(resizeTime); ; time.Sleep(resizeLook) {
+		size, err := deviceSize(device)
+		switch {
+		case err != nil:
+			return 0, fmt.Errorf("size of %s: %w", device, err)
+		case size >= want:
+			return size, nil
+		case time.Now().After(late):
+			return 0, proto.Errorf(proto.CodeFailed, "the guest's kernel still sees %d bytes of %s, not %d", size, device, want)
+		}
+	}
 }
 
 func deviceSize(device string) (int64, error) {

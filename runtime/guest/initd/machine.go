@@ -101,7 +101,7 @@ func (m *machine) attach(d *wire.Mount, path string) (fresh bool, err error) {
 	m.disks[d.GetSerial()] = mounted{device, path, d.GetReadOnly()}
 	m.order = append(m.order, d.GetSerial())
 	if d.GetGrow() && !d.GetReadOnly() {
-		if _, err := m.Grow(d.GetSerial()); err != nil {
+		if _, err := m.Grow(d.GetSerial(), 0); err != nil {
 			return bad(proto.CodeFailed, "grow: %v", err)
 		}
 	}

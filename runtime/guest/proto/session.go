@@ -143,9 +143,10 @@ func (s *Session) Sync(ctx context.Context) error {
 	return callError("sync guest", err)
 }
 
-// Grow makes the file system on the disk with this serial as large as the disk is now, and says how large.
-func (s *Session) Grow(ctx context.Context, serial string) (int64, error) {
-	resp, err := s.agent.Grow(ctx, &wire.GrowRequest{Serial: serial})
+// Grow makes the file system on the disk with this serial as large as the disk, and says how large. The guest's kernel
+// hears of a new size a moment after the VMM has set it: device is that size, or 0.
+func (s *Session) Grow(ctx context.Context, serial string, device int64) (int64, error) {
+	resp, err := s.agent.Grow(ctx, &wire.GrowRequest{Serial: serial, DeviceBytes: device})
 	return resp.GetBytes(), callError("grow disk "+serial, err)
 }
 

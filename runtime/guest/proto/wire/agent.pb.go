@@ -1194,6 +1194,7 @@ func (*SyncResponse) Descriptor() ([]byte, []int) {
 type GrowRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Serial        string                 `protobuf:"bytes,1,opt,name=serial,proto3" json:"serial,omitempty"`
+	DeviceBytes   int64                  `protobuf:"varint,2,opt,name=device_bytes,json=deviceBytes,proto3" json:"device_bytes,omitempty"` // what the device has or is about to have, which is waited for; 0: what it has now
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1233,6 +1234,13 @@ func (x *GrowRequest) GetSerial() string {
 		return x.Serial
 	}
 	return ""
+}
+
+func (x *GrowRequest) GetDeviceBytes() int64 {
+	if x != nil {
+		return x.DeviceBytes
+	}
+	return 0
 }
 
 type GrowResponse struct {
@@ -1749,9 +1757,10 @@ const file_agent_proto_rawDesc = "" +
 	"\x03gid\x18\x05 \x01(\rR\x03gid\x12\x16\n" +
 	"\x06target\x18\x06 \x01(\tR\x06target\"\r\n" +
 	"\vSyncRequest\"\x0e\n" +
-	"\fSyncResponse\"%\n" +
+	"\fSyncResponse\"H\n" +
 	"\vGrowRequest\x12\x16\n" +
-	"\x06serial\x18\x01 \x01(\tR\x06serial\"$\n" +
+	"\x06serial\x18\x01 \x01(\tR\x06serial\x12!\n" +
+	"\fdevice_bytes\x18\x02 \x01(\x03R\vdeviceBytes\"$\n" +
 	"\fGrowResponse\x12\x14\n" +
 	"\x05bytes\x18\x01 \x01(\x03R\x05bytes\"/\n" +
 	"\x0eSetTimeRequest\x12\x1d\n" +
