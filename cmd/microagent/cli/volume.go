@@ -135,7 +135,7 @@ func (a *app) volumeGrow() *cobra.Command {
 	var s sizeFlags
 	cmd := &cobra.Command{
 		Use: "grow NAME --size-mib N", Short: "make a volume larger", Args: cobra.ExactArgs(1),
-		Long:        "Makes the disk larger, and the file system on it: at once while a workspace has it, at its next mount\n" +
+		Long: "Makes the disk larger, and the file system on it: at once while a workspace has it, at its next mount\n" +
 			"otherwise. A volume never shrinks.",
 		Example:     "  microagent volume grow data --size 4GiB",
 		Annotations: exitsWith(ExitOK, ExitFailed, ExitRefused, ExitUsage),
