@@ -33,7 +33,7 @@ var rooms = map[string][]string{
 	"guest/payload": {},
 	"machine":       {"kernel", "guest/proto"},
 	"qemu":          {"guest/proto"},
-	"supervise":     {"machine", "guest/proto", "kernel", "volume", "output"},
+	"supervise":     {"disk/ext4", "machine", "guest/proto", "kernel", "volume", "output"},
 	"workspace":     {"supervise", "machine", "guest/proto", "kernel", "volume", "output", "disk", "image"},
 }
 

@@ -202,6 +202,10 @@ type Workspaces interface {
 	Stop(ctx context.Context, name string, o StopOptions) (Stopped, error)
 	// Delete removes a stopped workspace with its root file system. ErrBusy while it runs.
 	Delete(ctx context.Context, name string) error
+	// Prune removes the root file systems that replacements kept (rootfs.prev), and gives their bytes on disk
+	// and the workspaces they were of. One that an interrupted replacement needs stays. With dry nothing is
+	// removed.
+	Prune(ctx context.Context, dry bool) (freed int64, workspaces []string, err error)
 	// Exec runs a process in a running workspace and gives its exit code. ErrRefused when it is not
 	// running.
 	Exec(ctx context.Context, name string, spec ExecSpec, s Streams) (int, error)

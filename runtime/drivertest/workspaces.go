@@ -105,6 +105,18 @@ func workspacesRecords(t *testing.T, w WorkspacesUnder) {
 	if len(list) != 1 || list[0].RecordDigest != replaced.RecordDigest {
 		t.Errorf("List: %+v", list)
 	}
+	for _, dry := range []bool{true, false} {
+		freed, names, err := w.Prune(t.Context(), dry)
+		must(t, err)
+		if freed <= 0 || len(names) != 1 || names[0] != spec.Name {
+			t.Errorf("Prune(dry %v): %d, %v", dry, freed, names)
+		}
+	}
+	freed, names, err := w.Prune(t.Context(), false)
+	must(t, err)
+	if freed != 0 || len(names) != 0 {
+		t.Errorf("Prune of nothing: %d, %v", freed, names)
+	}
 	must(t, w.Delete(t.Context(), spec.Name))
 	must(t, w.Delete(t.Context(), spec.Name))
 	_, err = w.Get(t.Context(), spec.Name)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -29,11 +30,12 @@ type FakeWorkspaces struct {
 
 type fakeWorkspace struct {
 	driver.Workspace
-	files   map[string]string
-	hold    bool          // the next task does not end by itself
-	ended   chan struct{} // closed at the end of the run
-	shell   *fakeShell
-	outputs map[string][]byte
+	files    map[string]string
+	replaced bool          // a replacement kept the root file system before
+	hold     bool          // the next task does not end by itself
+	ended    chan struct{} // closed at the end of the run
+	shell    *fakeShell
+	outputs  map[string][]byte
 }
 
 var _ driver.Workspaces = (*FakeWorkspaces)(nil)
@@ -188,9 +190,26 @@ func (f *FakeWorkspaces) Replace(_ context.Context, spec driver.WorkspaceSpec, _
 		return driver.Workspace{}, fakeRuns(op, spec.Name)
 	}
 	w.Spec, w.Updated, w.files = cloneSpec(spec), f.clock(), map[string]string{}
-	w.ID, w.RootFSMissing = fmt.Sprintf("%016x", f.next), false
+	w.ID, w.RootFSMissing, w.replaced = fmt.Sprintf("%016x", f.next), false, true
 	w.record()
 	return w.copy(), nil
+}
+
+// Prune forgets what replacements kept.
+func (f *FakeWorkspaces) Prune(_ context.Context, dry bool) (int64, []string, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var freed int64
+	var names []string
+	for _, name := range slices.Sorted(maps.Keys(f.all)) {
+		w := f.all[name]
+		if !w.replaced {
+			continue
+		}
+		freed, names = freed+w.Spec.DiskSize, append(names, name)
+		w.replaced = dry
+	}
+	return freed, names, nil
 }
 
 func fakeRuns(op, name string) error {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"microagent/runtime/disk/ext4"
 	"microagent/runtime/driver"
 	"microagent/runtime/guest/proto"
 	"microagent/runtime/layout"
@@ -126,6 +127,11 @@ func (s *supervisor) attachMount(i int, m driver.Mount) (attachment, error) {
 	mode := lease.Exclusive
 	if a.disk.ReadOnly {
 		mode = lease.Shared
+		if m.Kind == driver.MountVolume {
+			if err := replay(m.Name, a.disk.Path); err != nil {
+				return a, err
+			}
+		}
 	}
 	l, err := lease.Acquire(a.disk.Path, mode)
 	if errors.Is(err, driver.ErrBusy) && m.Kind == driver.MountVolume {
@@ -269,6 +275,29 @@ func checkFileSystem(m driver.Mount, l *lease.Lease, readOnly bool) error {
 		e.Next = "run: e2fsck -p " + l.Path()
 	}
 	return e
+}
+
+// replay writes back what the journal of a volume still holds, since a guest can't mount it read-only otherwise. It does
+// nothing while anybody holds the volume: whoever does has replayed it or is about to.
+func replay(name, path string) error {
+	const op = "attach volume"
+	l, err := lease.Acquire(path, lease.Exclusive)
+	if errors.Is(err, driver.ErrBusy) || errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("%s %s: %w", op, name, err)
+	}
+	defer l.Close()
+	info, err := l.File().Stat()
+	if err != nil {
+		return fmt.Errorf("%s %s: %w", op, name, err)
+	}
+	if err := ext4.Recover(l.File(), info.Size()); err != nil {
+		return &driver.Error{Class: driver.ErrCorrupt, Op: op, Object: name, Err: fmt.Errorf("replay its journal: %w", err),
+			Next: "mount it writable once, in any workspace, or run: e2fsck -p " + path}
+	}
+	return nil
 }
 
 // nameDisks puts names in the place of the serials by which the guest knows its disks.

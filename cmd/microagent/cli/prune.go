@@ -5,14 +5,17 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+
+	"microagent/runtime/layout"
 )
 
 func (a *app) pruneCommand() *cobra.Command {
 	var yes bool
 	cmd := &cobra.Command{
 		Use: "prune", Short: "remove cached disks that nothing uses", Args: cobra.NoArgs,
-		Long: "Shows which cached disks no workspace and no bundle uses, and how much they take; with --yes it removes\n" +
-			"them. What is needed again is built again. Volumes and workspaces are never touched.",
+		Long: "Shows which cached disks no workspace and no bundle uses, which root file systems replacements kept, and how\n" +
+			"much they take; with --yes it removes them. What is needed again is built again. Volumes and the root file\n" +
+			"systems of workspaces are never touched.",
 		Example:     "  microagent prune\n  microagent prune --yes",
 		Annotations: exitsWith(ExitOK, ExitFailed),
 		RunE: does(func(ctx context.Context, _ []string) error {
@@ -28,17 +31,25 @@ func (a *app) pruneCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			kept, replaced, err := w.Workspaces.Prune(ctx, !yes)
+			if err != nil {
+				return err
+			}
+			freed += kept
 			if a.flags.json {
-				return a.printJSON(map[string]any{"dry_run": !yes, "bytes": freed, "disks": nonNil(removed)})
+				return a.printJSON(map[string]any{"dry_run": !yes, "bytes": freed, "disks": nonNil(removed), "replaced": nonNil(replaced)})
 			}
 			for _, key := range removed {
 				fmt.Fprintln(a.stdout, key)
 			}
-			if !yes && len(removed) > 0 {
+			for _, name := range replaced {
+				fmt.Fprintf(a.stdout, "%s of workspace %s\n", layout.RootFSPrev, name)
+			}
+			if !yes && len(removed)+len(replaced) > 0 {
 				a.say("nothing was removed yet; to do it: microagent prune --yes")
 			}
 			verb := map[bool]string{true: "freed", false: "would free"}[yes]
-			return a.done(nil, "%s, %s %s", counting(len(removed), "disk"), verb, size(freed))
+			return a.done(nil, "%s, %s %s", counting(len(removed)+len(replaced), "disk"), verb, size(freed))
 		}),
 	}
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "remove them")
