@@ -123,7 +123,7 @@ func TestExecStreams(t *testing.T) {
 		var out notifying
 		done := make(chan error, 1)
 		go func() {
-			_, err := s.Exec(ctx, "one", driver.ExecSpec{Argv: []string{"sh", "-c", "trap 'echo gone > /gone; exit' HUP; echo up; while true; do sleep 1; done"}},
+			_, err := s.Exec(ctx, "one", driver.ExecSpec{Argv: []string{"sh", "-c", "echo up; exec sleep 12345"}},
 				driver.Streams{Stdout: &out})
 			done <- err
 		}()
@@ -133,8 +133,8 @@ func TestExecStreams(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 		eventually(t, "the process is hung up on", func() bool {
-			code, err := s.Exec(t.Context(), "one", driver.ExecSpec{Argv: []string{"cat", "/gone"}}, driver.Streams{})
-			return err == nil && code == 0
+			code, err := s.Exec(t.Context(), "one", driver.ExecSpec{Argv: []string{"sh", "-c", "ps | grep -q '[s]leep 12345'"}}, driver.Streams{})
+			return err == nil && code == 1
 		})
 	})
 	t.Run("files", func(t *testing.T) {
