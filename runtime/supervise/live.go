@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"microagent/ch"
@@ -231,7 +232,16 @@ func (s *supervisor) connect(ctx context.Context, w *watch) (*proto.Session, err
 	if _, ok := errors.AsType[*proto.VersionError](err); ok {
 		return nil, &driver.Error{Class: driver.ErrUnsupported, Op: "start workspace", Object: s.spec.Workspace.Name, Err: err, Next: "install the kernel again, so that its initramfs is built anew"}
 	}
-	return nil, w.vm.Crash("boot", fmt.Sprintf("no agent after %s", limit))
+	return nil, w.vm.Crash("boot", fmt.Sprintf("no agent after %s (%s)", limit, lastReason(err)))
+}
+
+// lastReason is why the last attempt to connect ended, without the deadline that ended all of them.
+func lastReason(err error) string {
+	if e, ok := errors.AsType[*driver.Error](err); ok {
+		err = e.Err
+	}
+	lines := strings.Split(err.Error(), "\n")
+	return lines[len(lines)-1]
 }
 
 // earlyEnd returns when the guest can't come up any more, and says why; nil when ctx ended.

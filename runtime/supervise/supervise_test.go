@@ -377,3 +377,11 @@ func TestASpecOfAnotherVersionIsRefused(t *testing.T) {
 		t.Errorf("%v, ready line %q", err, ready.String())
 	}
 }
+
+// A guest that stays silent is told of with the reason that the last attempt to reach it gave.
+func TestLastReason(t *testing.T) {
+	silent := &driver.Error{Op: "connect to guest", Err: errors.Join(context.DeadlineExceeded, errors.New("vsock port 1024: nothing listens"))}
+	if got := lastReason(silent); got != "vsock port 1024: nothing listens" {
+		t.Errorf("the reason is %q", got)
+	}
+}

@@ -57,7 +57,7 @@ func (a *app) applyCommand() *cobra.Command {
 				if err := a.showPlan(made.plan, false); err != nil {
 					return err
 				}
-				if err := a.confirm("apply project", made.plan.Project, "Do it?", a.again("apply")); err != nil {
+				if err := a.confirm(ctx, "apply project", made.plan.Project, "Do it?", a.again("apply")); err != nil {
 					return err
 				}
 			}

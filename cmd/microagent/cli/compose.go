@@ -176,7 +176,9 @@ func (a *app) compose(ctx context.Context, w *world, p parsed) (driver.Workspace
 		return driver.Workspace{}, err
 	}
 	defer files.Close()
-	return apply.Single(ctx, w.Drivers, files, p.spec, a.progress("create "+p.spec.Name))
+	progress, done := a.progress("create " + p.spec.Name)
+	defer done()
+	return apply.Single(ctx, w.Drivers, files, p.spec, progress)
 }
 
 func (a *app) attachVolume(ctx context.Context, w *world, m attachment) (driver.Volume, error) {

@@ -49,7 +49,7 @@ func (a *app) destroyCommand() *cobra.Command {
 				}
 			}
 			if !o.yes {
-				if err := a.confirm("destroy project", project, "Do it?", a.again("destroy")); err != nil {
+				if err := a.confirm(ctx, "destroy project", project, "Do it?", a.again("destroy")); err != nil {
 					return err
 				}
 			}

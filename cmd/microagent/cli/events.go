@@ -5,23 +5,26 @@ import (
 	"io"
 	"strings"
 	"sync"
-	"time"
 
 	"microagent/apply/event"
 )
 
-// events shows an apply's events on stderr: lines, one line that is written over on a terminal, or records.
+// events shows an apply's events on stderr: as lines, as bars on a terminal, or as records. The sink is closed
+// when the apply has ended.
 func (a *app) events() *eventSink {
-	return &eventSink{w: a.stderr, mode: a.progressMode(), verbose: a.flags.verbose}
+	s := &eventSink{w: a.stderr, mode: a.progressMode(), verbose: a.flags.verbose}
+	if s.mode == "tty" {
+		s.bars = newBars(a.stderr)
+	}
+	return s
 }
 
 type eventSink struct {
 	w       io.Writer
 	mode    string
 	verbose bool
+	bars    *bars // nil when stderr is no terminal
 	mu      sync.Mutex
-	over    bool // a line that will be written over is on the terminal
-	last    time.Time
 }
 
 // Emit implements event.Sink.
@@ -35,65 +38,54 @@ func (s *eventSink) Emit(e event.Event) {
 		_ = writeRecord(s.w, e)
 		return
 	}
+	step := string(e.Action) + " " + e.Address
 	switch e.Type {
 	case event.TypeStart:
-		if s.mode == "tty" {
-			s.transient(fmt.Sprintf("%s %s", e.Action, e.Address))
+		if s.bars != nil {
+			s.bars.begin(step)
 		} else if s.verbose {
-			s.line("%s %s: started", e.Action, e.Address)
+			s.line("%s: started", step)
 		}
 	case event.TypeProgress:
-		if s.mode == "tty" && time.Since(s.last) > 100*time.Millisecond {
-			s.last = time.Now()
-			s.transient(fmt.Sprintf("%s %s: %s %s", e.Action, e.Address, e.Message, amount(e.Done, e.Total)))
+		if s.bars != nil {
+			s.bars.update(step, e.Message, e.Done, e.Total)
 		}
 	case event.TypeWaiting:
-		s.line("%s", strings.TrimSpace(fmt.Sprintf("%s %s: still at it after %s %s", e.Action, e.Address, seconds(e.Elapsed), e.Message)))
+		if s.bars != nil {
+			s.bars.update(step, e.Message, 0, 0)
+		} else {
+			s.line("%s", strings.TrimSpace(fmt.Sprintf("%s: still at it after %s %s", step, seconds(e.Elapsed), e.Message)))
+		}
 	case event.TypeDone:
-		s.line("%s %s: done in %s", e.Action, e.Address, seconds(e.Elapsed))
+		s.end(step, "%s: done in %s", step, seconds(e.Elapsed))
 	case event.TypeFailed:
-		s.line("%s %s: failed after %s", e.Action, e.Address, seconds(e.Elapsed))
+		s.end(step, "%s: failed after %s", step, seconds(e.Elapsed))
 	case event.TypeNote:
 		s.line("%s: %s", e.Address, e.Message)
 	}
 }
 
-func (s *eventSink) transient(text string) {
-	if len(text) > 120 {
-		text = text[:120]
+func (s *eventSink) end(step, format string, args ...any) {
+	if s.bars != nil {
+		s.bars.end(step)
 	}
-	fmt.Fprintf(s.w, "\r\x1b[K%s", printable(text))
-	s.over = true
+	s.line(format, args...)
 }
 
 func (s *eventSink) line(format string, args ...any) {
-	s.clear()
-	fmt.Fprintln(s.w, printable(fmt.Sprintf(format, args...)))
-}
-
-func (s *eventSink) clear() {
-	if s.over {
-		fmt.Fprint(s.w, "\r\x1b[K")
-		s.over = false
+	text := fmt.Sprintf(format, args...)
+	if s.bars != nil {
+		s.bars.line(text)
+		return
 	}
+	fmt.Fprintln(s.w, printable(text))
 }
 
-// close leaves the terminal with nothing to write over.
+// close leaves the terminal to others.
 func (s *eventSink) close() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.clear()
+	if s.bars != nil {
+		s.bars.close()
+	}
 }
 
 func seconds(f float64) string { return fmt.Sprintf("%.1fs", f) }
-
-// amount is bytes done, of a total when it is known; a bar would say no more.
-func amount(done, total int64) string {
-	switch {
-	case total > 0:
-		return size(done) + " of " + size(total)
-	case done > 0:
-		return size(done)
-	}
-	return ""
-}

@@ -121,7 +121,7 @@ func TestPrintError(t *testing.T) {
 
 func TestConfirmWithoutTerminal(t *testing.T) {
 	a, _, _ := fake()
-	err := a.confirm("delete workspace", "x", "Delete?", "microagent delete x --yes")
+	err := a.confirm(t.Context(), "delete workspace", "x", "Delete?", "microagent delete x --yes")
 	if exitCode(err) != ExitRefused || driver.Next(err) != "microagent delete x --yes" {
 		t.Errorf("got %v, next %q", err, driver.Next(err))
 	}

@@ -27,7 +27,9 @@ func (a *app) imagePull(use, short string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			img, err := w.Images.Pull(ctx, driver.ImageSource{Ref: args[0], Files: folder.Host{}}, "", a.progress("pull "+args[0]))
+			progress, done := a.progress("pull " + args[0])
+			img, err := w.Images.Pull(ctx, driver.ImageSource{Ref: args[0], Files: folder.Host{}}, "", progress)
+			done()
 			if err != nil {
 				return err
 			}

@@ -34,7 +34,7 @@ func (a *app) kernelInstall() *cobra.Command {
 				return err
 			}
 			var k kernel.Installed
-			progress := a.progress("install kernel")
+			progress, done := a.progress("install kernel")
 			switch {
 			case len(o.debs) > 0:
 				k, err = w.kernels.ImportDeb(ctx, o.debs, progress)
@@ -43,6 +43,7 @@ func (a *app) kernelInstall() *cobra.Command {
 			default:
 				k, err = w.kernels.ImportApt(ctx, progress)
 			}
+			done()
 			if err != nil {
 				return err
 			}

@@ -2,45 +2,37 @@ package cli
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"microagent/runtime/driver"
 )
 
-// progress shows how far one long call has come, on stderr: a line that is written over on a terminal, otherwise
-// a line every few seconds.
-func (a *app) progress(what string) driver.Progress {
+// progress shows how far one long call has come, on stderr: as a bar on a terminal, otherwise as a line every few
+// seconds. done is called when the call has ended, before anything else is written.
+func (a *app) progress(what string) (show driver.Progress, done func()) {
 	mode := a.progressMode()
-	if mode == "quiet" {
-		return nil
+	switch mode {
+	case "quiet":
+		return nil, func() {}
+	case "tty":
+		b := newBars(a.stderr)
+		b.begin(what)
+		return func(step string, done, total int64) { b.update(what, step, done, total) }, b.close
 	}
-	var last time.Time
-	every := 5 * time.Second
-	if mode == "tty" {
-		every = 100 * time.Millisecond
-	}
-	began := time.Now()
+	const every = 5 * time.Second
+	last := time.Now()
 	return func(step string, done, total int64) {
-		now := time.Now()
-		if now.Sub(began) < every || now.Sub(last) < every {
+		if time.Since(last) < every {
 			return
 		}
-		last = now
-		text := what + ": " + step
-		if total > 0 {
-			text += fmt.Sprintf(" %s of %s", size(done), size(total))
-		} else if done > 0 {
-			text += " " + size(done)
-		}
-		switch mode {
-		case "tty":
-			fmt.Fprintf(a.stderr, "\r\x1b[K%s\r", printable(text))
-		case "json":
+		last = time.Now()
+		if mode == "json" {
 			_ = writeRecord(a.stderr, map[string]any{"type": "progress", "what": what, "step": step, "done": done, "total": total})
-		default:
-			fmt.Fprintln(a.stderr, text)
+			return
 		}
-	}
+		fmt.Fprintln(a.stderr, strings.TrimSpace(what+": "+step+" "+amount(done, total)))
+	}, func() {}
 }
 
 // progressMode is --progress with auto decided.

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bufio"
 	"fmt"
 	"io"
 	"os"
@@ -10,8 +9,6 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/term"
-
-	"microagent/runtime/driver"
 )
 
 func isTerminal(stream any) bool {
@@ -122,22 +119,4 @@ func guestText(w io.Writer) (safe io.Writer, end func()) {
 	}
 	e := &escaper{w: w}
 	return e, e.end
-}
-
-// confirm asks a question that only "yes" answers. Without a terminal nothing is asked and command, which
-// says yes in advance, is what the error advises.
-func (a *app) confirm(op, object, question, command string) error {
-	if !isTerminal(a.stdin) || !isTerminal(a.stderr) {
-		return &driver.Error{Class: driver.ErrRefused, Op: op, Object: object,
-			Err: fmt.Errorf("nobody is there to confirm it"), Next: command}
-	}
-	fmt.Fprintf(a.stderr, "%s Type yes to go on: ", question)
-	line, err := bufio.NewReader(a.stdin).ReadString('\n')
-	if err != nil && err != io.EOF {
-		return err
-	}
-	if strings.TrimSpace(line) != "yes" {
-		return &driver.Error{Class: driver.ErrRefused, Op: op, Object: object, Err: fmt.Errorf("not confirmed")}
-	}
-	return nil
 }

@@ -129,7 +129,7 @@ func (a *app) deleteCommand() *cobra.Command {
 				return err
 			}
 			if !yes {
-				if err := a.confirm("delete workspace", ws.Spec.Name,
+				if err := a.confirm(ctx, "delete workspace", ws.Spec.Name,
 					"Delete workspace "+ws.Spec.Name+" with the files outside its volumes?",
 					"microagent delete "+ws.Spec.Name+" --yes"); err != nil {
 					return err
