@@ -12,7 +12,7 @@
 //	workspaces/NAME/rootfs.ext4     its root file system; rootfs.prev is the one before a replacement
 //	workspaces/NAME/outputs/OUT/    outputs that were fetched
 //	workspaces/NAME/*.log           output.log (stdout and stderr in their order, framed), console.log, stdout.log, stderr.log, vmm.log, supervisor.log
-//	workspaces/NAME/*.sock          api.sock, vsock.sock, control.sock while it runs
+//	workspaces/NAME/control.sock    the supervisor's, and vmm/*.sock the VMM's, while it runs
 //	projects/NAME.json              where a project's manifest is
 //	locks/KIND.NAME                 flock files, never unlinked
 //	cache/disks/KEY.ext4            disks by content key
@@ -72,10 +72,11 @@ const (
 	StderrLog     = "stderr.log"
 	VMMLog        = "vmm.log"
 	SupervisorLog = "supervisor.log"
-	APISocket     = "api.sock"
-	VsockSocket   = "vsock.sock"
-	SerialSocket  = "serial.sock"
 	ControlSocket = "control.sock"
+	VMMDir        = "vmm" // the sockets that the VMM serves, and nothing else: it may write in no other folder
+	APISocket     = VMMDir + "/api.sock"
+	VsockSocket   = VMMDir + "/vsock.sock"
+	SerialSocket  = VMMDir + "/serial.sock"
 )
 
 func (w Workspace) File(name string) string   { return filepath.Join(w.Dir, name) }

@@ -51,13 +51,14 @@ type found struct {
 	version string // "v53.0.0", "7.2.22"
 	err     error  // why it can't be used
 	old     bool   // it is there and too old
+	note    string // what to know about a version that can be used
 }
 
 // Choose decides which VMM runs a workspace. The error is of class driver.ErrUnavailable, or driver.ErrInvalid for a
 // VMM that nobody knows; it starts nothing but `VMM --version`.
 func (c Config) Choose(ctx context.Context) (Choice, error) { return c.choose(ctx, hostKVM) }
 
-func (c Config) choose(ctx context.Context, k kvm) (Choice, error) {
+func (c Config) choose(ctx context.Context, k prober) (Choice, error) {
 	const op = "choose a VMM"
 	state, why := k.probe()
 	switch c.VMM {
@@ -115,7 +116,7 @@ func kvmNext(state kvmState) string {
 	case kvmAbsent:
 		return "switch virtualisation on in the firmware and load kvm-intel or kvm-amd, or take --vmm qemu"
 	}
-	return "use a host whose CPU offers virtualisation, or take --vmm qemu"
+	return "switch virtualisation on in the firmware, or nested virtualisation on the host of this VM; or take --vmm qemu"
 }
 
 func (c Config) findCloudHypervisor(ctx context.Context) found {
@@ -129,7 +130,7 @@ func (c Config) findCloudHypervisor(ctx context.Context) found {
 		return f
 	}
 	f.version = v.String()
-	if _, err := ch.CheckVersion(v); err != nil {
+	if f.note, err = ch.CheckVersion(v); err != nil {
 		f.err, f.old = err, true
 	}
 	return f

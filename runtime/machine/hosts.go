@@ -4,12 +4,10 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -25,7 +23,7 @@ type Hosts struct {
 	// Kernel gives the release of the kernel that would boot; its error is shown as the reason why none would.
 	Kernel func(ctx context.Context) (release string, err error)
 
-	kvm *kvm // nil is the host's
+	kvm prober // nil is the host's
 }
 
 var (
@@ -33,18 +31,12 @@ var (
 	_ driver.Doctor = (*Hosts)(nil)
 )
 
-func (h *Hosts) where() kvm {
+func (h *Hosts) where() prober {
 	if h.kvm != nil {
-		return *h.kvm
+		return h.kvm
 	}
 	return hostKVM
 }
-
-// Bounds below which a start is not worth trying.
-const (
-	minMemory = 256 << 20
-	minDisk   = 512 << 20
-)
 
 // Observe says what would run a workspace here. Missing holds what a start would stop at.
 func (h *Hosts) Observe(ctx context.Context) (driver.Host, error) {
@@ -55,7 +47,8 @@ func (h *Hosts) Observe(ctx context.Context) (driver.Host, error) {
 		return host, err
 	case err != nil:
 		host.Why = err.Error()
-		host.Missing = append(host.Missing, h.missingVMM(err))
+		state, _ := h.where().probe()
+		host.Missing = append(host.Missing, noVMM(h.Config.VMM, state, err))
 	default:
 		host.VMM, host.Hardware, host.Why = choice.Name, choice.Hardware, choice.Why
 	}
@@ -69,101 +62,18 @@ func (h *Hosts) Observe(ctx context.Context) (driver.Host, error) {
 	return host, ctx.Err()
 }
 
-func (h *Hosts) missingVMM(err error) driver.Finding {
-	code := "no_qemu"
-	if h.Config.VMM == CloudHypervisor {
-		code = "no_cloud_hypervisor"
-		if state, _ := h.where().probe(); state != kvmWorks {
-			code = kvmCode(state)
-		}
-	}
-	return driver.Finding{Code: code, Severity: severityError, Message: err.Error(), Next: driver.Next(err)}
-}
-
-func noKernel(err error) driver.Finding {
-	next := driver.Next(err)
-	if next == "" {
-		next = "microagent kernel install"
-	}
-	message := err.Error()
-	if errors.Is(err, driver.ErrNotFound) {
-		message = "no guest kernel is installed"
-	}
-	return driver.Finding{Code: "no_kernel", Severity: severityError, Message: message, Next: next}
-}
-
-// Severities of findings, worst first.
-const (
-	severityError   = "error"
-	severityWarning = "warning"
-	severityNote    = "note"
-	severityOK      = "ok"
-)
-
-// Diagnose says everything that could be better on this host.
+// Diagnose says everything that could be better on this host, the worst first.
 func (h *Hosts) Diagnose(ctx context.Context) []driver.Finding {
-	var list []driver.Finding
-	add := func(code, severity, message, next string) {
-		list = append(list, driver.Finding{Code: code, Severity: severity, Message: message, Next: next})
+	f := facts{
+		vmm: h.Config.VMM, cloudHypervisor: h.Config.findCloudHypervisor(ctx), qemu: h.Config.findQEMU(ctx),
+		memory: availableMemory(), disk: diskFree(h.Dir), dir: h.Dir,
 	}
-	state, why := h.where().probe()
-	if state != kvmWorks {
-		add(kvmCode(state), severityWarning, why+"; guests are emulated: slow, and no security boundary", kvmNext(state))
-	}
-	hv := h.Config.findCloudHypervisor(ctx)
-	switch {
-	case hv.err == nil:
-	case hv.old:
-		add("old_cloud_hypervisor", severityWarning, hv.err.Error(), "install a newer cloud-hypervisor")
-	case state == kvmWorks:
-		add("no_cloud_hypervisor", severityWarning, hv.err.Error()+"; guests run under QEMU with KVM", "install cloud-hypervisor v53 or later")
-	default:
-		add("no_cloud_hypervisor", severityNote, hv.err.Error()+"; without KVM it would not be used", "")
-	}
-	q := h.Config.findQEMU(ctx)
-	choice, err := h.Config.choose(ctx, h.where())
-	switch {
-	case err != nil:
-		list = append(list, h.missingVMM(err))
-	case q.err != nil:
-		add("no_qemu", severityNote, q.err.Error(), nextQEMU)
-	}
-	if err == nil {
-		isolation := "isolates by hardware"
-		if !choice.Hardware {
-			isolation = "does not isolate by hardware"
-		}
-		add("vmm", severityOK, choice.Name+" runs workspaces and "+isolation, "")
-	}
+	f.kvm, f.kvmWhy = h.where().probe()
+	f.choice, f.choiceErr = h.Config.choose(ctx, h.where())
 	if h.Kernel != nil {
-		if release, err := h.Kernel(ctx); err != nil {
-			list = append(list, noKernel(err))
-		} else {
-			add("kernel", severityOK, "guests boot kernel "+release, "")
-		}
+		f.kernel, f.kernelErr = h.Kernel(ctx)
 	}
-	if m := availableMemory(); m > 0 && m < minMemory {
-		add("low_memory", severityWarning, fmt.Sprintf("%d MiB of memory are available", m>>20), "stop something, or give workspaces less memory")
-	}
-	if free := diskFree(h.Dir); free >= 0 && free < minDisk {
-		add("low_disk", severityWarning, fmt.Sprintf("%d MiB are free below %s", free>>20, h.Dir), "microagent prune, or choose another --state-dir")
-	}
-	slices.SortStableFunc(list, func(a, b driver.Finding) int { return rank(a.Severity) - rank(b.Severity) })
-	return list
-}
-
-func rank(severity string) int {
-	return slices.Index([]string{severityError, severityWarning, severityNote, severityOK}, severity)
-}
-
-func kvmCode(state kvmState) string {
-	switch state {
-	case kvmForbidden:
-		return "kvm_forbidden"
-	case kvmAbsent:
-		return "no_kvm"
-	}
-	return "kvm_unusable"
+	return f.findings()
 }
 
 // availableMemory is MemAvailable of /proc/meminfo in bytes, 0 when it can't be read.

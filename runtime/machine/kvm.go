@@ -24,6 +24,11 @@ const (
 	kvmUnanswered kvmState = "unanswered" // it opens and is no KVM, or makes no VM
 )
 
+// prober tells the state of KVM and says why in words.
+type prober interface {
+	probe() (kvmState, string)
+}
+
 // kvm is where KVM is looked for.
 type kvm struct {
 	device  string // "/dev/kvm"

@@ -11,7 +11,6 @@ package machine
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -93,10 +92,12 @@ func (vm *VM) start(ctx context.Context) (err error) {
 	if vm.dir, err = os.Open(vm.spec.Folder); err != nil {
 		return fmt.Errorf("start VMM: %w", err)
 	}
-	for _, name := range []string{layout.APISocket, layout.VsockSocket, layout.SerialSocket} {
-		if err := os.Remove(filepath.Join(vm.spec.Folder, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("start VMM: %w", err)
-		}
+	sockets := filepath.Join(vm.spec.Folder, layout.VMMDir)
+	if err := os.RemoveAll(sockets); err != nil { // of a VMM that was killed
+		return fmt.Errorf("start VMM: %w", err)
+	}
+	if err := os.Mkdir(sockets, 0o700); err != nil {
+		return fmt.Errorf("start VMM: %w", err)
 	}
 	if vm.log, err = rotate.Create(filepath.Join(vm.spec.Folder, layout.VMMLog), vmmLogLimit); err != nil {
 		return fmt.Errorf("start VMM: %w", err)
@@ -248,9 +249,7 @@ func (vm *VM) Wait() {
 	if vm.log != nil {
 		vm.log.Close()
 	}
-	for _, name := range []string{layout.APISocket, layout.APISocket + ".lock", layout.VsockSocket, layout.SerialSocket} {
-		_ = os.Remove(filepath.Join(vm.spec.Folder, name))
-	}
+	_ = os.RemoveAll(filepath.Join(vm.spec.Folder, layout.VMMDir))
 	if vm.dir != nil {
 		vm.dir.Close()
 	}

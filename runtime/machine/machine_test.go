@@ -87,28 +87,12 @@ func TestChoice(t *testing.T) {
 	}
 }
 
-func TestOldCloudHypervisor(t *testing.T) {
-	old := program(t, t.TempDir(), "cloud-hypervisor", "cloud-hypervisor v41.2.0")
-	f := Config{CloudHypervisor: old}.findCloudHypervisor(t.Context())
-	if !f.old || !errors.Is(f.err, ch.ErrTooOld) {
-		t.Errorf("%+v", f)
-	}
-}
-
-func codes(list []driver.Finding) []string {
-	var out []string
-	for _, f := range list {
-		out = append(out, f.Code)
-	}
-	return out
-}
-
 func TestHosts(t *testing.T) {
 	dir := t.TempDir()
 	k := brokenKVM(t)
 	h := &Hosts{
 		Config: Config{QEMU: program(t, dir, "qemu", "QEMU emulator version 7.2.22"), CloudHypervisor: filepath.Join(dir, "none")},
-		Dir:    filepath.Join(dir, "not", "yet"), kvm: &k,
+		Dir:    filepath.Join(dir, "not", "yet"), kvm: k,
 		Kernel: func(context.Context) (string, error) { return "6.1.0-56-cloud-amd64", nil },
 	}
 	host, err := h.Observe(t.Context())
@@ -143,7 +127,7 @@ func TestConfigSaysWhatHasDefaultsThatBite(t *testing.T) {
 		CPUs: 2, Memory: 256 << 20, Choice: Choice{Kind: QEMU},
 		Disks: []Disk{{Serial: "root", Path: "./rootfs.ext4"}, {Serial: "m00", Path: "/cache/b.ext4", ReadOnly: true}},
 	}.config()
-	if c.Console.Mode != ch.ConsoleOff || c.Serial.Mode != ch.ConsoleSocket || *c.Serial.Socket != "./serial.sock" || c.Vsock.Socket != "./vsock.sock" {
+	if c.Console.Mode != ch.ConsoleOff || c.Serial.Mode != ch.ConsoleSocket || *c.Serial.Socket != "./vmm/serial.sock" || c.Vsock.Socket != "./vmm/vsock.sock" {
 		t.Errorf("consoles and vsock: %+v %+v %+v", c.Console, c.Serial, c.Vsock)
 	}
 	if len(c.Disks) != 2 || c.LandlockEnable != nil {

@@ -1,0 +1,124 @@
+package machine
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"microagent/runtime/driver"
+)
+
+// Bounds below which a start is not worth trying.
+const (
+	minMemory = 256 << 20
+	minDisk   = 512 << 20
+)
+
+// Severities of findings, worst first.
+const (
+	severityError   = "error"
+	severityWarning = "warning"
+	severityNote    = "note"
+	severityOK      = "ok"
+)
+
+// facts are what was seen on a host; findings is what follows from them, and nothing else.
+type facts struct {
+	vmm                   string // as Config.VMM
+	kvm                   kvmState
+	kvmWhy                string
+	cloudHypervisor, qemu found
+	choice                Choice
+	choiceErr             error
+	kernel                string // its release; empty with a nil kernelErr: nobody looked
+	kernelErr             error
+	memory                int64 // bytes available; 0 is unknown
+	disk                  int64 // bytes free below dir; negative is unknown
+	dir                   string
+}
+
+func (f facts) findings() []driver.Finding {
+	var list []driver.Finding
+	add := func(code, severity, message, next string) {
+		list = append(list, driver.Finding{Code: code, Severity: severity, Message: message, Next: next})
+	}
+	if f.kvm != kvmWorks {
+		add(kvmCode(f.kvm), severityWarning, f.kvmWhy+"; guests are emulated: slow, and no security boundary", kvmNext(f.kvm))
+	}
+	switch hv := f.cloudHypervisor; {
+	case hv.err == nil && hv.note != "":
+		add("new_cloud_hypervisor", severityNote, hv.note, "report what does not work with it")
+	case hv.err == nil:
+	case hv.old:
+		add("old_cloud_hypervisor", severityWarning, hv.err.Error(), "install a newer cloud-hypervisor")
+	case f.kvm == kvmWorks:
+		add("no_cloud_hypervisor", severityWarning, hv.err.Error()+"; guests run under QEMU with KVM", "install cloud-hypervisor v53 or later")
+	default:
+		add("no_cloud_hypervisor", severityNote, hv.err.Error()+"; without KVM it would not be used", "")
+	}
+	switch {
+	case f.choiceErr != nil:
+		list = append(list, noVMM(f.vmm, f.kvm, f.choiceErr))
+	case f.qemu.err != nil:
+		add("no_qemu", severityNote, f.qemu.err.Error(), nextQEMU)
+	}
+	if f.choiceErr == nil {
+		isolation := "isolates by hardware"
+		if !f.choice.Hardware {
+			isolation = "does not isolate by hardware"
+		}
+		add("vmm", severityOK, f.choice.Name+" runs workspaces and "+isolation, "")
+	}
+	switch {
+	case f.kernelErr != nil:
+		list = append(list, noKernel(f.kernelErr))
+	case f.kernel != "":
+		add("kernel", severityOK, "guests boot kernel "+f.kernel, "")
+	}
+	if f.memory > 0 && f.memory < minMemory {
+		add("low_memory", severityWarning, fmt.Sprintf("%d MiB of memory are available", f.memory>>20), "stop something, or give workspaces less memory")
+	}
+	if f.disk >= 0 && f.disk < minDisk {
+		add("low_disk", severityWarning, fmt.Sprintf("%d MiB are free below %s", f.disk>>20, f.dir), "microagent prune, or choose another --state-dir")
+	}
+	slices.SortStableFunc(list, func(a, b driver.Finding) int { return rank(a.Severity) - rank(b.Severity) })
+	return list
+}
+
+func rank(severity string) int {
+	return slices.Index([]string{severityError, severityWarning, severityNote, severityOK}, severity)
+}
+
+// noVMM tells of the choice of a VMM that failed with err.
+func noVMM(vmm string, state kvmState, err error) driver.Finding {
+	code := "no_qemu"
+	if vmm == CloudHypervisor {
+		code = "no_cloud_hypervisor"
+		if state != kvmWorks {
+			code = kvmCode(state)
+		}
+	}
+	return driver.Finding{Code: code, Severity: severityError, Message: err.Error(), Next: driver.Next(err)}
+}
+
+func noKernel(err error) driver.Finding {
+	next := driver.Next(err)
+	if next == "" {
+		next = "microagent kernel install"
+	}
+	message := err.Error()
+	if errors.Is(err, driver.ErrNotFound) {
+		message = "no guest kernel is installed"
+	}
+	return driver.Finding{Code: "no_kernel", Severity: severityError, Message: message, Next: next}
+}
+
+func kvmCode(state kvmState) string {
+	switch state {
+	case kvmForbidden:
+		return "kvm_forbidden"
+	case kvmAbsent:
+		return "no_kvm"
+	}
+	return "kvm_unusable"
+}
