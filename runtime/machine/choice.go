@@ -170,7 +170,7 @@ func find(ctx context.Context, name string) found {
 	if err != nil {
 		return found{err: fmt.Errorf("%s is not installed", name)}
 	}
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, path, "--version")
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
