@@ -14,8 +14,8 @@ import (
 // Single makes one workspace that no project owns and no manifest declares: what a user asked for by hand. It brings
 // the image and the bundles in and creates the workspace, through the same operations as a plan; it starts nothing.
 // In spec the image is as written, and the source of a bundle mount is its path, opened through files as is a disk's.
-// Volumes have to be there. Something of that name is ErrExists.
-func Single(ctx context.Context, d Drivers, files *folder.Folder, spec observed.WorkspaceSpec, p driver.Progress) (driver.Workspace, error) {
+// Volumes have to be there. Something of that name is ErrExists. oneShot makes it one for this process alone.
+func Single(ctx context.Context, d Drivers, files *folder.Folder, spec observed.WorkspaceSpec, oneShot bool, p driver.Progress) (driver.Workspace, error) {
 	if _, err := d.Workspaces.Get(ctx, spec.Name); err == nil {
 		return driver.Workspace{}, &driver.Error{Class: driver.ErrExists, Op: "create workspace", Object: spec.Name,
 			Next: "microagent delete " + spec.Name}
@@ -45,6 +45,7 @@ func Single(ctx context.Context, d Drivers, files *folder.Folder, spec observed.
 	if err != nil {
 		return driver.Workspace{}, err
 	}
+	resolved.OneShot = oneShot
 	return d.Workspaces.Create(context.WithoutCancel(ctx), resolved, p)
 }
 

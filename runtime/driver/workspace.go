@@ -32,6 +32,9 @@ type WorkspaceSpec struct {
 	Outputs     []Output `json:"outputs,omitempty"` // fetched when the task ends; sorted by Name
 	// Isolation "hardware" refuses a VMM that does not isolate by hardware; "any" takes what is there.
 	Isolation string `json:"isolation"`
+	// OneShot makes the workspace one for the process that creates it: when that is gone, the guest is shut down and the
+	// workspace removed. An Update without it makes it one to keep.
+	OneShot bool `json:"one_shot,omitempty"`
 	// StopGrace is how long a stop waits before it forces; 0 means the driver's default.
 	StopGrace time.Duration `json:"stop_grace,omitempty"`
 	// Applied is the spec in the engine's own form; the driver keeps it and never looks inside.

@@ -9,15 +9,16 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
 
 // Process names one process for ever: a process id alone is used again, after a reboot or sooner.
 type Process struct {
-	PID    int
-	BootID string // /proc/sys/kernel/random/boot_id
-	Start  uint64 // clock ticks since boot, field 22 of /proc/PID/stat
+	PID    int    `json:"pid"`
+	BootID string `json:"boot_id"` // /proc/sys/kernel/random/boot_id
+	Start  uint64 `json:"start"`   // clock ticks since boot, field 22 of /proc/PID/stat
 }
 
 var bootID = sync.OnceValues(func() (string, error) {
@@ -111,18 +112,27 @@ func (p Process) Wait(ctx context.Context) error {
 		return err
 	}
 	defer f.Close()
-	for {
-		n, err := unix.Poll([]unix.PollFd{{Fd: int32(f.Fd()), Events: unix.POLLIN}}, 20)
-		if n > 0 {
-			return nil
-		}
-		if err != nil && !errors.Is(err, unix.EINTR) {
-			return fmt.Errorf("wait for process %d: %w", p.PID, err)
-		}
-		if err := ctx.Err(); err != nil {
-			return err
-		}
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return fmt.Errorf("wait for process %d: %w", p.PID, err)
 	}
+	stop := context.AfterFunc(ctx, func() { _ = f.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	var pollErr error
+	err = raw.Read(func(fd uintptr) bool {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
+		if err != nil && !errors.Is(err, unix.EINTR) {
+			pollErr = err
+		}
+		return n > 0 || pollErr != nil
+	})
+	switch {
+	case ctx.Err() != nil && errors.Is(err, os.ErrDeadlineExceeded):
+		return ctx.Err()
+	case err != nil || pollErr != nil:
+		return fmt.Errorf("wait for process %d: %w", p.PID, errors.Join(err, pollErr))
+	}
+	return nil
 }
 
 // Kill ends this very process by SIGKILL and waits until it is gone.

@@ -1,8 +1,11 @@
 package lease
 
 import (
+	"context"
+	"errors"
 	"os/exec"
 	"testing"
+	"time"
 )
 
 func TestProcessIdentity(t *testing.T) {
@@ -25,6 +28,36 @@ func TestProcessIdentity(t *testing.T) {
 	}
 	if (Process{}).Alive() {
 		t.Error("the zero process is alive")
+	}
+}
+
+func TestWaitEndsWithTheProcessOrTheContext(t *testing.T) {
+	cmd := exec.Command("cat")
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	p, err := Find(cmd.Process.Pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	if err := p.Wait(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("of a process that lives: %v", err)
+	}
+	waited := make(chan error, 1)
+	go func() { waited <- p.Wait(t.Context()) }()
+	in.Close()
+	if err := <-waited; err != nil {
+		t.Errorf("of a process that ends: %v", err)
+	}
+	_ = cmd.Wait()
+	if err := p.Wait(t.Context()); err != nil {
+		t.Errorf("of a process that is gone: %v", err)
 	}
 }
 

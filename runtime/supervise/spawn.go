@@ -30,8 +30,9 @@ import (
 const readyFD = 3
 
 // Main is the process that Spawn starts: it reads a Spec from stdin, runs it, and writes the ready line to
-// descriptor 3. It gives the exit code.
-func Main(ctx context.Context, stdin io.Reader, stderr io.Writer) int {
+// descriptor 3. When the run's owner is gone at its end, it calls abandoned, which nobody else is left to do. It gives the
+// exit code.
+func Main(ctx context.Context, stdin io.Reader, stderr io.Writer, abandoned func(context.Context, Spec) error) int {
 	bounded := &boundedWriter{w: stderr, left: ownLogLimit}
 	log := slog.New(slog.NewTextHandler(bounded, nil))
 	// ttrpc logs what a guest sends out of turn.
@@ -48,8 +49,14 @@ func Main(ctx context.Context, stdin io.Reader, stderr io.Writer) int {
 		return 1
 	}
 	log = log.With("workspace", spec.Workspace.Name, "run", spec.RunID)
-	if err := Run(ctx, spec, Options{Ready: ready, Log: log}); err != nil {
+	err := Run(ctx, spec, Options{Ready: ready, Log: log})
+	if err != nil {
 		log.Error("run", "error", err)
+	}
+	if spec.Owner != nil && !spec.Owner.Alive() {
+		err = errors.Join(err, abandoned(context.WithoutCancel(ctx), spec))
+	}
+	if err != nil {
 		return 1
 	}
 	return 0

@@ -2,6 +2,7 @@ package supervise
 
 import (
 	"microagent/runtime/driver"
+	"microagent/runtime/lease"
 	"microagent/runtime/machine"
 )
 
@@ -20,6 +21,8 @@ type Spec struct {
 	RunKey     string         `json:"run_key,omitempty"`
 	SpecDigest string         `json:"spec_digest"`
 	VMM        machine.Choice `json:"vmm"`
+	// Owner is the process that the run is for, of a one-shot workspace: its end is a request to stop.
+	Owner *lease.Process `json:"owner,omitempty"`
 	// Adapter is how to start the adapter, up to its options.
 	Adapter []string     `json:"adapter,omitempty"`
 	Boot    machine.Boot `json:"boot"`

@@ -148,6 +148,8 @@ func (s *supervisor) supervise(ctx context.Context, ready func()) error {
 	}
 	stopFollowing := context.AfterFunc(ctx, func() { s.requestStop(stopRequest{}) })
 	defer stopFollowing()
+	stopWatching := s.watchOwner(ctx)
+	defer stopWatching()
 	hard := context.WithoutCancel(ctx)
 	err = s.live(hard, ready)
 	s.output.end()

@@ -17,12 +17,14 @@ import (
 )
 
 // Create places the root file system, then writes the record. A root file system that lies there without a record is
-// kept as the one before, unless it is what an interrupted Create left.
+// kept as the one before, unless it is what an interrupted Create left. The record of a one-shot workspace comes first,
+// so that what a killed Create left is known to be abandoned.
 func (s *Store) Create(ctx context.Context, spec driver.WorkspaceSpec, p driver.Progress) (driver.Workspace, error) {
 	const op = "create workspace"
 	if err := checkSpec(op, spec); err != nil {
 		return driver.Workspace{}, err
 	}
+	s.sweep(ctx)
 	unlock, err := s.lock(ctx, op, spec.Name, lockWait)
 	if err != nil {
 		return driver.Workspace{}, err
@@ -44,17 +46,28 @@ func (s *Store) Create(ctx context.Context, spec driver.WorkspaceSpec, p driver.
 	if err := s.clearRoot(op, spec.Name); err != nil {
 		return driver.Workspace{}, err
 	}
-	p.Report("root file system of "+spec.Name, 0, 0)
-	if err := s.Disks.Place(ctx, spec.RootFS, folder.RootFS()); err != nil {
-		return driver.Workspace{}, &driver.Error{Op: op, Object: spec.Name, Err: err, Next: driver.Next(err)}
-	}
 	at := s.now()
 	r := &record{
 		Meta: layout.Meta{Format: layout.Format, Kind: kind, Name: spec.Name, ID: layout.NewID(), Project: spec.Project, Tool: s.Tool},
 		Spec: spec, Created: at, Updated: at,
 	}
-	if err := s.save(r); err != nil {
+	if spec.OneShot {
+		if err := s.own(r); err != nil {
+			return driver.Workspace{}, err
+		}
+	}
+	p.Report("root file system of "+spec.Name, 0, 0)
+	if err := s.Disks.Place(ctx, spec.RootFS, folder.RootFS()); err != nil {
+		err = &driver.Error{Op: op, Object: spec.Name, Err: err, Next: driver.Next(err)}
+		if spec.OneShot {
+			err = errors.Join(err, s.removeFiles(spec.Name))
+		}
 		return driver.Workspace{}, err
+	}
+	if !spec.OneShot {
+		if err := s.save(r); err != nil {
+			return driver.Workspace{}, err
+		}
 	}
 	return s.observe(r)
 }
@@ -155,6 +168,9 @@ func (s *Store) Update(ctx context.Context, spec driver.WorkspaceSpec) (driver.W
 		}
 	}
 	r.Spec, r.Project, r.Tool, r.Updated = spec, spec.Project, s.Tool, s.now()
+	if !spec.OneShot {
+		r.Owner = nil
+	}
 	if err := s.save(r); err != nil {
 		return driver.Workspace{}, err
 	}
@@ -183,7 +199,12 @@ func (s *Store) Delete(ctx context.Context, name string) error {
 	if r, err = s.stopped(ctx, op, name); err != nil {
 		return err
 	}
-	l, err := s.holdRoot(op, name)
+	return s.remove(op, r)
+}
+
+// remove deletes a workspace that nobody runs. The caller has its lock.
+func (s *Store) remove(op string, r *record) error {
+	l, err := s.holdRoot(op, r.Name)
 	if err != nil {
 		return err
 	}
@@ -196,7 +217,7 @@ func (s *Store) Delete(ctx context.Context, name string) error {
 	if err := s.save(r); err != nil && !errors.Is(err, syscall.ENOSPC) {
 		return err
 	}
-	return s.removeFiles(name)
+	return s.removeFiles(r.Name)
 }
 
 // removeFiles removes a workspace's folder, its record last.

@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 1 {
 		switch os.Args[1] {
 		case "supervise":
-			os.Exit(supervise.Main(context.Background(), os.Stdin, os.Stderr))
+			os.Exit(supervise.Main(context.Background(), os.Stdin, os.Stderr, Abandoned))
 		case "vmm":
 			os.Exit(qemu.Main(context.Background(), os.Args[2:], os.Stderr))
 		}

@@ -12,8 +12,11 @@ import (
 	"microagent/runtime/layout"
 )
 
-// Prune removes what replacements kept.
+// Prune removes what replacements kept, and abandoned workspaces, whose disks are not counted.
 func (s *Store) Prune(ctx context.Context, dry bool) (int64, []string, error) {
+	if !dry {
+		s.sweep(ctx)
+	}
 	list, err := s.List(ctx)
 	if err != nil {
 		return 0, nil, err

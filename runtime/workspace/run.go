@@ -74,7 +74,7 @@ func (s *Store) spec(ctx context.Context, r *record, runKey string) (supervise.S
 	return supervise.Spec{
 		Version: supervise.Version, Tool: s.Tool, State: state.Dir, Workspace: spec,
 		RunID: layout.NewID(), RunKey: runKey, SpecDigest: layout.RecordDigest(state.Workspace(r.Name).Record()),
-		VMM: choice, Adapter: s.Adapter,
+		VMM: choice, Adapter: s.Adapter, Owner: r.Owner,
 		Boot: machine.Boot{Kernel: boot.Kernel, Initramfs: boot.Initramfs, Cmdline: boot.Cmdline, Release: boot.Release},
 	}, nil
 }

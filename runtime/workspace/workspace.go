@@ -17,6 +17,7 @@ import (
 	"microagent/runtime/driver"
 	"microagent/runtime/kernel"
 	"microagent/runtime/layout"
+	"microagent/runtime/lease"
 	"microagent/runtime/machine"
 	"microagent/runtime/supervise"
 )
@@ -59,6 +60,8 @@ type record struct {
 	Spec    driver.WorkspaceSpec `json:"spec"`
 	Created time.Time            `json:"created"`
 	Updated time.Time            `json:"updated"`
+	// Owner is the process that a one-shot workspace is for.
+	Owner *lease.Process `json:"owner,omitempty"`
 	// Replacing is set while a new root file system takes the old one's place.
 	Replacing *replacing `json:"replacing,omitempty"`
 }

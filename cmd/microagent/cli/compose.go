@@ -54,6 +54,7 @@ type parsed struct {
 	spec        observed.WorkspaceSpec
 	attachments []attachment
 	egress      []egress
+	oneShot     bool // the workspace is gone with this process
 }
 
 func (o *composeFlags) parse(a *app, name string) (parsed, error) {
@@ -178,7 +179,7 @@ func (a *app) compose(ctx context.Context, w *world, p parsed) (driver.Workspace
 	defer files.Close()
 	progress, done := a.progress("create " + p.spec.Name)
 	defer done()
-	return apply.Single(ctx, w.Drivers, files, p.spec, progress)
+	return apply.Single(ctx, w.Drivers, files, p.spec, p.oneShot, progress)
 }
 
 func (a *app) attachVolume(ctx context.Context, w *world, m attachment) (driver.Volume, error) {

@@ -27,7 +27,8 @@ func (a *app) runCommand() *cobra.Command {
 		Use: "run [flags] IMAGE [CMD...]", Short: "run a command in a workspace of its own",
 		Long: "Creates a workspace, runs the command in it and deletes it. The exit code is the command's, its stdout and\n" +
 			"stderr are ours and apart, our stdin is its own. Volumes stay, and outputs are collected when the command\n" +
-			"ends, also when it failed. ^C ends the command and shuts the guest down; a second one doesn't wait for it.",
+			"ends, also when it failed or was interrupted. ^C interrupts the command, and kills it after 10 seconds; a second\n" +
+			"^C waits for nothing.",
 		Example: "  microagent run docker.io/library/alpine:3.20 echo hello\n" +
 			"  microagent run -v data:/work docker.io/library/alpine:3.20 sh -c \"echo 42 > /work/counter.txt\"\n" +
 			"  microagent run --bundle config=/tmp/config.tar:/config:ro --image docker.io/library/alpine:3.20 --exec \"cat /config/hello.txt\"",
@@ -43,6 +44,7 @@ func (a *app) runCommand() *cobra.Command {
 			if err != nil {
 				return badFlag("microagent run", err)
 			}
+			p.oneShot = !o.keep
 			p.spec.Argv = args
 			if o.exec != "" {
 				p.spec.Argv, p.spec.NoEntry = []string{"sh", "-c", o.exec}, true
@@ -90,15 +92,21 @@ func (a *app) runOnce(ctx context.Context, o runFlags, p parsed) error {
 		return guestCode(0, err)
 	}
 	name := ws.Spec.Name
-	runErr := a.started(ctx, w, o, p, ws)
-	if ctx.Err() != nil {
-		runErr = ctx.Err()
-	}
 	end := context.WithoutCancel(ctx)
-	if err := a.stopNow(end, w, name); err != nil {
+	patient, hurry := context.WithCancel(end)
+	defer hurry()
+	quiet := a.hurried(hurry)
+	runErr := a.started(ctx, patient, w, o, p, ws)
+	err = stopNow(patient, end, w, name)
+	quiet()
+	if err != nil {
 		return errors.Join(runErr, guestCode(0, err))
 	}
 	if _, ok := errors.AsType[*unwrittenError](runErr); ok {
+		ws.Spec.OneShot = false
+		if _, err := w.Workspaces.Update(end, ws.Spec); err != nil {
+			return errors.Join(runErr, guestCode(0, err))
+		}
 		a.say("kept: workspace %s, with the outputs that could not be written: microagent output get %s", name, name)
 		return runErr
 	}
@@ -112,21 +120,52 @@ func (a *app) runOnce(ctx context.Context, o runFlags, p parsed) error {
 	return runErr
 }
 
-// stopNow shuts a guest down, and ends it without asking once the user is impatient.
-func (a *app) stopNow(ctx context.Context, w *world, name string) error {
-	asking, cancel := context.WithCancel(ctx)
-	defer cancel()
-	quiet := a.hurried(cancel)
-	_, err := w.Workspaces.Stop(asking, name, driver.StopOptions{})
-	quiet()
-	if asking.Err() != nil {
+// stopNow shuts a guest down, and ends it without asking once patient has ended.
+func stopNow(patient, ctx context.Context, w *world, name string) error {
+	var err error
+	if patient.Err() == nil {
+		_, err = w.Workspaces.Stop(patient, name, driver.StopOptions{})
+	}
+	if patient.Err() != nil {
 		_, err = w.Workspaces.Stop(ctx, name, driver.StopOptions{Force: true})
 	}
 	return err
 }
 
-// started starts the workspace and runs the command; the error carries the command's exit code.
-func (a *app) started(ctx context.Context, w *world, o runFlags, p parsed, ws driver.Workspace) error {
+// interruptGrace is how long a command may take to end after ^C.
+const interruptGrace = 10 * time.Second
+
+// interrupting gives the signals for a process once ctx has ended: it is interrupted, and killed after a grace.
+func interrupting(ctx, patient context.Context) <-chan string {
+	signals := make(chan string)
+	go func() {
+		defer close(signals)
+		select {
+		case <-ctx.Done():
+		case <-patient.Done():
+			return
+		}
+		select {
+		case signals <- "SIGINT":
+		case <-patient.Done():
+			return
+		}
+		select {
+		case <-time.After(interruptGrace):
+		case <-patient.Done():
+			return
+		}
+		select {
+		case signals <- "SIGKILL":
+		case <-patient.Done():
+		}
+	}()
+	return signals
+}
+
+// started starts the workspace and runs the command; the error carries the command's exit code. When ctx ends the command
+// is interrupted and its outputs come out all the same; when patient ends nothing is waited for.
+func (a *app) started(ctx, patient context.Context, w *world, o runFlags, p parsed, ws driver.Workspace) error {
 	name := ws.Spec.Name
 	img, err := w.Images.Get(ctx, ws.Spec.ImageDigest)
 	if err != nil {
@@ -137,20 +176,28 @@ func (a *app) started(ctx context.Context, w *world, o runFlags, p parsed, ws dr
 		return guestCode(0, &driver.Error{Class: driver.ErrInvalid, Op: "run", Object: ws.Spec.Image,
 			Err: errors.New("the image has no command, and none was given"), Next: "microagent run " + ws.Spec.Image + " COMMAND..."})
 	}
-	if _, err := w.Workspaces.Start(ctx, name, ""); err != nil {
+	_, err = w.Workspaces.Start(ctx, name, "")
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
 		return guestCode(0, err)
 	}
-	streams, done, err := a.streams(ctx, true, o.tty)
+	streams, done, err := a.streams(patient, true, o.tty)
 	if err != nil {
 		return guestCode(0, err)
 	}
-	code, err := w.Workspaces.Exec(ctx, name, driver.ExecSpec{Argv: argv, Timeout: o.timeout, Collect: len(p.egress) > 0}, streams)
+	streams.Signals = interrupting(ctx, patient)
+	code, err := w.Workspaces.Exec(patient, name, driver.ExecSpec{Argv: argv, Timeout: o.timeout, Collect: len(p.egress) > 0}, streams)
 	done()
 	end := guestCode(code, err)
+	if ctx.Err() != nil {
+		end = ctx.Err()
+	}
 	if err != nil && !errors.Is(err, driver.ErrTimeout) {
 		return end
 	}
-	return a.bringAllOut(ctx, w, o, p, name, end)
+	return a.bringAllOut(patient, w, o, p, name, end)
 }
 
 // bringAllOut writes the outputs that were collected to the host. What keeps one from it is told at once, and is the

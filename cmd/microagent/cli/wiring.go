@@ -89,4 +89,6 @@ func normalReference(ref string) string { return image.Normal(ref) }
 func serveAdapter(ctx context.Context, args []string) int { return qemu.Main(ctx, args, os.Stderr) }
 
 // superviseOne is the process that owns one running workspace.
-func (a *app) superviseOne(ctx context.Context) int { return supervise.Main(ctx, a.stdin, a.stderr) }
+func (a *app) superviseOne(ctx context.Context) int {
+	return supervise.Main(ctx, a.stdin, a.stderr, workspace.Abandoned)
+}
