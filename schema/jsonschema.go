@@ -3,8 +3,10 @@ package schema
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"strings"
 
+	"cuelang.org/go/cue"
 	"cuelang.org/go/encoding/jsonschema"
 )
 
@@ -31,10 +33,10 @@ func JSONSchema() ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("export the schema: %w", err)
 	}
-	doc["definitions"] = doc["$defs"]
+	e := &editorSchema{defs: doc["$defs"].(map[string]any), structs: map[string]any{}}
 	delete(doc, "$defs")
-	addDefaults(doc, doc, f)
-	doc = draft7(doc).(map[string]any)
+	e.fields(doc, f)
+	doc["definitions"] = e.structs
 	doc["$schema"] = "http://json-schema.org/draft-07/schema#"
 	doc["title"] = "microagent.yaml"
 	out, err := json.MarshalIndent(doc, "", "  ")
@@ -44,52 +46,113 @@ func JSONSchema() ([]byte, error) {
 	return append(out, '\n'), nil
 }
 
-// draft7 rewrites what differs between draft 2020-12, which CUE exports, and draft 7, as far as our schema has it:
-// the place of definitions, and that words beside a $ref count for nothing.
-func draft7(v any) any {
-	switch v := v.(type) {
-	case []any:
-		for i := range v {
-			v[i] = draft7(v[i])
-		}
-	case map[string]any:
-		for k := range v {
-			v[k] = draft7(v[k])
-		}
-		ref, isRef := v["$ref"].(string)
-		if !isRef {
-			break
-		}
-		v["$ref"] = strings.Replace(ref, "#/$defs/", "#/definitions/", 1)
-		if len(v) > 1 {
-			v["allOf"] = []any{map[string]any{"$ref": v["$ref"]}}
-			delete(v, "$ref")
-		}
-	}
-	return v
+// editorSchema turns what CUE exports, draft 2020-12, into what shows well in an editor. A scalar stands whole where
+// it is used: beside a $ref words count for nothing in draft 7, and behind one a language server finds neither the
+// field's own description nor what to insert.
+type editorSchema struct {
+	defs    map[string]any // of CUE's export
+	structs map[string]any // definitions of ours
 }
 
-// addDefaults writes the defaults that the description has as attributes beside the properties they belong to. It
-// runs before draft7.
-func addDefaults(doc, object map[string]any, f *format) {
-	if ref, ok := object["$ref"].(string); ok {
-		object = doc["definitions"].(map[string]any)[strings.TrimPrefix(ref, "#/$defs/")].(map[string]any)
+func (e *editorSchema) value(s map[string]any, f *format) map[string]any {
+	if d, ok := s["description"].(string); ok {
+		s["description"] = unwrap(d)
 	}
-	properties, _ := object["properties"].(map[string]any)
+	switch f.kind {
+	case cue.StructKind:
+		return e.structValue(s, f)
+	case cue.ListKind:
+		s["items"] = e.value(s["items"].(map[string]any), f.elem)
+		return s
+	}
+	return e.scalar(s, f)
+}
+
+func (e *editorSchema) structValue(s map[string]any, f *format) map[string]any {
+	if f.key != nil {
+		return e.mapValue(s, f)
+	}
+	name := strings.TrimPrefix(f.name, "#")
+	if e.structs[name] == nil {
+		e.structs[name] = e.fields(e.defs[name].(map[string]any), f)
+	}
+	return map[string]any{"$ref": "#/definitions/" + name}
+}
+
+func (e *editorSchema) fields(s map[string]any, f *format) map[string]any {
+	s["description"] = unwrap(s["description"].(string))
+	properties := s["properties"].(map[string]any)
 	for name, sub := range f.fields {
-		p, ok := properties[name].(map[string]any)
-		if !ok {
-			continue
-		}
-		if sub.fallback != "" {
-			p["default"] = sub.fallbackValue()
-		}
-		addDefaults(doc, p, sub)
+		properties[name] = e.value(properties[name].(map[string]any), sub)
 	}
-	patterns, _ := object["patternProperties"].(map[string]any)
-	for _, p := range patterns {
-		if p, ok := p.(map[string]any); ok && f.elem != nil {
-			addDefaults(doc, p, f.elem)
+	return s
+}
+
+// mapValue has a wrong key answered with what a key may be. A map may be empty, and may merge another: language
+// servers check the merge key as it is written.
+func (e *editorSchema) mapValue(s map[string]any, f *format) map[string]any {
+	for pattern, elem := range s["patternProperties"].(map[string]any) {
+		s["additionalProperties"] = e.value(elem.(map[string]any), f.elem)
+		s["propertyNames"] = map[string]any{"pattern": pattern + "|^<<$", "errorMessage": "write " + f.keyWant}
+	}
+	delete(s, "patternProperties")
+	s["type"] = []any{"object", "null"}
+	return s
+}
+
+func (e *editorSchema) scalar(s map[string]any, f *format) map[string]any {
+	if ref, ok := s["$ref"].(string); ok {
+		whole := maps.Clone(e.defs[strings.TrimPrefix(ref, "#/$defs/")].(map[string]any))
+		delete(s, "$ref")
+		maps.Copy(whole, s)
+		s = whole
+	}
+	s = merge(s)
+	if len(f.enum) > 0 {
+		s["type"] = "string"
+	} else {
+		explain(s, "write "+f.wanted())
+	}
+	if f.fallback != "" {
+		s["default"] = f.fallbackValue()
+	}
+	return s
+}
+
+// merge makes one schema of those that all hold, when they are of one kind and ask for different things.
+func merge(s map[string]any) map[string]any {
+	s = maps.Clone(s)
+	if alternatives, ok := s["anyOf"].([]any); ok {
+		merged := make([]any, len(alternatives))
+		for i, sub := range alternatives {
+			merged[i] = merge(sub.(map[string]any))
+		}
+		s["anyOf"] = merged
+	}
+	all, _ := s["allOf"].([]any)
+	one := maps.Clone(s)
+	delete(one, "allOf")
+	for _, sub := range all {
+		for k, v := range merge(sub.(map[string]any)) {
+			if had, ok := one[k]; ok && had != v && (k != "type" || had != "number" || v != "integer") {
+				return s
+			}
+			one[k] = v
+		}
+	}
+	return one
+}
+
+// explain sets what a language server says of a value that does not fit.
+func explain(s map[string]any, message string) {
+	s["errorMessage"] = message
+	for _, group := range []string{"allOf", "anyOf"} {
+		subs, _ := s[group].([]any)
+		for _, sub := range subs {
+			explain(sub.(map[string]any), message)
 		}
 	}
 }
+
+// unwrap takes the line breaks of the description's source out of a paragraph.
+func unwrap(text string) string { return strings.ReplaceAll(text, "\n", " ") }

@@ -51,12 +51,12 @@ func TestJSONSchemaIsClosed(t *testing.T) {
 	objects := 0
 	walk("", exported(t), func(at string, s map[string]any) {
 		_, properties := s["properties"]
-		_, patterns := s["patternProperties"]
-		if s["type"] != "object" && !properties && !patterns {
+		_, keys := s["propertyNames"]
+		if s["type"] != "object" && !properties && !keys {
 			return
 		}
 		objects++
-		if s["additionalProperties"] != false {
+		if s["additionalProperties"] != false && !keys {
 			t.Errorf("%s is open", at)
 		}
 	})
@@ -109,7 +109,8 @@ func TestJSONSchemaIsDraft7(t *testing.T) {
 		t.Error("no $ref found")
 	}
 	memory := definitions["Workspace"].(map[string]any)["properties"].(map[string]any)["memory"].(map[string]any)
-	if memory["default"] != "256MiB" {
+	if memory["default"] != "256MiB" || memory["type"] != "string" || memory["description"] == "" ||
+		memory["errorMessage"] != "write a whole number and a unit, such as 512MiB or 1GiB" {
 		t.Errorf("memory is %v", memory)
 	}
 }
