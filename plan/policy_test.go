@@ -169,7 +169,7 @@ func TestRunKeyNamesTheMissingPart(t *testing.T) {
 }
 
 func TestDestroyKeepsEveryVolume(t *testing.T) {
-	m := load(t, "project: p\nvolumes: {a: {size: 1MiB}, b: {size: 1MiB, protected: true}}\nbundles: {c: {source: ./c}}\n"+
+	m := load(t, "project: p\nvolumes: {a: {size: 8MiB}, b: {size: 8MiB, protected: true}}\nbundles: {c: {source: ./c}}\n"+
 		"workspaces:\n  x:\n    image: alpine\n    mounts: {/a: {volume: a}, /c: {bundle: c}}\n")
 	s := newSim(t)
 	s.volumes["other.v"] = observed.Volume{ID: "o", Project: "other"}

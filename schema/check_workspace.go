@@ -6,11 +6,7 @@ import (
 	"strings"
 
 	"microagent/schema/diag"
-	"microagent/schema/quantity"
 )
-
-// minMemory is below what any kernel that we boot comes up with.
-const minMemory = 128 * quantity.MiB
 
 // workspace checks one workspace by itself and gives the host paths that its image claims.
 func (c *checker) workspace(at address, e *entry) []claim {
@@ -30,10 +26,6 @@ func (c *checker) workspace(at address, e *entry) []claim {
 	if t := n.entry("timeout"); t != nil && n.get("task") == nil {
 		c.error(t.at, "conflict", at.String()+" has a timeout and no task",
 			"leave timeout out: it ends a task that takes too long")
-	}
-	if m := n.entry("memory"); m != nil && c.m.Workspaces[at[1]].Memory < minMemory {
-		c.error(m.value.at, "bad_value", at.with("memory").String()+" is "+quote(m.value.text)+
-			", in which no kernel boots", "write "+minMemory.Text()+" or more")
 	}
 	c.mounts(at.with("mounts"), n.get("mounts"))
 	if image := n.entry("image"); image != nil {

@@ -37,7 +37,7 @@ func (d decoder) manifest(n *node, f *format) *Manifest {
 	}
 	root.each("volumes", func(name string, e *entry, o fields) {
 		m.Volumes[name] = Volume{
-			Size: o.size("size"), External: o.bool("external"), Protected: o.bool("protected"), Pos: d.pos(e.at),
+			Size: o.disk("size"), External: o.bool("external"), Protected: o.bool("protected"), Pos: d.pos(e.at),
 		}
 	})
 	root.each("bundles", func(name string, e *entry, o fields) {
@@ -62,8 +62,8 @@ func (o fields) workspace(e *entry) Workspace {
 	w := Workspace{
 		Image:      o.text("image"),
 		CPUs:       o.int("cpus"),
-		Memory:     o.size("memory"),
-		Disk:       o.size("disk"),
+		Memory:     o.memory("memory"),
+		Disk:       o.disk("disk"),
 		Env:        map[string]string{},
 		User:       o.text("user"),
 		Workdir:    o.guestPath("workdir"),
@@ -157,7 +157,9 @@ func (o fields) list(name string) []string {
 	return list
 }
 
-func (o fields) size(name string) quantity.Size { return parse(o, name, quantity.ParseSize) }
+func (o fields) size(name string) quantity.Size   { return parse(o, name, quantity.ParseSize) }
+func (o fields) disk(name string) quantity.Size   { return parse(o, name, quantity.ParseDisk) }
+func (o fields) memory(name string) quantity.Size { return parse(o, name, quantity.ParseMemory) }
 func (o fields) duration(name string) quantity.Duration {
 	return parse(o, name, quantity.ParseDuration)
 }

@@ -74,7 +74,7 @@ func goOnly(d diag.Diagnostic) bool {
 		return d.Next == "add volume: NAME, bundle: NAME or disk: NAME" ||
 			d.Next == `add size: 1GiB, or external: true for a volume made with "volume create"`
 	case "bad_value":
-		return slices.Contains([]string{"write 128MiB or more", "name the file or directory that the task leaves",
+		return slices.Contains([]string{"write 128MiB or more", "write 5MiB or more", "write 128TiB or less", "name the file or directory that the task leaves",
 			"close the bracket, or write \\[ for one that is meant as it is"}, d.Next)
 	}
 	return false

@@ -17,6 +17,7 @@ import (
 
 	"microagent/runtime/driver"
 	"microagent/runtime/layout"
+	"microagent/schema/quantity"
 )
 
 // hostFiles opens anything, as the command line does.
@@ -134,6 +135,20 @@ func TestBundleOfDirectory(t *testing.T) {
 	write(t, b+"/hello.txt", "hallo\n", 0o644)
 	if _, _, err := other.Bundle(t.Context(), from(b), digest.Fingerprint.Digest, nil); !errors.Is(err, driver.ErrStale) {
 		t.Errorf("a changed source gives %v", err)
+	}
+}
+
+// The least that a manifest may ask for is what a file system can be made in.
+func TestEmptyOfLeastSize(t *testing.T) {
+	d := newDisks(t, nil)
+	path := d.state.VolumeImage("data")
+	if err := d.Empty(t.Context(), driver.EmptySpec{Size: quantity.MinDisk.Bytes()}, path); err != nil {
+		t.Fatal(err)
+	}
+	fsck(t, path)
+	less := driver.EmptySpec{Size: (quantity.MinDisk - quantity.MiB).Bytes()}
+	if err := d.Empty(t.Context(), less, d.state.VolumeImage("less")); !errors.Is(err, driver.ErrNoSpace) {
+		t.Errorf("a MiB less: %v", err)
 	}
 }
 

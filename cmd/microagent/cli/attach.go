@@ -46,7 +46,7 @@ func (m *attachment) options(text string, list []string) error {
 			return fmt.Errorf("%q: a bundle is read-only", text)
 		case o == "rw":
 		case isSize && m.kind == driver.MountVolume:
-			n, err := quantity.ParseSize(value)
+			n, err := quantity.ParseDisk(value)
 			if err != nil {
 				return fmt.Errorf("%q: %w", text, err)
 			}

@@ -69,11 +69,11 @@ func (o *composeFlags) parse(a *app, name string) (parsed, error) {
 	if !slices.Contains([]string{"any", "hardware"}, o.isolation) {
 		return p, fmt.Errorf("--isolation is %q; it can be any or hardware", o.isolation)
 	}
-	memory, err := quantity.ParseSize(o.memory)
+	memory, err := quantity.ParseMemory(o.memory)
 	if err != nil {
 		return p, fmt.Errorf("--memory: %w", err)
 	}
-	disk, err := quantity.ParseSize(o.disk)
+	disk, err := quantity.ParseDisk(o.disk)
 	if err != nil {
 		return p, fmt.Errorf("--disk-size: %w", err)
 	}

@@ -35,19 +35,20 @@ func (s *sizeFlags) add(cmd *cobra.Command) {
 }
 
 func (s *sizeFlags) bytes(command string) (int64, error) {
+	flag, text := "--size", s.size
 	switch {
-	case s.size != "":
-		n, err := quantity.ParseSize(s.size)
-		if err != nil {
-			return 0, usagef(command, "--size: %w", err)
-		}
-		return int64(n), nil
-	case s.mib < 0 || s.mib > 1<<43:
+	case s.mib < 0:
 		return 0, usagef(command, "--size-mib is %d", s.mib)
-	case s.mib == 0:
+	case s.mib > 0:
+		flag, text = "--size-mib", fmt.Sprintf("%dMiB", s.mib)
+	case text == "":
 		return 0, usagef(command, "a size is needed: --size-mib 512, or --size 2GiB")
 	}
-	return s.mib * mebibyte, nil
+	n, err := quantity.ParseDisk(text)
+	if err != nil {
+		return 0, usagef(command, "%s: %w", flag, err)
+	}
+	return n.Bytes(), nil
 }
 
 func (a *app) volumeCreate() *cobra.Command {
