@@ -21,6 +21,9 @@ type GuestEnd struct {
 	// Covered are absolute paths on the disk that the guest mounts something over: what leads there lies
 	// on another disk, and is refused.
 	Covered []string
+	// Volatile are directories on the disk in whose place the guest has one in memory: a file that is copied in would
+	// never be seen, and is refused.
+	Volatile []string
 	// ReadOnly is why nothing may be written to the disk, and Instead what to do; "" when it may.
 	ReadOnly, Instead string
 }

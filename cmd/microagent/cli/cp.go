@@ -114,7 +114,7 @@ func guestEnd(w *world, ws driver.Workspace, side guestSide, running bool) (driv
 	}
 	if !found {
 		end.Image = w.state.Workspace(ws.Spec.Name).RootFS()
-		end.Covered = coverings(ws, "/")
+		end.Covered, end.Volatile = coverings(ws, "/"), volatile
 		return end, nil
 	}
 	switch {
@@ -172,6 +172,9 @@ func inside(mount, guest string) string {
 	}
 	return rest
 }
+
+// volatile is where a guest mounts a file system of its kernel over its root file system.
+var volatile = []string{"/dev", "/proc", "/run", "/sys"}
 
 // mountNamed is what a workspace has attached under a name.
 func mountNamed(ws driver.Workspace, name string) (driver.Mount, bool) {

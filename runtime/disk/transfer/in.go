@@ -165,6 +165,14 @@ func (in *inward) add(e Entry, content io.Reader) error {
 	if err := covered(opIn, in.object, in.end, real); err != nil && !(e.Mode.IsDir() && slices.Contains(in.end.Covered, real)) {
 		return err
 	}
+	if !e.Mode.IsDir() {
+		for _, v := range in.end.Volatile {
+			if strings.HasPrefix(real, v+"/") {
+				return in.problem(driver.ErrInvalid, "start the workspace and copy then, or name another place",
+					"it leads to %s, and the guest makes %s anew at each start", real, v)
+			}
+		}
+	}
 	attr := ext4.Attr{Mode: bits(e.Mode), UID: in.uid, GID: in.gid, Mtime: time.Unix(0, e.Time)}
 	if e.Size < 0 {
 		attr.Mtime = time.Now()

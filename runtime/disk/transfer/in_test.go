@@ -274,13 +274,15 @@ func TestInErrors(t *testing.T) {
 		{file, "/loop", false, driver.ErrInvalid, "too many symlinks"},
 		{file, "/host", false, driver.ErrInvalid, "it is a symlink that leads nowhere"},
 		{file, "/tree/dev", false, driver.ErrInvalid, "it is a device; only regular files are replaced"},
+		{file, "/tree/", false, driver.ErrInvalid, "it leads to /tree/app.conf, and the guest makes /tree anew at each start"},
+		{dir + "/tree", "/tree", true, driver.ErrInvalid, "and the guest makes /tree anew at each start"},
 		{file, "/data", false, driver.ErrInvalid, "it leads to /work/x, where the guest mounts another disk"},
 		{dir + "/tree", "/etc/app.conf", true, driver.ErrInvalid, "it is a file, and a directory can't take its place"},
 		{dir + "/tree/work", "/", false, driver.ErrInvalid, "where the guest mounts another disk"},
 		{file, "/etc/" + strings.Repeat("x", 256), false, driver.ErrInvalid, "name"},
 	} {
 		end := guest(disk, c.to)
-		end.Covered = []string{"/work"}
+		end.Covered, end.Volatile = []string{"/work"}, []string{"/tree"}
 		before, err := os.ReadFile(disk)
 		if err != nil {
 			t.Fatal(err)
