@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"microagent/runtime/driver"
+	"microagent/schema/quantity"
 )
 
 // Create makes an empty volume: image first, then record. An image that an interrupted Create left, pristine and of
@@ -77,10 +78,10 @@ func same(op string, spec driver.VolumeSpec, project string, size int64) error {
 	if size != spec.Size {
 		e := &driver.Error{
 			Class: driver.ErrExists, Op: op, Object: spec.Name,
-			Err: fmt.Errorf("it is there already with %d bytes, not %d", size, spec.Size),
+			Err: fmt.Errorf("it is there already with %s, not %s", quantity.Size(size), quantity.Size(spec.Size)),
 		}
 		if size < spec.Size {
-			e.Next = "grow it, or choose another name"
+			e.Next = "microagent volume grow " + spec.Name + " --size " + quantity.Size(spec.Size).Text() + ", or choose another name"
 		} else {
 			e.Next = "volumes do not shrink; choose another name"
 		}

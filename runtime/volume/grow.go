@@ -7,6 +7,7 @@ import (
 
 	"microagent/runtime/driver"
 	"microagent/runtime/lease"
+	"microagent/schema/quantity"
 )
 
 // Grow makes the image larger, then notes the size. While a workspace holds the volume its supervisor does it.
@@ -34,7 +35,7 @@ func (s *Store) Grow(ctx context.Context, name string, size int64) (driver.Volum
 	case size < info.Size():
 		return driver.Volume{}, &driver.Error{
 			Class: driver.ErrRefused, Op: op, Object: name,
-			Err: fmt.Errorf("it has %d bytes, and %d is less; volumes do not shrink", info.Size(), size),
+			Err: fmt.Errorf("it has %s, and %s is less; volumes do not shrink", quantity.Size(info.Size()), quantity.Size(size)),
 		}
 	case size > info.Size():
 		if err := s.enlarge(ctx, op, name, size); err != nil {

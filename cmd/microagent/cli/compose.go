@@ -187,6 +187,9 @@ func (a *app) attachVolume(ctx context.Context, w *world, m attachment) (driver.
 	if !errors.Is(err, driver.ErrNotFound) {
 		return v, err
 	}
+	if _, nameErr := quantity.ParseName(m.name); m.size > 0 && nameErr != nil {
+		return v, &driver.Error{Class: driver.ErrInvalid, Op: "create volume", Object: m.name, Err: nameErr}
+	}
 	if m.size == 0 {
 		return v, &driver.Error{Class: driver.ErrNotFound, Op: "attach volume", Object: m.name, Err: errors.New("there is none of that name"),
 			Next: fmt.Sprintf("microagent volume create %s --size-mib 512, or give its size here: -v %s:%s:size=512MiB", m.name, m.name, m.path)}

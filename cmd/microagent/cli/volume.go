@@ -31,12 +31,13 @@ type sizeFlags struct {
 func (s *sizeFlags) add(cmd *cobra.Command) {
 	cmd.Flags().Int64Var(&s.mib, "size-mib", 0, "size in MiB")
 	cmd.Flags().StringVar(&s.size, "size", "", "size with its unit, as 2GiB")
-	cmd.MarkFlagsMutuallyExclusive("size-mib", "size")
 }
 
 func (s *sizeFlags) bytes(command string) (int64, error) {
 	flag, text := "--size", s.size
 	switch {
+	case s.mib != 0 && s.size != "":
+		return 0, usagef(command, "--size-mib and --size exclude each other")
 	case s.mib < 0:
 		return 0, usagef(command, "--size-mib is %d", s.mib)
 	case s.mib > 0:
@@ -59,7 +60,13 @@ func (a *app) volumeCreate() *cobra.Command {
 		Example:     "  microagent volume create data --size-mib 512\n  microagent volume create data --size 2GiB",
 		Annotations: exitsWith(ExitOK, ExitFailed, ExitUsage),
 		RunE: does(func(ctx context.Context, args []string) error {
-			n, err := s.bytes("microagent volume create")
+			const command = "microagent volume create"
+			// A name with a dot is one that a project's apply gives.
+			name, err := quantity.ParseName(args[0])
+			if err != nil {
+				return usagef(command, "%w", err)
+			}
+			n, err := s.bytes(command)
 			if err != nil {
 				return err
 			}
@@ -67,7 +74,7 @@ func (a *app) volumeCreate() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			v, created, err := w.Volumes.Create(ctx, driver.VolumeSpec{Name: args[0], Size: n})
+			v, created, err := w.Volumes.Create(ctx, driver.VolumeSpec{Name: name.String(), Size: n})
 			if err != nil {
 				return err
 			}
