@@ -13,7 +13,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path"
 	"path/filepath"
 	"syscall"
@@ -148,18 +147,16 @@ func targetError(op string, t driver.Target, err error) error {
 	if inner, ok := errors.AsType[*driver.Error](err); ok {
 		e.Next = inner.Next
 	}
-	_, isPath := errors.AsType[*fs.PathError](err)
-	errno, isErrno := errors.AsType[syscall.Errno](err)
+	errno, _ := errors.AsType[syscall.Errno](err)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		e.Class = driver.ErrNotFound
 	case errno == syscall.ENOSPC || errno == syscall.EDQUOT:
 		e.Class, e.Next = driver.ErrNoSpace, "free some space where the output goes, then collect it again"
-	case errno == syscall.ENOTDIR || errno == syscall.EEXIST:
-		e.Class, e.Next = driver.ErrRefused, "a file is where a folder is needed; move it away, or name another target"
-	case isPath && !isErrno && !errors.Is(err, os.ErrClosed):
-		// os.Root gives its own error, which is no errno, for a path that leaves the root.
-		e.Class, e.Next = driver.ErrRefused, "a symlink on the way leads outside the folder; remove it, or name another target"
+	case e.Next == "":
+		if e.Next = obstacle(t); e.Next != "" {
+			e.Class = driver.ErrRefused
+		}
 	}
 	return e
 }

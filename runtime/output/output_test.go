@@ -279,6 +279,37 @@ func TestTargetsThatLeaveTheRoot(t *testing.T) {
 	}
 }
 
+// What lies on the way is named for what it is.
+func TestObstacles(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		lay  func(path string) error
+		next string
+	}{
+		{"file", func(p string) error { return os.WriteFile(p, nil, 0o644) }, "a/out is a file where a folder is needed"},
+		{"outside", func(p string) error { return os.Symlink("/tmp", p) }, "a/out is a symlink that leads outside the folder or nowhere"},
+		{"nowhere", func(p string) error { return os.Symlink("none", p) }, "a/out is a symlink that leads outside the folder or nowhere"},
+		{"to a file", func(p string) error {
+			return errors.Join(os.WriteFile(p+"2", nil, 0o644), os.Symlink("out2", p))
+		}, "a/out is a symlink to a file where a folder is needed"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir, root := folder(t)
+			if err := errors.Join(os.Mkdir(filepath.Join(dir, "a"), 0o755), c.lay(filepath.Join(dir, "a", "out"))); err != nil {
+				t.Fatal(err)
+			}
+			_, err := publishEntries(t, root, "a/out/b", item{Name: "b", Data: "1"})
+			if !errors.Is(err, driver.ErrRefused) || !strings.HasPrefix(driver.Next(err), c.next) {
+				t.Errorf("publish: %v, next: %s", err, driver.Next(err))
+			}
+			_, err = New().Digest(t.Context(), driver.Target{Root: root, Path: "a/out/b"})
+			if c.name != "nowhere" && !strings.HasPrefix(driver.Next(err), c.next) || err == nil {
+				t.Errorf("digest: %v, next: %s", err, driver.Next(err))
+			}
+		})
+	}
+}
+
 func TestDigestNeverFollowsLinks(t *testing.T) {
 	dir, root := folder(t)
 	if err := os.Symlink("/etc", filepath.Join(dir, "out")); err != nil {
