@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"microagent/plan"
 	"microagent/runtime/driver"
@@ -31,9 +30,8 @@ func (r *run) output(ctx context.Context, c *plan.Change) error {
 			why = "the run did not leave it"
 		}
 		return &driver.Error{Class: driver.ErrNotFound, Op: "collect output", Object: o.Name,
-			Err: fmt.Errorf("%s in workspace %s: %s", o.Path, c.Output.Workspace, why),
-			Next: "let the task leave it and run it again with --rerun " + strings.TrimPrefix(o.Workspace, r.plan.Project+".") +
-				", or declare it optional: true"}
+			Err:  fmt.Errorf("%s in workspace %s: %s", o.Path, c.Output.Workspace, why),
+			Next: "let the task leave it, or declare it optional: true; until then each apply runs the task again"}
 	}
 	if err != nil {
 		return err

@@ -118,17 +118,20 @@ func (c *comparison) add(field, path, before, after string, why cause) {
 	c.fields = append(c.fields, FieldChange{Path: path, Before: before, After: after, Forces: effect == observed.EffectReplace})
 }
 
+// env tells which variables differ and never their values: plans end up in logs.
 func (c *comparison) env(have, want map[string]string) {
 	for key, before := range have {
-		if after, ok := want[key]; ok {
-			c.text("env", "env."+key, quoted(before), quoted(after))
-		} else {
-			c.text("env", "env."+key, quoted(before), "")
+		after, ok := want[key]
+		switch {
+		case !ok:
+			c.text("env", "env."+key, observed.Hidden, "")
+		case before != after:
+			c.text("env", "env."+key, observed.Hidden, observed.Hidden+", changed")
 		}
 	}
-	for key, after := range want {
+	for key := range want {
 		if _, ok := have[key]; !ok {
-			c.text("env", "env."+key, "", quoted(after))
+			c.text("env", "env."+key, "", observed.Hidden)
 		}
 	}
 }

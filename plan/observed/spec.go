@@ -25,6 +25,22 @@ type WorkspaceSpec struct {
 	Outputs     []SpecOutput      `json:"outputs,omitempty"` // of its task; sorted by name
 }
 
+// Hidden stands for the value of an environment variable wherever one would be shown. Records and saved plans hold
+// the values, since apply and start need them; only their owner reads those files.
+const Hidden = "(hidden)"
+
+// HideEnv gives env with every value hidden.
+func HideEnv(env map[string]string) map[string]string {
+	if env == nil {
+		return nil
+	}
+	hidden := make(map[string]string, len(env))
+	for key := range env {
+		hidden[key] = Hidden
+	}
+	return hidden
+}
+
 // Mount is one attachment.
 type Mount struct {
 	Path     string `json:"path"`

@@ -29,15 +29,13 @@ type document struct {
 	Warnings      []diag.Diagnostic `json:"warnings"`
 }
 
-// JSON writes p as one document, for programs. It is for reading: apply takes a plan file (see planfile).
+// JSON writes p as one document, for programs. It is for reading: apply takes a plan file (see planfile), which has
+// the values of environment variables, and this has not.
 func JSON(w io.Writer, p *plan.Plan) error {
 	doc := document{
 		FormatVersion: FormatVersion, Tool: p.Tool, Project: p.Project, Manifest: p.Manifest, Destroy: p.Destroy,
-		Empty: p.Empty(), Errors: p.Errors, Summary: Summarise(p), Host: p.Host, Isolation: isolation(p), Changes: p.Changes,
+		Empty: p.Empty(), Errors: p.Errors, Summary: Summarise(p), Host: p.Host, Isolation: isolation(p), Changes: withoutEnv(p.Changes),
 		Bound: p.Bound, Warnings: p.Warnings,
-	}
-	if doc.Changes == nil {
-		doc.Changes = []plan.Change{}
 	}
 	if doc.Warnings == nil {
 		doc.Warnings = []diag.Diagnostic{}
@@ -52,4 +50,16 @@ func JSON(w io.Writer, p *plan.Plan) error {
 		return fmt.Errorf("write plan of project %s: %w", p.Project, err)
 	}
 	return nil
+}
+
+func withoutEnv(changes []plan.Change) []plan.Change {
+	shown := append([]plan.Change{}, changes...)
+	for i := range shown {
+		if spec := shown[i].Workspace; spec != nil {
+			hidden := *spec
+			hidden.Env = observed.HideEnv(spec.Env)
+			shown[i].Workspace = &hidden
+		}
+	}
+	return shown
 }

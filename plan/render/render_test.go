@@ -14,7 +14,8 @@ import (
 )
 
 func sample() *plan.Plan {
-	workspace := &observed.WorkspaceSpec{Name: "p.x", Mode: "task", Desired: "running"}
+	workspace := &observed.WorkspaceSpec{Name: "p.x", Mode: "task", Desired: "running",
+		Env: map[string]string{"token": "canary"}}
 	return &plan.Plan{
 		Format: 1, Tool: "v1", Project: "p", Bound: map[string]string{"workspace/p.x": ""},
 		Host: observed.Host{VMM: "qemu 7.2.22 (tcg)"},
@@ -34,8 +35,12 @@ func sample() *plan.Plan {
 
 func TestJSON(t *testing.T) {
 	var out bytes.Buffer
-	if err := render.JSON(&out, sample()); err != nil {
+	p := sample()
+	if err := render.JSON(&out, p); err != nil {
 		t.Fatal(err)
+	}
+	if bytes.Contains(out.Bytes(), []byte("canary")) || p.Changes[2].Workspace.Env["token"] != "canary" {
+		t.Errorf("the value of a variable is shown, or gone from the plan: %s", out.Bytes())
 	}
 	var doc struct {
 		FormatVersion string `json:"format_version"`

@@ -37,8 +37,9 @@ func (a *app) applyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "apply [PLAN]", Short: "make the world as the manifest says", Args: cobra.MaximumNArgs(1),
 		Long: "Makes a plan, asks, and executes it; or executes PLAN, a file of plan -o, unless something it rests on has\n" +
-			"moved since. A task is waited for and its outputs are brought to the host. After a failure or ^C, running\n" +
-			"it again goes on from there. A volume is never deleted.",
+			"moved since. A task is waited for and its outputs are brought to the host. A task that failed,\n" +
+			"or that left no output where a required one is declared, runs again at the next apply. After a failure or\n" +
+			"^C, running it again goes on from there. A volume is never deleted.",
 		Example:     "  microagent apply\n  microagent apply --yes --json\n  microagent apply change.plan",
 		Annotations: exitsWith(ExitOK, ExitFailed, ExitPartly, ExitInvalid, ExitRefused, ExitLocked, ExitInterrupted),
 		RunE: does(func(ctx context.Context, args []string) error {

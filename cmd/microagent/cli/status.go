@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"microagent/plan/observed"
 	"microagent/runtime/driver"
 )
 
@@ -27,7 +28,7 @@ func (a *app) statusCommand() *cobra.Command {
 					return err
 				}
 				if a.flags.json {
-					return a.printJSON(ws)
+					return a.printJSON(shown(ws))
 				}
 				return a.showWorkspace(ws)
 			}
@@ -60,7 +61,7 @@ func (a *app) showObjects(ctx context.Context, project string) error {
 		if project != "" && ws.Spec.Project != project {
 			continue
 		}
-		mine.Workspaces = append(mine.Workspaces, ws)
+		mine.Workspaces = append(mine.Workspaces, shown(ws))
 		rows = append(rows, []string{"workspace/" + ws.Spec.Name, phase(ws), vmmOf(ws)})
 	}
 	for _, v := range volumes {
@@ -81,6 +82,14 @@ func (a *app) showObjects(ctx context.Context, project string) error {
 		return a.done(nil, "nothing here yet")
 	}
 	return errors.Join(a.table([]string{"OBJECT", "STATE", "DETAIL"}, rows), broken)
+}
+
+// shown is what programs get to see of a workspace: no values of environment variables, nor the engine's own form of
+// the spec, which holds them again.
+func shown(ws driver.Workspace) driver.Workspace {
+	ws.Spec.Process.Env = observed.HideEnv(ws.Spec.Process.Env)
+	ws.Spec.Applied = nil
+	return ws
 }
 
 func vmmOf(ws driver.Workspace) string {

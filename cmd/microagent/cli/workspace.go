@@ -38,7 +38,11 @@ func (a *app) listCommand() *cobra.Command {
 			}
 			list, broken := w.Workspaces.List(ctx)
 			if a.flags.json {
-				return errors.Join(a.printJSON(nonNil(list)), broken)
+				docs := make([]driver.Workspace, len(list))
+				for i, ws := range list {
+					docs[i] = shown(ws)
+				}
+				return errors.Join(a.printJSON(docs), broken)
 			}
 			var rows [][]string
 			for _, ws := range list {
