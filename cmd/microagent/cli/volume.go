@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -211,11 +212,10 @@ func (a *app) volumeDelete() *cobra.Command {
 				return err
 			}
 			err = w.Volumes.Delete(ctx, v.Name)
-			if force && errors.Is(err, driver.ErrBusy) && v.Holder != nil {
-				if _, err = w.Workspaces.Stop(ctx, v.Holder.Workspace, driver.StopOptions{}); err != nil {
-					return fmt.Errorf("stop workspace %s, which holds volume %s: %w", v.Holder.Workspace, v.Name, err)
+			if force && errors.Is(err, driver.ErrBusy) {
+				if err = a.stopHolders(ctx, w, v); err != nil {
+					return err
 				}
-				a.say("stopped workspace %s, which held it", v.Holder.Workspace)
 				err = w.Volumes.Delete(ctx, v.Name)
 			}
 			if err != nil {
@@ -226,6 +226,27 @@ func (a *app) volumeDelete() *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&force, "force", false, "stop the workspace that holds it first")
 	return cmd
+}
+
+// stopHolders stops the workspaces that have a volume attached: one writer, or any number of readers.
+func (a *app) stopHolders(ctx context.Context, w *world, v driver.Volume) error {
+	list, _ := w.Workspaces.List(ctx) // one that can't be understood does not keep the others from being stopped
+	for _, ws := range list {
+		holds := v.Holder != nil && v.Holder.Workspace == ws.Spec.Name || slices.ContainsFunc(ws.Spec.Mounts, func(m driver.Mount) bool {
+			return m.Kind == driver.MountVolume && m.Name == v.Name
+		})
+		if !holds || ws.Run == nil {
+			continue
+		}
+		how, err := w.Workspaces.Stop(ctx, ws.Spec.Name, driver.StopOptions{})
+		if err != nil {
+			return fmt.Errorf("stop workspace %s, which holds volume %s: %w", ws.Spec.Name, v.Name, err)
+		}
+		if how.Was {
+			a.say("stopped workspace %s, which held it", ws.Spec.Name)
+		}
+	}
+	return nil
 }
 
 // volume finds the volume that the user means.

@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -255,12 +256,13 @@ func fill(ctx context.Context, f *os.File, content io.Reader) (int64, error) {
 			at += n
 		}
 		n, err := content.Read(b)
-		if n > 0 {
+		// A stream has no holes any more: what is all zero is taken for one.
+		if n > 0 && (holes != nil || len(bytes.TrimLeft(b[:n], "\x00")) > 0) {
 			if _, err := f.WriteAt(b[:n], at); err != nil {
 				return at, err
 			}
-			at += int64(n)
 		}
+		at += int64(n)
 		if at-begun >= writeback {
 			_ = unix.SyncFileRange(int(f.Fd()), begun, at-begun, unix.SYNC_FILE_RANGE_WRITE)
 			begun = at

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"archive/tar"
+	"bytes"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -154,7 +155,11 @@ func (u *unpacker) file(temp string, h *tar.Header, r io.Reader) error {
 		return err
 	}
 	defer f.Close()
-	if _, err := io.Copy(f, r); err != nil {
+	n, err := io.Copy(holes{f}, r)
+	if err == nil {
+		err = f.Truncate(n)
+	}
+	if err != nil {
 		return fmt.Errorf("write %s: %w", h.Name, err)
 	}
 	// The owner first: changing it takes setuid away.
@@ -168,4 +173,15 @@ func (u *unpacker) file(temp string, h *tar.Header, r io.Reader) error {
 		return err
 	}
 	return f.Sync()
+}
+
+// holes writes a new file and leaves out what is all zero, since a tar has no holes.
+type holes struct{ f *os.File }
+
+func (h holes) Write(p []byte) (int, error) {
+	if len(bytes.TrimLeft(p, "\x00")) > 0 {
+		return h.f.Write(p)
+	}
+	_, err := h.f.Seek(int64(len(p)), io.SeekCurrent)
+	return len(p), err
 }
