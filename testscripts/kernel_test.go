@@ -8,11 +8,43 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"sync"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/sys/unix"
+
+	"microagent/runtime/guest/payload"
 )
+
+// guestDir names the environment variable with the folder that the guest binary was built in.
+const guestDir = "MICROAGENT_TEST_GUEST"
+
+// guest is the embedded binary, or in a clean clone, where none is embedded, the one that buildGuest built.
+func guest(arch string) ([]byte, error) {
+	data, err := payload.Guest(arch)
+	if dir := os.Getenv(guestDir); err != nil && dir != "" {
+		return os.ReadFile(filepath.Join(dir, "microagent-guest-"+arch))
+	}
+	return data, err
+}
+
+// buildGuest builds the guest binary where none is embedded.
+func buildGuest() (cleanup func(), err error) {
+	if _, err := payload.Guest(runtime.GOARCH); err == nil {
+		return func() {}, nil
+	}
+	dir, err := os.MkdirTemp("", "microagent-guest-")
+	if err != nil {
+		return nil, err
+	}
+	cleanup = func() { os.RemoveAll(dir) }
+	if out, err := exec.Command("go", "run", "../runtime/guest/payload/build", "-o", dir).CombinedOutput(); err != nil {
+		cleanup()
+		return nil, fmt.Errorf("build the guest binary: %w\n%s", err, out)
+	}
+	return cleanup, os.Setenv(guestDir, dir)
+}
 
 // shared is the state directory that the guest kernel is installed in, once for all scripts.
 var shared = sync.OnceValues(func() (string, error) {

@@ -16,13 +16,18 @@ import (
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		"microagent": func() { os.Exit(cli.Main(os.Args[1:]...)) },
+		"microagent": func() { os.Exit(cli.Program{Guest: guest}.Main(os.Args[1:]...)) },
 		"mkimage":    func() { os.Exit(image.Main(os.Args[1:], os.Stderr)) },
 	})
 }
 
 // TestScripts runs testdata/*.txtar. UPDATE=1 rewrites what cmp compares with inside of the scripts.
 func TestScripts(t *testing.T) {
+	cleanup, err := buildGuest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cleanup)
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata",
 		Setup:               setup,
@@ -48,7 +53,7 @@ func setup(env *testscript.Env) error {
 	for _, v := range [][2]string{
 		{"HOME", home}, {"XDG_CONFIG_HOME", filepath.Join(home, ".config")}, {"MICROAGENT_STATE_DIR", state},
 		{"STATE", state}, {"EXAMPLES", examples}, {"NO_COLOR", "1"}, {"TERM", "dumb"}, {"TZ", "UTC"}, {"LC_ALL", "C.UTF-8"},
-		{"MICROAGENT_VMM", os.Getenv("MICROAGENT_VMM")},
+		{"MICROAGENT_VMM", os.Getenv("MICROAGENT_VMM")}, {guestDir, os.Getenv(guestDir)},
 		{"MICROAGENT_CLOUD_HYPERVISOR", os.Getenv("MICROAGENT_CLOUD_HYPERVISOR")},
 	} {
 		env.Setenv(v[0], v[1])

@@ -5,6 +5,7 @@ import (
 	"os"
 
 	"microagent/cmd/microagent/cli"
+	"microagent/runtime/guest/payload"
 )
 
-func main() { os.Exit(cli.Main(os.Args[1:]...)) }
+func main() { os.Exit(cli.Program{Guest: payload.Guest}.Main(os.Args[1:]...)) }

@@ -18,10 +18,16 @@ import (
 	"microagent/runtime/layout"
 )
 
+// Program is the command line with what main puts into it.
+type Program struct {
+	// Guest gives the guest binary for an architecture in Go's words.
+	Guest func(arch string) ([]byte, error)
+}
+
 // Main runs one command line, without the program's name, and gives its exit code. It is all of main, and
 // what the test scripts register as microagent.
-func Main(args ...string) int {
-	a := &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv}
+func (p Program) Main(args ...string) int {
+	a := &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, guest: p.Guest}
 	if hidden(args) {
 		return a.main(context.Background(), args)
 	}
@@ -36,6 +42,7 @@ type app struct {
 	stdout io.Writer
 	stderr io.Writer
 	getenv func(string) string
+	guest  func(arch string) ([]byte, error)
 	flags  globalFlags
 	// parsed is set once flags and arguments were understood: an error before that is one of usage.
 	parsed bool

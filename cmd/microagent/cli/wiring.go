@@ -10,7 +10,6 @@ import (
 	"microagent/runtime/disk"
 	"microagent/runtime/disk/transfer"
 	"microagent/runtime/driver"
-	"microagent/runtime/guest/payload"
 	"microagent/runtime/image"
 	"microagent/runtime/kernel"
 	"microagent/runtime/layout"
@@ -44,7 +43,7 @@ func (a *app) open(writes bool) (*world, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &world{state: state, kernels: kernel.New(state, runtime.GOARCH, payload.Guest)}
+	w := &world{state: state, kernels: kernel.New(state, runtime.GOARCH, a.guest)}
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
