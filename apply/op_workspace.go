@@ -95,7 +95,7 @@ func (r *run) resolve(ctx context.Context, spec observed.WorkspaceSpec, p driver
 	}
 	disk, err := r.drivers.Disks.RootFS(ctx, driver.RootFSSpec{ImageDigest: spec.ImageDigest, Size: spec.DiskSize}, p)
 	if err != nil {
-		return driver.WorkspaceSpec{}, err
+		return driver.WorkspaceSpec{}, &driver.Error{Op: "unpack image", Object: spec.Image, Err: err, Next: driver.Next(err)}
 	}
 	out.RootFS = disk.Key
 	for i := range spec.Mounts {

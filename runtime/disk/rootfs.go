@@ -2,6 +2,7 @@ package disk
 
 import (
 	"context"
+	"errors"
 	"strconv"
 
 	"microagent/runtime/disk/ext4"
@@ -40,8 +41,17 @@ func (d *Disks) RootFS(ctx context.Context, spec driver.RootFSSpec, p driver.Pro
 	}
 	return d.make(op, spec.ImageDigest, opt, func(b *ext4.Builder) (string, error) {
 		if _, err := layer.Apply(ctx, b, layers, layer.Limits{}, p); err != nil {
-			return "", wrap(op, spec.ImageDigest, err)
+			return "", layerError(op, spec.ImageDigest, err)
 		}
 		return key, nil
 	})
+}
+
+// layerError is wrap for what a layer says. A layer that no file system can hold stays so however often it is read.
+func layerError(op, object string, err error) error {
+	wrapped := wrap(op, object, err)
+	if e, ok := errors.AsType[*driver.Error](wrapped); ok && e.Next == "" && errors.Is(err, driver.ErrInvalid) {
+		e.Next = "build the image again, or use another"
+	}
+	return wrapped
 }

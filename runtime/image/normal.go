@@ -8,3 +8,9 @@ func Normal(ref string) string {
 	}
 	return r.name
 }
+
+// OfRegistry says whether a reference names an image in a registry, and not a file.
+func OfRegistry(ref string) bool {
+	r, err := parse(ref)
+	return err == nil && r.kind == kindRegistry
+}

@@ -54,6 +54,9 @@ func (a *app) applyCommand() *cobra.Command {
 			if made.plan.Empty() {
 				return a.nothing(made.plan)
 			}
+			if err := needsRegistry(made.plan); p.offline && err != nil {
+				return err
+			}
 			if !o.yes {
 				if err := a.showPlan(made.plan, false); err != nil {
 					return err
@@ -85,6 +88,18 @@ func (a *app) applySaved(ctx context.Context, path string, o applyFlags) error {
 	}
 	defer files.Close()
 	return a.execute(ctx, p, files, o)
+}
+
+// needsRegistry names the first image that an apply would have to pull.
+func needsRegistry(p *plan.Plan) error {
+	for _, c := range p.Changes {
+		if c.Action == plan.ActionPull && ofRegistry(c.Image.Ref) {
+			return &driver.Error{Class: driver.ErrUnavailable, Op: "pull image", Object: c.Image.Ref,
+				Err:  errors.New("it is not in the store, and --offline asks no registry"),
+				Next: "apply without --offline, or use a file: oci-archive:FILE"}
+		}
+	}
+	return nil
 }
 
 // nothing tells that a plan is empty, and writes not a byte.

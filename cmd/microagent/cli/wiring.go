@@ -84,6 +84,8 @@ func (a *app) log() *slog.Logger {
 
 func normalReference(ref string) string { return image.Normal(ref) }
 
+func ofRegistry(ref string) bool { return image.OfRegistry(ref) }
+
 // serveAdapter is the process that serves Cloud Hypervisor's API on top of QEMU.
 func serveAdapter(ctx context.Context, args []string) int { return qemu.Main(ctx, args, os.Stderr) }
 
