@@ -81,3 +81,13 @@ func (a *app) done(v any, format string, args ...any) error {
 	_, err := fmt.Fprintf(a.stdout, format+"\n", args...)
 	return err
 }
+
+// said is done for a command whose result is what it did: stdout is left to the commands that print something to use,
+// so that a script of several has their output alone.
+func (a *app) said(v any, format string, args ...any) error {
+	if a.flags.json {
+		return a.printJSON(v)
+	}
+	a.say(format, args...)
+	return nil
+}

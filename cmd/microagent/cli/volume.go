@@ -221,7 +221,7 @@ func (a *app) volumeDelete() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.done(map[string]string{"deleted": v.Name}, "Deleted volume %q", v.Name)
+			return a.said(map[string]string{"deleted": v.Name}, "Deleted volume %q", v.Name)
 		}),
 	}
 	cmd.Flags().BoolVar(&force, "force", false, "stop the workspace that holds it first")

@@ -83,7 +83,7 @@ func (a *app) startCommand() *cobra.Command {
 			if !run.Hardware {
 				a.say("%s: runs on %s, which is no security boundary", ws.Spec.Name, run.VMM)
 			}
-			return a.done(run, "Started %q", ws.Spec.Name)
+			return a.said(run, "Started %q", ws.Spec.Name)
 		}),
 	}
 }
@@ -111,7 +111,7 @@ func (a *app) haltCommand() *cobra.Command {
 			if !how.Was {
 				text = "%q was not running"
 			}
-			return a.done(map[string]any{"name": ws.Spec.Name, "was_running": how.Was, "forced": how.Forced}, text, ws.Spec.Name)
+			return a.said(map[string]any{"name": ws.Spec.Name, "was_running": how.Was, "forced": how.Forced}, text, ws.Spec.Name)
 		}),
 	}
 	cmd.Flags().DurationVar(&o.Grace, "grace", 0, "how long the guest may take (default: the workspace's own)")
@@ -154,7 +154,7 @@ func (a *app) deleteCommand() *cobra.Command {
 			if len(volumes) > 0 {
 				a.say("kept: volume %s", joined(volumes))
 			}
-			return a.done(map[string]any{"deleted": ws.Spec.Name, "kept_volumes": nonNil(volumes)}, "Deleted %q", ws.Spec.Name)
+			return a.said(map[string]any{"deleted": ws.Spec.Name, "kept_volumes": nonNil(volumes)}, "Deleted %q", ws.Spec.Name)
 		}),
 	}
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "don't ask")
