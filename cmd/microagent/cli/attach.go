@@ -105,10 +105,18 @@ func refuseDirectory(source, mount string) error {
 	if info, err := os.Stat(source); err != nil || !info.IsDir() {
 		return nil
 	}
-	base := filepath.Base(source)
 	return &driver.Error{Class: driver.ErrRefused, Op: "mount", Object: source,
 		Err:  errors.New("it is a host directory, and a guest sees block devices only"),
-		Next: fmt.Sprintf("pack it as a bundle: tar -C %s -cf %s.tar . && microagent run -v %s.tar:%s ...; or use a volume, or cp", source, base, base, mount)}
+		Next: asBundle(source, mount)}
+}
+
+// asBundle is the advice to who wants a host directory in a guest.
+func asBundle(dir, mount string) string {
+	name := "dir"
+	if abs, err := filepath.Abs(dir); err == nil && !strings.ContainsAny(filepath.Base(abs), "/:=") {
+		name = filepath.Base(abs)
+	}
+	return fmt.Sprintf("pack it as a bundle: --bundle '%s=%s:%s:ro'; or use a volume, or cp", name, dir, mount)
 }
 
 // parseNamed reads a value of --disk or --bundle: name=PATH:/mount[:ro|rw].
