@@ -7,9 +7,9 @@ package apply
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"runtime"
+	"strings"
 	"time"
 
 	"microagent/apply/event"
@@ -38,7 +38,7 @@ func (o Options) parallel() int {
 type StaleError struct{ Moved []string }
 
 func (e *StaleError) Error() string {
-	return fmt.Sprintf("the plan is stale: %d of the objects it rests on changed since: %v", len(e.Moved), e.Moved)
+	return "since it was made, " + strings.Join(e.Moved, ", ")
 }
 
 // Is makes it an error of class driver.ErrStale.

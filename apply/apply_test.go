@@ -309,6 +309,9 @@ func TestStalePlanIsRefused(t *testing.T) {
 	if !errors.Is(err, driver.ErrStale) || !errors.As(err, &stale) || len(stale.Moved) == 0 {
 		t.Fatalf("apply of a stale plan: %v", err)
 	}
+	if want := "apply plan of project demo: since it was made, volume/demo.data is there now"; err.Error() != want {
+		t.Errorf("got %q, want %q", err, want)
+	}
 	if calls := b.workspaces.Calls(); len(calls) != 0 {
 		t.Errorf("it did %v", calls)
 	}
