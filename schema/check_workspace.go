@@ -38,6 +38,7 @@ func (p place) before(q place) bool { return p.line < q.line || p.line == q.line
 
 func (c *checker) mounts(at address, n *node) {
 	seen := map[string]place{}
+	var good []mountAt
 	for key, e := range each(n) {
 		if e.bad {
 			continue
@@ -55,8 +56,10 @@ func (c *checker) mounts(at address, n *node) {
 		}
 		if !e.value.bad {
 			c.mount(at.with(key), e)
+			good = append(good, mountAt{clean, e.at, isReadOnly(e.value)})
 		}
 	}
+	c.nesting(at, good)
 }
 
 // kernelOwned says what a guest path is that no mount may hide, "" for any other.
@@ -107,7 +110,7 @@ func (c *checker) mount(at address, e *entry) {
 		c.error(readOnly.at, "conflict", at.String()+" is a bundle, which is always read-only",
 			"leave readOnly out, or use a volume for what the guest writes")
 	}
-	if isBundle || readOnly != nil && strings.EqualFold(readOnly.value.text, "true") {
+	if isReadOnly(n) {
 		for _, key := range []string{"owner", "mode"} {
 			if o := n.entry(key); o != nil {
 				c.add(diag.Warning, o.at, "no_effect", at.with(key).String()+" has no effect on a read-only mount", "",

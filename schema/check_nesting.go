@@ -1,0 +1,41 @@
+package schema
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"microagent/schema/diag"
+)
+
+// mountAt is one mount of a workspace.
+type mountAt struct {
+	path     string // clean
+	at       place
+	readOnly bool
+}
+
+// nesting warns of mounts inside read-only ones: the guest can't make their folders there. Inside a mount that is
+// written it can. Sorted by element, what is inside a path follows it.
+func (c *checker) nesting(at address, mounts []mountAt) {
+	slices.SortStableFunc(mounts, func(a, b mountAt) int { return strings.Compare(sortable(a.path), sortable(b.path)) })
+	var around []*mountAt
+	for i := range mounts {
+		m := &mounts[i]
+		for len(around) > 0 && !holds(around[len(around)-1].path, m.path) {
+			around = around[:len(around)-1]
+		}
+		if n := len(around); n > 0 && around[n-1].readOnly && around[n-1].path != m.path {
+			c.add(diag.Warning, m.at, "mount_conflict", at.String()+": "+quote(m.path)+" lies inside "+quote(around[n-1].path)+
+				" (line "+strconv.Itoa(around[n-1].at.line)+"), which is read-only", "",
+				"have a folder of that name in what is mounted there, or choose another path")
+		}
+		around = append(around, m)
+	}
+}
+
+// isReadOnly says that what a mount attaches is not written.
+func isReadOnly(n *node) bool {
+	readOnly := n.entry("readOnly")
+	return n.get("bundle") != nil || readOnly != nil && strings.EqualFold(readOnly.value.text, "true")
+}
