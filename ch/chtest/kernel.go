@@ -168,7 +168,11 @@ const GuestBinary = "MICROAGENT_TEST_CHGUEST"
 // findModules gives the paths of all modules in a tree, by their names with "_" for "-".
 func findModules(tree string) (map[string]string, error) {
 	found := map[string]string{}
-	err := filepath.WalkDir(filepath.Join(tree, "lib", "modules"), func(path string, _ os.DirEntry, err error) error {
+	dir := filepath.Join(tree, "lib", "modules")
+	if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
+		dir = filepath.Join(tree, "usr", "lib", "modules") // since Debian 13
+	}
+	err := filepath.WalkDir(dir, func(path string, _ os.DirEntry, err error) error {
 		if base, _, ok := strings.Cut(filepath.Base(path), ".ko"); ok {
 			found[strings.ReplaceAll(base, "-", "_")] = path
 		}

@@ -27,6 +27,9 @@ type Machine interface {
 	// Grow, only after Setup, makes a mounted file system as large as its device, once that has device bytes, and
 	// says how large, in bytes.
 	Grow(serial string, device int64) (int64, error)
+	// AddEntropy gives the kernel random bytes; SetClock sets its wall clock, in nanoseconds since 1970.
+	AddEntropy(seed []byte) error
+	SetClock(wall int64) error
 	// KillAll kills every process but this one.
 	KillAll()
 	// Unmount brings every file system to a clean end and lists those where it could not.

@@ -44,12 +44,12 @@ func (a *Agent) Configure(ctx context.Context, req *wire.ConfigureRequest) (*wir
 		return nil, err
 	}
 	if len(req.GetSeed()) > 0 {
-		if err := addEntropy(req.GetSeed()); err != nil {
+		if err := a.machine.AddEntropy(req.GetSeed()); err != nil {
 			a.log.Printf("entropy: %v", err)
 		}
 	}
 	if req.GetWallNanos() != 0 {
-		if err := setClock(req.GetWallNanos()); err != nil {
+		if err := a.machine.SetClock(req.GetWallNanos()); err != nil {
 			return nil, proto.Errorf(proto.CodeFailed, "set the clock: %v", err)
 		}
 	}
@@ -216,7 +216,7 @@ func (a *Agent) Grow(_ context.Context, req *wire.GrowRequest) (*wire.GrowRespon
 
 // SetTime sets the clock.
 func (a *Agent) SetTime(_ context.Context, req *wire.SetTimeRequest) (*wire.SetTimeResponse, error) {
-	if err := setClock(req.GetWallNanos()); err != nil {
+	if err := a.machine.SetClock(req.GetWallNanos()); err != nil {
 		return nil, answer(err)
 	}
 	return &wire.SetTimeResponse{}, nil
