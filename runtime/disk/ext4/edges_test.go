@@ -240,7 +240,7 @@ func TestFeatures(t *testing.T) {
 			"Inode count:              32768",
 			"Block count:              131072",
 			"Reserved block count:     0",
-			"Inode size:              256",
+			"Inode size:               256",
 			"Total journal size:       16M",
 		}},
 		{Options{}, []string{
@@ -251,7 +251,7 @@ func TestFeatures(t *testing.T) {
 	} {
 		path := build(t, c.opt, nil)
 		// Versions differ in a tab.
-		out := bytes.ReplaceAll(tool(t, "dumpe2fs", "-h", path), []byte(":\t"), []byte(":    "))
+		out := bytes.ReplaceAll(tool(t, "dumpe2fs", "-h", path), []byte(":\t"), []byte(":     "))
 		for _, line := range c.want {
 			if !bytes.Contains(out, []byte(line+"\n")) {
 				t.Errorf("dumpe2fs does not say %q:\n%s", line, out)
