@@ -7,6 +7,8 @@ package apply
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"maps"
 	"runtime"
 	"strings"
@@ -50,7 +52,8 @@ func Run(ctx context.Context, d Drivers, p *plan.Plan, files *folder.Folder, o O
 	if o.Events == nil {
 		o.Events = event.Discard
 	}
-	unlock, err := d.Projects.Lock(ctx, p.Project, o.LockWait)
+	o.Events.Emit(event.Event{Type: event.TypeVersion, Time: time.Now(), Version: event.Version})
+	unlock, err := lock(ctx, d, p.Project, o)
 	if err != nil {
 		return nil, err
 	}
@@ -64,9 +67,8 @@ func Run(ctx context.Context, d Drivers, p *plan.Plan, files *folder.Folder, o O
 			return nil, err
 		}
 	}
-	o.Events.Emit(event.Event{Type: event.TypeVersion, Time: time.Now(), Version: event.Version})
 	res := r.walk(ctx, o.parallel())
-	if p.Destroy && len(res.Failed) == 0 && len(res.NotStarted) == 0 {
+	if p.Destroy && len(res.Failed) == 0 && len(res.Cut) == 0 && len(res.NotStarted) == 0 {
 		if err := r.forgetProject(context.WithoutCancel(ctx)); err != nil {
 			res.Failed = append(res.Failed, Failure{Address: plan.Address{Kind: plan.KindProject, Name: p.Project}, Action: plan.ActionDelete, Err: err})
 		}
@@ -74,6 +76,17 @@ func Run(ctx context.Context, d Drivers, p *plan.Plan, files *folder.Folder, o O
 	count := res.Count()
 	o.Events.Emit(event.Event{Type: event.TypeResult, Time: time.Now(), Result: &count})
 	return res, nil
+}
+
+// lock takes the project's lock, and says for whom it waits.
+func lock(ctx context.Context, d Drivers, project string, o Options) (func(), error) {
+	unlock, err := d.Projects.Lock(ctx, project, 0)
+	if o.LockWait <= 0 || !errors.Is(err, driver.ErrLocked) {
+		return unlock, err
+	}
+	o.Events.Emit(event.Event{Type: event.TypeNote, Time: time.Now(), Address: "project/" + project,
+		Message: fmt.Sprintf("waiting up to %s: %v", o.LockWait, err)})
+	return d.Projects.Lock(ctx, project, o.LockWait)
 }
 
 func checkStale(ctx context.Context, d Drivers, p *plan.Plan) error {

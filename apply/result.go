@@ -14,6 +14,7 @@ import (
 type Result struct {
 	Done       []plan.Address
 	Failed     []Failure // root causes only
+	Cut        []Skipped // begun, and ended by the interrupt without a trace
 	NotStarted []Skipped
 	// Interrupted says that nothing new was started because the caller asked to stop.
 	Interrupted bool

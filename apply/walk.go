@@ -12,8 +12,12 @@ import (
 	"microagent/runtime/driver"
 )
 
-// stillWaiting is how often a long change says that it goes on.
-const stillWaiting = 10 * time.Second
+// stillWaiting is how often a long change says that it goes on, stillEnding how long after an interrupt the user is
+// told what is waited for.
+const (
+	stillWaiting = 10 * time.Second
+	stillEnding  = 300 * time.Millisecond
+)
 
 // run is one walk over a plan.
 type run struct {
@@ -25,6 +29,8 @@ type run struct {
 	mu     sync.Mutex
 	images map[string]driver.Image // pulled in this walk, by reference as written
 	goesOn []string
+
+	told bool // what is waited for after the interrupt; of the walk's own goroutine
 
 	recording sync.Mutex // held while the project's record is changed
 }
@@ -79,7 +85,7 @@ func (r *run) walk(ctx context.Context, parallel int) *Result {
 			}
 			continue
 		}
-		out := <-outcomes
+		out := r.next(ctx, outcomes)
 		running--
 		c := &r.plan.Changes[out.index]
 		switch {
@@ -88,6 +94,9 @@ func (r *run) walk(ctx context.Context, parallel int) *Result {
 			res.Done = append(res.Done, c.Address)
 		case errors.Is(out.err, errGoesOn):
 			failed[c.Address] = errSkipped
+		case cut(ctx, out.err):
+			failed[c.Address] = errSkipped
+			res.Cut = append(res.Cut, Skipped{Address: c.Address, Action: c.Action})
 		default:
 			failed[c.Address] = out.err
 			res.Failed = append(res.Failed, Failure{c.Address, c.Action, out.err})
@@ -99,6 +108,31 @@ func (r *run) walk(ctx context.Context, parallel int) *Result {
 	res.Interrupted = ctx.Err() != nil
 	res.GoesOn = r.goesOn
 	return res
+}
+
+// next is the next change to end. After an interrupt it says what is waited for, unless that ends at once.
+func (r *run) next(ctx context.Context, outcomes <-chan outcome) outcome {
+	if !r.told {
+		select {
+		case out := <-outcomes:
+			return out
+		case <-ctx.Done():
+		}
+		select {
+		case out := <-outcomes:
+			return out
+		case <-time.After(stillEnding):
+			r.told = true
+			r.events.Emit(event.Event{Type: event.TypeNote, Time: time.Now(), Address: "project/" + r.plan.Project,
+				Message: "interrupted: what has begun is brought to its end first; interrupt again to leave at once"})
+		}
+	}
+	return <-outcomes
+}
+
+// cut says that err is nothing but the interrupt.
+func cut(ctx context.Context, err error) bool {
+	return ctx.Err() != nil && errors.Is(err, context.Canceled)
 }
 
 // errSkipped marks what did not fail itself.
@@ -190,6 +224,10 @@ func (r *run) do(ctx context.Context, c *plan.Change) error {
 	if err == nil {
 		tell(event.TypeDone, nil)
 		return nil
+	}
+	if errors.Is(err, errGoesOn) || cut(ctx, err) {
+		tell(event.TypeCut, nil)
+		return err
 	}
 	tell(event.TypeFailed, func(e *event.Event) {
 		e.Error, e.Next = err.Error(), driver.Next(err)

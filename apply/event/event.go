@@ -18,6 +18,7 @@ const (
 	TypeWaiting  Type = "waiting"  // a change takes long; sent every ten seconds
 	TypeDone     Type = "done"
 	TypeFailed   Type = "failed"
+	TypeCut      Type = "cut"     // the interrupt ended it, or the wait for a task that goes on
 	TypeSkipped  Type = "skipped" // not started, because of Because
 	TypeNote     Type = "note"    // something the user should know, in Message
 	TypeResult   Type = "result"  // the last record

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"syscall"
 	"time"
 
 	"microagent/ch"
@@ -174,6 +175,7 @@ func find(ctx context.Context, name string) found {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, path, "--version")
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a terminal's ^C is for us; we end it by ctx
 	out, err := cmd.Output()
 	if err != nil {
 		return found{path: path, err: fmt.Errorf("%s --version: %w", path, err)}

@@ -2,9 +2,12 @@ package machine
 
 import (
 	"errors"
+	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"microagent/ch"
@@ -102,5 +105,16 @@ func TestVersionsOfCloudHypervisor(t *testing.T) {
 	}
 	if f := (Config{CloudHypervisor: filepath.Join(t.TempDir(), "none")}).findCloudHypervisor(t.Context()); f.err == nil || f.old {
 		t.Errorf("a program that is not there: %+v", f)
+	}
+}
+
+// A program is asked its version out of reach of the terminal's ^C, which would make it look broken.
+func TestVersionIsAskedInAGroupOfItsOwn(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "qemu")
+	if err := os.WriteFile(path, []byte("#!/bin/sh\ncut -d' ' -f5 < /proc/$$/stat\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if f := find(t.Context(), path); f.err != nil || f.version == strconv.Itoa(syscall.Getpgrp()) {
+		t.Errorf("it runs in group %s, as we do; %v", f.version, f.err)
 	}
 }

@@ -49,7 +49,7 @@ func (s *Store) Lock(ctx context.Context, project string, wait time.Duration) (f
 		return nil, &driver.Error{
 			Class: driver.ErrLocked, Op: op, Object: project,
 			Err:  fmt.Errorf("held by %s", holder),
-			Next: "try again when it is done",
+			Next: "try again when it is done, or wait for it: --lock-timeout 10m",
 		}
 	}
 	return nil, &driver.Error{Op: op, Object: project, Err: err}

@@ -46,31 +46,48 @@ func (a *app) applyCommand() *cobra.Command {
 			if len(args) == 1 {
 				return a.applySaved(ctx, args[0], o)
 			}
-			made, err := a.makePlan(ctx, p)
-			if err != nil {
-				return err
-			}
-			defer made.files.Close()
-			if made.plan.Empty() {
-				return a.nothing(made.plan)
-			}
-			if err := needsRegistry(made.plan); p.offline && err != nil {
-				return err
-			}
-			if !o.yes {
-				if err := a.showPlan(made.plan, false); err != nil {
-					return err
-				}
-				if err := a.confirm(ctx, "apply project", made.plan.Project, "Do it?", a.again("apply")); err != nil {
-					return err
-				}
-			}
-			return a.execute(ctx, made.plan, made.files, o)
+			return a.fresh(func() error { return a.applyManifest(ctx, p, o) })
 		}),
 	}
 	o.add(cmd)
 	p.add(cmd)
 	return cmd
+}
+
+// applyManifest makes a plan, asks, and executes it.
+func (a *app) applyManifest(ctx context.Context, p planFlags, o applyFlags) error {
+	made, err := a.makePlan(ctx, p)
+	if err != nil {
+		return err
+	}
+	defer made.files.Close()
+	if made.plan.Empty() {
+		return a.nothing(made.plan)
+	}
+	if err := needsRegistry(made.plan); p.offline && err != nil {
+		return err
+	}
+	if !o.yes {
+		if err := a.showPlan(made.plan, false); err != nil {
+			return err
+		}
+		if err := a.confirm(ctx, "apply project", made.plan.Project, "Do it?", a.again("apply")); err != nil {
+			return err
+		}
+	}
+	return a.execute(ctx, made.plan, made.files, o)
+}
+
+// fresh calls once again when the plan that it made had gone stale before it was begun: behind a question or a lock.
+func (a *app) fresh(once func() error) error {
+	const most = 3
+	var stale *apply.StaleError
+	err := once()
+	for n := 1; n < most && errors.As(err, &stale); n++ {
+		a.say("what the plan rests on changed meanwhile: planning again")
+		err = once()
+	}
+	return err
 }
 
 // applySaved executes a plan that was saved. It never asks: making the plan was the question.
@@ -185,6 +202,9 @@ func (a *app) summary(p *plan.Plan, res *apply.Result) {
 	for _, name := range res.GoesOn {
 		a.say("the task of %s goes on; stop it with: microagent halt %s", name, name)
 	}
+	for _, s := range res.Cut {
+		a.say("interrupted: %s %s", s.Action, s.Address)
+	}
 	for _, s := range res.NotStarted {
 		because := ""
 		if s.Because != (plan.Address{}) {
@@ -196,7 +216,7 @@ func (a *app) summary(p *plan.Plan, res *apply.Result) {
 	if p.Destroy {
 		verb = "destroyed"
 	}
-	switch n := len(res.Failed) + len(res.NotStarted); {
+	switch n := len(res.Failed) + len(res.Cut) + len(res.NotStarted); {
 	case n == 0 && !res.Interrupted:
 		fmt.Fprintf(a.stdout, "%s: %s, %s\n", p.Project, verb, counting(len(res.Done), "change"))
 	default:
@@ -229,7 +249,8 @@ type applyRecord struct {
 	Changes     []string        `json:"changes"`
 	Failures    []failureRecord `json:"failures,omitempty"`
 	Skipped     []skippedRecord `json:"skipped,omitempty"`
-	GoesOn      []string        `json:"goes_on,omitempty"`
+	Cut         []string        `json:"cut,omitempty"`     // the interrupt ended them
+	GoesOn      []string        `json:"goes_on,omitempty"` // workspaces whose task is no longer waited for
 }
 
 func resultRecord(p *plan.Plan, res *apply.Result) applyRecord {
@@ -237,6 +258,9 @@ func resultRecord(p *plan.Plan, res *apply.Result) applyRecord {
 		NotStarted: len(res.NotStarted), Interrupted: res.Interrupted, Changes: []string{}, GoesOn: res.GoesOn}
 	for _, d := range res.Done {
 		r.Changes = append(r.Changes, d.String())
+	}
+	for _, c := range res.Cut {
+		r.Cut = append(r.Cut, c.Address.String())
 	}
 	for _, f := range res.Failed {
 		rec := failureRecord{Address: f.Address.String(), Action: string(f.Action), report: describe(f.Err)}

@@ -24,46 +24,51 @@ func (a *app) destroyCommand() *cobra.Command {
 		Example:     "  microagent destroy\n  microagent destroy --yes\n  microagent destroy -p counter",
 		Annotations: exitsWith(ExitOK, ExitFailed, ExitPartly, ExitInvalid, ExitRefused, ExitLocked, ExitInterrupted),
 		RunE: does(func(ctx context.Context, _ []string) error {
-			project, path, err := a.destroyed(ctx)
-			if err != nil {
-				return err
-			}
-			w, err := a.open(false)
-			if err != nil {
-				return err
-			}
-			seen, err := refresh.Project(ctx, refresh.Drivers(w.Drivers), project, refresh.Options{Manifest: path, Normal: normalReference})
-			if err != nil {
-				return err
-			}
-			p, list := plan.Destroy(project, seen, plan.Options{Tool: Version, ManifestPath: path, MoveHere: moveHere})
-			if err := a.planErrors(p, &list); err != nil {
-				return err
-			}
-			if p.Empty() && seen.Project.Manifest == "" {
-				return a.nothing(p)
-			}
-			if !o.yes || !a.flags.json {
-				if err := a.showPlan(p, false); err != nil {
-					return err
-				}
-			}
-			if !o.yes {
-				if err := a.confirm(ctx, "destroy project", project, "Do it?", a.again("destroy")); err != nil {
-					return err
-				}
-			}
-			files, err := folder.Open(filepath.Dir(path), nil)
-			if err != nil {
-				return err
-			}
-			defer files.Close()
-			return a.execute(ctx, p, files, o)
+			return a.fresh(func() error { return a.destroyProject(ctx, moveHere, o) })
 		}),
 	}
 	o.add(cmd)
 	cmd.Flags().BoolVar(&moveHere, "move-here", false, "also when the project was applied from another manifest")
 	return cmd
+}
+
+// destroyProject makes a plan of deletions, asks, and executes it.
+func (a *app) destroyProject(ctx context.Context, moveHere bool, o applyFlags) error {
+	project, path, err := a.destroyed(ctx)
+	if err != nil {
+		return err
+	}
+	w, err := a.open(false)
+	if err != nil {
+		return err
+	}
+	seen, err := refresh.Project(ctx, refresh.Drivers(w.Drivers), project, refresh.Options{Manifest: path, Normal: normalReference})
+	if err != nil {
+		return err
+	}
+	p, list := plan.Destroy(project, seen, plan.Options{Tool: Version, ManifestPath: path, MoveHere: moveHere})
+	if err := a.planErrors(p, &list); err != nil {
+		return err
+	}
+	if p.Empty() && seen.Project.Manifest == "" {
+		return a.nothing(p)
+	}
+	if !o.yes || !a.flags.json {
+		if err := a.showPlan(p, false); err != nil {
+			return err
+		}
+	}
+	if !o.yes {
+		if err := a.confirm(ctx, "destroy project", project, "Do it?", a.again("destroy")); err != nil {
+			return err
+		}
+	}
+	files, err := folder.Open(filepath.Dir(path), nil)
+	if err != nil {
+		return err
+	}
+	defer files.Close()
+	return a.execute(ctx, p, files, o)
 }
 
 // destroyed is the project to destroy, and the manifest that stands for it: the one in view, or with -p and none

@@ -1,0 +1,126 @@
+package apply
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"microagent/apply/event"
+	"microagent/runtime/driver"
+)
+
+// slowImages pull until they are interrupted; with begun closed they are on it.
+type slowImages struct {
+	driver.Images
+	begun chan struct{}
+}
+
+func (s slowImages) Pull(ctx context.Context, src driver.ImageSource, _ string, _ driver.Progress) (driver.Image, error) {
+	close(s.begun)
+	<-ctx.Done()
+	return driver.Image{}, &driver.Error{Op: "pull image", Object: src.Ref, Err: ctx.Err()}
+}
+
+// sink keeps events; said is sent each note.
+type sink struct {
+	types chan event.Type
+	said  chan string
+}
+
+func (s sink) Emit(e event.Event) {
+	if e.Type == event.TypeNote {
+		s.said <- e.Message
+	}
+	if e.Type == event.TypeCut || e.Type == event.TypeFailed {
+		s.types <- e.Type
+	}
+}
+
+func newSink() sink { return sink{make(chan event.Type, 99), make(chan string, 99)} }
+
+func TestInterruptedPullIsNoFailure(t *testing.T) {
+	b := newBench(t)
+	p := b.plan()
+	whole := b.drivers.Images
+	images := slowImages{whole, make(chan struct{})}
+	b.drivers.Images = images
+	ctx, interrupt := context.WithCancel(t.Context())
+	go func() {
+		<-images.begun
+		interrupt()
+	}()
+	events := newSink()
+	res, err := Run(ctx, b.drivers, p, b.files, Options{Parallel: 4, Events: events})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(res.Failed) != 0 || len(res.Cut) != 1 || res.Cut[0].Address.String() != "image/example.org/base:1" {
+		t.Errorf("failed %v, cut %v", res.Failed, res.Cut)
+	}
+	if got := <-events.types; got != event.TypeCut {
+		t.Errorf("it was told as %q", got)
+	}
+	b.drivers.Images = whole
+	b.mustApply()
+}
+
+// slowStarts boot when they are let, whatever becomes of the context.
+type slowStarts struct {
+	driver.Workspaces
+	begun, let chan struct{}
+}
+
+func (s slowStarts) Start(ctx context.Context, name, key string) (driver.Run, error) {
+	if name == "demo.counter" {
+		close(s.begun)
+		<-s.let
+	}
+	return s.Workspaces.Start(ctx, name, key)
+}
+
+func TestInterruptSaysWhatIsWaitedFor(t *testing.T) {
+	b := newBench(t)
+	b.write("microagent.yaml", strings.Replace(manifest, "echo 42 > /work/count", "sleep 1000", 1))
+	p := b.plan()
+	starts := slowStarts{b.drivers.Workspaces, make(chan struct{}), make(chan struct{})}
+	b.drivers.Workspaces = starts
+	ctx, interrupt := context.WithCancel(t.Context())
+	events := newSink()
+	go func() {
+		<-starts.begun
+		interrupt()
+		if text := <-events.said; !strings.Contains(text, "interrupt again") {
+			t.Errorf("it says %q", text)
+		}
+		close(starts.let)
+	}()
+	res, err := Run(ctx, b.drivers, p, b.files, Options{Parallel: 4, Events: events})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !res.Interrupted || len(res.Failed) != 0 || !slices.Equal(res.GoesOn, []string{"demo.counter"}) {
+		t.Errorf("interrupted %v, failed %v, goes on %v", res.Interrupted, res.Failed, res.GoesOn)
+	}
+}
+
+func TestApplyThatWaitsSaysForWhom(t *testing.T) {
+	b := newBench(t)
+	unlock, err := b.drivers.Projects.Lock(t.Context(), "demo", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	events := newSink()
+	go func() {
+		if text := <-events.said; !strings.Contains(text, "held by") {
+			t.Errorf("it says %q", text)
+		}
+		unlock()
+	}()
+	res, err := Run(t.Context(), b.drivers, b.plan(), b.files, Options{LockWait: time.Minute, Events: events})
+	if err != nil || res.Err() != nil {
+		t.Fatal(errors.Join(err, res.Err()))
+	}
+}
