@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strconv"
 	"time"
 
@@ -173,12 +174,17 @@ func (a *app) waitCommand() *cobra.Command {
 			if err != nil {
 				return guestCode(0, err)
 			}
+			waiting := ctx
 			if timeout > 0 {
 				var cancel context.CancelFunc
-				ctx, cancel = context.WithTimeout(ctx, timeout)
+				waiting, cancel = context.WithTimeout(ctx, timeout)
 				defer cancel()
 			}
-			run, err := w.Workspaces.Wait(ctx, ws.Spec.Name)
+			run, err := w.Workspaces.Wait(waiting, ws.Spec.Name)
+			if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+				err = &driver.Error{Class: driver.ErrTimeout, Op: "wait for workspace", Object: ws.Spec.Name,
+					Err: fmt.Errorf("it still runs after %s", timeout), Next: "microagent halt " + ws.Spec.Name + " ends it"}
+			}
 			if err != nil {
 				return guestCode(0, err)
 			}
