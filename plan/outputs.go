@@ -61,7 +61,7 @@ func (k *maker) output(name string, o schema.Output) {
 	}
 	switch {
 	case s.want.Mode != "task":
-		c.Detail = "brought out by name: microagent output " + name
+		c.Detail = "its workspace has no task"
 	case s.task != nil && s.task.Does():
 		c.Action, c.Reason = ActionCollect, ReasonDependency
 		if taken && !c.Output.Overwrite {

@@ -53,10 +53,11 @@ func (a *app) root() *cobra.Command {
 		a.outputCommand(), a.schemaCommand())
 	in(groupObjects, a.runCommand(), a.createCommand(), a.startCommand(), a.execCommand(), a.logsCommand(),
 		a.waitCommand(), a.haltCommand(), a.cpCommand(), a.deleteCommand(), a.listCommand(), a.volumeCommand())
-	in(groupHost, a.kernelCommand(), a.imageCommand(), a.doctorCommand(), a.pruneCommand(), a.versionCommand())
+	in(groupHost, a.kernelCommand(), a.imageCommand(), a.doctorCommand(), a.pruneCommand(),
+		a.completionCommand(root), a.versionCommand())
 	root.AddCommand(a.storageTopic(), a.superviseCommand(), a.adapterCommand())
 	root.SetHelpCommandGroupID(groupHost)
-	root.SetCompletionCommandGroupID(groupHost)
+	root.CompletionOptions.DisableDefaultCmd = true
 	help := root.HelpFunc()
 	root.SetHelpFunc(func(cmd *cobra.Command, args []string) {
 		help(cmd, args)
