@@ -14,7 +14,8 @@ func (a *app) schemaCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "schema", Short: "print the manifest's schema", Args: cobra.NoArgs,
 		Long: "Prints the description of the manifest's format: as CUE, which is what validate reads, or as JSON Schema\n" +
-			"for an editor's YAML language server.",
+			"for an editor's YAML language server, which finds it by the manifest's first line:\n\n" +
+			"  # yaml-language-server: $schema=./microagent.schema.json",
 		Example:     "  microagent schema --format=jsonschema > microagent.schema.json",
 		Annotations: exitsWith(ExitOK, ExitUsage),
 		RunE: does(func(context.Context, []string) error {
