@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"syscall"
 
 	"microagent/apply"
 	"microagent/runtime/driver"
@@ -79,9 +78,7 @@ func describe(err error) report {
 		r.Code = "newer_state"
 		r.Next = "use microagent " + newer.Tool + " or later, or another --state-dir"
 	}
-	if errors.Is(err, syscall.ENOSPC) && r.Next == "" {
-		r.Code, r.Next = "no_space", "free some space, or use another state directory (--state-dir)"
-	}
+	r.fuller(err)
 	if errors.As(err, &e) {
 		r.Op, r.Object = e.Op, e.Object
 	}
