@@ -71,12 +71,16 @@ func (a *app) main(ctx context.Context, args []string) int {
 
 var errInterrupted = errors.New("interrupted")
 
-// interruptible ends the context at the first SIGINT or SIGTERM and the process at the second.
+// interruptible ends the context at the first SIGINT, SIGTERM or, unless nohup had it ignored, SIGHUP, and the process at
+// the second.
 func (a *app) interruptible(parent context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(parent)
 	signals := make(chan os.Signal, 2)
 	done := make(chan struct{})
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	if !signal.Ignored(syscall.SIGHUP) {
+		signal.Notify(signals, syscall.SIGHUP)
+	}
 	go func() {
 		for n := 0; ; n++ {
 			select {

@@ -14,8 +14,8 @@ func (a *app) pruneCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "prune", Short: "remove cached disks that nothing uses", Args: cobra.NoArgs,
 		Long: "Shows which cached disks no workspace and no bundle uses, which root file systems replacements kept, and how\n" +
-			"much they take; with --yes it removes them, and what is left of killed runs. What is needed again is built again. Volumes and the root file\n" +
-			"systems of workspaces are never touched.",
+			"much they take; with --yes it removes them, and what is left of killed runs. What is needed again is built\n" +
+			"again. Volumes and the root file systems of workspaces are never touched.",
 		Example:     "  microagent prune\n  microagent prune --yes",
 		Annotations: exitsWith(ExitOK, ExitFailed),
 		RunE: does(func(ctx context.Context, _ []string) error {
