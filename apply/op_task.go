@@ -12,8 +12,11 @@ import (
 	"microagent/runtime/driver"
 )
 
-// stderrTail is how many lines of a failed task's stderr go into its error.
-const stderrTail = 10
+const (
+	stderrTail  = 10  // how many lines of a failed task's stderr go into its error
+	consoleTail = 100 // how many lines of the console are searched for the kernel's reason
+	killed      = 128 + 9
+)
 
 func (r *run) task(ctx, whole context.Context, c *plan.Change) error {
 	if c.Workspace == nil {
@@ -88,6 +91,16 @@ func (r *run) verdict(ctx context.Context, name string, timeout time.Duration, r
 			failure.Stderr = strings.Split(text, "\n")
 		}
 	}
-	return &driver.Error{Class: driver.ErrGuest, Op: "run", Object: "task/" + name, Err: failure,
-		Next: "read what it wrote: microagent logs " + name}
+	next := "read what it wrote: microagent logs " + name
+	if failure.OutOfMemory = failure.ExitCode == killed && !failure.TimedOut && r.outOfMemory(ctx, name); failure.OutOfMemory {
+		next = "give the workspace more memory; what the kernel says: microagent logs --console " + name
+	}
+	return &driver.Error{Class: driver.ErrGuest, Op: "run", Object: "task/" + name, Err: failure, Next: next}
+}
+
+// outOfMemory says whether the guest's kernel has killed for want of memory lately.
+func (r *run) outOfMemory(ctx context.Context, name string) bool {
+	var console bytes.Buffer
+	err := r.drivers.Workspaces.Logs(ctx, name, driver.LogOptions{Stream: "console", Tail: consoleTail}, &console, &console)
+	return err == nil && bytes.Contains(console.Bytes(), []byte("Out of memory: Killed process"))
 }

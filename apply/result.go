@@ -68,11 +68,16 @@ type TaskError struct {
 	TimedOut  bool
 	Timeout   time.Duration // what it was allowed, when it timed out
 	Stderr    []string      // its last lines, raw
+	// OutOfMemory says that the guest's kernel killed for want of memory.
+	OutOfMemory bool
 }
 
 func (e *TaskError) Error() string {
 	if e.TimedOut {
 		return fmt.Sprintf("task of workspace %s ran longer than its timeout of %s", e.Workspace, e.Timeout)
+	}
+	if e.OutOfMemory {
+		return fmt.Sprintf("task of workspace %s was killed, code %d: the guest is out of memory", e.Workspace, e.ExitCode)
 	}
 	return fmt.Sprintf("task of workspace %s exited with code %d", e.Workspace, e.ExitCode)
 }

@@ -230,6 +230,7 @@ type failureRecord struct {
 	Action   string `json:"action"`
 	ExitCode *int   `json:"exit_code,omitempty"` // the guest's, of a task
 	TimedOut bool   `json:"timed_out,omitempty"`
+	Memory   bool   `json:"out_of_memory,omitempty"` // the guest's kernel killed for want of it
 	report
 }
 
@@ -266,7 +267,7 @@ func resultRecord(p *plan.Plan, res *apply.Result) applyRecord {
 		rec := failureRecord{Address: f.Address.String(), Action: string(f.Action), report: describe(f.Err)}
 		var task *apply.TaskError
 		if errors.As(f.Err, &task) {
-			rec.ExitCode, rec.TimedOut = &task.ExitCode, task.TimedOut
+			rec.ExitCode, rec.TimedOut, rec.Memory = &task.ExitCode, task.TimedOut, task.OutOfMemory
 		}
 		r.Failures = append(r.Failures, rec)
 	}
