@@ -48,7 +48,7 @@ func (o Online) CopyOut(ctx context.Context, spec driver.CopySpec) (driver.Copie
 			return err
 		})
 	}
-	sink, err := transfer.NewSink(op, spec.Host.Path, transfer.NameOf(spec.Guest), info.Mode.IsDir(), &out)
+	sink, err := transfer.NewSink(spec.Host.Path, transfer.NameOf(spec.Guest), info.Mode.IsDir(), &out)
 	if err != nil {
 		return out, err
 	}

@@ -47,7 +47,7 @@ func (Offline) CopyOut(ctx context.Context, spec driver.CopySpec) (driver.Copied
 		out.Bytes, err = io.CopyBuffer(writer{ctx, spec.Host.Writer}, struct{ io.Reader }{r}, make([]byte, piece))
 		return out, wrap(opOut, object, err)
 	}
-	s, err := NewSink(opOut, spec.Host.Path, NameOf(spec.Guest), n.IsDir(), &out)
+	s, err := NewSink(spec.Host.Path, NameOf(spec.Guest), n.IsDir(), &out)
 	if err != nil {
 		return out, err
 	}

@@ -22,7 +22,6 @@ import (
 
 // Sink writes a copy on the host, beneath one open folder.
 type Sink struct {
-	op     string
 	root   *os.Root // the folder that the copy comes into
 	folder string   // its path
 	name   string   // of the copy in it; "." when it is merged into the folder
@@ -36,20 +35,20 @@ type Sink struct {
 
 // NewSink finds out where on the host a copy goes: a directory takes it under the name base, and tree says whether
 // it is a directory itself. Nothing is written yet.
-func NewSink(op, to, base string, tree bool, out *driver.Copied) (*Sink, error) {
-	folder, name, err := landing(op, to, base, tree)
+func NewSink(to, base string, tree bool, out *driver.Copied) (*Sink, error) {
+	folder, name, err := landing(to, base, tree)
 	if err != nil {
 		return nil, err
 	}
 	root, err := os.OpenRoot(folder)
 	if err != nil {
-		return nil, wrap(op, to, err)
+		return nil, wrap(opIn, to, err)
 	}
 	out.To = filepath.Join(folder, name)
-	return &Sink{op: op, root: root, folder: folder, name: name, tree: tree, out: out, dirs: map[string]bool{}, files: map[string]bool{}}, nil
+	return &Sink{root: root, folder: folder, name: name, tree: tree, out: out, dirs: map[string]bool{}, files: map[string]bool{}}, nil
 }
 
-func landing(op, to, base string, tree bool) (folder, name string, err error) {
+func landing(to, base string, tree bool) (folder, name string, err error) {
 	st, err := os.Stat(to)
 	switch {
 	case err == nil && st.IsDir():
@@ -57,34 +56,34 @@ func landing(op, to, base string, tree bool) (folder, name string, err error) {
 			return to, ".", nil
 		}
 		if in, err := os.Stat(filepath.Join(to, base)); err == nil && in.IsDir() != tree {
-			return "", "", problem(driver.ErrInvalid, op, filepath.Join(to, base), "move it away, or name another destination",
+			return "", "", problem(driver.ErrInvalid, opIn, filepath.Join(to, base), "move it away, or name another destination",
 				"%s is there under this name", KindOf(in.Mode()))
 		}
 		return to, base, nil
 	case err == nil && strings.HasSuffix(to, "/"), errors.Is(err, unix.ENOTDIR):
-		return "", "", problem(driver.ErrInvalid, op, to, "leave the slash at its end away to replace the file", "it is no directory")
+		return "", "", problem(driver.ErrInvalid, opIn, to, "leave the slash at its end away to replace the file", "it is no directory")
 	case err == nil && tree:
-		return "", "", problem(driver.ErrInvalid, op, to, "name another destination", "it is a file, and a directory can't take its place")
+		return "", "", problem(driver.ErrInvalid, opIn, to, "name another destination", "it is a file, and a directory can't take its place")
 	case err == nil && !st.Mode().IsRegular():
-		return "", "", problem(driver.ErrInvalid, op, to, "use - for stdout", "it is %s", KindOf(st.Mode()))
+		return "", "", problem(driver.ErrInvalid, opIn, to, "use - for stdout", "it is %s", KindOf(st.Mode()))
 	case err == nil:
 		real, err := filepath.EvalSymlinks(to)
 		if err != nil {
-			return "", "", wrap(op, to, err)
+			return "", "", wrap(opIn, to, err)
 		}
 		return filepath.Dir(real), filepath.Base(real), nil
 	case !errors.Is(err, fs.ErrNotExist):
-		return "", "", wrap(op, to, err)
+		return "", "", wrap(opIn, to, err)
 	}
 	if _, err := os.Lstat(strings.TrimRight(to, "/")); err == nil {
-		return "", "", problem(driver.ErrInvalid, op, to, "remove it first", "it is a symlink that leads nowhere")
+		return "", "", problem(driver.ErrInvalid, opIn, to, "remove it first", "it is a symlink that leads nowhere")
 	}
 	if strings.HasSuffix(to, "/") && !tree {
-		return "", "", problem(driver.ErrNotFound, op, to, "mkdir "+to, "there is no such directory")
+		return "", "", problem(driver.ErrNotFound, opIn, to, "mkdir "+to, "there is no such directory")
 	}
 	folder, name = filepath.Dir(filepath.Clean(to)), filepath.Base(to)
 	if st, err := os.Stat(folder); err != nil || !st.IsDir() {
-		return "", "", problem(driver.ErrNotFound, op, to, "mkdir -p "+folder, "there is no directory %s", folder)
+		return "", "", problem(driver.ErrNotFound, opIn, to, "mkdir -p "+folder, "there is no directory %s", folder)
 	}
 	return folder, name, nil
 }
@@ -101,10 +100,10 @@ func (s *Sink) at(name string) string { return path.Join(s.name, name) }
 // left out and noted.
 func (s *Sink) Add(ctx context.Context, e Entry, content io.Reader) error {
 	if !filepath.IsLocal(e.Name) {
-		return problem(driver.ErrRefused, s.op, s.Path("."), "", "the guest names a file %q", e.Name)
+		return problem(driver.ErrRefused, opIn, s.Path("."), "", "the guest names a file %q", e.Name)
 	}
 	if e.Name != "." && !s.dirs[path.Dir(e.Name)] {
-		return problem(driver.ErrRefused, s.op, s.Path("."), "", "the guest names a file %q below what is no directory", e.Name)
+		return problem(driver.ErrRefused, opIn, s.Path("."), "", "the guest names a file %q below what is no directory", e.Name)
 	}
 	var err error
 	switch {
@@ -113,7 +112,7 @@ func (s *Sink) Add(ctx context.Context, e Entry, content io.Reader) error {
 		s.dirs[e.Name] = err == nil
 	case e.Link != "":
 		if !s.files[e.Link] {
-			return problem(driver.ErrRefused, s.op, s.Path("."), "", "the guest links to %q, which is no file of the copy", e.Link)
+			return problem(driver.ErrRefused, opIn, s.Path("."), "", "the guest links to %q, which is no file of the copy", e.Link)
 		}
 		err = s.replace(e, func(temp string) error { return s.root.Link(s.at(e.Link), temp) })
 		s.out.Files++
@@ -129,7 +128,7 @@ func (s *Sink) Add(ctx context.Context, e Entry, content io.Reader) error {
 	}
 	s.files[e.Name] = err == nil && (e.Link != "" || e.Mode.IsRegular())
 	if err != nil && ctx.Err() == nil {
-		return wrap(s.op, s.Path(e.Name), err)
+		return wrap(opIn, s.Path(e.Name), err)
 	}
 	return err
 }
@@ -158,7 +157,7 @@ func (s *Sink) directory(e Entry) error {
 	}
 	st, err := s.root.Lstat(s.at(e.Name))
 	if err == nil && !st.IsDir() {
-		err = problem(driver.ErrInvalid, s.op, s.Path(e.Name), "move it away", "%s is where a directory is to be", KindOf(st.Mode()))
+		err = problem(driver.ErrInvalid, opIn, s.Path(e.Name), "move it away", "%s is where a directory is to be", KindOf(st.Mode()))
 	}
 	return err
 }
@@ -167,7 +166,7 @@ func (s *Sink) directory(e Entry) error {
 func (s *Sink) replace(e Entry, fill func(temp string) error) error {
 	to := s.at(e.Name)
 	if st, err := s.root.Lstat(to); err == nil && st.IsDir() {
-		return problem(driver.ErrInvalid, s.op, s.Path(e.Name), "move it away", "a directory is where a file is to be")
+		return problem(driver.ErrInvalid, opIn, s.Path(e.Name), "move it away", "a directory is where a file is to be")
 	}
 	var b [6]byte
 	_, _ = rand.Read(b[:])
@@ -218,12 +217,12 @@ func (s *Sink) Finish() error {
 			err = s.root.Chmod(s.at(e.Name), e.Mode&fs.ModePerm)
 		}
 		if err != nil {
-			return wrap(s.op, s.Path(e.Name), err)
+			return wrap(opIn, s.Path(e.Name), err)
 		}
 	}
 	d, err := os.Open(s.folder)
 	if err != nil {
-		return wrap(s.op, s.folder, err)
+		return wrap(opIn, s.folder, err)
 	}
 	defer d.Close()
 	if s.tree {
@@ -231,7 +230,7 @@ func (s *Sink) Finish() error {
 	} else {
 		err = d.Sync()
 	}
-	return wrap(s.op, s.folder, err)
+	return wrap(opIn, s.folder, err)
 }
 
 const (

@@ -35,7 +35,7 @@ func TestHostileCopyWritesNothingBesideItself(t *testing.T) {
 			t.Fatal(err)
 		}
 		var out driver.Copied
-		s, err := NewSink("copy", dir, "copy", true, &out)
+		s, err := NewSink(dir, "copy", true, &out)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -22,7 +22,7 @@ func Unpack(ctx context.Context, r io.Reader, s *Sink) error {
 		h, err := in.Next()
 		if errors.Is(err, io.EOF) {
 			if n == 0 {
-				return problem(driver.ErrCorrupt, s.op, s.Path("."), "", "the guest sent nothing")
+				return problem(driver.ErrCorrupt, opIn, s.Path("."), "", "the guest sent nothing")
 			}
 			return nil
 		}
@@ -34,7 +34,7 @@ func Unpack(ctx context.Context, r io.Reader, s *Sink) error {
 			e.Mode, e.Link, e.Target = e.Mode.Perm(), path.Clean(h.Linkname), ""
 		}
 		if (n == 0) != (e.Name == ".") || n == 0 && e.Mode.IsDir() != s.tree || n > 0 && !s.tree {
-			return problem(driver.ErrCorrupt, s.op, s.Path("."), "", "the guest sent an entry %q that does not belong there", e.Name)
+			return problem(driver.ErrCorrupt, opIn, s.Path("."), "", "the guest sent an entry %q that does not belong there", e.Name)
 		}
 		if err := s.Add(ctx, e, in); err != nil {
 			return err
