@@ -27,6 +27,7 @@ type Options struct {
 	Parallel int           // changes at once; 0: twice the CPUs, ten at most
 	LockWait time.Duration // how long to wait for another apply in the project
 	Events   event.Sink    // nil: none
+	Saved    bool          // the plan was saved: look at the files it would read or replace before anything starts
 }
 
 func (o Options) parallel() int {
@@ -58,7 +59,7 @@ func Run(ctx context.Context, d Drivers, p *plan.Plan, files *folder.Folder, o O
 		return nil, err
 	}
 	defer unlock()
-	if err := checkStale(ctx, d, p); err != nil {
+	if err := checkStale(ctx, d, p, files, o.Saved); err != nil {
 		return nil, err
 	}
 	r := &run{drivers: d, plan: p, files: files, events: o.Events, images: map[string]driver.Image{}}
@@ -89,12 +90,16 @@ func lock(ctx context.Context, d Drivers, project string, o Options) (func(), er
 	return d.Projects.Lock(ctx, project, o.LockWait)
 }
 
-func checkStale(ctx context.Context, d Drivers, p *plan.Plan) error {
+func checkStale(ctx context.Context, d Drivers, p *plan.Plan, files *folder.Folder, saved bool) error {
 	records, err := refresh.Records(ctx, refresh.Drivers(d))
 	if err != nil {
 		return err
 	}
-	if moved := planfile.Stale(p, maps.Clone(records)); len(moved) > 0 {
+	moved := planfile.Stale(p, maps.Clone(records))
+	if saved {
+		moved = append(moved, movedInputs(ctx, d, p, files)...)
+	}
+	if len(moved) > 0 {
 		return &driver.Error{Class: driver.ErrStale, Op: "apply plan of project", Object: p.Project,
 			Err: &StaleError{moved}, Next: "make a new plan: microagent plan"}
 	}

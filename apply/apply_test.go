@@ -317,6 +317,24 @@ func TestStalePlanIsRefused(t *testing.T) {
 	}
 }
 
+// What a saved plan would read or replace is looked at before anything is done.
+func TestSavedPlanIsRefusedWhenItsFilesMoved(t *testing.T) {
+	b := newBench(t)
+	p := b.plan()
+	b.write("config", "changed")
+	_, err := Run(t.Context(), b.drivers, p, b.files, Options{Saved: true})
+	if !errors.Is(err, driver.ErrStale) || !strings.Contains(err.Error(), "since it was made, ./config changed") {
+		t.Fatalf("apply of a plan whose bundle changed: %v", err)
+	}
+	if calls := b.workspaces.Calls(); len(calls) != 0 {
+		t.Errorf("it did %v", calls)
+	}
+	b.write("config", "hello")
+	if _, err := Run(t.Context(), b.drivers, p, b.files, Options{Saved: true}); err != nil {
+		t.Errorf("apply of a plan whose files are as they were: %v", err)
+	}
+}
+
 func TestSecondApplyAtOnceIsToldWhoHoldsIt(t *testing.T) {
 	b := newBench(t)
 	unlock, err := b.drivers.Projects.Lock(t.Context(), "demo", 0)

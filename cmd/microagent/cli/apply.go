@@ -22,6 +22,7 @@ type applyFlags struct {
 	yes      bool
 	parallel int
 	lockWait time.Duration
+	saved    bool // the plan comes from a file
 }
 
 func (o *applyFlags) add(cmd *cobra.Command) {
@@ -104,6 +105,7 @@ func (a *app) applySaved(ctx context.Context, path string, o applyFlags) error {
 		return err
 	}
 	defer files.Close()
+	o.saved = true
 	return a.execute(ctx, p, files, o)
 }
 
@@ -146,7 +148,7 @@ func (a *app) execute(ctx context.Context, p *plan.Plan, files *folder.Folder, o
 		return err
 	}
 	events := a.events()
-	res, err := apply.Run(ctx, w.Drivers, p, files, apply.Options{Parallel: o.parallel, LockWait: o.lockWait, Events: events})
+	res, err := apply.Run(ctx, w.Drivers, p, files, apply.Options{Parallel: o.parallel, LockWait: o.lockWait, Events: events, Saved: o.saved})
 	events.close()
 	if err != nil {
 		return err
