@@ -165,8 +165,9 @@ func TestSpecialFilesAreRefusedByName(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err = d.DigestBundle(t.Context(), from(dir), nil)
-		if want := "sub/odd is a " + kind; !errors.Is(err, driver.ErrInvalid) || !strings.Contains(fmt.Sprint(err), want) {
-			t.Errorf("%s: %v", kind, err)
+		want := "pack sub/odd: it is a " + kind
+		if !errors.Is(err, driver.ErrInvalid) || !strings.Contains(fmt.Sprint(err), want) || driver.Next(err) != "exclude: [odd], or remove it" {
+			t.Errorf("%s: %v, next: %s", kind, err, driver.Next(err))
 		}
 		if _, err := d.DigestBundle(t.Context(), from(dir, "o?d"), nil); err != nil {
 			t.Errorf("%s left out: %v", kind, err)

@@ -133,7 +133,11 @@ func (s *source) walkBelow(ctx context.Context, rel string, visit func(e element
 		switch e.info.Mode().Type() {
 		case 0, fs.ModeDir, fs.ModeSymlink:
 		default:
-			return fmt.Errorf("%w: %s is a %s; bundles hold files, directories and symlinks", driver.ErrInvalid, e.rel, kindOf(e.info.Mode()))
+			return &driver.Error{
+				Class: driver.ErrInvalid, Op: "pack", Object: e.rel,
+				Err:  fmt.Errorf("it is a %s; bundles hold files, directories and symlinks", kindOf(e.info.Mode())),
+				Next: "exclude: [" + name + "], or remove it",
+			}
 		}
 		if err := s.notState(e.rel, e.info); err != nil {
 			return err
