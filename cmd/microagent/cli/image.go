@@ -3,6 +3,9 @@ package cli
 import (
 	"context"
 	"errors"
+	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -76,15 +79,39 @@ func (a *app) imageRemove() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			list, err := w.Images.List(ctx)
+			if err != nil {
+				return err
+			}
 			var all []error
 			for _, ref := range args {
-				if err := w.Images.Remove(ctx, ref); err != nil {
+				name, err := storedName(list, ref)
+				if err != nil {
 					all = append(all, err)
-				} else if err := a.done(map[string]string{"removed": ref}, "Removed %s", ref); err != nil {
+				} else if err := w.Images.Remove(ctx, name); err != nil {
+					all = append(all, err)
+				} else if err := a.done(map[string]string{"removed": name}, "Removed %s", name); err != nil {
 					return err
 				}
 			}
 			return errors.Join(all...)
 		}),
 	}
+}
+
+// storedName is the name that the list has for what a user wrote: in full, a file's path from the root.
+func storedName(list []driver.Image, ref string) (string, error) {
+	name := normalReference(ref)
+	if kind, file, ok := strings.Cut(name, ":"); ok && !ofRegistry(ref) {
+		abs, err := filepath.Abs(file)
+		if err != nil {
+			return "", err
+		}
+		name = kind + ":" + abs
+	}
+	if !slices.ContainsFunc(list, func(img driver.Image) bool { return img.Ref == name }) {
+		return "", &driver.Error{Class: driver.ErrNotFound, Op: "remove image", Object: ref,
+			Err: errors.New("there is none of that name"), Next: "microagent image list"}
+	}
+	return name, nil
 }

@@ -117,7 +117,7 @@ func (a *app) planCommand() *cobra.Command {
 		Use: "plan", Short: "show what apply would do", Args: cobra.NoArgs,
 		Long: "Compares the manifest with what exists and shows what apply would do, why, and what it would cost. It\n" +
 			"writes nothing but the file of -o, pulls nothing, and works on a read-only state directory. The values of\n" +
-			"environment variables are never shown; the file of -o has them, and only you can read it.",
+			"a workspace's environment variables are never shown; the file of -o has them, and only you can read it.",
 		Example:     "  microagent plan\n  microagent plan -o change.plan && microagent apply change.plan\n  microagent plan --detailed-exitcode",
 		Annotations: exitsWith(ExitOK, ExitFailed, ExitChanges, ExitInvalid, ExitRefused),
 		RunE: does(func(ctx context.Context, _ []string) error {
