@@ -105,7 +105,10 @@ func (e *Editor) Symlink(dir Inode, name, target string, attr Attr) error {
 
 // place opens a directory for a name, and gives the file that has it.
 func (e *Editor) place(dir Inode, name string) (*directory, *Inode, error) {
-	if name == "" || name == "." || name == ".." || len(name) > maxName || bytes.ContainsAny([]byte(name), "/\x00") {
+	if len(name) > maxName {
+		return nil, nil, pathError(fmt.Sprintf("a name has %d bytes at most, and it has %d", maxName, len(name)))
+	}
+	if name == "" || name == "." || name == ".." || bytes.ContainsAny([]byte(name), "/\x00") {
 		return nil, nil, fmt.Errorf("%w: the name %.300q", ErrInvalid, name)
 	}
 	d, err := e.directory(dir.Number)

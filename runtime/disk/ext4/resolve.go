@@ -1,10 +1,14 @@
 package ext4
 
 import (
-	"fmt"
-	"io/fs"
 	"strings"
 )
+
+// pathError is an ErrInvalid that is about a path in the words of its user, and not about the format.
+type pathError string
+
+func (e pathError) Error() string        { return string(e) }
+func (e pathError) Is(target error) bool { return target == ErrInvalid }
 
 // ResolvePath is Resolve that also gives the path without symlinks that it came to: of what it found, or, with
 // fs.ErrNotExist, of the first thing that is not there.
@@ -22,7 +26,7 @@ func (f *FS) ResolvePath(path string, follow bool) (n Inode, real string, err er
 		name := parts[0]
 		parts = parts[1:]
 		if !at.IsDir() {
-			return Inode{}, here(), &fs.PathError{Op: "resolve", Path: path, Err: fmt.Errorf("%w: %s is not a directory", ErrInvalid, here())}
+			return Inode{}, here(), pathError(here() + " is not a directory")
 		}
 		if name == ".." {
 			if len(names) > 0 {
@@ -38,7 +42,7 @@ func (f *FS) ResolvePath(path string, follow bool) (n Inode, real string, err er
 		}
 		if child.IsSymlink() && (len(parts) > 0 || follow) {
 			if links++; links > maxSymlinks {
-				return Inode{}, here(), &fs.PathError{Op: "resolve", Path: path, Err: errLoop}
+				return Inode{}, here(), errLoop
 			}
 			target, err := f.Readlink(child)
 			if err != nil {

@@ -38,8 +38,7 @@ func (n *inode) isDir() bool { return n.mode&ModeType == ModeDir }
 
 const maxSymlinks = 40
 
-// errLoop says that a path runs through too many symlinks.
-var errLoop = fmt.Errorf("%w: too many symlinks", ErrInvalid)
+const errLoop = pathError("its path runs through too many symlinks")
 
 // split makes a path relative to the root: "", "." and what climbs out of it are the root's own.
 func split(path string) []string {

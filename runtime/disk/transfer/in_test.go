@@ -270,8 +270,8 @@ func TestInErrors(t *testing.T) {
 		{file, "/no/such/file", false, driver.ErrNotFound, "copy to scratch:/no/such/file: there is no directory /no/such"},
 		{file, "/etc/none/", false, driver.ErrNotFound, "there is no such directory"},
 		{file, "/etc/app.conf/", false, driver.ErrInvalid, "it is no directory"},
-		{file, "/etc/app.conf/x", false, driver.ErrInvalid, "/etc/app.conf is not a directory"},
-		{file, "/loop", false, driver.ErrInvalid, "too many symlinks"},
+		{file, "/etc/app.conf/x", false, driver.ErrInvalid, "copy to scratch:/etc/app.conf/x: /etc/app.conf is not a directory"},
+		{file, "/loop", false, driver.ErrInvalid, "copy to scratch:/loop: its path runs through too many symlinks"},
 		{file, "/host", false, driver.ErrInvalid, "it is a symlink that leads nowhere"},
 		{file, "/tree/dev", false, driver.ErrInvalid, "it is a device; only regular files are replaced"},
 		{file, "/tree/", false, driver.ErrInvalid, "it leads to /tree/app.conf, and the guest makes /tree anew at each start"},
@@ -279,7 +279,7 @@ func TestInErrors(t *testing.T) {
 		{file, "/data", false, driver.ErrInvalid, "it leads to /work/x, where the guest mounts another disk"},
 		{dir + "/tree", "/etc/app.conf", true, driver.ErrInvalid, "it is a file, and a directory can't take its place"},
 		{dir + "/tree/work", "/", false, driver.ErrInvalid, "where the guest mounts another disk"},
-		{file, "/etc/" + strings.Repeat("x", 256), false, driver.ErrInvalid, "name"},
+		{file, "/etc/" + strings.Repeat("x", 256), false, driver.ErrInvalid, ": a name has 255 bytes at most, and it has 256"},
 	} {
 		end := guest(disk, c.to)
 		end.Covered, end.Volatile = []string{"/work"}, []string{"/tree"}
