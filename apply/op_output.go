@@ -31,7 +31,7 @@ func (r *run) output(ctx context.Context, c *plan.Change) error {
 		}
 		return &driver.Error{Class: driver.ErrNotFound, Op: "collect output", Object: o.Name,
 			Err:  fmt.Errorf("%s in workspace %s: %s", o.Path, c.Output.Workspace, why),
-			Next: "let the task leave it, or declare it optional: true; until then each apply runs the task again"}
+			Next: "mend the task, or what the output declares (path, limit, optional); until then each apply runs the task again"}
 	}
 	if err != nil {
 		return err
