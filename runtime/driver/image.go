@@ -51,7 +51,8 @@ type Images interface {
 	// Layers opens the layers of an image of the store.
 	Layers(ctx context.Context, digest string) (Layers, error)
 	List(ctx context.Context) ([]Image, error)
-	// Remove forgets a name as List gives it; blobs that no name holds go with it.
+	// Remove forgets a name as List gives it; blobs that no name holds go with it. ErrNotFound
+	// when there is no such name.
 	Remove(ctx context.Context, ref string) error
 }
 

@@ -35,7 +35,7 @@ func Images(t *testing.T, open func(t *testing.T) (driver.Images, ImageSources))
 		wantClass(t, err, driver.ErrNotFound)
 		_, err = im.Layers(t.Context(), zeros)
 		wantClass(t, err, driver.ErrNotFound)
-		must(t, im.Remove(t.Context(), src.Here.Ref))
+		wantClass(t, im.Remove(t.Context(), src.Here.Ref), driver.ErrNotFound)
 	})
 	t.Run("bad references", func(t *testing.T) {
 		im, src := open(t)
@@ -132,9 +132,8 @@ func Images(t *testing.T, open func(t *testing.T) (driver.Images, ImageSources))
 		must(t, err)
 		list, err := im.List(t.Context())
 		must(t, err)
-		for range 2 {
-			must(t, im.Remove(t.Context(), list[0].Ref))
-		}
+		must(t, im.Remove(t.Context(), list[0].Ref))
+		wantClass(t, im.Remove(t.Context(), list[0].Ref), driver.ErrNotFound)
 		_, err = im.Get(t.Context(), got.Digest)
 		wantClass(t, err, driver.ErrNotFound)
 		back, err := im.Pull(t.Context(), src.Here, got.Digest, nil)
@@ -287,7 +286,10 @@ func (f *FakeImages) List(context.Context) ([]driver.Image, error) {
 func (f *FakeImages) Remove(_ context.Context, ref string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	d := f.names[ref]
+	d, ok := f.names[ref]
+	if !ok {
+		return f.fail(driver.ErrNotFound, ref)
+	}
 	delete(f.names, ref)
 	if !slices.Contains(slices.Collect(maps.Values(f.names)), d) {
 		delete(f.store, d)

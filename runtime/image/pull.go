@@ -197,8 +197,12 @@ func (s *Store) Remove(ctx context.Context, ref string) error {
 	if err != nil {
 		return &driver.Error{Op: op, Object: r.name, Err: err}
 	}
+	had := len(idx.Images)
 	delete(idx.Images, r.name)
 	delete(idx.Images, r.key(nil))
+	if len(idx.Images) == had {
+		return &driver.Error{Class: driver.ErrNotFound, Op: op, Object: ref, Next: "microagent image list"}
+	}
 	if err := layout.WriteJSON(in.indexPath(), idx); err != nil {
 		return storeError(op, r.name, err)
 	}

@@ -20,7 +20,8 @@ func (a *app) execCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "exec WORKSPACE -- ARGV...", Short: "run a process in a running workspace", Args: cobra.MinimumNArgs(2),
 		Long: "Runs a further process and exits with its code. Its stdout and stderr are ours, and apart unless -t\n" +
-			"asks for a terminal.",
+			"asks for a terminal. It ends when that process ends: what it left running in the background goes on in the\n" +
+			"guest, and what that writes later is not shown. The end of a task or service ends all of the guest.",
 		Example: "  microagent exec scratch -- cat /etc/os-release\n  microagent exec -it scratch -- sh\n" +
 			"  echo hello | microagent exec -i scratch -- cat",
 		Annotations: exitsWith(ExitOK, ExitTimeout, ExitOurs, ExitInterrupted),

@@ -19,8 +19,11 @@ func (a *app) schemaCommand() *cobra.Command {
 		Example:     "  microagent schema --format=jsonschema > microagent.schema.json",
 		Annotations: exitsWith(ExitOK, ExitUsage),
 		RunE: does(func(context.Context, []string) error {
+			if a.flags.json && format == "" {
+				format = "jsonschema"
+			}
 			switch format {
-			case "cue":
+			case "", "cue":
 				_, err := io.WriteString(a.stdout, schema.Source())
 				return err
 			case "jsonschema":
@@ -29,6 +32,6 @@ func (a *app) schemaCommand() *cobra.Command {
 			return usagef("microagent schema", "--format is %q; it can be cue or jsonschema", format)
 		}),
 	}
-	cmd.Flags().StringVar(&format, "format", "cue", "cue or jsonschema")
+	cmd.Flags().StringVar(&format, "format", "", "cue or jsonschema (default cue, and jsonschema with --json)")
 	return cmd
 }
