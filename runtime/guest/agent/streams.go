@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -186,13 +187,17 @@ func (a *Agent) sendLog(ctx context.Context, st *proto.Stream) {
 //
 // The process may leave children that hold the output open: once it has ended, only what it wrote itself is
 // certain to come. That is in the pipe by then, so the copying ends when nothing comes for a moment or when more
-// than a pipe holds has come.
+// than a pipe holds has come. What they write after that goes nowhere, and does not end them.
 func pump(st *proto.Stream, src output, ended <-chan struct{}) {
 	gone := make(chan struct{})
 	go func() {
 		defer close(gone)
 		st.DrainInput()
-		src.Close() // nobody listens any more: the process's next write fails
+		select {
+		case <-ended:
+		default:
+			src.Close() // nobody listens any more: the process's next write fails
+		}
 	}()
 	if copyOutput(st, src, ended) {
 		_ = st.CloseWrite()
@@ -202,7 +207,22 @@ func pump(st *proto.Stream, src output, ended <-chan struct{}) {
 	}
 	_ = st.Close()
 	<-gone
+	select {
+	case <-ended:
+		discard(src)
+	default:
+	}
 	src.Close()
+}
+
+// discard reads to the end, over the deadlines that were set for what was to be sent.
+func discard(src output) {
+	for {
+		_ = src.SetReadDeadline(time.Time{})
+		if _, err := io.Copy(io.Discard, src); !errors.Is(err, os.ErrDeadlineExceeded) {
+			return
+		}
+	}
 }
 
 // pumpTerminal is pump for a terminal, whose stream goes both ways: its closing hangs the terminal up.
