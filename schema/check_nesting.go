@@ -15,8 +15,8 @@ type mountAt struct {
 	readOnly bool
 }
 
-// nesting warns of mounts inside read-only ones: the guest can't make their folders there. Inside a mount that is
-// written it can. Sorted by element, what is inside a path follows it.
+// nesting warns of mounts inside others: one hides what the other has there, and inside a read-only one the guest can't
+// even make its folder. Sorted by element, what is inside a path follows it.
 func (c *checker) nesting(at address, mounts []mountAt) {
 	slices.SortStableFunc(mounts, func(a, b mountAt) int { return strings.Compare(sortable(a.path), sortable(b.path)) })
 	var around []*mountAt
@@ -25,10 +25,14 @@ func (c *checker) nesting(at address, mounts []mountAt) {
 		for len(around) > 0 && !holds(around[len(around)-1].path, m.path) {
 			around = around[:len(around)-1]
 		}
-		if n := len(around); n > 0 && around[n-1].readOnly && around[n-1].path != m.path {
-			c.add(diag.Warning, m.at, "mount_conflict", at.String()+": "+quote(m.path)+" lies inside "+quote(around[n-1].path)+
-				" (line "+strconv.Itoa(around[n-1].at.line)+"), which is read-only", "",
-				"have a folder of that name in what is mounted there, or choose another path")
+		if n := len(around); n > 0 && around[n-1].path != m.path {
+			outer := around[n-1]
+			how, advice := "and hides what that has there", "choose another path, unless this is what you want"
+			if outer.readOnly {
+				how, advice = "which is read-only", "have a folder of that name in what is mounted there, or choose another path"
+			}
+			c.add(diag.Warning, m.at, "mount_conflict", at.String()+": "+quote(m.path)+" lies inside "+quote(outer.path)+
+				" (line "+strconv.Itoa(outer.at.line)+"), "+how, "", advice)
 		}
 		around = append(around, m)
 	}

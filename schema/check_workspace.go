@@ -44,7 +44,8 @@ func (c *checker) mounts(at address, n *node) {
 			continue
 		}
 		clean := path.Clean(key)
-		if root := kernelOwned(clean); root != "" {
+		root := kernelOwned(clean)
+		if root != "" {
 			c.error(e.at, "mount_forbidden", at.String()+": nothing can be mounted at "+quote(key)+", which is "+root,
 				"mount it somewhere else, such as /work")
 		}
@@ -56,7 +57,9 @@ func (c *checker) mounts(at address, n *node) {
 		}
 		if !e.value.bad {
 			c.mount(at.with(key), e)
-			good = append(good, mountAt{clean, e.at, isReadOnly(e.value)})
+			if root == "" {
+				good = append(good, mountAt{clean, e.at, isReadOnly(e.value)})
+			}
 		}
 	}
 	c.nesting(at, good)
