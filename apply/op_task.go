@@ -84,18 +84,24 @@ func (r *run) verdict(ctx context.Context, name string, timeout time.Duration, r
 	case *run.ExitCode == 0 && !run.TimedOut:
 		return nil
 	}
-	failure := &TaskError{Workspace: name, ExitCode: *run.ExitCode, TimedOut: run.TimedOut, Timeout: timeout}
-	var stdout, stderr bytes.Buffer
-	if err := r.drivers.Workspaces.Logs(ctx, name, driver.LogOptions{Stream: "stderr", Tail: stderrTail}, &stdout, &stderr); err == nil {
-		if text := strings.TrimRight(stderr.String(), "\n"); text != "" {
-			failure.Stderr = strings.Split(text, "\n")
-		}
-	}
+	failure := &TaskError{Workspace: name, ExitCode: *run.ExitCode, TimedOut: run.TimedOut, Timeout: timeout, Stderr: r.lastStderr(ctx, name)}
 	next := "read what it wrote: microagent logs " + name
 	if failure.OutOfMemory = failure.ExitCode == killed && !failure.TimedOut && r.outOfMemory(ctx, name); failure.OutOfMemory {
 		next = "give the workspace more memory; what the kernel says: microagent logs --console " + name
 	}
 	return &driver.Error{Class: driver.ErrGuest, Op: "run", Object: "task/" + name, Err: failure, Next: next}
+}
+
+// lastStderr gives the last lines that a run's process wrote to stderr, none when they can't be read.
+func (r *run) lastStderr(ctx context.Context, name string) []string {
+	var stdout, stderr bytes.Buffer
+	if err := r.drivers.Workspaces.Logs(ctx, name, driver.LogOptions{Stream: "stderr", Tail: stderrTail}, &stdout, &stderr); err != nil {
+		return nil
+	}
+	if text := strings.TrimRight(stderr.String(), "\n"); text != "" {
+		return strings.Split(text, "\n")
+	}
+	return nil
 }
 
 // outOfMemory says whether the guest's kernel has killed for want of memory lately.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"time"
 
 	"microagent/apply/refresh"
 	"microagent/plan"
@@ -77,8 +78,30 @@ func (r *run) start(ctx context.Context, spec observed.WorkspaceSpec) error {
 	if spec.Desired == "stopped" || spec.Mode == string(driver.ModeTask) {
 		return nil
 	}
-	_, err := r.drivers.Workspaces.Start(ctx, spec.Name, "")
-	return err
+	if _, err := r.drivers.Workspaces.Start(ctx, spec.Name, ""); err != nil || spec.Mode != string(driver.ModeService) {
+		return err
+	}
+	return r.stays(ctx, spec.Name)
+}
+
+// earlyEnd is how long a service is watched for an end right after its start: enough for a program that is not there or
+// refuses its configuration.
+const earlyEnd = 500 * time.Millisecond
+
+// stays makes an error of a service that has ended as soon as it was started.
+func (r *run) stays(ctx context.Context, name string) error {
+	early, cancel := context.WithTimeout(ctx, earlyEnd)
+	defer cancel()
+	ended, err := r.drivers.Workspaces.Wait(early, name)
+	switch {
+	case early.Err() != nil:
+		return nil
+	case err != nil:
+		return err
+	}
+	failure := &ServiceError{Workspace: name, ExitCode: ended.ExitCode, Reason: ended.Error, Stderr: r.lastStderr(ctx, name)}
+	return &driver.Error{Class: driver.ErrGuest, Op: "start service of workspace", Object: name, Err: failure,
+		Next: "read what it wrote: microagent logs " + name}
 }
 
 // resolve fills in what only the walk can know, makes the root file system's disk, and brings the spec into the

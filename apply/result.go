@@ -61,6 +61,21 @@ type ChangeError struct {
 func (e *ChangeError) Error() string { return fmt.Sprintf("%s %s: %v", e.Action, e.Address, e.Err) }
 func (e *ChangeError) Unwrap() error { return e.Err }
 
+// ServiceError says that a service ended as soon as it was started.
+type ServiceError struct {
+	Workspace string
+	ExitCode  *int     // nil when the process did not end by itself
+	Reason    string   // why the run failed, when ExitCode is nil
+	Stderr    []string // its last lines, raw
+}
+
+func (e *ServiceError) Error() string {
+	if e.ExitCode != nil {
+		return fmt.Sprintf("it ended at once, with code %d", *e.ExitCode)
+	}
+	return "it ended at once: " + e.Reason
+}
+
 // TaskError says that a task ran and ended with another code than 0.
 type TaskError struct {
 	Workspace string

@@ -271,6 +271,9 @@ func resultRecord(p *plan.Plan, res *apply.Result) applyRecord {
 		if errors.As(f.Err, &task) {
 			rec.ExitCode, rec.TimedOut, rec.Memory = &task.ExitCode, task.TimedOut, task.OutOfMemory
 		}
+		if service, ok := errors.AsType[*apply.ServiceError](f.Err); ok {
+			rec.ExitCode = service.ExitCode
+		}
 		r.Failures = append(r.Failures, rec)
 	}
 	for _, s := range res.NotStarted {

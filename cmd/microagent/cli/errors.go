@@ -88,13 +88,16 @@ func describe(err error) report {
 	if errors.As(err, &task) {
 		r.Stderr = task.Stderr
 	}
+	if service, ok := errors.AsType[*apply.ServiceError](err); ok {
+		r.Stderr = service.Stderr
+	}
 	return r
 }
 
 // printError tells err on stderr: the only place that does.
 //
 //	error: op object: why
-//	  | last lines of the guest's console, or of the task's stderr
+//	  | last lines of the guest's console, or of the process's stderr
 //	next: what to do
 func (a *app) printError(err error) {
 	if several, ok := err.(interface{ Unwrap() []error }); ok {

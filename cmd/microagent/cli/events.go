@@ -60,6 +60,8 @@ func (s *eventSink) Emit(e event.Event) {
 		s.end(step, "%s: done in %s", step, seconds(e.Elapsed))
 	case event.TypeFailed:
 		s.end(step, "%s: failed after %s", step, seconds(e.Elapsed))
+	case event.TypeCut:
+		s.end(step, "%s: interrupted after %s", step, seconds(e.Elapsed))
 	case event.TypeNote:
 		s.line("%s: %s", e.Address, e.Message)
 	}
