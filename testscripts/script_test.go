@@ -5,7 +5,9 @@ package testscripts
 import (
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -23,6 +25,9 @@ func TestMain(m *testing.M) {
 
 // TestScripts runs testdata/*.txtar. UPDATE=1 rewrites what cmp compares with inside of the scripts.
 func TestScripts(t *testing.T) {
+	if signal.Ignored(syscall.SIGHUP) { // below nohup; a script that hangs up needs programs that hear it
+		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
+	}
 	cleanup, err := buildGuest()
 	if err != nil {
 		t.Fatal(err)
