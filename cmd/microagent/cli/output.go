@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -66,7 +67,7 @@ func (a *app) outputGet() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "get WORKSPACE OUTPUT [PATH]", Short: "bring an output to a path on the host", Args: cobra.RangeArgs(2, 3),
 		Long: "Writes the output to PATH (default ./OUTPUT): whole or not at all. What else is there is left alone\n" +
-			"without --overwrite-outputs.\n" +
+			"without --overwrite-outputs. While the workspace runs, it is what the guest has there now.\n" +
 			"With - for PATH a single file goes to stdout.",
 		Example:     "  microagent output get counter count ./count",
 		Annotations: exitsWith(ExitOK, ExitFailed, ExitRefused),
@@ -80,7 +81,7 @@ func (a *app) outputGet() *cobra.Command {
 				path = args[2]
 			}
 			if path == "-" {
-				tree, _, err := w.Workspaces.OutputFile(ctx, ws.Spec.Name, args[1])
+				tree, _, err := openOutput(ctx, w, ws.Spec.Name, args[1])
 				if err != nil {
 					return err
 				}
@@ -101,10 +102,23 @@ func (a *app) outputGet() *cobra.Command {
 	return cmd
 }
 
+// openOutput opens what a run has left; of a workspace that runs and has left nothing yet, what is in the guest now.
+func openOutput(ctx context.Context, w *world, workspace, output string) (io.ReadCloser, driver.Fetched, error) {
+	tree, f, err := w.Workspaces.OutputFile(ctx, workspace, output)
+	if !errors.Is(err, driver.ErrNotFound) || f.Error != "" {
+		return tree, f, err
+	}
+	live, now, liveErr := w.online.Output(ctx, workspace, output)
+	if errors.Is(liveErr, driver.ErrRefused) { // it does not run
+		return nil, f, err
+	}
+	return live, now, liveErr
+}
+
 // bringOut writes an output that was fetched to a path on the host, whole or not at all. It replaces what else is
 // there only with over.
 func (a *app) bringOut(ctx context.Context, w *world, workspace, output, path string, over bool) (driver.Fetched, error) {
-	tree, f, err := w.Workspaces.OutputFile(ctx, workspace, output)
+	tree, f, err := openOutput(ctx, w, workspace, output)
 	if err != nil {
 		return f, err
 	}

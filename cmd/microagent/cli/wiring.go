@@ -29,7 +29,8 @@ type world struct {
 	kernels *kernel.Store
 	doctor  driver.Doctor
 	// offline copies on disks that no guest has, online through a running guest.
-	offline, online driver.Copier
+	offline driver.Copier
+	online  workspace.Online
 }
 
 // open wires the drivers together. This file is the only one that knows which they are. Nothing is read or written
