@@ -32,7 +32,7 @@ func wrap(op, object string, err error) error {
 		e.Class = driver.ErrExists
 	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
 		e.Class = driver.ErrNoSpace
-		e.Next = "free some space, or use another state directory (--state-dir)"
+		e.Next = driver.NextNoSpace
 	case errors.Is(err, ext4.ErrInvalid):
 		e.Class = driver.ErrInvalid
 	case errors.Is(err, ext4.ErrTooLarge):

@@ -63,6 +63,9 @@ func (e *Error) Unwrap() []error {
 	return list
 }
 
+// NextNoSpace is what to do when the state directory's file system is full.
+const NextNoSpace = "free some space, or use another state directory (--state-dir); microagent prune removes what nothing uses"
+
 // Next is what the first error in err's chain that knows it says to do next, or "".
 func Next(err error) string {
 	for err != nil {

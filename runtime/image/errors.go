@@ -34,7 +34,7 @@ func sourceError(op string, r reference, err error) error {
 	case inner != nil:
 		e.Next = inner.Next
 	case noSpace(err) != nil:
-		e.Class, e.Next = driver.ErrNoSpace, nextNoSpace
+		e.Class, e.Next = driver.ErrNoSpace, driver.NextNoSpace
 	case errors.Is(err, fs.ErrNotExist):
 		e.Class = driver.ErrInvalid
 		e.Err = fmt.Errorf("%s: %w", r.path, fs.ErrNotExist)
@@ -57,14 +57,12 @@ func storeError(op, object string, err error) error {
 	e := &driver.Error{Op: op, Object: object, Err: err, Class: noSpace(err)}
 	switch {
 	case e.Class != nil:
-		e.Next = nextNoSpace
+		e.Next = driver.NextNoSpace
 	case errors.Is(err, driver.ErrNotFound), errors.Is(err, driver.ErrCorrupt):
 		e.Next = "pull the image again"
 	}
 	return e
 }
-
-const nextNoSpace = "free some space on the file system of the state directory"
 
 func noSpace(err error) error {
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
@@ -88,7 +86,7 @@ func registryError(op string, r reference, err error) error {
 	switch {
 	case errors.Is(err, context.Canceled):
 	case noSpace(err) != nil:
-		e.Class, e.Next = driver.ErrNoSpace, nextNoSpace
+		e.Class, e.Next = driver.ErrNoSpace, driver.NextNoSpace
 	case errors.Is(err, driver.ErrCorrupt):
 		e.Next = "pull again; when it stays so, the registry or something on the way to it is broken"
 	case errors.Is(err, driver.ErrUnsupported), errors.Is(err, driver.ErrStale):

@@ -60,11 +60,16 @@ type found struct {
 func (c Config) Choose(ctx context.Context) (Choice, error) { return c.choose(ctx, hostKVM) }
 
 func (c Config) choose(ctx context.Context, k prober) (Choice, error) {
-	const op = "choose a VMM"
 	state, why := k.probe()
+	return c.decide(state, why, func() found { return c.findCloudHypervisor(ctx) }, func() found { return c.findQEMU(ctx) })
+}
+
+// decide looks only for the programs that its answer depends on.
+func (c Config) decide(state kvmState, why string, cloudHypervisorFound, qemuFound func() found) (Choice, error) {
+	const op = "choose a VMM"
 	switch c.VMM {
 	case CloudHypervisor:
-		hv := c.findCloudHypervisor(ctx)
+		hv := cloudHypervisorFound()
 		if hv.err != nil {
 			return Choice{}, &driver.Error{Class: driver.ErrUnavailable, Op: op, Err: hv.err, Next: "install cloud-hypervisor v53 or later, or take --vmm auto"}
 		}
@@ -73,16 +78,16 @@ func (c Config) choose(ctx context.Context, k prober) (Choice, error) {
 		}
 		return cloudHypervisor(hv), nil
 	case QEMU:
-		return c.chooseQEMU(ctx, state, "QEMU was asked for")
+		return chooseQEMU(qemuFound(), state, "QEMU was asked for")
 	case "", Auto:
-		hv := c.findCloudHypervisor(ctx)
+		hv := cloudHypervisorFound()
 		switch {
 		case state == kvmWorks && hv.err == nil:
 			return cloudHypervisor(hv), nil
 		case state == kvmWorks:
 			why = hv.err.Error()
 		}
-		return c.chooseQEMU(ctx, state, why)
+		return chooseQEMU(qemuFound(), state, why)
 	}
 	return Choice{}, &driver.Error{
 		Class: driver.ErrInvalid, Op: op, Err: fmt.Errorf("no VMM is called %q", c.VMM),
@@ -94,8 +99,7 @@ func cloudHypervisor(hv found) Choice {
 	return Choice{Kind: CloudHypervisor, Name: cloudHypervisorBinary + " " + hv.version, Path: hv.path, Hardware: true}
 }
 
-func (c Config) chooseQEMU(ctx context.Context, state kvmState, why string) (Choice, error) {
-	q := c.findQEMU(ctx)
+func chooseQEMU(q found, state kvmState, why string) (Choice, error) {
 	if q.err != nil {
 		return Choice{}, &driver.Error{Class: driver.ErrUnavailable, Op: "choose a VMM", Err: fmt.Errorf("%s, and %w", why, q.err), Next: nextQEMU}
 	}

@@ -4,16 +4,13 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"microagent/runtime/driver"
+	"microagent/runtime/layout"
 )
 
 // Hosts looks at the host for driver.Hosts and driver.Doctor.
@@ -40,7 +37,7 @@ func (h *Hosts) where() prober {
 
 // Observe says what would run a workspace here. Missing holds what a start would stop at.
 func (h *Hosts) Observe(ctx context.Context) (driver.Host, error) {
-	host := driver.Host{CPUs: runtime.NumCPU(), Memory: availableMemory(), DiskFree: diskFree(h.Dir)}
+	host := driver.Host{CPUs: runtime.NumCPU(), Memory: availableMemory(), DiskFree: layout.Free(h.Dir)}
 	choice, err := h.Config.choose(ctx, h.where())
 	switch {
 	case errors.Is(err, driver.ErrInvalid):
@@ -66,10 +63,11 @@ func (h *Hosts) Observe(ctx context.Context) (driver.Host, error) {
 func (h *Hosts) Diagnose(ctx context.Context) []driver.Finding {
 	f := facts{
 		vmm: h.Config.VMM, cloudHypervisor: h.Config.findCloudHypervisor(ctx), qemu: h.Config.findQEMU(ctx),
-		memory: availableMemory(), disk: diskFree(h.Dir), dir: h.Dir,
+		memory: availableMemory(), disk: layout.Free(h.Dir), dir: h.Dir,
 	}
 	f.kvm, f.kvmWhy = h.where().probe()
-	f.choice, f.choiceErr = h.Config.choose(ctx, h.where())
+	f.choice, f.choiceErr = h.Config.decide(f.kvm, f.kvmWhy,
+		func() found { return f.cloudHypervisor }, func() found { return f.qemu })
 	if h.Kernel != nil {
 		f.kernel, f.kernelErr = h.Kernel(ctx)
 	}
@@ -95,21 +93,4 @@ func availableMemory() int64 {
 		return kib << 10
 	}
 	return 0
-}
-
-// diskFree is what an unprivileged process may still write below dir, or below its nearest folder that exists; -1
-// when it can't be known.
-func diskFree(dir string) int64 {
-	for {
-		var st unix.Statfs_t
-		err := unix.Statfs(dir, &st)
-		if err == nil {
-			return int64(st.Bavail) * st.Bsize
-		}
-		parent := filepath.Dir(dir)
-		if !errors.Is(err, fs.ErrNotExist) || parent == dir {
-			return -1
-		}
-		dir = parent
-	}
 }

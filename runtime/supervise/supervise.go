@@ -126,7 +126,7 @@ func (s *supervisor) supervise(ctx context.Context, ready func()) error {
 	if s.room, err = newReserve(s.folder.Dir); err != nil {
 		return &driver.Error{
 			Class: driver.ErrNoSpace, Op: "start workspace", Object: s.spec.Workspace.Name, Err: err,
-			Next: "free some space, or use another state directory (--state-dir)",
+			Next: driver.NextNoSpace,
 		}
 	}
 	defer s.room.free()

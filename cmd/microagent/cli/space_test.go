@@ -17,7 +17,7 @@ func TestFullDiskSaysWhatIsFreeAndWhatFreesMore(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "gone", "draft")
 	full := fmt.Errorf("make it: %w", &fs.PathError{Op: "write", Path: path, Err: syscall.ENOSPC})
 	said := regexp.MustCompile(`^make it: write ` + path + `: no space left on device, where \d.* (B|[KMGT]iB) are free now$`)
-	for _, err := range []error{full, &driver.Error{Class: driver.ErrNoSpace, Op: "make", Object: "it", Err: errors.Unwrap(full), Next: "free some of the state directory"}} {
+	for _, err := range []error{full, &driver.Error{Class: driver.ErrNoSpace, Op: "make", Object: "it", Err: errors.Unwrap(full), Next: driver.NextNoSpace}} {
 		r := describe(err)
 		if r.Code != "no_space" || !said.MatchString(r.Message) || !strings.HasSuffix(r.Next, "; microagent prune removes what nothing uses") {
 			t.Errorf("%+v", r)
