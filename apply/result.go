@@ -61,6 +61,18 @@ type ChangeError struct {
 func (e *ChangeError) Error() string { return fmt.Sprintf("%s %s: %v", e.Action, e.Address, e.Err) }
 func (e *ChangeError) Unwrap() error { return e.Err }
 
+// ProcessError is a guest's process that ended otherwise than it should: a *TaskError or a *ServiceError.
+type ProcessError interface {
+	error
+	// Ended gives the exit code, nil when there is none, and the last lines of stderr, raw.
+	Ended() (code *int, stderr []string)
+}
+
+var (
+	_ ProcessError = (*TaskError)(nil)
+	_ ProcessError = (*ServiceError)(nil)
+)
+
 // ServiceError says that a service ended as soon as it was started.
 type ServiceError struct {
 	Workspace string
@@ -75,6 +87,9 @@ func (e *ServiceError) Error() string {
 	}
 	return "it ended at once: " + e.Reason
 }
+
+// Ended implements ProcessError.
+func (e *ServiceError) Ended() (code *int, stderr []string) { return e.ExitCode, e.Stderr }
 
 // TaskError says that a task ran and ended with another code than 0.
 type TaskError struct {
@@ -96,3 +111,6 @@ func (e *TaskError) Error() string {
 	}
 	return fmt.Sprintf("task of workspace %s exited with code %d", e.Workspace, e.ExitCode)
 }
+
+// Ended implements ProcessError.
+func (e *TaskError) Ended() (code *int, stderr []string) { return &e.ExitCode, e.Stderr }

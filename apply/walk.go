@@ -231,9 +231,8 @@ func (r *run) do(ctx context.Context, c *plan.Change) error {
 	}
 	tell(event.TypeFailed, func(e *event.Event) {
 		e.Error, e.Next = err.Error(), driver.Next(err)
-		var te *TaskError
-		if errors.As(err, &te) {
-			e.ExitCode = &te.ExitCode
+		if ended, ok := errors.AsType[ProcessError](err); ok {
+			e.ExitCode, _ = ended.Ended()
 		}
 	})
 	return err

@@ -230,7 +230,7 @@ func (a *app) summary(p *plan.Plan, res *apply.Result) {
 type failureRecord struct {
 	Address  string `json:"address"`
 	Action   string `json:"action"`
-	ExitCode *int   `json:"exit_code,omitempty"` // the guest's, of a task
+	ExitCode *int   `json:"exit_code,omitempty"` // of the process in the guest
 	TimedOut bool   `json:"timed_out,omitempty"`
 	Memory   bool   `json:"out_of_memory,omitempty"` // the guest's kernel killed for want of it
 	report
@@ -267,12 +267,11 @@ func resultRecord(p *plan.Plan, res *apply.Result) applyRecord {
 	}
 	for _, f := range res.Failed {
 		rec := failureRecord{Address: f.Address.String(), Action: string(f.Action), report: describe(f.Err)}
-		var task *apply.TaskError
-		if errors.As(f.Err, &task) {
-			rec.ExitCode, rec.TimedOut, rec.Memory = &task.ExitCode, task.TimedOut, task.OutOfMemory
+		if ended, ok := errors.AsType[apply.ProcessError](f.Err); ok {
+			rec.ExitCode, _ = ended.Ended()
 		}
-		if service, ok := errors.AsType[*apply.ServiceError](f.Err); ok {
-			rec.ExitCode = service.ExitCode
+		if task, ok := errors.AsType[*apply.TaskError](f.Err); ok {
+			rec.TimedOut, rec.Memory = task.TimedOut, task.OutOfMemory
 		}
 		r.Failures = append(r.Failures, rec)
 	}

@@ -63,7 +63,6 @@ func describe(err error) report {
 	var locked *layout.LockedError
 	var newer *layout.NewerError
 	var crash *driver.CrashError
-	var task *apply.TaskError
 	var e *driver.Error
 	switch {
 	case errors.As(err, &usage):
@@ -85,11 +84,8 @@ func describe(err error) report {
 	if errors.As(err, &crash) {
 		r.Console, r.Log = crash.Console, crash.Log
 	}
-	if errors.As(err, &task) {
-		r.Stderr = task.Stderr
-	}
-	if service, ok := errors.AsType[*apply.ServiceError](err); ok {
-		r.Stderr = service.Stderr
+	if ended, ok := errors.AsType[apply.ProcessError](err); ok {
+		_, r.Stderr = ended.Ended()
 	}
 	return r
 }
