@@ -11,38 +11,23 @@ const MinMemory = 128 * MiB
 
 // ParseDisk reads the size of a disk, rounded up to whole MiB.
 func ParseDisk(text string) (Size, error) {
-	s, err := ParseSize(text)
-	if err != nil {
-		return 0, err
-	}
-	e := &ParseError{Kind: "size", Text: text}
-	switch {
-	case s < MinDisk:
-		e.Why, e.Want = "is too small for an ext4 file system with a journal", MinDisk.Text()+" or more"
-	case s > MaxDisk:
-		e.Why, e.Want = "is more than a disk can have", MaxDisk.Text()+" or less"
-	default:
-		return s.wholeMiB(), nil
-	}
-	return 0, e
+	return parseBetween(text, MinDisk, "is too small for an ext4 file system with a journal", MaxDisk, "is more than a disk can have")
 }
 
 // ParseMemory reads the size of a microVM's memory, rounded up to whole MiB.
 func ParseMemory(text string) (Size, error) {
-	s, err := ParseSize(text)
-	if err != nil {
-		return 0, err
-	}
-	e := &ParseError{Kind: "size", Text: text}
-	switch {
-	case s < MinMemory:
-		e.Why, e.Want = "is too little for any kernel to boot in", MinMemory.Text()+" or more"
-	case s > PiB:
-		e.Why, e.Want = "is more than any host has", PiB.Text()+" or less"
-	default:
-		return s.wholeMiB(), nil
-	}
-	return 0, e
+	return parseBetween(text, MinMemory, "is too little for any kernel to boot in", PiB, "is more than any host has")
 }
 
-func (s Size) wholeMiB() Size { return (s + MiB - 1) / MiB * MiB }
+func parseBetween(text string, least Size, tooLittle string, most Size, tooMuch string) (Size, error) {
+	s, err := ParseSize(text)
+	switch {
+	case err != nil:
+		return 0, err
+	case s < least:
+		return 0, &ParseError{Kind: "size", Text: text, Why: tooLittle, Want: least.Text() + " or more"}
+	case s > most:
+		return 0, &ParseError{Kind: "size", Text: text, Why: tooMuch, Want: most.Text() + " or less"}
+	}
+	return (s + MiB - 1) / MiB * MiB, nil
+}
