@@ -3,7 +3,6 @@ package cli
 import (
 	"fmt"
 	"io"
-	"strings"
 	"sync"
 
 	"microagent/apply/event"
@@ -51,10 +50,8 @@ func (s *eventSink) Emit(e event.Event) {
 			s.bars.update(step, e.Message, e.Done, e.Total)
 		}
 	case event.TypeWaiting:
-		if s.bars != nil {
-			s.bars.update(step, e.Message, 0, 0)
-		} else {
-			s.line("%s", strings.TrimSpace(fmt.Sprintf("%s: still at it after %s %s", step, seconds(e.Elapsed), e.Message)))
+		if s.bars == nil { // a bar shows the time by itself
+			s.line("%s: still at it after %s", step, seconds(e.Elapsed))
 		}
 	case event.TypeDone:
 		s.end(step, "%s: done in %s", step, seconds(e.Elapsed))
