@@ -3,6 +3,7 @@ package image
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -181,7 +182,7 @@ func sourceOf(r reference, files driver.Files, digest string, taken time.Time) *
 	return &driver.Fingerprint{Digest: digest, Stat: stat, Taken: taken.UnixNano()}
 }
 
-// Remove forgets a name and the blobs that only it held. A name that is not there is none to forget.
+// Remove forgets a name and the blobs that only it held.
 func (s *Store) Remove(ctx context.Context, ref string) error {
 	const op = "remove image"
 	r, err := parse(ref)
@@ -201,7 +202,7 @@ func (s *Store) Remove(ctx context.Context, ref string) error {
 	delete(idx.Images, r.name)
 	delete(idx.Images, r.key(nil))
 	if len(idx.Images) == had {
-		return &driver.Error{Class: driver.ErrNotFound, Op: op, Object: ref, Next: "microagent image list"}
+		return &driver.Error{Class: driver.ErrNotFound, Op: op, Object: ref, Err: errors.New("there is none of that name"), Next: "microagent image list"}
 	}
 	if err := layout.WriteJSON(in.indexPath(), idx); err != nil {
 		return storeError(op, r.name, err)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -79,16 +78,13 @@ func (a *app) imageRemove() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			list, err := w.Images.List(ctx)
-			if err != nil {
-				return err
-			}
 			var all []error
 			for _, ref := range args {
-				name, err := storedName(list, ref)
+				name, err := storedName(ref)
 				if err != nil {
-					all = append(all, err)
-				} else if err := w.Images.Remove(ctx, name); err != nil {
+					return err
+				}
+				if err := w.Images.Remove(ctx, name); err != nil {
 					all = append(all, err)
 				} else if err := a.done(map[string]string{"removed": name}, "Removed %s", name); err != nil {
 					return err
@@ -99,19 +95,13 @@ func (a *app) imageRemove() *cobra.Command {
 	}
 }
 
-// storedName is the name that the list has for what a user wrote: in full, a file's path from the root.
-func storedName(list []driver.Image, ref string) (string, error) {
+// storedName is the name that the store has for what a user wrote: in full, a file's path from the root.
+func storedName(ref string) (string, error) {
 	name := normalReference(ref)
-	if kind, file, ok := strings.Cut(name, ":"); ok && !ofRegistry(ref) {
-		abs, err := filepath.Abs(file)
-		if err != nil {
-			return "", err
-		}
-		name = kind + ":" + abs
+	kind, file, ok := strings.Cut(name, ":")
+	if !ok || ofRegistry(ref) {
+		return name, nil
 	}
-	if !slices.ContainsFunc(list, func(img driver.Image) bool { return img.Ref == name }) {
-		return "", &driver.Error{Class: driver.ErrNotFound, Op: "remove image", Object: ref,
-			Err: errors.New("there is none of that name"), Next: "microagent image list"}
-	}
-	return name, nil
+	abs, err := filepath.Abs(file)
+	return kind + ":" + abs, err
 }
