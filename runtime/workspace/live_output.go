@@ -32,27 +32,11 @@ func (o Online) Output(ctx context.Context, name, out string) (io.ReadCloser, dr
 	if limit <= 0 {
 		limit = output.DefaultLimit
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	reader, w := io.Pipe()
-	t := &liveStream{tarStream{PipeReader: reader, done: make(chan struct{})}, cancel}
-	go func() {
-		defer close(t.done)
-		err := client.Fetch(ctx, declared.Path, limit, w)
-		if err != nil {
-			err = o.Store.controlError(ctx, op, name, err)
+	tree := stream(ctx, func(ctx context.Context, w io.Writer) error {
+		if err := client.Fetch(ctx, declared.Path, limit, w); err != nil {
+			return o.Store.controlError(ctx, op, name, err)
 		}
-		w.CloseWithError(err)
-	}()
-	return t, driver.Fetched{Name: out, From: declared.Path}, nil
-}
-
-// liveStream is a tarStream from a guest, which need not be read to its end.
-type liveStream struct {
-	tarStream
-	cancel context.CancelFunc
-}
-
-func (l *liveStream) Close() error {
-	l.cancel()
-	return l.tarStream.Close()
+		return nil
+	})
+	return tree, driver.Fetched{Name: out, From: declared.Path}, nil
 }

@@ -253,13 +253,27 @@ func (s *Store) OutputFile(ctx context.Context, name, out string) (io.ReadCloser
 	}
 }
 
-// tarStream is an output on its way. Close ends it and waits for its writer.
+// tarStream is an output on its way. Close ends its writer, also one that waits for a guest, and waits for it.
 type tarStream struct {
 	*io.PipeReader
-	done chan struct{}
+	cancel context.CancelFunc
+	done   chan struct{}
+}
+
+// stream gives what write writes.
+func stream(ctx context.Context, write func(ctx context.Context, w io.Writer) error) *tarStream {
+	ctx, cancel := context.WithCancel(ctx)
+	r, w := io.Pipe()
+	t := &tarStream{PipeReader: r, cancel: cancel, done: make(chan struct{})}
+	go func() {
+		defer close(t.done)
+		w.CloseWithError(write(ctx, w))
+	}()
+	return t
 }
 
 func (t *tarStream) Close() error {
+	t.cancel()
 	err := t.PipeReader.Close()
 	<-t.done
 	return err
@@ -270,12 +284,8 @@ func openOutput(ctx context.Context, folder layout.Workspace, out string) (io.Re
 	if err != nil {
 		return nil, err
 	}
-	r, w := io.Pipe()
-	t := &tarStream{PipeReader: r, done: make(chan struct{})}
-	go func() {
-		defer close(t.done)
+	return stream(ctx, func(ctx context.Context, w io.Writer) error {
 		defer root.Close()
-		w.CloseWithError(output.New().Tar(ctx, driver.Target{Root: root, Path: out}, w))
-	}()
-	return t, nil
+		return output.New().Tar(ctx, driver.Target{Root: root, Path: out}, w)
+	}), nil
 }

@@ -80,18 +80,18 @@ func (a *app) outputGet() *cobra.Command {
 			if len(args) == 3 {
 				path = args[2]
 			}
+			tree, f, err := openOutput(ctx, w, ws.Spec.Name, args[1])
+			if err != nil {
+				return err
+			}
+			defer tree.Close()
 			if path == "-" {
-				tree, _, err := openOutput(ctx, w, ws.Spec.Name, args[1])
-				if err != nil {
-					return err
-				}
-				defer tree.Close()
 				return singleFile(tree, args[1], a.stdout)
 			}
 			if path == "." || path == ".." || strings.HasSuffix(path, "/") {
 				path = filepath.Join(path, args[1])
 			}
-			got, err := a.bringOut(ctx, w, ws.Spec.Name, args[1], path, over)
+			got, err := a.bringOut(ctx, w, tree, f, path, over)
 			if err != nil {
 				return err
 			}
@@ -115,14 +115,9 @@ func openOutput(ctx context.Context, w *world, workspace, output string) (io.Rea
 	return live, now, liveErr
 }
 
-// bringOut writes an output that was fetched to a path on the host, whole or not at all. It replaces what else is
-// there only with over.
-func (a *app) bringOut(ctx context.Context, w *world, workspace, output, path string, over bool) (driver.Fetched, error) {
-	tree, f, err := openOutput(ctx, w, workspace, output)
-	if err != nil {
-		return f, err
-	}
-	defer tree.Close()
+// bringOut writes an output's tree to a path on the host, whole or not at all. It replaces what else is there only with
+// over.
+func (a *app) bringOut(ctx context.Context, w *world, tree io.Reader, f driver.Fetched, path string, over bool) (driver.Fetched, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 		return f, err
 	}
@@ -138,11 +133,11 @@ func (a *app) bringOut(ctx context.Context, w *world, workspace, output, path st
 	case err != nil:
 		return f, err
 	case there != f.Digest:
-		return f, taken(output, path)
+		return f, taken(f.Name, path)
 	}
 	got, err := w.Outputs.Publish(ctx, tree, target, 0)
 	if err != nil {
-		return got, fmt.Errorf("write output %s to %s: %w", output, path, err)
+		return got, fmt.Errorf("write output %s to %s: %w", f.Name, path, err)
 	}
 	return got, nil
 }

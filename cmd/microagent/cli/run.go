@@ -200,12 +200,23 @@ func (a *app) started(ctx, patient context.Context, w *world, o runFlags, p pars
 	return a.bringAllOut(patient, w, o, p, name, end)
 }
 
+// bringOneOut writes an output that was collected to the host.
+func (a *app) bringOneOut(ctx context.Context, w *world, workspace string, e egress, over bool) error {
+	tree, f, err := w.Workspaces.OutputFile(ctx, workspace, e.name)
+	if err != nil {
+		return err
+	}
+	defer tree.Close()
+	_, err = a.bringOut(ctx, w, tree, f, e.host, over)
+	return err
+}
+
 // bringAllOut writes the outputs that were collected to the host. What keeps one from it is told at once, and is the
 // exit code's reason only when end is none.
 func (a *app) bringAllOut(ctx context.Context, w *world, o runFlags, p parsed, name string, end error) error {
 	unwritten := false
 	for _, e := range p.egress {
-		if _, err := a.bringOut(ctx, w, name, e.name, e.host, o.over); err != nil {
+		if err := a.bringOneOut(ctx, w, name, e, o.over); err != nil {
 			a.printError(err)
 			unwritten = unwritten || !errors.Is(err, driver.ErrNotFound)
 			if end == nil {
