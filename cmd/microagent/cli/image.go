@@ -84,7 +84,11 @@ func (a *app) imageRemove() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				if err := w.Images.Remove(ctx, name); err != nil {
+				err = w.Images.Remove(ctx, name)
+				if e, ok := errors.AsType[*driver.Error](err); ok {
+					e.Object = ref // as it was written
+				}
+				if err != nil {
 					all = append(all, err)
 				} else if err := a.done(map[string]string{"removed": name}, "Removed %s", name); err != nil {
 					return err
