@@ -78,19 +78,20 @@ func (r *run) start(ctx context.Context, spec observed.WorkspaceSpec) error {
 	if spec.Desired == "stopped" || spec.Mode == string(driver.ModeTask) {
 		return nil
 	}
+	began := time.Now()
 	if _, err := r.drivers.Workspaces.Start(ctx, spec.Name, ""); err != nil || spec.Mode != string(driver.ModeService) {
 		return err
 	}
-	return r.stays(ctx, spec.Name)
+	return r.stays(ctx, spec.Name, earlyEnd(time.Since(began)))
 }
 
 // earlyEnd is how long a service is watched for an end right after its start: enough for a program that is not there or
-// refuses its configuration.
-const earlyEnd = 500 * time.Millisecond
+// refuses its configuration. Boot, which is what the start took, tells how slow the host is.
+func earlyEnd(boot time.Duration) time.Duration { return max(500*time.Millisecond, boot/3) }
 
-// stays makes an error of a service that has ended as soon as it was started.
-func (r *run) stays(ctx context.Context, name string) error {
-	early, cancel := context.WithTimeout(ctx, earlyEnd)
+// stays makes an error of a service that ends within a time from its start.
+func (r *run) stays(ctx context.Context, name string, within time.Duration) error {
+	early, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	ended, err := r.drivers.Workspaces.Wait(early, name)
 	switch {
