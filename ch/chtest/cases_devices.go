@@ -293,6 +293,43 @@ func testResize(t *testing.T, s Server) {
 	}
 }
 
+// testGrow gives a guest a second CPU and more memory.
+func testGrow(t *testing.T, s Server) {
+	v := s.start(t)
+	can := !ch.IsAdapter(v.ping) || supports(v.ping, ch.FeatureResize)
+	config := v.config(s.Guest)
+	config.Cpus.MaxVcpus = 2
+	if can {
+		config.Memory.HotplugSize = ch.Ptr(uint64(256 << 20))
+	}
+	must(t, v.client.Create(t.Context(), config))
+	must(t, v.client.Resize(t.Context(), ch.VmResize{DesiredRam: ch.Ptr(uint64(384 << 20))})) // before boot anyone can
+	must(t, v.client.Boot(t.Context()))
+	if cpus, memory := v.ask("cpus"), v.ask("memory"); cpus != "0" || memory != "402653184" {
+		t.Errorf("booted with CPUs %q, memory %q", cpus, memory)
+	}
+	chainEnds(t, v.client.Resize(t.Context(), ch.VmResize{DesiredVcpus: ch.Ptr(uint32(0))}), 500, "Error from CPU manager", "Requested zero vCPUs")
+	chainEnds(t, v.client.Resize(t.Context(), ch.VmResize{DesiredVcpus: ch.Ptr(uint32(3))}), 500, "Error from CPU manager", "Requested vCPUs exceed maximum")
+	more := ch.VmResize{DesiredVcpus: ch.Ptr(uint32(2)), DesiredRam: ch.Ptr(uint64(512 << 20))}
+	err := v.client.Resize(t.Context(), more)
+	cpus, memory := uint32(2), uint64(512<<20)
+	if can {
+		must(t, err)
+		v.askUntil("0-1", "cpus")
+		v.askUntil("536870912", "memory")
+	} else {
+		if !ch.IsUnsupported(err) {
+			t.Errorf("resize: %v", err)
+		}
+		cpus, memory = 1, 384<<20
+	}
+	info, err := v.client.Info(t.Context())
+	must(t, err)
+	if info.State != "Running" || info.Config.Cpus.BootVcpus != cpus || info.Config.Memory.Size != memory {
+		t.Errorf("state %s, CPUs %d, memory %d", info.State, info.Config.Cpus.BootVcpus, info.Config.Memory.Size)
+	}
+}
+
 func testSnapshot(t *testing.T, s Server) {
 	v := s.start(t)
 	v.boot(v.config(s.Guest))

@@ -44,6 +44,7 @@ func Run(t *testing.T, s Server) {
 		{"disk content", testDiskContent},
 		{"serial socket", testSerialSocket},
 		{"resize", testResize},
+		{"grow", testGrow},
 		{"snapshot", testSnapshot},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.run(t, s) })

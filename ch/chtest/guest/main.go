@@ -125,6 +125,11 @@ func command(words []string) string {
 	case len(words) == 1 && words[0] == "cmdline":
 		text, err := os.ReadFile("/proc/cmdline")
 		return answer(strings.TrimSpace(string(text)), err)
+	case len(words) == 1 && words[0] == "cpus":
+		text, err := os.ReadFile("/sys/devices/system/cpu/present")
+		return answer(strings.TrimSpace(string(text)), err)
+	case len(words) == 1 && words[0] == "memory":
+		return answer(memory())
 	case len(words) == 2 && words[0] == "size":
 		return answer(size(words[1]))
 	case len(words) == 3 && words[0] == "write":
@@ -175,6 +180,20 @@ func size(serial string) (string, error) {
 	}
 	sectors, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 63)
 	return strconv.FormatUint(sectors*512, 10), err
+}
+
+// memory gives the bytes that the kernel sees in whole blocks, which it takes into use or not.
+func memory() (string, error) {
+	blocks, err := filepath.Glob("/sys/devices/system/memory/memory[0-9]*")
+	if err != nil {
+		return "", err
+	}
+	text, err := os.ReadFile("/sys/devices/system/memory/block_size_bytes")
+	if err != nil {
+		return "", err
+	}
+	size, err := strconv.ParseUint(strings.TrimSpace(string(text)), 16, 63)
+	return strconv.FormatUint(uint64(len(blocks))*size, 10), err
 }
 
 // write puts text at the start of a disk and makes it durable.
