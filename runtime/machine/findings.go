@@ -42,7 +42,7 @@ func (f facts) findings() []driver.Finding {
 	add := func(code, severity, message, next string) {
 		list = append(list, driver.Finding{Code: code, Severity: severity, Message: message, Next: next})
 	}
-	if f.kvm != kvmWorks {
+	if f.kvm != kvmWorks && f.vmm != CloudHypervisor { // which emulates nothing: its choice is what fails then
 		add(kvmCode(f.kvm), severityWarning, f.kvmWhy+"; guests are emulated: slow, and no security boundary", kvmNext(f.kvm))
 	}
 	switch hv := f.cloudHypervisor; {

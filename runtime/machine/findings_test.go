@@ -85,6 +85,9 @@ func TestFindings(t *testing.T) {
 		if !strings.Contains(list[i].Message, c.message) || !strings.Contains(list[i].Next, c.next) {
 			t.Errorf("%s: %+v", name, list[i])
 		}
+		if n := slices.IndexFunc(list[i+1:], func(f driver.Finding) bool { return f.Code == c.code }); n >= 0 {
+			t.Errorf("%s: told of twice: %+v", name, list)
+		}
 		if list[0].Severity == severityOK {
 			t.Errorf("%s: the worst does not come first: %+v", name, list)
 		}
