@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"microagent/runtime/driver"
+	"microagent/runtime/guest/proto"
 	"microagent/runtime/layout"
 )
 
@@ -180,11 +181,15 @@ func (s *supervisor) handle(ctx context.Context, cancel context.CancelFunc, c *c
 		go watchHangUp(c, cancel)
 		return Result{}, s.sendLogs(ctx, c, req)
 	case CallExec:
-		return s.exec(ctx, cancel, c, req.Exec)
+		return s.withGuest(ctx, opExec, func(session *proto.Session) (Result, error) {
+			return s.exec(ctx, cancel, c, session, req.Exec)
+		})
 	case CallSignal, CallResize:
 		return Result{}, s.steer(ctx, req)
 	}
-	return s.files(ctx, cancel, c, req)
+	return s.withGuest(ctx, string(req.Call)+" in workspace", func(session *proto.Session) (Result, error) {
+		return s.files(ctx, cancel, c, session, req)
+	})
 }
 
 func (s *supervisor) untilEnd(ctx context.Context) (Result, error) {

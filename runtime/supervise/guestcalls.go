@@ -5,33 +5,77 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"microagent/runtime/driver"
 	"microagent/runtime/guest/proto"
 )
 
-// guest is the session of a guest that is ready.
-func (s *supervisor) guest(op string) (*proto.Session, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.session == nil {
-		return nil, &driver.Error{
-			Class: driver.ErrRefused, Op: op, Object: s.spec.Workspace.Name, Err: fmt.Errorf("the guest is not ready; the run is %s", s.run.Phase),
-			Next: "microagent status",
-		}
-	}
-	return s.session, nil
+// life is a guest from when it is configured to its end or its reboot.
+type life struct {
+	session *proto.Session
+	over    chan struct{} // closed at its end
+	why     string        // what a call that was under way is told; meaningful after over
+	next    string
 }
 
-// exec runs a process with the client's streams. When the client goes away the process is hung up on.
-func (s *supervisor) exec(ctx context.Context, cancel context.CancelFunc, c *channel, req *ExecRequest) (Result, error) {
-	const op = "exec in workspace"
-	if req == nil || len(req.Spec.Argv) == 0 || req.ID == "" || req.ID == mainID {
-		return Result{}, &driver.Error{Class: driver.ErrInvalid, Op: op, Object: s.spec.Workspace.Name, Err: errors.New("no command")}
+// end says how the life of a workspace's guest ended: it reboots, err is why the run can't go on, or the run is over.
+func (l *life) end(workspace string, reboots bool, err error, run driver.Run) {
+	if crash, ok := errors.AsType[*driver.CrashError](err); ok {
+		run.Phase, run.Error = driver.PhaseFailed, crash.Reason
 	}
-	session, err := s.guest(op)
-	if err != nil {
-		return Result{}, err
+	l.why, l.next = Meanwhile(workspace, run)
+	if reboots {
+		l.why, l.next = "the guest rebooted meanwhile", "microagent logs --console "+workspace
+	}
+	close(l.over)
+}
+
+// Meanwhile says what a call to a workspace's guest, during which the run ended, is to be told of it: what became of
+// the run, and what to do next.
+func Meanwhile(workspace string, run driver.Run) (why, next string) {
+	switch {
+	case run.Phase == driver.PhaseFailed:
+		return "the guest failed meanwhile: " + run.Error, "microagent logs --console " + workspace
+	case run.Stopped:
+		return "the workspace was stopped meanwhile", "microagent start " + workspace
+	case run.Phase == driver.PhaseLost:
+		return "the workspace's supervisor was killed meanwhile", "microagent start " + workspace
+	}
+	return "the workspace ended meanwhile", "microagent status " + workspace
+}
+
+// withGuest makes a call to the guest that is there now. When it goes away in the middle of the call, the error says
+// why.
+func (s *supervisor) withGuest(ctx context.Context, op string, call func(*proto.Session) (Result, error)) (Result, error) {
+	s.mu.Lock()
+	life, phase := s.life, s.run.Phase
+	s.mu.Unlock()
+	if life == nil {
+		return Result{}, &driver.Error{
+			Class: driver.ErrRefused, Op: op, Object: s.spec.Workspace.Name, Err: fmt.Errorf("the guest is not ready; the run is %s", phase),
+			Next: "microagent status " + s.spec.Workspace.Name,
+		}
+	}
+	result, err := call(life.session)
+	if ctx.Err() != nil || !errors.Is(err, driver.ErrUnavailable) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return result, err
+	}
+	select { // a connection ends before it is known why
+	case <-life.over:
+		return result, &driver.Error{Class: driver.ErrUnavailable, Op: op, Object: s.spec.Workspace.Name, Err: errors.New(life.why), Next: life.next}
+	case <-ctx.Done():
+	case <-time.After(2 * settle):
+	}
+	return result, err
+}
+
+const opExec = "exec in workspace"
+
+// exec runs a process with the client's streams. When the client goes away the process is hung up on.
+func (s *supervisor) exec(ctx context.Context, cancel context.CancelFunc, c *channel, session *proto.Session, req *ExecRequest) (Result, error) {
+	if req == nil || len(req.Spec.Argv) == 0 || req.ID == "" || req.ID == mainID {
+		return Result{}, &driver.Error{Class: driver.ErrInvalid, Op: opExec, Object: s.spec.Workspace.Name, Err: errors.New("no command")}
 	}
 	streams := proto.Streams{Stdout: frameWriter{c, frameOut}}
 	if !req.Terminal {
@@ -115,11 +159,7 @@ func (s *supervisor) steer(ctx context.Context, req Request) error {
 }
 
 // files answers the calls about the guest's files and disks.
-func (s *supervisor) files(ctx context.Context, cancel context.CancelFunc, c *channel, req Request) (Result, error) {
-	session, err := s.guest(string(req.Call) + " in workspace")
-	if err != nil {
-		return Result{}, err
-	}
+func (s *supervisor) files(ctx context.Context, cancel context.CancelFunc, c *channel, session *proto.Session, req Request) (Result, error) {
 	if req.Call != CallPut {
 		go watchHangUp(c, cancel)
 	}

@@ -162,13 +162,15 @@ func (s *supervisor) boot(ctx context.Context, w *watch, ready func()) (again bo
 	if err != nil {
 		return false, up, s.bootError(w, "set the guest up", err)
 	}
+	life := &life{session: session, over: make(chan struct{})}
 	s.mu.Lock()
-	s.session = session
+	s.life = life
 	s.mu.Unlock()
 	defer func() {
 		s.mu.Lock()
-		s.session = nil
+		s.life = nil
 		s.mu.Unlock()
+		life.end(s.spec.Workspace.Name, again, err, s.snapshot())
 	}()
 	stopClock := s.watchClock(ctx, session)
 	defer stopClock()

@@ -58,7 +58,7 @@ type supervisor struct {
 	mu      sync.Mutex
 	run     driver.Run
 	vm      *machine.VM
-	session *proto.Session // of a configured guest
+	life    *life // of a configured guest
 	stopReq stopRequest
 	forced  bool
 	execs   map[string]*proto.Process

@@ -83,11 +83,11 @@ func (c *copying) failed(err error) error {
 	if e, ok := err.(*driver.Error); ok && e.Op == c.op {
 		return e
 	}
-	return c.store.controlError(c.ctx, c.op, c.object, err)
+	return c.store.controlError(c.ctx, c.op, c.object, c.spec.Guest.Workspace, err)
 }
 
-// receive fetches what is copied and hands the stream on. What the reader says comes before what the guest says: a
-// guest that is cut off complains, too.
+// receive fetches what is copied and hands the stream on. Of the reader's error and the guest's it gives the one that
+// was first: the other only says that the stream ended.
 func (c *copying) receive(read func(r io.Reader) error) error {
 	r, w := io.Pipe()
 	fetched := make(chan error, 1)
@@ -101,7 +101,7 @@ func (c *copying) receive(read func(r io.Reader) error) error {
 		_, err = io.Copy(io.Discard, r) // the padding behind the tar's end
 	}
 	r.CloseWithError(err)
-	if guest := <-fetched; err == nil {
+	if guest := <-fetched; err == nil || guest != nil && errors.Is(err, guest) {
 		err = guest
 	}
 	if err != nil {

@@ -34,7 +34,7 @@ func (o Online) Output(ctx context.Context, name, out string) (io.ReadCloser, dr
 	}
 	tree := stream(ctx, func(ctx context.Context, w io.Writer) error {
 		if err := client.Fetch(ctx, declared.Path, limit, w); err != nil {
-			return o.Store.controlError(ctx, op, name, err)
+			return o.Store.controlError(ctx, op, name, name, err)
 		}
 		return nil
 	})

@@ -170,7 +170,7 @@ func (s *Store) Exec(ctx context.Context, name string, spec driver.ExecSpec, str
 	code, timedOut, err := client.Exec(ctx, spec, streams)
 	switch {
 	case err != nil:
-		return code, s.controlError(ctx, op, name, err)
+		return code, s.controlError(ctx, op, name, name, err)
 	case timedOut:
 		return code, &driver.Error{Class: driver.ErrTimeout, Op: op, Object: name, Err: fmt.Errorf("the command ran longer than %s", spec.Timeout)}
 	}
@@ -196,16 +196,24 @@ func (s *Store) Running(op, name string) (supervise.Client, error) {
 	return supervise.Client{Folder: folder}, nil
 }
 
-func (s *Store) controlError(ctx context.Context, op, name string, err error) error {
+// controlError is the error of an operation on an object, of workspace name or in it, that its supervisor or guest
+// answered with err.
+func (s *Store) controlError(ctx context.Context, op, object, name string, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
 	if errors.Is(err, supervise.ErrGone) {
-		return &driver.Error{
-			Class: driver.ErrUnavailable, Op: op, Object: name, Err: errors.New("the workspace ended meanwhile"), Next: "microagent logs " + name,
+		var run driver.Run
+		if last, err := supervise.ReadRun(s.State.Workspace(name)); err == nil && last != nil {
+			run = *last
 		}
+		why, next := supervise.Meanwhile(name, run)
+		return &driver.Error{Class: driver.ErrUnavailable, Op: op, Object: object, Err: errors.New(why), Next: next}
 	}
-	return &driver.Error{Op: op, Object: name, Err: err, Next: driver.Next(err)}
+	if e, ok := err.(*driver.Error); ok && e.Object == name { // the same thing, said from its side
+		return &driver.Error{Class: e.Class, Op: op, Object: object, Err: e.Err, Next: e.Next}
+	}
+	return &driver.Error{Op: op, Object: object, Err: err, Next: driver.Next(err)}
 }
 
 // GrowVolume makes a volume larger that a running workspace has attached, device and file system.
@@ -216,7 +224,7 @@ func (s *Store) GrowVolume(ctx context.Context, name, volume string, size int64)
 		return err
 	}
 	if _, err := client.Grow(ctx, volume, size); err != nil {
-		return s.controlError(ctx, op, name, err)
+		return s.controlError(ctx, op, name, name, err)
 	}
 	return nil
 }
