@@ -15,34 +15,38 @@ import (
 type life struct {
 	session *proto.Session
 	over    chan struct{} // closed at its end
-	why     string        // what a call that was under way is told; meaningful after over
-	next    string
+	why     error         // what a call that was under way is told; meaningful after over
 }
 
 // end says how the life of a workspace's guest ended: it reboots, err is why the run can't go on, or the run is over.
 func (l *life) end(workspace string, reboots bool, err error, run driver.Run) {
-	if crash, ok := errors.AsType[*driver.CrashError](err); ok {
-		run.Phase, run.Error = driver.PhaseFailed, crash.Reason
-	}
-	l.why, l.next = Meanwhile(workspace, run)
-	if reboots {
-		l.why, l.next = "the guest rebooted meanwhile", "microagent logs --console "+workspace
+	switch crash, crashed := errors.AsType[*driver.CrashError](err); {
+	case reboots:
+		l.why = meanwhile(workspace, "the guest rebooted meanwhile", "microagent logs --console ")
+	case crashed:
+		l.why = crash
+	default:
+		l.why = Meanwhile(workspace, run)
 	}
 	close(l.over)
 }
 
-// Meanwhile says what a call to a workspace's guest, during which the run ended, is to be told of it: what became of
-// the run, and what to do next.
-func Meanwhile(workspace string, run driver.Run) (why, next string) {
+// Meanwhile is the error of a call to a workspace's guest during which the run ended: a *driver.CrashError of a guest
+// that failed, and else a *driver.Error of class ErrUnavailable.
+func Meanwhile(workspace string, run driver.Run) error {
 	switch {
 	case run.Phase == driver.PhaseFailed:
-		return "the guest failed meanwhile: " + run.Error, "microagent logs --console " + workspace
+		return &driver.CrashError{Workspace: workspace, Phase: "running", Reason: run.Error, Console: run.Console}
 	case run.Stopped:
-		return "the workspace was stopped meanwhile", "microagent start " + workspace
+		return meanwhile(workspace, "it was stopped meanwhile", "microagent start ")
 	case run.Phase == driver.PhaseLost:
-		return "the workspace's supervisor was killed meanwhile", "microagent start " + workspace
+		return meanwhile(workspace, "its supervisor was killed meanwhile", "microagent start ")
 	}
-	return "the workspace ended meanwhile", "microagent status " + workspace
+	return meanwhile(workspace, "it ended meanwhile", "microagent status ")
+}
+
+func meanwhile(workspace string, why, next string) error {
+	return &driver.Error{Class: driver.ErrUnavailable, Op: "use workspace", Object: workspace, Err: errors.New(why), Next: next + workspace}
 }
 
 // withGuest makes a call to the guest that is there now. When it goes away in the middle of the call, the error says
@@ -63,7 +67,7 @@ func (s *supervisor) withGuest(ctx context.Context, op string, call func(*proto.
 	}
 	select { // a connection ends before it is known why
 	case <-life.over:
-		return result, &driver.Error{Class: driver.ErrUnavailable, Op: op, Object: s.spec.Workspace.Name, Err: errors.New(life.why), Next: life.next}
+		return result, life.why
 	case <-ctx.Done():
 	case <-time.After(2 * settle):
 	}

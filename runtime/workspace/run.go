@@ -207,13 +207,16 @@ func (s *Store) controlError(ctx context.Context, op, object, name string, err e
 		if last, err := supervise.ReadRun(s.State.Workspace(name)); err == nil && last != nil {
 			run = *last
 		}
-		why, next := supervise.Meanwhile(name, run)
-		return &driver.Error{Class: driver.ErrUnavailable, Op: op, Object: object, Err: errors.New(why), Next: next}
+		err = supervise.Meanwhile(name, run)
 	}
 	if e, ok := err.(*driver.Error); ok && e.Object == name { // the same thing, said from its side
 		return &driver.Error{Class: e.Class, Op: op, Object: object, Err: e.Err, Next: e.Next}
 	}
-	return &driver.Error{Op: op, Object: object, Err: err, Next: driver.Next(err)}
+	wrapped := &driver.Error{Op: op, Object: object, Err: err, Next: driver.Next(err)}
+	if _, crashed := errors.AsType[*driver.CrashError](err); crashed {
+		wrapped.Next = "microagent logs --console " + name
+	}
+	return wrapped
 }
 
 // GrowVolume makes a volume larger that a running workspace has attached, device and file system.

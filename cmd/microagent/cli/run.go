@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -117,7 +118,18 @@ func (a *app) runOnce(ctx context.Context, o runFlags, p parsed) error {
 	if err := w.Workspaces.Delete(end, name); err != nil {
 		return errors.Join(runErr, guestCode(0, err))
 	}
-	return runErr
+	return withoutWorkspace(runErr, name)
+}
+
+// withoutWorkspace takes out of an error what leads into a workspace that is deleted by now.
+func withoutWorkspace(err error, name string) error {
+	if crash, ok := errors.AsType[*driver.CrashError](err); ok {
+		crash.Log = ""
+	}
+	if e, ok := errors.AsType[*driver.Error](err); ok && strings.Contains(driver.Next(e), name) {
+		e.Next = "run it with --keep, which leaves the workspace and its console to look at"
+	}
+	return err
 }
 
 // stopNow shuts a guest down, and ends it without asking once patient has ended.
