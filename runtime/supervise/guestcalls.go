@@ -26,6 +26,9 @@ func (l *life) end(workspace string, reboots bool, err error, run driver.Run) {
 	case crashed:
 		l.why = crash
 	default:
+		if err != nil {
+			run.Phase, run.Error = driver.PhaseFailed, err.Error()
+		}
 		l.why = Meanwhile(workspace, run)
 	}
 	close(l.over)
@@ -39,7 +42,7 @@ func Meanwhile(workspace string, run driver.Run) error {
 		return &driver.CrashError{Workspace: workspace, Phase: "running", Reason: run.Error, Console: run.Console}
 	case run.Stopped:
 		return meanwhile(workspace, "it was stopped meanwhile", "microagent start ")
-	case run.Phase == driver.PhaseLost:
+	case run.Phase == driver.PhaseLost, run.Phase.Alive(): // the latter while it is dying
 		return meanwhile(workspace, "its supervisor was killed meanwhile", "microagent start ")
 	}
 	return meanwhile(workspace, "it ended meanwhile", "microagent status ")
@@ -56,9 +59,12 @@ func (s *supervisor) withGuest(ctx context.Context, op string, call func(*proto.
 	life, phase := s.life, s.run.Phase
 	s.mu.Unlock()
 	if life == nil {
+		why := fmt.Sprintf("the guest is not ready; the run is %s", phase)
+		if phase != driver.PhaseStarting && phase.Alive() {
+			why = "the guest reboots"
+		}
 		return Result{}, &driver.Error{
-			Class: driver.ErrRefused, Op: op, Object: s.spec.Workspace.Name, Err: fmt.Errorf("the guest is not ready; the run is %s", phase),
-			Next: "microagent status " + s.spec.Workspace.Name,
+			Class: driver.ErrRefused, Op: op, Object: s.spec.Workspace.Name, Err: errors.New(why), Next: "microagent status " + s.spec.Workspace.Name,
 		}
 	}
 	result, err := call(life.session)

@@ -1,0 +1,51 @@
+package supervise
+
+import (
+	"errors"
+	"testing"
+
+	"microagent/runtime/driver"
+)
+
+// What a call is told whose workspace ended under it, by how its run stands.
+func TestMeanwhile(t *testing.T) {
+	for _, c := range []struct {
+		run   driver.Run
+		text  string
+		next  string
+		class error
+	}{
+		{driver.Run{Phase: driver.PhaseFinished}, "use workspace box: it ended meanwhile", "microagent status box", driver.ErrUnavailable},
+		{driver.Run{}, "use workspace box: it ended meanwhile", "microagent status box", driver.ErrUnavailable},
+		{driver.Run{Phase: driver.PhaseFinished, Stopped: true}, "use workspace box: it was stopped meanwhile", "microagent start box", driver.ErrUnavailable},
+		{driver.Run{Phase: driver.PhaseLost}, "use workspace box: its supervisor was killed meanwhile", "microagent start box", driver.ErrUnavailable},
+		{driver.Run{Phase: driver.PhaseReady}, "use workspace box: its supervisor was killed meanwhile", "microagent start box", driver.ErrUnavailable},
+		{driver.Run{Phase: driver.PhaseFailed, Error: "kernel panic"}, "guest of workspace box failed during running: kernel panic", "", driver.ErrGuest},
+	} {
+		err := Meanwhile("box", c.run)
+		if err.Error() != c.text || driver.Next(err) != c.next || !errors.Is(err, c.class) {
+			t.Errorf("%+v: %v, next %q", c.run, err, driver.Next(err))
+		}
+	}
+}
+
+// A life's end tells of a reboot, of a crash with the crash itself, and of another error as of a failure.
+func TestLifeEnds(t *testing.T) {
+	crash := &driver.CrashError{Workspace: "box", Phase: "running", Reason: "kernel panic", Console: []string{"oops"}}
+	for _, c := range []struct {
+		reboots bool
+		err     error
+		text    string
+	}{
+		{true, nil, "use workspace box: the guest rebooted meanwhile"},
+		{false, crash, crash.Error()},
+		{false, errors.New("write run: no space"), "guest of workspace box failed during running: write run: no space"},
+	} {
+		l := life{over: make(chan struct{})}
+		l.end("box", c.reboots, c.err, driver.Run{Phase: driver.PhaseReady})
+		<-l.over
+		if l.why.Error() != c.text {
+			t.Errorf("%v", l.why)
+		}
+	}
+}
