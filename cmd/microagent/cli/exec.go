@@ -34,10 +34,7 @@ func (a *app) execCommand() *cobra.Command {
 			if err != nil {
 				return guestCode(0, err)
 			}
-			o.spec.Argv, o.spec.Env = args[1:], env
-			if args[1] == "--" {
-				o.spec.Argv = args[2:]
-			}
+			o.spec.Argv, o.spec.Env = commandOf(args[1:]), env
 			if len(o.spec.Argv) == 0 {
 				return usagef("microagent exec", "what to run is missing after --")
 			}
@@ -77,4 +74,12 @@ func environment(list []string, lookup func(string) (string, bool)) (map[string]
 		env[name] = value
 	}
 	return env, nil
+}
+
+// commandOf is a command for a guest, which may be set apart by a "--".
+func commandOf(args []string) []string {
+	if len(args) > 0 && args[0] == "--" {
+		return args[1:]
+	}
+	return args
 }

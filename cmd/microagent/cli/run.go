@@ -38,9 +38,7 @@ func (a *app) runCommand() *cobra.Command {
 			if o.image == "" && len(args) > 0 {
 				o.image, args = args[0], args[1:]
 			}
-			if len(args) > 0 && args[0] == "--" { // as exec takes it
-				args = args[1:]
-			}
+			args = commandOf(args)
 			p, err := o.parse(a, "run-"+strconv.FormatInt(time.Now().UnixNano(), 10))
 			if err == nil && o.exec != "" && len(args) > 0 {
 				err = errors.New("--exec and a command exclude each other")
