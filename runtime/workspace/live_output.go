@@ -14,11 +14,11 @@ import (
 // limit. What it fetched has no digest yet. A reader that is closed early ends the fetching.
 func (o Online) Output(ctx context.Context, name, out string) (io.ReadCloser, driver.Fetched, error) {
 	const op = "fetch output of workspace"
-	client, err := o.Store.Running(op, name)
+	r, err := o.Store.need(op, name)
 	if err != nil {
 		return nil, driver.Fetched{}, err
 	}
-	r, err := o.Store.need(op, name)
+	client, err := o.Store.client(op, name)
 	if err != nil {
 		return nil, driver.Fetched{}, err
 	}

@@ -183,6 +183,11 @@ func (s *Store) Running(op, name string) (supervise.Client, error) {
 	if _, err := s.need(op, name); err != nil {
 		return supervise.Client{}, err
 	}
+	return s.client(op, name)
+}
+
+// client is Running of a workspace whose record was read.
+func (s *Store) client(op, name string) (supervise.Client, error) {
 	folder := s.State.Workspace(name)
 	run, err := supervise.ReadRun(folder)
 	if err != nil {
@@ -212,11 +217,7 @@ func (s *Store) controlError(ctx context.Context, op, object, name string, err e
 	if e, ok := err.(*driver.Error); ok && e.Object == name { // the same thing, said from its side
 		return &driver.Error{Class: e.Class, Op: op, Object: object, Err: e.Err, Next: e.Next}
 	}
-	wrapped := &driver.Error{Op: op, Object: object, Err: err, Next: driver.Next(err)}
-	if _, crashed := errors.AsType[*driver.CrashError](err); crashed {
-		wrapped.Next = "microagent logs --console " + name
-	}
-	return wrapped
+	return &driver.Error{Op: op, Object: object, Err: err, Next: driver.Next(err)}
 }
 
 // GrowVolume makes a volume larger that a running workspace has attached, device and file system.
