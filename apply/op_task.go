@@ -69,9 +69,7 @@ func (r *run) runKey(ctx context.Context, c *plan.Change) (string, error) {
 func (r *run) verdict(ctx context.Context, name string, timeout time.Duration, run driver.Run) error {
 	switch {
 	case run.Phase == driver.PhaseFailed:
-		return &driver.Error{Class: driver.ErrGuest, Op: "run task of workspace", Object: name,
-			Err:  &driver.CrashError{Workspace: name, Phase: "run", Reason: run.Error, Console: run.Console},
-			Next: "read the console: microagent logs --console " + name}
+		return &driver.Error{Class: driver.ErrGuest, Op: "run task of workspace", Object: name, Err: run.Crash(name)}
 	case run.Phase == driver.PhaseLost:
 		return &driver.Error{Class: driver.ErrGuest, Op: "run task of workspace", Object: name,
 			Err: fmt.Errorf("its supervisor is gone and left no result"), Next: "apply again: the task runs once more"}

@@ -66,17 +66,21 @@ func (e *Error) Unwrap() []error {
 // NextNoSpace is what to do when the state directory's file system is full.
 const NextNoSpace = "free some space, or use another state directory (--state-dir); microagent prune removes what nothing uses"
 
-// Next is what the first error in err's chain that knows it says to do next, or "".
+// Next is what the first error in err's chain that knows it says to do next, or "". After a crash it is to read the
+// console.
 func Next(err error) string {
 	for err != nil {
-		if e, ok := errors.AsType[*Error](err); ok {
-			if e.Next != "" {
-				return e.Next
-			}
-			err = e.Err
-			continue
+		e, ok := errors.AsType[*Error](err)
+		if !ok {
+			break
 		}
-		return ""
+		if e.Next != "" {
+			return e.Next
+		}
+		err = e.Err
+	}
+	if crash, ok := errors.AsType[*CrashError](err); ok {
+		return "microagent logs --console " + crash.Workspace
 	}
 	return ""
 }

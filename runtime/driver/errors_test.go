@@ -41,3 +41,13 @@ func TestCrashErrorIsOfClassGuest(t *testing.T) {
 		t.Error("a crash is not of class ErrGuest")
 	}
 }
+
+func TestNextAfterACrash(t *testing.T) {
+	crash := Run{Phase: PhaseFailed, Error: "no agent"}.Crash("w")
+	if crash.Phase != "boot" || Next(&Error{Op: "start workspace", Err: fmt.Errorf("x: %w", crash)}) != "microagent logs --console w" {
+		t.Errorf("%v: next %q", crash, Next(crash))
+	}
+	if next := Next(&Error{Err: crash, Next: "own"}); next != "own" {
+		t.Errorf("an advice of its own gave way to %q", next)
+	}
+}

@@ -124,6 +124,15 @@ type Run struct {
 	Diagnostics []string   `json:"diagnostics,omitempty"`
 }
 
+// Crash is the error of a run that failed, of a workspace.
+func (r Run) Crash(workspace string) *CrashError {
+	phase := "boot"
+	if r.Ready != nil {
+		phase = "running"
+	}
+	return &CrashError{Workspace: workspace, Phase: phase, Reason: r.Error, Console: r.Console}
+}
+
 // Fetched is an output that lies in the workspace's folder.
 type Fetched struct {
 	Name   string `json:"name"`

@@ -39,7 +39,7 @@ func (l *life) end(workspace string, reboots bool, err error, run driver.Run) {
 func Meanwhile(workspace string, run driver.Run) error {
 	switch {
 	case run.Phase == driver.PhaseFailed:
-		return &driver.CrashError{Workspace: workspace, Phase: "running", Reason: run.Error, Console: run.Console}
+		return run.Crash(workspace)
 	case run.Stopped:
 		return meanwhile(workspace, "it was stopped meanwhile", "microagent start ")
 	case run.Phase == driver.PhaseLost, run.Phase.Alive(): // the latter while it is dying

@@ -3,12 +3,14 @@ package supervise
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"microagent/runtime/driver"
 )
 
 // What a call is told whose workspace ended under it, by how its run stands.
 func TestMeanwhile(t *testing.T) {
+	up := time.Now()
 	for _, c := range []struct {
 		run   driver.Run
 		text  string
@@ -20,7 +22,8 @@ func TestMeanwhile(t *testing.T) {
 		{driver.Run{Phase: driver.PhaseFinished, Stopped: true}, "use workspace box: it was stopped meanwhile", "microagent start box", driver.ErrUnavailable},
 		{driver.Run{Phase: driver.PhaseLost}, "use workspace box: its supervisor was killed meanwhile", "microagent start box", driver.ErrUnavailable},
 		{driver.Run{Phase: driver.PhaseReady}, "use workspace box: its supervisor was killed meanwhile", "microagent start box", driver.ErrUnavailable},
-		{driver.Run{Phase: driver.PhaseFailed, Error: "kernel panic"}, "guest of workspace box failed during running: kernel panic", "", driver.ErrGuest},
+		{driver.Run{Phase: driver.PhaseFailed, Ready: &up, Error: "kernel panic"}, "guest of workspace box failed during running: kernel panic", "microagent logs --console box", driver.ErrGuest},
+		{driver.Run{Phase: driver.PhaseFailed, Error: "no agent"}, "guest of workspace box failed during boot: no agent", "microagent logs --console box", driver.ErrGuest},
 	} {
 		err := Meanwhile("box", c.run)
 		if err.Error() != c.text || driver.Next(err) != c.next || !errors.Is(err, c.class) {
@@ -31,6 +34,7 @@ func TestMeanwhile(t *testing.T) {
 
 // A life's end tells of a reboot, of a crash with the crash itself, and of another error as of a failure.
 func TestLifeEnds(t *testing.T) {
+	up := time.Now()
 	crash := &driver.CrashError{Workspace: "box", Phase: "running", Reason: "kernel panic", Console: []string{"oops"}}
 	for _, c := range []struct {
 		reboots bool
@@ -42,7 +46,7 @@ func TestLifeEnds(t *testing.T) {
 		{false, errors.New("write run: no space"), "guest of workspace box failed during running: write run: no space"},
 	} {
 		l := life{over: make(chan struct{})}
-		l.end("box", c.reboots, c.err, driver.Run{Phase: driver.PhaseReady})
+		l.end("box", c.reboots, c.err, driver.Run{Phase: driver.PhaseReady, Ready: &up})
 		<-l.over
 		if l.why.Error() != c.text {
 			t.Errorf("%v", l.why)

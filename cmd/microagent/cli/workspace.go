@@ -203,9 +203,11 @@ func (a *app) waitCommand() *cobra.Command {
 // runEnd is the exit code of a run that ended.
 func runEnd(name string, run driver.Run) error {
 	switch {
-	case run.Phase == driver.PhaseFailed, run.Phase == driver.PhaseLost:
-		return guestCode(0, &driver.Error{Op: "run workspace", Object: name, Next: "microagent logs --console " + name,
-			Err: &driver.CrashError{Workspace: name, Phase: string(run.Phase), Reason: orDash(run.Error), Console: run.Console}})
+	case run.Phase == driver.PhaseFailed:
+		return guestCode(0, &driver.Error{Op: "run workspace", Object: name, Err: run.Crash(name)})
+	case run.Phase == driver.PhaseLost:
+		return guestCode(0, &driver.Error{Class: driver.ErrGuest, Op: "run workspace", Object: name,
+			Err: errors.New("its supervisor is gone and left no result"), Next: "microagent start " + name})
 	case run.TimedOut:
 		return &driver.Error{Class: driver.ErrTimeout, Op: "run workspace", Object: name}
 	case run.ExitCode != nil:
