@@ -42,13 +42,19 @@ func (f facts) findings() []driver.Finding {
 	add := func(code, severity, message, next string) {
 		list = append(list, driver.Finding{Code: code, Severity: severity, Message: message, Next: next})
 	}
-	if f.kvm != kvmWorks && f.vmm != CloudHypervisor { // which emulates nothing: its choice is what fails then
+	hv := f.cloudHypervisor
+	asked := f.vmm == CloudHypervisor // what it lacks first is the choice's error
+	switch {
+	case f.kvm == kvmWorks, asked && hv.err == nil:
+	case asked:
+		add(kvmCode(f.kvm), severityWarning, f.kvmWhy, kvmNext(f.kvm))
+	default:
 		add(kvmCode(f.kvm), severityWarning, f.kvmWhy+"; guests are emulated: slow, and no security boundary", kvmNext(f.kvm))
 	}
-	switch hv := f.cloudHypervisor; {
+	switch {
 	case hv.err == nil && hv.note != "":
 		add("new_cloud_hypervisor", severityNote, hv.note, "report what does not work with it")
-	case hv.err == nil:
+	case hv.err == nil, asked:
 	case hv.old:
 		add("old_cloud_hypervisor", severityWarning, hv.err.Error(), "install a newer cloud-hypervisor")
 	case f.kvm == kvmWorks:
@@ -58,7 +64,7 @@ func (f facts) findings() []driver.Finding {
 	}
 	switch {
 	case f.choiceErr != nil:
-		list = append(list, noVMM(f.vmm, f.kvm, f.choiceErr))
+		list = append(list, f.noVMM())
 	case f.qemu.err != nil:
 		add("no_qemu", severityNote, f.qemu.err.Error(), nextQEMU)
 	}
@@ -89,16 +95,19 @@ func rank(severity string) int {
 	return slices.Index([]string{severityError, severityWarning, severityNote, severityOK}, severity)
 }
 
-// noVMM tells of the choice of a VMM that failed with err.
-func noVMM(vmm string, state kvmState, err error) driver.Finding {
+// noVMM tells of the choice of a VMM that failed.
+func (f facts) noVMM() driver.Finding {
 	code := "no_qemu"
-	if vmm == CloudHypervisor {
+	switch {
+	case f.vmm != CloudHypervisor:
+	case f.cloudHypervisor.old:
+		code = "old_cloud_hypervisor"
+	case f.cloudHypervisor.err != nil:
 		code = "no_cloud_hypervisor"
-		if state != kvmWorks {
-			code = kvmCode(state)
-		}
+	default:
+		code = kvmCode(f.kvm)
 	}
-	return driver.Finding{Code: code, Severity: severityError, Message: err.Error(), Next: driver.Next(err)}
+	return driver.Finding{Code: code, Severity: severityError, Message: f.choiceErr.Error(), Next: driver.Next(f.choiceErr)}
 }
 
 func noKernel(err error) driver.Finding {

@@ -67,6 +67,18 @@ func TestFindings(t *testing.T) {
 			f.vmm, f.kvm = CloudHypervisor, kvmForbidden
 			f.choiceErr = &driver.Error{Class: driver.ErrUnavailable, Op: "choose a VMM", Err: errors.New("needs KVM"), Next: kvmNext(kvmForbidden)}
 		}, "kvm_forbidden", severityError, "needs KVM", "sudo usermod"},
+		"cloud-hypervisor asked for, not there, and no KVM": {func(f *facts) {
+			f.vmm, f.kvm, f.cloudHypervisor = CloudHypervisor, kvmAbsent, found{err: errors.New("cloud-hypervisor is not installed")}
+			f.choiceErr = &driver.Error{Class: driver.ErrUnavailable, Op: "choose a VMM", Err: f.cloudHypervisor.err, Next: "install cloud-hypervisor v53 or later"}
+		}, "no_cloud_hypervisor", severityError, "not installed", "install cloud-hypervisor v53 or later"},
+		"an old cloud-hypervisor asked for": {func(f *facts) {
+			f.vmm, f.cloudHypervisor = CloudHypervisor, found{err: ch.ErrTooOld, old: true}
+			f.choiceErr = &driver.Error{Class: driver.ErrUnavailable, Op: "choose a VMM", Err: ch.ErrTooOld, Next: "install cloud-hypervisor v53 or later"}
+		}, "old_cloud_hypervisor", severityError, "too old", "install cloud-hypervisor v53 or later"},
+		"no KVM for a cloud-hypervisor that is not there": {func(f *facts) {
+			f.vmm, f.kvm, f.kvmWhy, f.cloudHypervisor = CloudHypervisor, kvmAbsent, "there is no /dev/kvm", found{err: errors.New("not installed")}
+			f.choiceErr = f.cloudHypervisor.err
+		}, "no_kvm", severityWarning, "there is no /dev/kvm", "load kvm-intel or kvm-amd"},
 		"no kernel": {func(f *facts) { f.kernelErr = &driver.Error{Class: driver.ErrNotFound, Op: "find kernel"} },
 			"no_kernel", severityError, "no guest kernel is installed", "microagent kernel install"},
 		"little memory": {func(f *facts) { f.memory = minMemory - 1<<20 },

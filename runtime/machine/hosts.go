@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 
 	"microagent/runtime/driver"
 	"microagent/runtime/layout"
@@ -38,14 +39,16 @@ func (h *Hosts) where() prober {
 // Observe says what would run a workspace here. Missing holds what a start would stop at.
 func (h *Hosts) Observe(ctx context.Context) (driver.Host, error) {
 	host := driver.Host{CPUs: runtime.NumCPU(), Memory: availableMemory(), DiskFree: layout.Free(h.Dir)}
-	choice, err := h.Config.choose(ctx, h.where())
+	state, why := h.where().probe()
+	hv := sync.OnceValue(func() found { return h.Config.findCloudHypervisor(ctx) })
+	choice, err := h.Config.decide(state, why, hv, func() found { return h.Config.findQEMU(ctx) })
 	switch {
 	case errors.Is(err, driver.ErrInvalid):
 		return host, err
 	case err != nil:
 		host.Why = err.Error()
-		state, _ := h.where().probe()
-		host.Missing = append(host.Missing, noVMM(h.Config.VMM, state, err))
+		f := facts{vmm: h.Config.VMM, kvm: state, cloudHypervisor: hv(), choiceErr: err}
+		host.Missing = append(host.Missing, f.noVMM())
 	default:
 		host.VMM, host.Hardware, host.Why = choice.Name, choice.Hardware, choice.Why
 	}
