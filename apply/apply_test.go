@@ -285,7 +285,7 @@ func TestOutputNeverReplacesWhatNoApplyPutThere(t *testing.T) {
 	}
 	p := b.plan() // made before the user's file is there
 	users := drivertest.Tar(t, drivertest.Entry{Name: ".", Data: "mine"})
-	mine, err := outputs.Publish(t.Context(), bytes.NewReader(users), target, 0)
+	mine, err := outputs.Publish(t.Context(), bytes.NewReader(users), target, driver.Publishing{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
+	"microagent/apply/event"
 	"microagent/plan"
 	"microagent/runtime/driver"
 )
@@ -42,19 +44,36 @@ func (r *run) output(ctx context.Context, c *plan.Change) error {
 	case errors.Is(err, driver.ErrNotFound) || o.Overwrite:
 	case err != nil:
 		return err
-	case there != fetched.Digest && !slices.Contains(o.Ours, there):
+	case there != fetched.Digest && there != fetched.WithGit && !slices.Contains(o.Ours, there):
 		return &driver.Error{Class: driver.ErrRefused, Op: "collect output", Object: o.Name,
 			Err:  fmt.Errorf("%s holds what no apply put there", o.To),
 			Next: "move it away, or apply with --overwrite-outputs"}
 	}
-	got, err := r.drivers.Outputs.Publish(ctx, tree, target, o.Limit)
+	got, err := r.drivers.Outputs.Publish(ctx, tree, target, driver.Publishing{Limit: o.Limit, Git: o.AllowGit})
 	if err != nil {
 		return err
 	}
+	left := fetched.LeftOut
+	left.Add(got.LeftOut)
+	r.leftOut(c.Address, left)
 	return r.recordProject(context.WithoutCancel(ctx), func(record *driver.Project) {
 		outputs := map[string]string{}
 		maps.Copy(outputs, record.Outputs)
-		outputs[r.files.Resolve(o.To)] = got.Digest
+		outputs[r.files.Resolve(o.To)] = got.Whole()
 		record.Outputs = outputs
 	})
+}
+
+// leftOut tells what of an output did not come, in one line.
+func (r *run) leftOut(of plan.Address, left driver.LeftOut) {
+	if left.Count == 0 {
+		return
+	}
+	r.mu.Lock()
+	if r.left == nil {
+		r.left = map[plan.Address]driver.LeftOut{}
+	}
+	r.left[of] = left
+	r.mu.Unlock()
+	r.events.Emit(event.Event{Type: event.TypeNote, Time: time.Now(), Address: of.String(), Message: left.Summary()})
 }

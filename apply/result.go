@@ -8,6 +8,7 @@ import (
 
 	"microagent/apply/event"
 	"microagent/plan"
+	"microagent/runtime/driver"
 )
 
 // Result is what became of a plan's changes.
@@ -20,6 +21,8 @@ type Result struct {
 	Interrupted bool
 	// GoesOn are the workspaces whose task was started and is no longer waited for.
 	GoesOn []string
+	// LeftOut is what outputs that were brought out had and did not bring.
+	LeftOut map[plan.Address]driver.LeftOut
 }
 
 // Failure is a change that did not work.

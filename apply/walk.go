@@ -29,6 +29,7 @@ type run struct {
 	mu     sync.Mutex
 	images map[string]driver.Image // pulled in this walk, by reference as written
 	goesOn []string
+	left   map[plan.Address]driver.LeftOut // of outputs
 
 	told bool // what is waited for after the interrupt; of the walk's own goroutine
 
@@ -106,7 +107,7 @@ func (r *run) walk(ctx context.Context, parallel int) *Result {
 		r.skip(res, &r.plan.Changes[i], plan.Address{})
 	}
 	res.Interrupted = ctx.Err() != nil
-	res.GoesOn = r.goesOn
+	res.GoesOn, res.LeftOut = r.goesOn, r.left
 	return res
 }
 

@@ -24,6 +24,8 @@ type Options struct {
 	Rerun []string
 	// OverwriteOutputs lets outputs replace what lies at their targets and no apply put there.
 	OverwriteOutputs bool
+	// AllowGit lets outputs bring git folders.
+	AllowGit bool
 }
 
 // Make computes what it takes to bring w to what m declares. The plan is whole also when the list has errors, for

@@ -51,10 +51,12 @@ func (k *maker) output(name string, o schema.Output) {
 	if was, ok := k.w.Project.Outputs[seen.Path]; ok {
 		c.Output.Ours = append(c.Output.Ours, was)
 	}
-	if collected && last.Digest != "" && !slices.Contains(c.Output.Ours, last.Digest) {
-		c.Output.Ours = append(c.Output.Ours, last.Digest)
+	for _, digest := range []string{last.Digest, last.WithGit} {
+		if collected && digest != "" && !slices.Contains(c.Output.Ours, digest) {
+			c.Output.Ours = append(c.Output.Ours, digest)
+		}
 	}
-	c.Output.Overwrite = k.o.OverwriteOutputs
+	c.Output.Overwrite, c.Output.AllowGit = k.o.OverwriteOutputs, k.o.AllowGit
 	taken := seen.Exists && !slices.Contains(c.Output.Ours, seen.Digest)
 	if taken && c.Output.Overwrite {
 		c.Warning = "what lies at " + o.To + " now was not put there by an apply, and is replaced"
@@ -72,7 +74,7 @@ func (k *maker) output(name string, o schema.Output) {
 		c.Detail = "nothing to bring out"
 	case !seen.Exists:
 		c.Action, c.Reason, c.Detail = ActionCollect, ReasonMissingOutput, o.To+" is missing on the host"
-	case seen.Digest == last.Digest:
+	case seen.Digest == last.WithGit, seen.Digest == last.Digest && (last.WithGit == "" || !c.Output.AllowGit):
 	case taken && !c.Output.Overwrite:
 		c.Detail = o.To + " was changed on the host and is left alone; --overwrite-outputs brings the run's again"
 	case taken:

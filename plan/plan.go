@@ -160,6 +160,7 @@ type OutputObject struct {
 	// unless Overwrite says otherwise or it is what the run left anyway.
 	Ours      []string `json:"ours,omitempty"`
 	Overwrite bool     `json:"overwrite,omitempty"`
+	AllowGit  bool     `json:"allow_git,omitempty"` // the user asked for git folders
 }
 
 // Plan is what apply executes. It is a value: computing it touches nothing, and apply decides nothing.

@@ -21,11 +21,12 @@ const module = "microagent/"
 // sub-rooms. A room that is not here may import no other.
 var rooms = map[string][]string{
 	"drivertest":    {},
-	"disk":          {},
+	"disk":          {"guesttree"},
 	"volume":        {},
 	"kernel":        {},
 	"image":         {},
-	"output":        {},
+	"output":        {"guesttree"},
+	"guesttree":     {},
 	"project":       {},
 	"guest/agent":   {"guest/proto"},
 	"guest/initd":   {"guest/proto", "guest/agent"},
@@ -34,7 +35,7 @@ var rooms = map[string][]string{
 	"machine":       {"kernel", "guest/proto"},
 	"qemu":          {"guest/proto"},
 	"supervise":     {"disk/ext4", "machine", "guest/proto", "kernel", "volume", "output"},
-	"workspace":     {"supervise", "machine", "guest/proto", "kernel", "volume", "output", "disk", "image"},
+	"workspace":     {"supervise", "machine", "guest/proto", "kernel", "volume", "output", "disk", "image", "guesttree"},
 }
 
 // contracts are what every room of runtime may import.

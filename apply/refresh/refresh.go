@@ -208,7 +208,7 @@ func workspace(ws driver.Workspace) observed.Workspace {
 		TimedOut: r.TimedOut, Error: r.Error, VMM: r.VMM, Hardware: r.Hardware, Collected: map[string]observed.Collected{},
 	}
 	for _, c := range r.Collected {
-		o.Run.Collected[c.Name] = observed.Collected{Digest: c.Digest, Err: c.Error, From: c.From}
+		o.Run.Collected[c.Name] = observed.Collected{Digest: c.Digest, WithGit: c.WithGit, Err: c.Error, From: c.From}
 	}
 	return o
 }

@@ -132,9 +132,11 @@ type Run struct {
 
 // Collected is an output that a run left in the workspace's folder.
 type Collected struct {
-	Digest string
-	Err    string
-	From   string // the guest path it was taken from; "" when that is not known
+	Digest string // of the tree without git folders
+	// WithGit is the digest of the tree with them, "" when it has none.
+	WithGit string
+	Err     string
+	From    string // the guest path it was taken from; "" when that is not known
 }
 
 // Host is what would run a workspace here.

@@ -48,14 +48,8 @@ type Copied struct {
 	To    string `json:"to"` // where it is now: a host path, or a guest path
 	Files int    `json:"files"`
 	Bytes int64  `json:"bytes"`
-	// LeftOut are names, with the reason, that a directory had and that were not copied: devices, sockets,
-	// and links that lead out of what is copied. At most MaxLeftOut of LeftOutCount.
-	LeftOut      []string `json:"left_out,omitempty"`
-	LeftOutCount int      `json:"left_out_count,omitempty"`
+	LeftOut
 }
-
-// MaxLeftOut is how many names Copied lists.
-const MaxLeftOut = 20
 
 // Copier copies files between the host and one place a guest's files can be: a disk that no guest has at the
 // moment, or a running guest.

@@ -12,15 +12,24 @@ type Target struct {
 	Path string
 }
 
+// Publishing says how a tree is brought out.
+type Publishing struct {
+	Limit int64 // bytes of files, and entries' overhead; 0 is the default
+	// Git brings git folders as well: what is called .git in any case, and what git would take for a repository.
+	// Git runs programs that the configuration in them names, so that only a user may ask for it.
+	Git bool
+}
+
 // Outputs writes trees that came out of guests. Their bytes are hostile: no devices, no setuid, no links that
-// lead outside, nothing above the limit.
+// lead outside, no git folders unless asked for, nothing above the limit.
 type Outputs interface {
 	// Digest is that of the tree at t in its canonical form, ErrNotFound when nothing is there.
 	Digest(ctx context.Context, t Target) (string, error)
 	// Publish writes the tar stream's tree under a temporary name beside t and renames it into place; a
 	// tree that is there already with the same digest is left untouched, another one is replaced whole.
-	// One single regular file named "." becomes a file. The limit counts bytes and entries' overhead.
-	Publish(ctx context.Context, tree io.Reader, t Target, limit int64) (Fetched, error)
+	// One single regular file named "." becomes a file. A hard link to a file that came before becomes a file with
+	// the same content, which counts. What must not come out is left out and noted.
+	Publish(ctx context.Context, tree io.Reader, t Target, how Publishing) (Fetched, error)
 	// Tar writes the tree at t as the tar stream that Publish reads.
 	Tar(ctx context.Context, t Target, w io.Writer) error
 }

@@ -135,13 +135,26 @@ func (r Run) Crash(workspace string) *CrashError {
 
 // Fetched is an output that lies in the workspace's folder.
 type Fetched struct {
-	Name   string `json:"name"`
-	From   string `json:"from"` // the guest path
-	Path   string `json:"path"` // relative to the workspace's folder
-	Bytes  int64  `json:"bytes"`
-	Files  int    `json:"files"`
-	Digest string `json:"digest"`          // of the tree in its canonical form
-	Error  string `json:"error,omitempty"` // why it is not there
+	Name  string `json:"name"`
+	From  string `json:"from"` // the guest path
+	Path  string `json:"path"` // relative to the workspace's folder
+	Bytes int64  `json:"bytes"`
+	Files int    `json:"files"`
+	// Digest is that of the tree in its canonical form without its git folders; "" when the whole tree is one.
+	Digest string `json:"digest"`
+	// WithGit is the digest of the tree with its git folders, "" when it lies there without, or has none.
+	WithGit string `json:"with_git,omitempty"`
+	Error   string `json:"error,omitempty"`   // why it is not there
+	Missing bool   `json:"missing,omitempty"` // that is because the guest had nothing there
+	LeftOut
+}
+
+// Whole is the digest of what lies there.
+func (f Fetched) Whole() string {
+	if f.WithGit != "" {
+		return f.WithGit
+	}
+	return f.Digest
 }
 
 // Workspace is a workspace as it stands.

@@ -7,8 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path"
+	"reflect"
+	"strings"
 	"sync"
 	"testing"
 
@@ -66,7 +69,7 @@ func Outputs(t *testing.T, open func(t *testing.T) driver.Outputs) {
 		_, err := o.Digest(t.Context(), at)
 		wantClass(t, err, driver.ErrNotFound)
 		wantClass(t, o.Tar(t.Context(), at, io.Discard), driver.ErrNotFound)
-		got, err := o.Publish(t.Context(), bytes.NewReader(Tar(t, small...)), at, 0)
+		got, err := o.Publish(t.Context(), bytes.NewReader(Tar(t, small...)), at, driver.Publishing{})
 		must(t, err)
 		if got.Files != 2 || got.Bytes != 12 {
 			t.Errorf("Publish: %+v", got)
@@ -76,19 +79,19 @@ func Outputs(t *testing.T, open func(t *testing.T) driver.Outputs) {
 		if digest != got.Digest {
 			t.Errorf("Digest says %s, Publish %s", digest, got.Digest)
 		}
-		again, err := o.Publish(t.Context(), bytes.NewReader(Tar(t, small...)), at, 0)
-		if err != nil || again != got {
+		again, err := o.Publish(t.Context(), bytes.NewReader(Tar(t, small...)), at, driver.Publishing{})
+		if err != nil || !reflect.DeepEqual(again, got) {
 			t.Errorf("again: %+v, %v", again, err)
 		}
 	})
 	t.Run("file", func(t *testing.T) {
 		o, at := open(t), target(t, "count")
-		got, err := o.Publish(t.Context(), bytes.NewReader(Tar(t, Entry{Name: ".", Data: "3\n"})), at, 2)
+		got, err := o.Publish(t.Context(), bytes.NewReader(Tar(t, Entry{Name: ".", Data: "3\n"})), at, driver.Publishing{Limit: 2})
 		must(t, err)
 		if got.Files != 1 || got.Bytes != 2 {
 			t.Errorf("Publish: %+v", got)
 		}
-		other, err := o.Publish(t.Context(), bytes.NewReader(Tar(t, Entry{Name: ".", Data: "4\n"})), at, 2)
+		other, err := o.Publish(t.Context(), bytes.NewReader(Tar(t, Entry{Name: ".", Data: "4\n"})), at, driver.Publishing{Limit: 2})
 		must(t, err)
 		digest, err := o.Digest(t.Context(), at)
 		if err != nil || digest != other.Digest || digest == got.Digest {
@@ -97,7 +100,7 @@ func Outputs(t *testing.T, open func(t *testing.T) driver.Outputs) {
 	})
 	t.Run("round trip", func(t *testing.T) {
 		o, from, to := open(t), target(t, "a"), target(t, "b")
-		first, err := o.Publish(t.Context(), bytes.NewReader(Tar(t, small...)), from, 0)
+		first, err := o.Publish(t.Context(), bytes.NewReader(Tar(t, small...)), from, driver.Publishing{})
 		must(t, err)
 		var one, two bytes.Buffer
 		must(t, o.Tar(t.Context(), from, &one))
@@ -105,7 +108,7 @@ func Outputs(t *testing.T, open func(t *testing.T) driver.Outputs) {
 		if !bytes.Equal(one.Bytes(), two.Bytes()) {
 			t.Error("Tar of one tree gives two streams")
 		}
-		second, err := o.Publish(t.Context(), &one, to, 0)
+		second, err := o.Publish(t.Context(), &one, to, driver.Publishing{})
 		must(t, err)
 		if second.Digest != first.Digest {
 			t.Errorf("the digest changed on the way: %s, %s", first.Digest, second.Digest)
@@ -115,7 +118,7 @@ func Outputs(t *testing.T, open func(t *testing.T) driver.Outputs) {
 		base := []Entry{{Name: "f", Data: "x", Mode: 0o644}, {Name: "l", Type: tar.TypeSymlink, Link: "f"}}
 		digest := func(entries ...Entry) string {
 			t.Helper()
-			got, err := open(t).Publish(t.Context(), bytes.NewReader(Tar(t, entries...)), target(t, "o"), 0)
+			got, err := open(t).Publish(t.Context(), bytes.NewReader(Tar(t, entries...)), target(t, "o"), driver.Publishing{})
 			must(t, err)
 			return got.Digest
 		}
@@ -145,17 +148,14 @@ func Outputs(t *testing.T, open func(t *testing.T) driver.Outputs) {
 		for name, e := range map[string]Entry{
 			"absolute":        {Name: "/etc/passwd"},
 			"upwards":         {Name: "a/../../b"},
-			"device":          {Name: "null", Type: tar.TypeChar},
-			"block device":    {Name: "sda", Type: tar.TypeBlock},
-			"fifo":            {Name: "pipe", Type: tar.TypeFifo},
-			"absolute link":   {Name: "l", Type: tar.TypeSymlink, Link: "/etc/passwd"},
-			"link upwards":    {Name: "l", Type: tar.TypeSymlink, Link: "../x"},
+			"hard link":       {Name: "h", Type: tar.TypeLink, Link: "last"},
+			"hard link out":   {Name: "h", Type: tar.TypeLink, Link: "/etc/passwd"},
 			"larger than all": {Name: "big", Data: string(make([]byte, 9000))},
 		} {
 			t.Run(name, func(t *testing.T) {
 				o, at := open(t), target(t, "o")
 				stream := Tar(t, Entry{Name: "first", Data: "1"}, e, Entry{Name: "last", Data: "2"})
-				_, err := o.Publish(t.Context(), bytes.NewReader(stream), at, 8192)
+				_, err := o.Publish(t.Context(), bytes.NewReader(stream), at, driver.Publishing{Limit: 8192})
 				wantClass(t, err, driver.ErrRefused)
 				if err != nil && !bytes.Contains([]byte(err.Error()), []byte(fmt.Sprintf("%q", e.Name))) {
 					t.Errorf("%q does not name the entry %q", err, e.Name)
@@ -168,11 +168,59 @@ func Outputs(t *testing.T, open func(t *testing.T) driver.Outputs) {
 			})
 		}
 	})
+	t.Run("left out", func(t *testing.T) {
+		o := open(t)
+		publish := func(how driver.Publishing, entries ...Entry) driver.Fetched {
+			t.Helper()
+			got, err := o.Publish(t.Context(), bytes.NewReader(Tar(t, entries...)), target(t, "o"), how)
+			must(t, err)
+			return got
+		}
+		file := Entry{Name: "f", Data: "1"}
+		want := publish(driver.Publishing{}, file)
+		for name, e := range map[string]Entry{
+			"device":        {Name: "null", Type: tar.TypeChar},
+			"block device":  {Name: "sda", Type: tar.TypeBlock},
+			"fifo":          {Name: "pipe", Type: tar.TypeFifo},
+			"socket":        {Name: "s", Mode: 0o140755},
+			"absolute link": {Name: "l", Type: tar.TypeSymlink, Link: "/etc/passwd"},
+			"link upwards":  {Name: "l", Type: tar.TypeSymlink, Link: "../x"},
+			"git folder":    {Name: ".git/config", Data: "x"},
+			"git file":      {Name: ".GIT", Data: "gitdir: /x"},
+		} {
+			got := publish(driver.Publishing{}, e, file)
+			if got.Digest != want.Digest || got.WithGit != "" || got.Files != 1 || got.LeftOut.Count != 1 || len(got.LeftOut.Names) != 1 {
+				t.Errorf("%s: %+v", name, got)
+			}
+		}
+		config := Entry{Name: "sub/.git/config", Data: "x"}
+		got := publish(driver.Publishing{}, file, config)
+		with := publish(driver.Publishing{Git: true}, file, config)
+		if with.Files != 2 || with.LeftOut.Count != 0 || with.WithGit == "" || with.WithGit == with.Digest || with.Digest != got.Digest {
+			t.Errorf("with git: %+v, without: %+v", with, got)
+		}
+	})
+	t.Run("hard links", func(t *testing.T) {
+		o := open(t)
+		one := Entry{Name: "deps/app-1", Mode: 0o755, Data: "program"}
+		got, err := o.Publish(t.Context(), bytes.NewReader(Tar(t, one, Entry{Name: "app", Type: tar.TypeLink, Link: "deps/app-1"})), target(t, "o"), driver.Publishing{})
+		must(t, err)
+		two := one
+		two.Name = "app"
+		want, err := o.Publish(t.Context(), bytes.NewReader(Tar(t, one, two)), target(t, "p"), driver.Publishing{})
+		must(t, err)
+		if got.Digest != want.Digest || got.Files != 2 || got.Bytes != 14 || got.LeftOut.Count != 0 {
+			t.Errorf("%+v, as two files %+v", got, want)
+		}
+		_, err = o.Publish(t.Context(), bytes.NewReader(Tar(t, Entry{Name: "f", Data: string(make([]byte, 5000))},
+			Entry{Name: "g", Type: tar.TypeLink, Link: "f"})), target(t, "q"), driver.Publishing{Limit: 8192})
+		wantClass(t, err, driver.ErrRefused)
+	})
 	t.Run("truncated", func(t *testing.T) {
 		o, at := open(t), target(t, "o")
 		whole := Tar(t, small...)
 		for _, n := range []int{0, 511, 512, 1024, 1500, len(whole) - 1024, len(whole) - 512} {
-			_, err := o.Publish(t.Context(), bytes.NewReader(whole[:n]), at, 0)
+			_, err := o.Publish(t.Context(), bytes.NewReader(whole[:n]), at, driver.Publishing{})
 			wantClass(t, err, driver.ErrCorrupt)
 		}
 		_, err := o.Digest(t.Context(), at)
@@ -181,7 +229,7 @@ func Outputs(t *testing.T, open func(t *testing.T) driver.Outputs) {
 	t.Run("target", func(t *testing.T) {
 		o := open(t)
 		for _, name := range []string{"", ".", "..", "/abs", "../up", "a/../.."} {
-			_, err := o.Publish(t.Context(), bytes.NewReader(Tar(t, small...)), target(t, name), 0)
+			_, err := o.Publish(t.Context(), bytes.NewReader(Tar(t, small...)), target(t, name), driver.Publishing{})
 			wantClass(t, err, driver.ErrRefused)
 		}
 	})
@@ -214,8 +262,8 @@ func (f *FakeOutputs) Digest(_ context.Context, t driver.Target) (string, error)
 	return fakeDigest(tree), nil
 }
 
-// Publish keeps the stream's tree.
-func (f *FakeOutputs) Publish(_ context.Context, stream io.Reader, t driver.Target, limit int64) (driver.Fetched, error) {
+// Publish keeps the stream's tree. Of git folders it knows those that are called so.
+func (f *FakeOutputs) Publish(_ context.Context, stream io.Reader, t driver.Target, how driver.Publishing) (driver.Fetched, error) {
 	fail := func(class error, name string, format string, args ...any) (driver.Fetched, error) {
 		return driver.Fetched{}, &driver.Error{
 			Class: class, Op: "write output", Object: t.Path,
@@ -234,6 +282,7 @@ func (f *FakeOutputs) Publish(_ context.Context, stream io.Reader, t driver.Targ
 	}
 	all := map[string]fakeEntry{".": {Name: ".", Type: tar.TypeDir}}
 	got := driver.Fetched{Path: t.Path}
+	bytesRead := int64(0)
 	for r := tar.NewReader(bytes.NewReader(data)); ; {
 		h, err := r.Next()
 		if errors.Is(err, io.EOF) {
@@ -242,24 +291,29 @@ func (f *FakeOutputs) Publish(_ context.Context, stream io.Reader, t driver.Targ
 		if err != nil {
 			return fail(driver.ErrCorrupt, "stream", "%w", err)
 		}
-		name := path.Clean(h.Name)
-		switch {
+		name, body := path.Clean(h.Name), []byte(nil)
+		switch linked, known := all[path.Clean(h.Linkname)]; {
 		case path.IsAbs(name) || climbs(name):
 			return fail(driver.ErrRefused, h.Name, "outside the tree")
-		case h.Typeflag != tar.TypeReg && h.Typeflag != tar.TypeDir && h.Typeflag != tar.TypeSymlink:
-			return fail(driver.ErrRefused, h.Name, "type %q", h.Typeflag)
-		case path.IsAbs(h.Linkname) || climbs(path.Join(path.Dir(name), h.Linkname)):
-			return fail(driver.ErrRefused, h.Name, "link outside the tree")
-		}
-		body, err := io.ReadAll(r)
-		if err != nil {
-			return fail(driver.ErrCorrupt, h.Name, "%w", err)
-		}
-		if h.Typeflag == tar.TypeReg {
-			got.Files++
-			if got.Bytes += h.Size; limit > 0 && got.Bytes > limit {
-				return fail(driver.ErrRefused, h.Name, "over the limit")
+		case h.Typeflag == tar.TypeLink && (!known || linked.Type != tar.TypeReg):
+			return fail(driver.ErrRefused, h.Name, "links to no file")
+		case h.Typeflag == tar.TypeLink:
+			h.Typeflag, h.Linkname, body = tar.TypeReg, "", []byte(linked.Data)
+			if linked.Exec {
+				h.Mode |= 0o111
 			}
+		case h.Typeflag != tar.TypeReg && h.Typeflag != tar.TypeDir && h.Typeflag != tar.TypeSymlink,
+			h.Typeflag == tar.TypeReg && !h.FileInfo().Mode().IsRegular(),
+			path.IsAbs(h.Linkname) || climbs(path.Join(path.Dir(name), h.Linkname)):
+			got.Leave(name, "not brought out")
+			continue
+		default:
+			if body, err = io.ReadAll(r); err != nil {
+				return fail(driver.ErrCorrupt, h.Name, "%w", err)
+			}
+		}
+		if bytesRead += int64(len(body)); how.Limit > 0 && bytesRead > how.Limit {
+			return fail(driver.ErrRefused, h.Name, "over the limit")
 		}
 		for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
 			all[dir] = fakeEntry{Name: dir, Type: tar.TypeDir}
@@ -269,15 +323,46 @@ func (f *FakeOutputs) Publish(_ context.Context, stream io.Reader, t driver.Targ
 			Exec: h.Typeflag == tar.TypeReg && h.Mode&0o111 != 0,
 		}
 	}
-	tree := sortedValues(all)
-	got.Digest = fakeDigest(tree)
+	got.Digest = fakeDigest(sortedValues(all))
+	whole := maps.Clone(all)
+	for name := range whole {
+		if git := fakeGit(name); git != "" {
+			delete(all, name)
+			if git == name && !how.Git {
+				got.Leave(name, "a git folder")
+			}
+		}
+	}
+	if len(all) < len(whole) {
+		got.Digest = fakeDigest(sortedValues(all))
+		if how.Git {
+			got.WithGit, all = fakeDigest(sortedValues(whole)), whole
+		}
+	}
+	for _, e := range all {
+		if e.Type == tar.TypeReg {
+			got.Files++
+			got.Bytes += int64(len(e.Data))
+		}
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.trees == nil {
 		f.trees = map[string][]fakeEntry{}
 	}
-	f.trees[fakeTarget(t)] = tree
+	f.trees[fakeTarget(t)] = sortedValues(all)
 	return got, nil
+}
+
+// fakeGit is the topmost part of a path that is called .git, "" when there is none.
+func fakeGit(name string) string {
+	for i, part := 0, ""; i < len(name); i += len(part) + 1 {
+		part, _, _ = strings.Cut(name[i:], "/")
+		if strings.EqualFold(part, ".git") {
+			return name[:i+len(part)]
+		}
+	}
+	return ""
 }
 
 // Tar gives what Publish kept.

@@ -27,7 +27,7 @@ func BenchmarkPublish(b *testing.B) {
 			_, root := folder(b)
 			at := driver.Target{Root: root, Path: "out"}
 			for i := 0; b.Loop(); i++ {
-				if _, err := New().Publish(b.Context(), bytes.NewReader(pick(i)), at, 0); err != nil {
+				if _, err := New().Publish(b.Context(), bytes.NewReader(pick(i)), at, driver.Publishing{}); err != nil {
 					b.Fatal(err)
 				}
 			}

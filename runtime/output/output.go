@@ -1,6 +1,7 @@
 // Package output brings trees that came out of guests to the host. What a guest wrote is hostile: every
-// name is opened beneath an os.Root, devices, fifos, hard links and links that lead out of the tree are
-// refused by name, owners, times and setuid bits are dropped, bytes and entries are bounded.
+// name is opened beneath an os.Root, devices, fifos, sockets, links that lead out of the tree and, unless they are
+// asked for, git folders are left out and noted, owners, times and setuid bits are dropped, bytes, entries and names
+// are bounded.
 //
 // A tree appears under its name whole or not at all, and one that is there already with the same content is
 // not touched. Nothing outside the target's root is ever read or written. The supervisor and the commands'
@@ -13,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"path"
 	"path/filepath"
 	"syscall"
@@ -65,19 +67,19 @@ func (s *Store) scan(ctx context.Context, t driver.Target, p *packer) (tree, err
 }
 
 // Publish reads a tar stream and puts its tree at t.
-func (s *Store) Publish(ctx context.Context, stream io.Reader, t driver.Target, limit int64) (driver.Fetched, error) {
+func (s *Store) Publish(ctx context.Context, stream io.Reader, t driver.Target, how driver.Publishing) (driver.Fetched, error) {
 	const op = "write output"
-	if limit <= 0 {
-		limit = DefaultLimit
+	if how.Limit <= 0 {
+		how.Limit = DefaultLimit
 	}
-	got, err := publish(ctx, stream, t, limit)
+	got, err := publish(ctx, stream, t, how)
 	if err != nil {
 		return driver.Fetched{}, targetError(op, t, err)
 	}
 	return got, nil
 }
 
-func publish(ctx context.Context, stream io.Reader, t driver.Target, limit int64) (driver.Fetched, error) {
+func publish(ctx context.Context, stream io.Reader, t driver.Target, how driver.Publishing) (driver.Fetched, error) {
 	dir, base, err := split(t.Path)
 	if err != nil {
 		return driver.Fetched{}, err
@@ -108,15 +110,18 @@ func publish(ctx context.Context, stream io.Reader, t driver.Target, limit int64
 		return driver.Fetched{}, err
 	}
 	defer stage.close()
-	tr, err := unpack(ctx, stream, stage.root, limit)
+	tr, left, err := unpack(ctx, stream, stage.root, how.Limit)
 	if err != nil {
 		return driver.Fetched{}, err
 	}
-	got := driver.Fetched{Path: t.Path, Digest: tr.digest()}
+	got := driver.Fetched{Path: t.Path, LeftOut: left}
+	if tr, err = choose(stage.root, tr, how.Git, &got); err != nil {
+		return driver.Fetched{}, err
+	}
 	got.Files, got.Bytes = tr.files()
 	if there != nil {
 		old, err := scan(ctx, parent, base, nil)
-		if err == nil && old.digest() == got.Digest {
+		if err == nil && old.digest() == got.Whole() {
 			return got, nil
 		}
 		if err := ctx.Err(); err != nil {
@@ -124,6 +129,31 @@ func publish(ctx context.Context, stream io.Reader, t driver.Target, limit int64
 		}
 	}
 	return got, stage.publish(tr)
+}
+
+// choose takes the git folders out of the tree in root, unless they are wanted, and notes the digests of what stays.
+func choose(root *os.Root, tr tree, git bool, got *driver.Fetched) (tree, error) {
+	found := tr.gitFolders()
+	rest := tr.without(found)
+	if len(rest) > 0 {
+		got.Digest = rest.digest()
+	}
+	switch {
+	case len(found) == 0:
+		return tr, nil
+	case git:
+		got.WithGit = tr.digest()
+		return tr, nil
+	case len(rest) == 0:
+		return nil, &driver.Error{
+			Class: driver.ErrRefused, Op: "bring out", Object: "the tree",
+			Err: errors.New("all of it is a git folder, and git runs what the configuration in one says"), Next: "say --allow-git if you trust the guest",
+		}
+	}
+	for _, p := range found {
+		got.Leave(p, "a git folder; --allow-git brings it")
+	}
+	return rest, remove(root, found)
 }
 
 // split cuts a target's path into the folder it is in and its name.

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -38,7 +39,12 @@ func folder(t testing.TB) (string, *os.Root) {
 
 func publishEntries(t *testing.T, root *os.Root, at string, entries ...item) (driver.Fetched, error) {
 	t.Helper()
-	return New().Publish(t.Context(), bytes.NewReader(drivertest.Tar(t, entries...)), driver.Target{Root: root, Path: at}, 0)
+	return New().Publish(t.Context(), bytes.NewReader(drivertest.Tar(t, entries...)), driver.Target{Root: root, Path: at}, driver.Publishing{})
+}
+
+func publishWithGit(t *testing.T, root *os.Root, at string, entries ...item) (driver.Fetched, error) {
+	t.Helper()
+	return New().Publish(t.Context(), bytes.NewReader(drivertest.Tar(t, entries...)), driver.Target{Root: root, Path: at}, driver.Publishing{Git: true})
 }
 
 // list is what lies below dir: "mode path [-> target]".
@@ -104,7 +110,7 @@ func TestSameTreeIsUntouched(t *testing.T) {
 		}
 	}
 	second, err := publishEntries(t, root, "out", files...)
-	if err != nil || second != first {
+	if err != nil || !reflect.DeepEqual(second, first) {
 		t.Fatalf("%+v, %v", second, err)
 	}
 	for _, p := range []string{"out/sub/a", "out/sub", "out"} {
@@ -156,7 +162,7 @@ func swapWithoutExchange(t *testing.T, root *os.Root, entries []item) {
 		t.Fatal(err)
 	}
 	defer s.close()
-	if _, err := unpack(t.Context(), bytes.NewReader(drivertest.Tar(t, entries...)), s.root, DefaultLimit); err != nil {
+	if _, _, err := unpack(t.Context(), bytes.NewReader(drivertest.Tar(t, entries...)), s.root, DefaultLimit); err != nil {
 		t.Fatal(err)
 	}
 	parent, err := root.Open(".")
@@ -219,7 +225,7 @@ func TestManyPublishAtOnce(t *testing.T) {
 	for i := range n {
 		go func() {
 			stream := drivertest.Tar(t, item{Name: "who", Data: fmt.Sprint(i)}, item{Name: "and", Data: fmt.Sprint(i)})
-			_, err := New().Publish(context.Background(), bytes.NewReader(stream), driver.Target{Root: root, Path: "out"}, 0)
+			_, err := New().Publish(context.Background(), bytes.NewReader(stream), driver.Target{Root: root, Path: "out"}, driver.Publishing{})
 			errs <- err
 		}()
 	}
@@ -334,7 +340,7 @@ func TestCancelled(t *testing.T) {
 	dir, root := folder(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := New().Publish(ctx, bytes.NewReader(drivertest.Tar(t, item{Name: ".", Data: "1"})), driver.Target{Root: root, Path: "out"}, 0)
+	_, err := New().Publish(ctx, bytes.NewReader(drivertest.Tar(t, item{Name: ".", Data: "1"})), driver.Target{Root: root, Path: "out"}, driver.Publishing{})
 	if !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}

@@ -16,7 +16,7 @@ const (
 	kindFile  kind = 'f'
 	kindExec  kind = 'x' // a file that someone may execute
 	kindLink  kind = 'l'
-	kindOther kind = 'o' // only ever found on the host
+	kindOther kind = 'o' // found on the host, or in a stream and not brought out
 )
 
 // entry is one name of a tree.

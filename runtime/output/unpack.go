@@ -8,19 +8,23 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
+	"math"
 	"os"
 	"path"
 	"strings"
 
 	"microagent/runtime/driver"
+	"microagent/runtime/guesttree"
 )
 
 // Bounds that hold whatever the limit is.
 const (
 	maxEntries = 1 << 20
-	maxDepth   = 200  // folders above an entry
-	maxName    = 4095 // bytes in a path or a link's target, as Linux has it
-	headerCost = 512  // what each entry counts against the limit, besides its name and bytes
+	maxText    = 64 << 20 // bytes of all names and targets, kept in memory until the tree is complete
+	maxDepth   = 200      // folders above an entry
+	maxName    = 4095     // bytes in a path or a link's target, as Linux has it
+	headerCost = 512      // what each entry counts against the limit, besides its name and bytes
 )
 
 // stageName is the name that the tree has while it is written.
@@ -28,92 +32,103 @@ const stageName = "tree"
 
 // unpacker writes a hostile tar stream below root.
 type unpacker struct {
-	ctx  context.Context
-	root *os.Root
-	left int64 // bytes of the limit
-	max  int64
-	tree tree
+	ctx    context.Context
+	root   *os.Root
+	max    int64 // bytes of the limit
+	budget *guesttree.Budget
+	tree   tree
+	left   driver.LeftOut
 }
 
-// unpack reads stream into root, under stageName, and gives what it wrote.
-func unpack(ctx context.Context, stream io.Reader, root *os.Root, limit int64) (tree, error) {
-	u := &unpacker{ctx: ctx, root: root, left: limit, max: limit, tree: tree{}}
-	in := &countReader{r: &contextReader{ctx, stream}}
-	tr := tar.NewReader(in)
+// unpack reads stream into root, under stageName, and gives what it wrote and what it did not.
+func unpack(ctx context.Context, stream io.Reader, root *os.Root, limit int64) (tree, driver.LeftOut, error) {
+	u := &unpacker{
+		ctx: ctx, root: root, max: limit, tree: tree{},
+		budget: guesttree.NewBudget(guesttree.Limits{Bytes: limit, Entries: maxEntries, Text: maxText}),
+	}
+	in := guesttree.NewReader(ctx, stream)
 	for {
-		before := in.n
-		h, err := tr.Next()
+		h, err := in.Next()
 		if err == io.EOF {
-			// The end is two zero blocks, after less than one block of padding.
-			if in.n-before < 1024 {
-				return nil, corrupt(io.ErrUnexpectedEOF)
-			}
 			break
 		}
+		if over, ok := errors.AsType[*guesttree.ExceededError](err); ok {
+			err = &driver.Error{Class: driver.ErrRefused, Op: "bring out", Object: "the tree", Err: over, Next: "look at what the guest sends"}
+		}
+		if err == nil {
+			err = u.entry(h, in)
+		}
 		if err != nil {
-			return nil, streamError(ctx, in, err)
-		}
-		if err := u.entry(h, tr, in); err != nil {
-			return nil, err
+			return nil, u.left, err
 		}
 	}
+	maps.DeleteFunc(u.tree, func(_ string, e entry) bool { return e.kind == kindOther })
 	if len(u.tree) == 0 {
-		return nil, corrupt(errors.New("the stream holds no entry"))
+		return nil, u.left, guesttree.Corrupt(errors.New("the stream holds no entry"))
 	}
-	return u.tree, u.tree.checkLinks()
+	return u.tree, u.left, ctx.Err()
 }
 
-func (u *unpacker) entry(h *tar.Header, r io.Reader, in *countReader) error {
+func (u *unpacker) entry(h *tar.Header, r io.Reader) error {
 	name, err := cleanName(h.Name)
 	if err != nil {
 		return refuse(h.Name, err)
 	}
-	if len(u.tree) >= maxEntries {
-		return refuse(h.Name, fmt.Errorf("more than %d entries", maxEntries))
+	old, twice := u.tree[name]
+	if twice && (old.kind != kindDir || h.Typeflag != tar.TypeDir) {
+		return refuse(h.Name, errors.New("it is in the stream twice"))
 	}
 	if err := u.spend(h, name); err != nil {
 		return err
 	}
-	if old, ok := u.tree[name]; ok && (old.kind != kindDir || h.Typeflag != tar.TypeDir) {
-		return refuse(h.Name, errors.New("it is in the stream twice"))
-	}
 	if err := u.parents(h.Name, name); err != nil {
 		return err
 	}
-	switch h.Typeflag {
-	case tar.TypeDir:
+	mode := h.FileInfo().Mode()
+	switch {
+	case h.Typeflag == tar.TypeDir:
 		return u.dir(name)
-	case tar.TypeReg:
-		return u.file(name, h, r, in)
-	case tar.TypeSymlink:
+	case h.Typeflag == tar.TypeReg && mode.IsRegular():
+		return u.file(name, h, r)
+	case h.Typeflag == tar.TypeSymlink:
 		return u.link(name, h)
-	case tar.TypeLink:
-		return refuse(h.Name, errors.New("hard links are not brought out"))
-	case tar.TypeChar, tar.TypeBlock:
-		return refuse(h.Name, errors.New("devices are not brought out"))
-	case tar.TypeFifo:
-		return refuse(h.Name, errors.New("fifos are not brought out"))
+	case h.Typeflag == tar.TypeLink:
+		return u.hardLink(name, h)
+	case name == ".":
+		return refuse(h.Name, fmt.Errorf("%s alone is not brought out", guesttree.KindOf(mode)))
 	}
-	return refuse(h.Name, fmt.Errorf("entries of type %q are not brought out", h.Typeflag))
+	return u.leave(name, guesttree.KindOf(mode))
 }
 
-// spend counts an entry against the limit.
+// leave notes that an entry does not come. Its name is taken all the same.
+func (u *unpacker) leave(name, why string) error {
+	u.left.Leave(name, why)
+	u.tree[name] = entry{kind: kindOther}
+	return nil
+}
+
+// spend counts an entry against the bounds.
 func (u *unpacker) spend(h *tar.Header, name string) error {
 	cost := int64(0)
 	if name != "." {
 		cost = headerCost + int64(len(name)+len(h.Linkname))
 	}
-	if h.Typeflag == tar.TypeReg {
-		if h.Size > u.left {
-			return u.tooLarge(h.Name)
-		}
-		cost += h.Size
+	if h.Typeflag != tar.TypeDir {
+		cost += min(h.Size, math.MaxInt64/2)
 	}
-	if cost > u.left {
-		return u.tooLarge(h.Name)
+	return u.over(h.Name, u.budget.Spend(cost, len(name)+len(h.Linkname)))
+}
+
+// over makes a bound that was gone over an error about the entry that did.
+func (u *unpacker) over(name string, err error) error {
+	over, ok := errors.AsType[*guesttree.ExceededError](err)
+	switch {
+	case !ok:
+		return err
+	case over.What == "bytes":
+		return u.tooLarge(name)
 	}
-	u.left -= cost
-	return nil
+	return refuse(name, over)
 }
 
 func (u *unpacker) tooLarge(name string) error {
@@ -151,8 +166,8 @@ func (u *unpacker) parent(raw, dir string) error {
 		if err := u.parent(raw, "."); err != nil {
 			return err
 		}
-		if u.left -= headerCost; u.left < 0 || len(u.tree) >= maxEntries {
-			return u.tooLarge(raw)
+		if err := u.over(raw, u.budget.Spend(headerCost, 0)); err != nil {
+			return err
 		}
 	}
 	return u.dir(dir)
@@ -173,17 +188,51 @@ func (u *unpacker) link(name string, h *tar.Header) error {
 	if h.Linkname == "" || len(h.Linkname) > maxName || strings.ContainsRune(h.Linkname, 0) {
 		return refuse(h.Name, errors.New("not a link's target"))
 	}
-	if path.IsAbs(h.Linkname) {
-		return refuse(h.Name, fmt.Errorf("it is a link to the absolute path %q", h.Linkname))
+	if !guesttree.LinkStays(name, h.Linkname) {
+		return u.leave(name, "a link that leads out of the tree")
 	}
 	u.tree[name] = entry{kind: kindLink, target: h.Linkname}
 	return u.root.Symlink(h.Linkname, path.Join(stageName, name))
 }
 
-func (u *unpacker) file(name string, h *tar.Header, r io.Reader, in *countReader) error {
+// hardLink writes a second name of a file as a file of its own: not every file system of a host has links, and none
+// has any number of them.
+func (u *unpacker) hardLink(name string, h *tar.Header) error {
+	to, err := cleanName(h.Linkname)
+	e := u.tree[to]
+	if err != nil || e.kind != kindFile && e.kind != kindExec || to == "." {
+		return refuse(h.Name, fmt.Errorf("it is a hard link to %q, which is no file that came before it", h.Linkname))
+	}
+	if err := u.over(h.Name, u.budget.Spend(e.size, 0)); err != nil {
+		return err
+	}
+	from, err := u.root.Open(path.Join(stageName, to))
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	if err := u.write(name, e.kind, &contextReader{u.ctx, from}, e.size); err != nil {
+		return err
+	}
+	u.tree[name] = e
+	return nil
+}
+
+func (u *unpacker) file(name string, h *tar.Header, r io.Reader) error {
 	e := entry{kind: fileKind(fs.FileMode(h.Mode)), size: h.Size}
+	sum := sha256.New()
+	if err := u.write(name, e.kind, io.TeeReader(r, sum), e.size); err != nil {
+		return err
+	}
+	sum.Sum(e.sum[:0])
+	u.tree[name] = e
+	return nil
+}
+
+// write makes a file of just that size.
+func (u *unpacker) write(name string, k kind, r io.Reader, size int64) error {
 	perm := fs.FileMode(0o666)
-	if e.kind == kindExec {
+	if k == kindExec {
 		perm = 0o777
 	}
 	f, err := u.root.OpenFile(path.Join(stageName, name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, perm)
@@ -191,19 +240,13 @@ func (u *unpacker) file(name string, h *tar.Header, r io.Reader, in *countReader
 		return err
 	}
 	defer f.Close()
-	sum := sha256.New()
-	n, err := io.Copy(io.MultiWriter(f, sum), r)
+	n, err := io.Copy(f, r)
 	if err != nil {
-		if _, ok := errors.AsType[*fs.PathError](err); ok && in.err == nil {
-			return err
-		}
-		return streamError(u.ctx, in, err)
+		return err
 	}
-	if n != h.Size {
-		return corrupt(io.ErrUnexpectedEOF)
+	if n != size {
+		return guesttree.Corrupt(io.ErrUnexpectedEOF)
 	}
-	sum.Sum(e.sum[:0])
-	u.tree[name] = e
 	return f.Close()
 }
 
@@ -235,35 +278,4 @@ func refuse(name string, err error) error {
 		Class: driver.ErrRefused, Op: "bring out", Object: fmt.Sprintf("%q", name), Err: err,
 		Next: "let the guest leave it out",
 	}
-}
-
-func corrupt(err error) error {
-	return &driver.Error{Class: driver.ErrCorrupt, Op: "read", Object: "the tree that the guest sent", Err: err}
-}
-
-// streamError keeps what the stream itself said, and makes the rest ErrCorrupt.
-func streamError(ctx context.Context, in *countReader, err error) error {
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	if in.err != nil {
-		return in.err
-	}
-	return corrupt(err)
-}
-
-// countReader counts bytes and remembers an error other than io.EOF.
-type countReader struct {
-	r   io.Reader
-	n   int64
-	err error
-}
-
-func (c *countReader) Read(p []byte) (int, error) {
-	n, err := c.r.Read(p)
-	c.n += int64(n)
-	if err != nil && err != io.EOF {
-		c.err = err
-	}
-	return n, err
 }

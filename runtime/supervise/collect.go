@@ -14,7 +14,8 @@ import (
 )
 
 // collect fetches the outputs into the workspace's folder. What an earlier run left there and this one does not
-// have is removed.
+// have is removed. Git folders come along, for a user who asks for them later: nobody runs git in that folder, and what
+// brings an output to the user's leaves them out.
 func (s *supervisor) collect(ctx context.Context, session *proto.Session) []driver.Fetched {
 	var list []driver.Fetched
 	for _, o := range s.spec.Workspace.Outputs {
@@ -24,7 +25,9 @@ func (s *supervisor) collect(ctx context.Context, session *proto.Session) []driv
 			list = append(list, got)
 		case o.Optional && errors.Is(err, driver.ErrNotFound):
 		default:
-			list = append(list, driver.Fetched{Name: o.Name, From: o.Path, Error: machine.Escape(err.Error())})
+			list = append(list, driver.Fetched{
+				Name: o.Name, From: o.Path, Error: machine.Escape(err.Error()), Missing: errors.Is(err, driver.ErrNotFound),
+			})
 		}
 	}
 	return list
@@ -46,7 +49,7 @@ func (s *supervisor) collectOne(ctx context.Context, session *proto.Session, o d
 	}
 	defer tree.Close()
 	first := &firstError{r: tree}
-	got, err := output.New().Publish(ctx, first, driver.Target{Root: root, Path: o.Name}, limit)
+	got, err := output.New().Publish(ctx, first, driver.Target{Root: root, Path: o.Name}, driver.Publishing{Limit: limit, Git: true})
 	if err != nil {
 		// What the guest said is the cause, and what Publish makes of a stream that breaks is not.
 		if first.err != nil {

@@ -14,6 +14,7 @@ import (
 
 	"microagent/runtime/disk/transfer"
 	"microagent/runtime/driver"
+	"microagent/runtime/guesttree"
 	"microagent/runtime/supervise"
 )
 
@@ -190,7 +191,7 @@ func (c *copying) land(src *transfer.Source) (landing, error) {
 	case err == nil && tree:
 		return landing{}, c.problem(driver.ErrInvalid, "name another destination", "it is a file, and a directory can't take its place")
 	case err == nil && !info.Mode.IsRegular():
-		return landing{}, c.problem(driver.ErrInvalid, "", "it is %s; only regular files are replaced", transfer.KindOf(info.Mode))
+		return landing{}, c.problem(driver.ErrInvalid, "", "it is %s; only regular files are replaced", guesttree.KindOf(info.Mode))
 	case err == nil:
 		return l, nil
 	}

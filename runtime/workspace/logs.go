@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"microagent/runtime/driver"
@@ -222,7 +223,8 @@ func turnedAway(f *os.File, path string) bool {
 // OutputFile opens a fetched output as a tar stream.
 func (s *Store) OutputFile(ctx context.Context, name, out string) (io.ReadCloser, driver.Fetched, error) {
 	const op = "output of workspace"
-	if _, err := s.need(op, name); err != nil {
+	r, err := s.need(op, name)
+	if err != nil {
 		return nil, driver.Fetched{}, err
 	}
 	folder := s.State.Workspace(name)
@@ -230,15 +232,22 @@ func (s *Store) OutputFile(ctx context.Context, name, out string) (io.ReadCloser
 	if err != nil {
 		return nil, driver.Fetched{}, fmt.Errorf("%s %s: %w", op, name, err)
 	}
+	look := "microagent logs " + name
+	if r.Spec.Process.Mode == driver.ModeIdle { // what ran in it wrote to no log
+		look = "microagent start " + name
+	}
 	if run != nil {
 		for _, got := range run.Collected {
 			if got.Name != out {
 				continue
 			}
 			if got.Error != "" {
+				if !got.Missing {
+					look = "microagent cp -r " + shellWord(name+":"+got.From) + " ./" + out
+				}
 				return nil, got, &driver.Error{
 					Class: driver.ErrNotFound, Op: op, Object: name, Err: fmt.Errorf("output %q was not collected: %s", out, got.Error),
-					Next: "microagent logs " + name,
+					Next: look,
 				}
 			}
 			r, err := openOutput(ctx, folder, out)
@@ -249,8 +258,17 @@ func (s *Store) OutputFile(ctx context.Context, name, out string) (io.ReadCloser
 		}
 	}
 	return nil, driver.Fetched{}, &driver.Error{
-		Class: driver.ErrNotFound, Op: op, Object: name, Err: fmt.Errorf("output %q was not collected", out), Next: "microagent logs " + name,
+		Class: driver.ErrNotFound, Op: op, Object: name, Err: fmt.Errorf("output %q was not collected", out), Next: look,
 	}
+}
+
+// shellWord is s as one word of a shell's command line.
+func shellWord(s string) string {
+	plain := func(r rune) bool { return r > ' ' && r < 0x7f && !strings.ContainsRune("'\"`$&|;<>()[]{}*?!~#\\", r) }
+	if !strings.ContainsFunc(s, func(r rune) bool { return !plain(r) }) {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
 // tarStream is an output on its way. Close ends its writer, also one that waits for a guest, and waits for it.

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -242,6 +244,12 @@ type skippedRecord struct {
 	Because string `json:"because,omitempty"`
 }
 
+// leftOutRecord is what an output had and did not bring.
+type leftOutRecord struct {
+	Address string `json:"address"`
+	driver.LeftOut
+}
+
 type applyRecord struct {
 	Project     string          `json:"project"`
 	Destroy     bool            `json:"destroy,omitempty"`
@@ -254,6 +262,7 @@ type applyRecord struct {
 	Skipped     []skippedRecord `json:"skipped,omitempty"`
 	Cut         []string        `json:"cut,omitempty"`     // the interrupt ended them
 	GoesOn      []string        `json:"goes_on,omitempty"` // workspaces whose task is no longer waited for
+	LeftOut     []leftOutRecord `json:"left_out,omitempty"`
 }
 
 func resultRecord(p *plan.Plan, res *apply.Result) applyRecord {
@@ -261,6 +270,9 @@ func resultRecord(p *plan.Plan, res *apply.Result) applyRecord {
 		NotStarted: len(res.NotStarted), Interrupted: res.Interrupted, Changes: []string{}, GoesOn: res.GoesOn}
 	for _, d := range res.Done {
 		r.Changes = append(r.Changes, d.String())
+	}
+	for _, of := range slices.SortedFunc(maps.Keys(res.LeftOut), func(a, b plan.Address) int { return strings.Compare(a.String(), b.String()) }) {
+		r.LeftOut = append(r.LeftOut, leftOutRecord{of.String(), res.LeftOut[of]})
 	}
 	for _, c := range res.Cut {
 		r.Cut = append(r.Cut, c.Address.String())

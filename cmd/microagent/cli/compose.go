@@ -30,7 +30,7 @@ type composeFlags struct {
 	cpus                     int
 	memory, disk             string
 	timeout                  time.Duration
-	over                     bool
+	how                      bringing
 }
 
 func (o *composeFlags) add(cmd *cobra.Command) {
@@ -128,7 +128,7 @@ func (o *composeFlags) parseMounts(p *parsed) error {
 		if err != nil {
 			return err
 		}
-		if _, err := os.Lstat(e.host); err == nil && !o.over {
+		if _, err := os.Lstat(e.host); err == nil && !o.how.over {
 			return taken(e.name, e.host)
 		}
 		p.egress = append(p.egress, e)

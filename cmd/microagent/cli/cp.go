@@ -54,10 +54,10 @@ func (a *app) cpCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			for _, name := range got.LeftOut {
+			for _, name := range got.LeftOut.Names {
 				a.say("left out: %s", printable(name))
 			}
-			if more := got.LeftOutCount - len(got.LeftOut); more > 0 {
+			if more := got.LeftOut.Count - len(got.LeftOut.Names); more > 0 {
 				a.say("left out: %d more", more)
 			}
 			if a.flags.json && spec.Host.Writer == nil {

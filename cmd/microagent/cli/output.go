@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"microagent/runtime/driver"
 )
@@ -63,7 +64,7 @@ func (a *app) outputList() *cobra.Command {
 }
 
 func (a *app) outputGet() *cobra.Command {
-	var over bool
+	var how bringing
 	cmd := &cobra.Command{
 		Use: "get WORKSPACE OUTPUT [PATH]", Short: "bring an output to a path on the host", Args: cobra.RangeArgs(2, 3),
 		Long: "Writes the output to PATH (default ./OUTPUT): whole or not at all. What else is there is left alone\n" +
@@ -80,6 +81,11 @@ func (a *app) outputGet() *cobra.Command {
 			if len(args) == 3 {
 				path = args[2]
 			}
+			for _, o := range ws.Spec.Outputs {
+				if o.Name == args[1] {
+					how.limit = o.Limit
+				}
+			}
 			tree, f, err := openOutput(ctx, w, ws.Spec.Name, args[1])
 			if err != nil {
 				return err
@@ -91,14 +97,15 @@ func (a *app) outputGet() *cobra.Command {
 			if path == "." || path == ".." || strings.HasSuffix(path, "/") {
 				path = filepath.Join(path, args[1])
 			}
-			got, err := a.bringOut(ctx, w, tree, f, path, over)
+			got, err := a.bringOut(ctx, w, tree, f, path, how)
 			if err != nil {
 				return err
 			}
 			return a.done(outputLine{ws.Spec.Name, got}, "%s: %s, %s", path, counting(got.Files, "file"), size(got.Bytes))
 		}),
 	}
-	cmd.Flags().BoolVar(&over, "overwrite-outputs", false, "let the output replace what is there on the host")
+	cmd.Flags().BoolVar(&how.over, "overwrite-outputs", false, "let the output replace what is there on the host")
+	allowGit(cmd.Flags(), &how.git)
 	return cmd
 }
 
@@ -115,9 +122,20 @@ func openOutput(ctx context.Context, w *world, workspace, output string) (io.Rea
 	return live, now, liveErr
 }
 
-// bringOut writes an output's tree to a path on the host, whole or not at all. It replaces what else is there only with
-// over.
-func (a *app) bringOut(ctx context.Context, w *world, tree io.Reader, f driver.Fetched, path string, over bool) (driver.Fetched, error) {
+// bringing says how outputs are written to the host.
+type bringing struct {
+	over  bool  // replace what else is there
+	git   bool  // bring git folders
+	limit int64 // bytes; 0 is the default
+}
+
+// allowGit is the flag of all commands that bring outputs out.
+func allowGit(f *pflag.FlagSet, to *bool) {
+	f.BoolVar(to, "allow-git", false, "let outputs bring .git and other git folders, whose configuration git runs")
+}
+
+// bringOut writes an output's tree to a path on the host, whole or not at all, and tells what was left out of it.
+func (a *app) bringOut(ctx context.Context, w *world, tree io.Reader, f driver.Fetched, path string, how bringing) (driver.Fetched, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 		return f, err
 	}
@@ -129,15 +147,20 @@ func (a *app) bringOut(ctx context.Context, w *world, tree io.Reader, f driver.F
 	target := driver.Target{Root: root, Path: filepath.Base(path)}
 	there, err := w.Outputs.Digest(ctx, target)
 	switch {
-	case errors.Is(err, driver.ErrNotFound) || over:
+	case errors.Is(err, driver.ErrNotFound) || how.over:
 	case err != nil:
 		return f, err
-	case there != f.Digest:
+	case there != f.Digest && there != f.WithGit:
 		return f, taken(f.Name, path)
 	}
-	got, err := w.Outputs.Publish(ctx, tree, target, 0)
+	got, err := w.Outputs.Publish(ctx, tree, target, driver.Publishing{Limit: how.limit, Git: how.git})
 	if err != nil {
 		return got, fmt.Errorf("write output %s to %s: %w", f.Name, path, err)
+	}
+	left := f.LeftOut
+	left.Add(got.LeftOut)
+	if got.LeftOut = left; left.Count > 0 {
+		a.say("output %s: %s", f.Name, printable(left.Summary()))
 	}
 	return got, nil
 }

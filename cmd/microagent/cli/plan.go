@@ -19,6 +19,7 @@ type planFlags struct {
 	allow    []string
 	rerun    []string
 	over     bool
+	git      bool
 	moveHere bool
 	pull     bool
 	offline  bool
@@ -28,6 +29,7 @@ func (o *planFlags) add(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringArrayVar(&o.allow, "allow-path", nil, "let the manifest name paths in `DIR` as well")
 	f.BoolVar(&o.over, "overwrite-outputs", false, "let outputs replace files that no apply put there")
+	allowGit(f, &o.git)
 	f.StringArrayVar(&o.rerun, "rerun", nil, "run the task of workspace `NAME` again")
 	f.BoolVar(&o.moveHere, "move-here", false, "take the project over from the manifest it was applied from")
 	f.BoolVar(&o.pull, "pull", false, "ask registries what their tags stand for now")
@@ -76,7 +78,7 @@ func (a *app) planOf(ctx context.Context, w *world, m *schema.Manifest, s source
 		return nil, err
 	}
 	p, list := plan.Make(m, seen, plan.Options{Tool: Version, ManifestPath: s.path, AllowPaths: allow, MoveHere: o.moveHere, Rerun: o.rerun,
-		OverwriteOutputs: o.over})
+		OverwriteOutputs: o.over, AllowGit: o.git})
 	return p, a.planErrors(p, &list)
 }
 

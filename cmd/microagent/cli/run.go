@@ -62,7 +62,8 @@ func (a *app) runCommand() *cobra.Command {
 	f := cmd.Flags()
 	f.SetInterspersed(false)
 	f.StringArrayVar(&o.outputs, "output", nil, "`name=/guest/path[:host/path]` to bring out when the command ends")
-	f.BoolVar(&o.over, "overwrite-outputs", false, "let outputs replace what is there on the host")
+	f.BoolVar(&o.how.over, "overwrite-outputs", false, "let outputs replace what is there on the host")
+	allowGit(f, &o.how.git)
 	f.StringVar(&o.exec, "exec", "", "a line for sh in the guest, in the place of CMD")
 	f.StringVar(&o.entrypoint, "entrypoint", "", "replace the image's entrypoint")
 	f.BoolVar(&o.keep, "keep", false, "keep the workspace afterwards")
@@ -109,7 +110,7 @@ func (a *app) runOnce(ctx context.Context, o runFlags, p parsed) error {
 		if _, err := w.Workspaces.Update(end, ws.Spec); err != nil {
 			return errors.Join(runErr, guestCode(0, err))
 		}
-		a.say("kept: workspace %s, with the outputs that could not be written: microagent output get %s", name, name)
+		a.say("kept: workspace %s, with the outputs that could not be written: microagent output list %s", name, name)
 		return runErr
 	}
 	if o.keep {
@@ -214,30 +215,38 @@ func (a *app) started(ctx, patient context.Context, w *world, o runFlags, p pars
 }
 
 // bringOneOut writes an output that was collected to the host.
-func (a *app) bringOneOut(ctx context.Context, w *world, workspace string, e egress, over bool) error {
+func (a *app) bringOneOut(ctx context.Context, w *world, workspace string, e egress, how bringing) (driver.Fetched, error) {
 	tree, f, err := w.Workspaces.OutputFile(ctx, workspace, e.name)
 	if err != nil {
-		return err
+		return f, err
 	}
 	defer tree.Close()
-	_, err = a.bringOut(ctx, w, tree, f, e.host, over)
-	return err
+	_, err = a.bringOut(ctx, w, tree, f, e.host, how)
+	return f, err
 }
 
 // bringAllOut writes the outputs that were collected to the host. What keeps one from it is told at once, and is the
-// exit code's reason only when end is none.
+// exit code's reason only when end is none. The workspace is worth keeping then, except for what a command that failed
+// did not come to write.
 func (a *app) bringAllOut(ctx context.Context, w *world, o runFlags, p parsed, name string, end error) error {
-	unwritten := false
+	failed, keep := end != nil, o.keep
+	var list []error
 	for _, e := range p.egress {
-		if err := a.bringOneOut(ctx, w, name, e, o.over); err != nil {
-			a.printError(err)
-			unwritten = unwritten || !errors.Is(err, driver.ErrNotFound)
-			if end == nil {
-				end = &printedError{exits(ExitOurs, err)}
-			}
+		if f, err := a.bringOneOut(ctx, w, name, e, o.how); err != nil {
+			list = append(list, err)
+			keep = keep || !failed || !f.Missing
 		}
 	}
-	if unwritten {
+	for _, err := range list {
+		if !keep {
+			err = withoutWorkspace(err, name)
+		}
+		a.printError(err)
+		if end == nil {
+			end = &printedError{exits(ExitOurs, err)}
+		}
+	}
+	if keep && len(list) > 0 {
 		return &unwrittenError{end}
 	}
 	return end

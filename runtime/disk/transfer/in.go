@@ -13,6 +13,7 @@ import (
 
 	"microagent/runtime/disk/ext4"
 	"microagent/runtime/driver"
+	"microagent/runtime/guesttree"
 	"microagent/runtime/lease"
 )
 
@@ -120,7 +121,7 @@ func (in *inward) land() error {
 	case err == nil && tree:
 		return in.problem(driver.ErrInvalid, "name another destination", "it is a file, and a directory can't take its place")
 	case err == nil && !n.IsRegular():
-		return in.problem(driver.ErrInvalid, "", "it is %s; only regular files are replaced", KindOf(mode(n)))
+		return in.problem(driver.ErrInvalid, "", "it is %s; only regular files are replaced", guesttree.KindOf(mode(n)))
 	case err == nil:
 		in.replaced, in.uid, in.gid = &n, n.UID, n.GID
 		in.folder, in.name = path.Dir(real), path.Base(real)

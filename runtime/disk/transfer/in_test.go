@@ -187,7 +187,7 @@ func TestInTree(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got.Files != 2 || got.LeftOutCount != 1 || got.To != "scratch:/work/src" {
+	if got.Files != 2 || got.LeftOut.Count != 1 || got.To != "scratch:/work/src" {
 		t.Errorf("%+v", got)
 	}
 	fsck(t, disk)
@@ -415,7 +415,7 @@ func TestTreesAndMounts(t *testing.T) {
 	if list, err := os.ReadDir(dir + "/out/tree"); err != nil || len(list) != 0 {
 		t.Errorf("%v, %v", list, err)
 	}
-	if !strings.Contains(strings.Join(got.LeftOut, "\n"), "tree: the guest mounts another disk there") {
+	if !strings.Contains(strings.Join(got.LeftOut.Names, "\n"), "tree: the guest mounts another disk there") {
 		t.Errorf("%+v", got)
 	}
 	in := func(from string) error {

@@ -13,6 +13,7 @@ import (
 
 	"microagent/runtime/disk/ext4"
 	"microagent/runtime/driver"
+	"microagent/runtime/guesttree"
 	"microagent/runtime/lease"
 )
 
@@ -69,7 +70,7 @@ func Copyable(op, object string, m fs.FileMode, spec driver.CopySpec) error {
 	case m.IsDir():
 		return nil
 	case !m.IsRegular():
-		return problem(driver.ErrInvalid, op, object, "", "it is %s; only regular files and directories are copied", KindOf(m))
+		return problem(driver.ErrInvalid, op, object, "", "it is %s; only regular files and directories are copied", guesttree.KindOf(m))
 	case strings.HasSuffix(spec.Guest.Path, "/"):
 		return problem(driver.ErrInvalid, op, object, "leave the slash at its end away", "it is no directory")
 	}
@@ -184,7 +185,7 @@ func (t *tree) directory(e Entry, n ext4.Inode, depth int) error {
 		return err
 	}
 	if slices.Contains(t.end.Covered, path.Join(t.real, e.Name)) {
-		leave(t.sink.out, e.Name, "the guest mounts another disk there")
+		t.sink.out.Leave(e.Name, "the guest mounts another disk there")
 		return nil
 	}
 	for d, err := range t.fs.Entries(n) {

@@ -146,7 +146,7 @@ func TestOutTree(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got.LeftOutCount != 3 || got.Files != 2 {
+	if got.LeftOut.Count != 3 || got.Files != 2 {
 		t.Errorf("%+v", got)
 	}
 	for name, want := range map[string]os.FileMode{"tree": os.ModeDir | 0o750, "tree/one": 0o644, "tree/same": 0o644, "tree/inner": os.ModeSymlink | 0o777} {

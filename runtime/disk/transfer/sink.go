@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"microagent/runtime/driver"
+	"microagent/runtime/guesttree"
 )
 
 // Sink writes a copy on the host, beneath one open folder.
@@ -57,7 +58,7 @@ func landing(to, base string, tree bool) (folder, name string, err error) {
 		}
 		if in, err := os.Stat(filepath.Join(to, base)); err == nil && in.IsDir() != tree {
 			return "", "", problem(driver.ErrInvalid, opIn, filepath.Join(to, base), "move it away, or name another destination",
-				"%s is there under this name", KindOf(in.Mode()))
+				"%s is there under this name", guesttree.KindOf(in.Mode()))
 		}
 		return to, base, nil
 	case err == nil && strings.HasSuffix(to, "/"), errors.Is(err, unix.ENOTDIR):
@@ -65,7 +66,7 @@ func landing(to, base string, tree bool) (folder, name string, err error) {
 	case err == nil && tree:
 		return "", "", problem(driver.ErrInvalid, opIn, to, "name another destination", "it is a file, and a directory can't take its place")
 	case err == nil && !st.Mode().IsRegular():
-		return "", "", problem(driver.ErrInvalid, opIn, to, "use - for stdout", "it is %s", KindOf(st.Mode()))
+		return "", "", problem(driver.ErrInvalid, opIn, to, "use - for stdout", "it is %s", guesttree.KindOf(st.Mode()))
 	case err == nil:
 		real, err := filepath.EvalSymlinks(to)
 		if err != nil {
@@ -119,34 +120,18 @@ func (s *Sink) Add(ctx context.Context, e Entry, content io.Reader) error {
 	case e.Mode.IsRegular():
 		err = s.replace(e, func(temp string) error { return s.file(ctx, temp, e, content) })
 		s.out.Files++
-	case e.Mode&fs.ModeSymlink != 0 && !inside(e):
-		leave(s.out, e.Name, "a link that leads out of the copy")
+	case e.Mode&fs.ModeSymlink != 0 && !guesttree.LinkStays(e.Name, e.Target):
+		s.out.Leave(e.Name, "a link that leads out of the copy")
 	case e.Mode&fs.ModeSymlink != 0:
 		err = s.replace(e, func(temp string) error { return s.root.Symlink(e.Target, temp) })
 	default:
-		leave(s.out, e.Name, KindOf(e.Mode))
+		s.out.Leave(e.Name, guesttree.KindOf(e.Mode))
 	}
 	s.files[e.Name] = err == nil && (e.Link != "" || e.Mode.IsRegular())
 	if err != nil && ctx.Err() == nil {
 		return wrap(opIn, s.Path(e.Name), err)
 	}
 	return err
-}
-
-// inside says whether a symlink stays in the tree that it is copied with. After a name, ".." goes up from where that
-// name leads, which no look at the words can tell: it is taken at the beginning only.
-func inside(e Entry) bool {
-	if e.Target == "" || path.IsAbs(e.Target) || !filepath.IsLocal(path.Join(path.Dir(e.Name), e.Target)) {
-		return false
-	}
-	named := false
-	for part := range strings.SplitSeq(e.Target, "/") {
-		if part == ".." && named {
-			return false
-		}
-		named = named || part != ".." && part != "." && part != ""
-	}
-	return true
 }
 
 func (s *Sink) directory(e Entry) error {
@@ -157,7 +142,7 @@ func (s *Sink) directory(e Entry) error {
 	}
 	st, err := s.root.Lstat(s.at(e.Name))
 	if err == nil && !st.IsDir() {
-		err = problem(driver.ErrInvalid, opIn, s.Path(e.Name), "move it away", "%s is where a directory is to be", KindOf(st.Mode()))
+		err = problem(driver.ErrInvalid, opIn, s.Path(e.Name), "move it away", "%s is where a directory is to be", guesttree.KindOf(st.Mode()))
 	}
 	return err
 }

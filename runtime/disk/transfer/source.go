@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"microagent/runtime/driver"
+	"microagent/runtime/guesttree"
 )
 
 // Source is what a copy takes from the host: a file, a directory, or a stream.
@@ -43,7 +44,7 @@ func NewSource(op string, end driver.HostEnd, recursive bool, out *driver.Copied
 	case st.IsDir() && !recursive:
 		return nil, problem(driver.ErrInvalid, op, end.Path, "use -r to copy a directory", "it is a directory")
 	case !st.IsDir() && !st.Mode().IsRegular():
-		return nil, problem(driver.ErrInvalid, op, end.Path, "use - for a stream", "it is %s; only regular files and directories are copied", KindOf(st.Mode()))
+		return nil, problem(driver.ErrInvalid, op, end.Path, "use - for a stream", "it is %s; only regular files and directories are copied", guesttree.KindOf(st.Mode()))
 	}
 	base := Base(end.Path)
 	if base == "." || base == ".." {
@@ -110,7 +111,7 @@ func (s *Source) Walk(ctx context.Context, visit func(e Entry, content io.Reader
 			}
 			return visit(e, nil)
 		}
-		leave(s.out, name, KindOf(e.Mode))
+		s.out.Leave(name, guesttree.KindOf(e.Mode))
 		return nil
 	})
 }
@@ -126,7 +127,7 @@ func (s *Source) file(ctx context.Context, path string, e Entry, flags int, visi
 		return wrap(s.op, path, err)
 	}
 	if !st.Mode().IsRegular() {
-		return problem(driver.ErrInvalid, s.op, path, "", "it became %s while it was copied", KindOf(st.Mode()))
+		return problem(driver.ErrInvalid, s.op, path, "", "it became %s while it was copied", guesttree.KindOf(st.Mode()))
 	}
 	e.Size = st.Size()
 	return visit(e, &hostFile{ctx: ctx, f: f})

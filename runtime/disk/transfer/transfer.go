@@ -137,27 +137,3 @@ func wrap(op, object string, err error) error {
 func problem(class error, op, object, next, format string, args ...any) error {
 	return &driver.Error{Class: class, Op: op, Object: object, Err: fmt.Errorf(format, args...), Next: next}
 }
-
-// KindOf is what a mode is, in a message.
-func KindOf(m fs.FileMode) string {
-	switch {
-	case m.IsDir():
-		return "a directory"
-	case m&fs.ModeSymlink != 0:
-		return "a symlink"
-	case m&fs.ModeDevice != 0:
-		return "a device"
-	case m&fs.ModeNamedPipe != 0:
-		return "a pipe"
-	case m&fs.ModeSocket != 0:
-		return "a socket"
-	}
-	return "no regular file"
-}
-
-// leave notes that an entry is not copied.
-func leave(c *driver.Copied, name, why string) {
-	if c.LeftOutCount++; len(c.LeftOut) < driver.MaxLeftOut {
-		c.LeftOut = append(c.LeftOut, name+": "+why)
-	}
-}

@@ -127,7 +127,7 @@ func (r *archive) add(path string, d fs.DirEntry, err error) error {
 	case mode.IsDir(), mode&fs.ModeSymlink != 0:
 		return r.entry(name, path, info)
 	}
-	return nil // devices, sockets and pipes stay where they are
+	return r.special(name, info)
 }
 
 func (r *archive) spend(n int64) error {
@@ -151,6 +151,22 @@ func (r *archive) entry(name, path string, info fs.FileInfo) error {
 	h, err := header(name, target, info)
 	if err != nil {
 		return err
+	}
+	return r.w.WriteHeader(h)
+}
+
+// special tells of a device, socket or pipe, so that the host can say that it stayed here. Tar has no sockets: theirs
+// is an empty file whose mode says what it is.
+func (r *archive) special(name string, info fs.FileInfo) error {
+	if err := r.spend(entryCost); err != nil {
+		return err
+	}
+	h := &tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: unix.S_IFSOCK | int64(info.Mode().Perm()), Format: tar.FormatPAX}
+	if info.Mode()&fs.ModeSocket == 0 {
+		var err error
+		if h, err = header(name, "", info); err != nil {
+			return err
+		}
 	}
 	return r.w.WriteHeader(h)
 }

@@ -1,0 +1,46 @@
+package driver
+
+import (
+	"fmt"
+	"strings"
+)
+
+// LeftOut is what a tree of the guest had and what did not come to the host, "name: why" each, at most MaxLeftOut of
+// Count. The names are the guest's words.
+type LeftOut struct {
+	Names []string `json:"left_out,omitempty"`
+	Count int      `json:"left_out_count,omitempty"`
+}
+
+// MaxLeftOut is how many names LeftOut lists, and maxLeftName the bytes of a name that are kept.
+const (
+	MaxLeftOut  = 20
+	maxLeftName = 255
+)
+
+// Leave notes that an entry does not come.
+func (l *LeftOut) Leave(name, why string) {
+	if l.Count++; len(l.Names) >= MaxLeftOut {
+		return
+	}
+	if len(name) > maxLeftName {
+		name = strings.ToValidUTF8(name[:maxLeftName], "") + "..."
+	}
+	l.Names = append(l.Names, name+": "+why)
+}
+
+// Add notes what another part of the same way left out.
+func (l *LeftOut) Add(more LeftOut) {
+	l.Count += more.Count
+	l.Names = append(l.Names, more.Names[:min(len(more.Names), MaxLeftOut-len(l.Names))]...)
+}
+
+// Summary is one line: how many, and the first few by name.
+func (l LeftOut) Summary() string {
+	const few = 5
+	text := fmt.Sprintf("left out %d: %s", l.Count, strings.Join(l.Names[:min(few, len(l.Names))], ", "))
+	if l.Count > few {
+		text += ", ..."
+	}
+	return text
+}
