@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"path"
+	"time"
 
 	"microagent/runtime/driver"
 	"microagent/runtime/guest/proto"
@@ -23,12 +24,38 @@ func (s *supervisor) collect(ctx context.Context, session *proto.Session) []driv
 		switch {
 		case err == nil:
 			list = append(list, got)
+		case s.wasCut():
+			list = append(list, driver.Fetched{Name: o.Name, From: o.Path, Error: s.lost("it was not collected")})
 		case o.Optional && errors.Is(err, driver.ErrNotFound):
 		default:
 			list = append(list, driver.Fetched{
 				Name: o.Name, From: o.Path, Error: machine.Escape(err.Error()), Missing: errors.Is(err, driver.ErrNotFound),
 			})
 		}
+	}
+	return list
+}
+
+// collectLast is collect at the end of a run. When the guest is cut short it is not waited for longer than a moment: it
+// ends with the process, and the tree that it is at is swept by the next.
+func (s *supervisor) collectLast(ctx context.Context, session *proto.Session) []driver.Fetched {
+	fetching, cancel := context.WithTimeout(ctx, fetchLimit)
+	defer cancel()
+	done := make(chan []driver.Fetched, 1)
+	go func() { done <- s.collect(fetching, session) }()
+	select {
+	case list := <-done:
+		return list
+	case <-s.guest.Done():
+	}
+	select {
+	case list := <-done:
+		return list
+	case <-time.After(collectHurry):
+	}
+	var list []driver.Fetched
+	for _, o := range s.spec.Workspace.Outputs {
+		list = append(list, driver.Fetched{Name: o.Name, From: o.Path, Error: s.lost("it was not collected")})
 	}
 	return list
 }

@@ -26,9 +26,6 @@ type control struct {
 	conns map[net.Conn]bool
 }
 
-// answerLimit is how long a client may take to read its answer once the run has ended.
-const answerLimit = 2 * time.Second
-
 // listen opens the control socket, however long the path of the folder is. A socket file that lies there belongs
 // to a supervisor that is dead: this one has the lease.
 func (s *supervisor) listen() (*control, error) {
@@ -88,14 +85,14 @@ func (s *supervisor) accept(l *net.UnixListener, c *control) {
 	}
 }
 
-// Close ends accepting, and gives the calls under way a moment to send their answer.
-func (c *control) Close() {
+// Close ends accepting, and gives the calls under way a limit to send their answer.
+func (c *control) Close(limit time.Duration) {
 	c.listener.Close()
 	<-c.done
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for conn := range c.conns {
-		_ = conn.SetDeadline(time.Now().Add(answerLimit))
+		_ = conn.SetDeadline(time.Now().Add(limit))
 	}
 }
 
@@ -181,13 +178,13 @@ func (s *supervisor) handle(ctx context.Context, cancel context.CancelFunc, c *c
 		go watchHangUp(c, cancel)
 		return Result{}, s.sendLogs(ctx, c, req)
 	case CallExec:
-		return s.withGuest(ctx, opExec, func(session *proto.Session) (Result, error) {
+		return s.withGuest(ctx, opExec, func(ctx context.Context, session *proto.Session) (Result, error) {
 			return s.exec(ctx, cancel, c, session, req.Exec)
 		})
 	case CallSignal, CallResize:
 		return Result{}, s.steer(ctx, req)
 	}
-	return s.withGuest(ctx, string(req.Call)+" in workspace", func(session *proto.Session) (Result, error) {
+	return s.withGuest(ctx, string(req.Call)+" in workspace", func(ctx context.Context, session *proto.Session) (Result, error) {
 		return s.files(ctx, cancel, c, session, req)
 	})
 }

@@ -54,7 +54,7 @@ func meanwhile(workspace string, why, next string) error {
 
 // withGuest makes a call to the guest that is there now. When it goes away in the middle of the call, the error says
 // why.
-func (s *supervisor) withGuest(ctx context.Context, op string, call func(*proto.Session) (Result, error)) (Result, error) {
+func (s *supervisor) withGuest(ctx context.Context, op string, call func(context.Context, *proto.Session) (Result, error)) (Result, error) {
 	s.mu.Lock()
 	life, phase := s.life, s.run.Phase
 	s.mu.Unlock()
@@ -67,8 +67,11 @@ func (s *supervisor) withGuest(ctx context.Context, op string, call func(*proto.
 			Class: driver.ErrRefused, Op: op, Object: s.spec.Workspace.Name, Err: errors.New(why), Next: "microagent status " + s.spec.Workspace.Name,
 		}
 	}
-	result, err := call(life.session)
-	if ctx.Err() != nil || !errors.Is(err, driver.ErrUnavailable) && !errors.Is(err, io.ErrUnexpectedEOF) {
+	calling, cancel := s.forGuest(ctx)
+	defer cancel()
+	result, err := call(calling, life.session)
+	cut := err != nil && s.wasCut()
+	if ctx.Err() != nil || !cut && !errors.Is(err, driver.ErrUnavailable) && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return result, err
 	}
 	select { // a connection ends before it is known why

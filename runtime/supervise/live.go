@@ -87,7 +87,7 @@ func (s *supervisor) live(ctx context.Context, ready func()) error {
 	}
 	s.mu.Lock()
 	s.vm = vm
-	if s.stopReq.force {
+	if s.wasCut() {
 		vm.Kill()
 	}
 	s.mu.Unlock()
@@ -131,13 +131,6 @@ func (s *supervisor) untilStop(ctx context.Context) (context.Context, context.Ca
 		}
 	}()
 	return ctx, func() { close(finished); cancel(nil) }
-}
-
-func (s *supervisor) stoppedEarly() error {
-	return s.change(func(r *driver.Run) {
-		ended := now()
-		r.Phase, r.Ended, r.Stopped = driver.PhaseFinished, &ended, true
-	})
 }
 
 func (s *supervisor) machineDisks() []machine.Disk {

@@ -16,7 +16,7 @@ const (
 	syncLimit     = 2 * time.Minute
 	fetchLimit    = 30 * time.Minute
 	powerOffLimit = 20 * time.Second
-	killLimit     = 5 * time.Second
+	killLimit     = 5 * time.Second // for a guest to take a signal
 )
 
 // How long a guest may take to bring its disks up, journals replayed and file systems grown, and then to start its
@@ -71,7 +71,10 @@ func (s *supervisor) serve(ctx context.Context, w *watch, session *proto.Session
 	case <-s.stop:
 		return false, s.shutDown(ctx, w, session, ends)
 	case e := <-ends:
-		if e.err != nil && errors.Is(e.err, driver.ErrUnavailable) {
+		switch {
+		case e.err != nil && s.wasCut():
+			return false, s.stoppedEarly()
+		case e.err != nil && errors.Is(e.err, driver.ErrUnavailable):
 			return s.disconnected(w)
 		}
 		return false, s.finish(ctx, w, session, e, false)
@@ -135,19 +138,31 @@ func (s *supervisor) shutDown(ctx context.Context, w *watch, session *proto.Sess
 		signal = "SIGTERM"
 	}
 	s.signalMain(ctx, session, signal)
-	e, ok := s.awaitEnd(w, ends, req.grace)
+	e, ok := s.awaitEnd(w, ends, time.Until(req.until))
 	if !ok {
 		s.setForced()
 		s.signalMain(ctx, session, "SIGKILL")
-		if e, ok = s.awaitEnd(w, ends, killLimit); !ok {
-			w.vm.Kill()
-			return s.stoppedEarly()
-		}
+		e, ok = s.awaitEnd(w, ends, stopMargin)
 	}
-	if e.err != nil && errors.Is(e.err, driver.ErrUnavailable) {
+	switch {
+	case ok && e.err == nil:
+	case !ok, s.wasCut():
+		w.vm.Kill()
+		return s.cutEarly()
+	case errors.Is(e.err, driver.ErrUnavailable):
 		return s.stoppedEarly()
 	}
 	return s.finish(ctx, w, session, e, true)
+}
+
+// cutEarly is stoppedEarly of a guest that did not stop in time.
+func (s *supervisor) cutEarly() error {
+	lost := s.lost("its process had not ended; " + lostWrites)
+	return s.change(func(r *driver.Run) {
+		ended := now()
+		r.Phase, r.Ended, r.Stopped = driver.PhaseFinished, &ended, true
+		r.Diagnostics = append(r.Diagnostics, lost)
+	})
 }
 
 func (s *supervisor) awaitEnd(w *watch, ends chan exited, limit time.Duration) (exited, bool) {
@@ -186,17 +201,18 @@ func (s *supervisor) finish(ctx context.Context, w *watch, session *proto.Sessio
 	syncing, cancel := context.WithTimeout(ctx, syncLimit)
 	err := session.Sync(syncing)
 	cancel()
-	if err != nil {
-		if errors.Is(err, driver.ErrUnavailable) {
-			return w.vm.Crash("shutdown", "the guest broke while it wrote its disks")
-		}
+	switch {
+	case err == nil:
+	case s.wasCut():
+		diagnostics = append(diagnostics, s.lost(lostWrites))
+	case errors.Is(err, driver.ErrUnavailable):
+		return w.vm.Crash("shutdown", "the guest broke while it wrote its disks")
+	default:
 		diagnostics = append(diagnostics, machine.Escape(err.Error()))
 	}
 	var collected []driver.Fetched
 	if s.spec.Workspace.Process.Mode == driver.ModeTask {
-		fetching, cancel := context.WithTimeout(ctx, fetchLimit)
-		collected = s.collect(fetching, session)
-		cancel()
+		collected = s.collectLast(ctx, session)
 	}
 	if err := s.change(func(r *driver.Run) {
 		ended, code := now(), e.exit.Code
@@ -217,6 +233,9 @@ func (s *supervisor) powerOff(ctx context.Context, w *watch, session *proto.Sess
 	defer cancel()
 	stopped, err := session.Shutdown(down, grace)
 	switch {
+	case err != nil && s.wasCut():
+		w.vm.Kill()
+		return []string{s.lost("it had not powered off; " + lostWrites)}
 	case err != nil:
 		diagnostics = append(diagnostics, "shut the guest down: "+machine.Escape(err.Error()))
 	case stopped.Killed:
@@ -237,6 +256,9 @@ func (s *supervisor) powerOff(ctx context.Context, w *watch, session *proto.Sess
 	default:
 		s.setForced()
 		w.vm.Stop(ctx)
+	}
+	if s.wasCut() {
+		diagnostics = append(diagnostics, s.lost("it had not powered off"))
 	}
 	return diagnostics
 }

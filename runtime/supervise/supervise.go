@@ -51,7 +51,9 @@ type supervisor struct {
 	disks   []attachment
 	output  *outlog
 	room    *reserve
-	stop    chan struct{} // closed by the first request to stop
+	stop    chan struct{}   // closed by the first request to stop
+	guest   context.Context // of all that is done for the guest; a stop that is overdue ends it
+	cut     context.CancelFunc
 	ended   chan struct{} // closed when the run has ended and the VMM is gone; the leases go next
 	clients sync.WaitGroup
 
@@ -60,18 +62,10 @@ type supervisor struct {
 	vm      *machine.VM
 	life    *life // of a configured guest
 	stopReq stopRequest
+	overdue *time.Timer // runs from the first request to stop
 	forced  bool
 	execs   map[string]*proto.Process
 }
-
-// stopRequest says how to stop.
-type stopRequest struct {
-	grace time.Duration
-	force bool
-}
-
-// defaultGrace is how long a process may take to end when neither the stop nor the workspace says.
-const defaultGrace = 10 * time.Second
 
 func now() time.Time { return time.Now().UTC() }
 
@@ -89,6 +83,8 @@ func Run(ctx context.Context, spec Spec, o Options) error {
 		spec: spec, state: layout.State{Dir: spec.State}, self: self, log: o.Log,
 		stop: make(chan struct{}), ended: make(chan struct{}), execs: map[string]*proto.Process{},
 	}
+	s.guest, s.cut = context.WithCancel(context.WithoutCancel(ctx))
+	defer s.cut()
 	s.folder = s.state.Workspace(spec.Workspace.Name)
 	var once sync.Once
 	ready := func(err error) {
@@ -150,59 +146,15 @@ func (s *supervisor) supervise(ctx context.Context, ready func()) error {
 	defer stopFollowing()
 	stopWatching := s.watchOwner(ctx)
 	defer stopWatching()
-	hard := context.WithoutCancel(ctx)
-	err = s.live(hard, ready)
+	err = s.live(s.guest, ready)
+	s.finished()
 	s.output.end()
 	close(s.ended)
-	control.Close()
-	s.clients.Wait()
+	s.dismiss(control)
 	if err == nil {
 		s.log.Info("ended", "phase", s.snapshot().Phase)
 	}
 	return err
-}
-
-// requestStop asks for a stop; the first one counts, and a force after it makes it one.
-func (s *supervisor) requestStop(r stopRequest) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if r.grace == 0 {
-		r.grace = s.spec.Workspace.StopGrace
-	}
-	if r.grace == 0 {
-		r.grace = defaultGrace
-	}
-	select {
-	case <-s.stop:
-		if !r.force || s.stopReq.force {
-			return
-		}
-		s.stopReq.force, s.forced = true, true
-	default:
-		s.stopReq, s.forced = r, r.force
-		close(s.stop)
-	}
-	// Whatever the run waits for, and be it a guest that has stopped answering, ends with the VMM.
-	if r.force && s.vm != nil {
-		s.vm.Kill()
-	}
-}
-
-func (s *supervisor) stopping() (stopRequest, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	select {
-	case <-s.stop:
-		return s.stopReq, true
-	default:
-		return stopRequest{}, false
-	}
-}
-
-func (s *supervisor) setForced() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.forced = true
 }
 
 func (s *supervisor) snapshot() driver.Run {

@@ -262,7 +262,7 @@ func TestAnotherVersionHearsWhatToDo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { control.Close(); s.clients.Wait() }()
+	defer func() { control.Close(answerHurry); s.clients.Wait() }()
 	ask := func(req Request) Result {
 		t.Helper()
 		conn, err := Client{folder}.dial(t.Context())

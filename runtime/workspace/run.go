@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"syscall"
+	"time"
 
 	"microagent/runtime/driver"
 	"microagent/runtime/kernel"
@@ -133,7 +134,7 @@ func (s *Store) Stop(ctx context.Context, name string, o driver.StopOptions) (dr
 	stopped := driver.Stopped{Was: true, Forced: o.Force}
 	client := supervise.Client{Folder: folder}
 	if o.Force {
-		err = client.Kill(ctx)
+		err = s.kill(ctx, client, supervisor(*run))
 	} else {
 		stopped.Forced, err = client.Halt(ctx, o.Grace)
 	}
@@ -148,6 +149,26 @@ func (s *Store) Stop(ctx context.Context, name string, o driver.StopOptions) (dr
 		return stopped, &driver.Error{Op: op, Object: name, Err: err, Next: driver.Next(err)}
 	}
 	return stopped, p.Wait(ctx)
+}
+
+// forceLimit is how long a supervisor may take to end its guest by force, before it is ended itself.
+const forceLimit = 4 * time.Second
+
+// kill ends a guest at once, and with it a supervisor that does not come to it. It returns when the supervisor is gone.
+func (s *Store) kill(ctx context.Context, client supervise.Client, p lease.Process) error {
+	waiting, cancel := context.WithTimeout(ctx, forceLimit)
+	defer cancel()
+	err := client.Kill(waiting)
+	if err == nil {
+		err = p.Wait(waiting)
+	}
+	if waiting.Err() == nil || ctx.Err() != nil {
+		return err
+	}
+	if err := p.Kill(ctx); err != nil {
+		return err
+	}
+	return supervise.Reclaim(ctx, client.Folder)
 }
 
 // awaitOrReclaim gives a signalled supervisor time, then ends it.

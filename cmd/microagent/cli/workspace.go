@@ -140,7 +140,7 @@ func (a *app) deleteCommand() *cobra.Command {
 					return err
 				}
 			}
-			if _, err := w.Workspaces.Stop(ctx, ws.Spec.Name, driver.StopOptions{}); err != nil {
+			if err := stopToDelete(ctx, w, ws.Spec.Name); err != nil {
 				return err
 			}
 			if err := w.Workspaces.Delete(ctx, ws.Spec.Name); err != nil {
@@ -160,6 +160,23 @@ func (a *app) deleteCommand() *cobra.Command {
 	}
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "don't ask")
 	return cmd
+}
+
+// What a guest gets that is to be deleted: its volumes are worth a proper end, itself is worth no wait.
+const (
+	deleteGrace = time.Second
+	deleteLimit = 4500 * time.Millisecond // of which its supervisor needs less, unless it is stuck or an older one
+)
+
+// stopToDelete shuts a guest down, and ends it when that takes long.
+func stopToDelete(ctx context.Context, w *world, name string) error {
+	waiting, cancel := context.WithTimeout(ctx, deleteLimit)
+	defer cancel()
+	_, err := w.Workspaces.Stop(waiting, name, driver.StopOptions{Grace: deleteGrace})
+	if waiting.Err() != nil && ctx.Err() == nil {
+		_, err = w.Workspaces.Stop(ctx, name, driver.StopOptions{Force: true})
+	}
+	return err
 }
 
 func (a *app) waitCommand() *cobra.Command {

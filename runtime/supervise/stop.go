@@ -1,0 +1,152 @@
+package supervise
+
+import (
+	"context"
+	"time"
+
+	"microagent/runtime/driver"
+)
+
+// stopRequest says how to stop.
+type stopRequest struct {
+	grace time.Duration
+	force bool
+	until time.Time // when the grace is over
+}
+
+// defaultGrace is how long a process may take to end when neither the stop nor the workspace says.
+const defaultGrace = 10 * time.Second
+
+// What is left of a stop after the grace. From the request on, everything that the run still does, signals, syncing
+// disks, collecting outputs, powering off, has the grace and stopMargin in sum; then the VMM is killed, and the run's
+// diagnostics say what was lost. With what follows, a halt returns within the grace and five seconds.
+const (
+	stopMargin   = 3 * time.Second
+	collectHurry = 500 * time.Millisecond // for a collecting that was cut short to notice
+	answerHurry  = time.Second            // for a client to read its answer
+)
+
+// answerLimit is how long a client may take to read its answer once a run has ended by itself, and settleAnswers how
+// long its goroutine may take to end after that.
+const (
+	answerLimit   = 2 * time.Second
+	settleAnswers = 250 * time.Millisecond
+)
+
+// requestStop asks for a stop; the first one counts, and a force after it makes it one.
+func (s *supervisor) requestStop(r stopRequest) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r.grace == 0 {
+		r.grace = s.spec.Workspace.StopGrace
+	}
+	if r.grace == 0 {
+		r.grace = defaultGrace
+	}
+	select {
+	case <-s.stop:
+		s.stopReq.force = s.stopReq.force || r.force
+	default:
+		r.until = time.Now().Add(r.grace)
+		s.stopReq = r
+		s.overdue = time.AfterFunc(r.grace+stopMargin, s.cutShort)
+		close(s.stop)
+	}
+	if r.force {
+		s.cutLocked()
+	}
+}
+
+// cutShort ends what the run still does for its guest, and the VMM: whatever it waits for, and be it a guest that has
+// stopped answering, ends with these.
+func (s *supervisor) cutShort() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cutLocked()
+}
+
+// finished ends the time that a stop has.
+func (s *supervisor) finished() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.overdue != nil {
+		s.overdue.Stop()
+	}
+}
+
+func (s *supervisor) cutLocked() {
+	s.forced = true
+	s.cut()
+	if s.vm != nil {
+		s.vm.Kill()
+	}
+}
+
+// wasCut says that the guest was ended without being asked further.
+func (s *supervisor) wasCut() bool { return s.guest.Err() != nil }
+
+func (s *supervisor) stopping() (stopRequest, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	select {
+	case <-s.stop:
+		return s.stopReq, true
+	default:
+		return stopRequest{}, false
+	}
+}
+
+func (s *supervisor) setForced() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.forced = true
+}
+
+// lost says what the end of a guest that was cut short cost.
+func (s *supervisor) lost(what string) string {
+	req, _ := s.stopping()
+	if req.force {
+		return "the guest was killed, as was asked for: " + what
+	}
+	return "the guest was killed, its stop took longer than " + (req.grace + stopMargin).String() + ": " + what
+}
+
+const lostWrites = "what it had not written to its disks is lost"
+
+// stoppedEarly is the end of a run whose process was not seen to end.
+func (s *supervisor) stoppedEarly() error {
+	return s.change(func(r *driver.Run) {
+		ended := now()
+		r.Phase, r.Ended, r.Stopped = driver.PhaseFinished, &ended, true
+	})
+}
+
+// dismiss ends accepting clients and gives those under way a moment to take their answer. One that is not done then, with
+// a large tree to remove or a disk of the host to wait for, ends with the process; what it leaves is swept by whoever
+// comes next.
+func (s *supervisor) dismiss(c *control) {
+	limit := answerLimit
+	if _, stop := s.stopping(); stop {
+		limit = answerHurry
+	}
+	c.Close(limit)
+	gone := make(chan struct{})
+	go func() {
+		s.clients.Wait()
+		close(gone)
+	}()
+	t := time.NewTimer(limit + settleAnswers)
+	defer t.Stop()
+	select {
+	case <-gone:
+	case <-t.C:
+		s.log.Warn("left a client behind")
+	}
+}
+
+// forGuest is ctx for a call to the guest: it ends when the guest is cut short as well.
+func (s *supervisor) forGuest(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(s.guest, cancel)
+	return ctx, func() { stop(); cancel() }
+}
