@@ -93,7 +93,7 @@ func (r *run) verdict(ctx context.Context, name string, timeout time.Duration, r
 // lastStderr gives the last lines that a run's process wrote to stderr, none when they can't be read.
 func (r *run) lastStderr(ctx context.Context, name string) []string {
 	var stdout, stderr bytes.Buffer
-	if err := r.drivers.Workspaces.Logs(ctx, name, driver.LogOptions{Stream: "stderr", Tail: stderrTail}, &stdout, &stderr); err != nil {
+	if err := r.drivers.Workspaces.Logs(ctx, name, driver.LogOptions{Stream: "stderr", Tail: new(stderrTail)}, &stdout, &stderr); err != nil {
 		return nil
 	}
 	if text := strings.TrimRight(stderr.String(), "\n"); text != "" {
@@ -105,6 +105,6 @@ func (r *run) lastStderr(ctx context.Context, name string) []string {
 // outOfMemory says whether the guest's kernel has killed for want of memory lately.
 func (r *run) outOfMemory(ctx context.Context, name string) bool {
 	var console bytes.Buffer
-	err := r.drivers.Workspaces.Logs(ctx, name, driver.LogOptions{Stream: "console", Tail: consoleTail}, &console, &console)
+	err := r.drivers.Workspaces.Logs(ctx, name, driver.LogOptions{Stream: "console", Tail: new(consoleTail)}, &console, &console)
 	return err == nil && bytes.Contains(console.Bytes(), []byte("Out of memory: Killed process"))
 }

@@ -18,7 +18,7 @@ import (
 func Single(ctx context.Context, d Drivers, files *folder.Folder, spec observed.WorkspaceSpec, oneShot bool, p driver.Progress) (driver.Workspace, error) {
 	if _, err := d.Workspaces.Get(ctx, spec.Name); err == nil {
 		return driver.Workspace{}, &driver.Error{Class: driver.ErrExists, Op: "create workspace", Object: spec.Name,
-			Next: "microagent delete " + spec.Name}
+			Next: driver.NextTaken(spec.Name)}
 	}
 	src := driver.ImageSource{Ref: spec.Image, Files: files}
 	img, err := d.Images.Find(ctx, src)

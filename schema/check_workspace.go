@@ -21,7 +21,7 @@ func (c *checker) workspace(at address, e *entry) []claim {
 			later = service
 		}
 		c.error(later.at, "conflict", at.String()+" has both task and service",
-			"keep task for a command that ends, or service for one that is kept running")
+			"keep task for a command that ends, or service for one that is expected to stay")
 	}
 	if t := n.entry("timeout"); t != nil && n.get("task") == nil {
 		c.error(t.at, "conflict", at.String()+" has a timeout and no task",

@@ -63,6 +63,11 @@ func (e *Error) Unwrap() []error {
 	return list
 }
 
+// NextTaken is what to do when a workspace of the name is there.
+func NextTaken(workspace string) string {
+	return "microagent start " + workspace + " uses the one that is there; or choose another name"
+}
+
 // NextNoSpace is what to do when the state directory's file system is full.
 const NextNoSpace = "free some space, or use another state directory (--state-dir); microagent prune removes what nothing uses"
 

@@ -188,7 +188,7 @@ type Stopped struct {
 type LogOptions struct {
 	Stream string // "stdout", "stderr", "console", "" for stdout and stderr in the order they came
 	Follow bool
-	Tail   int // lines; 0 means all that is kept
+	Tail   *int // the last lines, each one of its stream; nil means all that is kept
 }
 
 // ExecSpec is a further process in a running workspace.

@@ -203,12 +203,12 @@ func (f *FakeWorkspaces) Logs(ctx context.Context, name string, o driver.LogOpti
 	return nil
 }
 
-func tail(text string, lines int) string {
+func tail(text string, lines *int) string {
 	all := strings.SplitAfter(text, "\n")
-	if lines == 0 || len(all)-1 <= lines {
+	if lines == nil || len(all)-1 <= *lines {
 		return text
 	}
-	return strings.Join(all[len(all)-1-lines:], "")
+	return strings.Join(all[len(all)-1-*lines:], "")
 }
 
 // OutputFile gives a collected output.

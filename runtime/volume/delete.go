@@ -67,7 +67,7 @@ func (s *Store) Delete(ctx context.Context, name string) error {
 	if r != nil && r.Protected {
 		return &driver.Error{
 			Class: driver.ErrRefused, Op: op, Object: name, Err: errors.New("it is protected"),
-			Next: "lift the protection first",
+			Next: "microagent volume unprotect " + name + " lifts it",
 		}
 	}
 	if info != nil {

@@ -36,7 +36,7 @@ func (s *Store) Create(ctx context.Context, spec driver.WorkspaceSpec, p driver.
 	}
 	if old != nil {
 		return driver.Workspace{}, &driver.Error{
-			Class: driver.ErrExists, Op: op, Object: spec.Name, Next: "microagent delete " + spec.Name + ", or choose another name",
+			Class: driver.ErrExists, Op: op, Object: spec.Name, Next: driver.NextTaken(spec.Name),
 		}
 	}
 	folder := s.State.Workspace(spec.Name)

@@ -309,7 +309,7 @@ func TestDeepStateDirectoryAndFollowedLogs(t *testing.T) {
 		t.Fatal(err)
 	}
 	out.Reset()
-	if err := s.Logs(t.Context(), "one", driver.LogOptions{Stream: "stdout", Tail: 1}, &out, &errs); err != nil || out.String() != "three\n" {
+	if err := s.Logs(t.Context(), "one", driver.LogOptions{Stream: "stdout", Tail: new(1)}, &out, &errs); err != nil || out.String() != "three\n" {
 		t.Errorf("tail: %q, %v", out.String(), err)
 	}
 	out.Reset()

@@ -1,7 +1,6 @@
 package workspace
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -41,16 +40,15 @@ func (s *Store) Logs(ctx context.Context, name string, o driver.LogOptions, stdo
 			Next: "take stdout, stderr or console",
 		}
 	}
-	skip := 0
-	if o.Tail > 0 {
-		lines := counter{}
-		if err := kept(folder, o.Stream, &lines, &lines); err != nil {
+	out, errs := &dropper{w: stdout}, &dropper{w: stderr}
+	if o.Tail != nil {
+		t := newTail(*o.Tail)
+		if err := kept(folder, o.Stream, t.stream(streamStdout), t.stream(streamStderr)); err != nil {
 			return fmt.Errorf("%s %s: %w", op, name, err)
 		}
-		skip = max(0, lines.total()-o.Tail)
+		skip := t.skip()
+		out.left, errs.left = skip[streamStdout], skip[streamStderr]
 	}
-	drop := &skipper{left: skip}
-	out, errs := skipWriter{drop, stdout}, skipWriter{drop, stderr}
 	if o.Follow {
 		run, err := supervise.ReadRun(folder)
 		if err == nil && run != nil && run.Phase.Alive() {
@@ -58,7 +56,7 @@ func (s *Store) Logs(ctx context.Context, name string, o driver.LogOptions, stdo
 		} else if err == nil {
 			err = supervise.ErrGone
 		}
-		if !errors.Is(err, supervise.ErrGone) || drop.wrote {
+		if !errors.Is(err, supervise.ErrGone) || out.wrote || errs.wrote {
 			return err
 		}
 	}
@@ -88,72 +86,19 @@ func kept(folder layout.Workspace, stream string, stdout, stderr io.Writer) erro
 	})
 }
 
-// counter counts lines; one without an end counts.
-type counter struct {
-	ends int
-	open bool
-}
-
-func (c *counter) Write(p []byte) (int, error) {
-	if len(p) > 0 {
-		c.ends += bytes.Count(p, []byte("\n"))
-		c.open = p[len(p)-1] != '\n'
-	}
-	return len(p), nil
-}
-
-func (c *counter) total() int {
-	if c.open {
-		return c.ends + 1
-	}
-	return c.ends
-}
-
-// skipper drops the first lines of what its writers share.
-type skipper struct {
-	left  int
-	wrote bool
-}
-
-type skipWriter struct {
-	*skipper
-	w io.Writer
-}
-
-func (s skipWriter) Write(p []byte) (int, error) {
-	n := len(p)
-	for s.left > 0 {
-		i := bytes.IndexByte(p, '\n')
-		if i < 0 {
-			return n, nil
-		}
-		p = p[i+1:]
-		s.left--
-	}
-	if len(p) == 0 {
-		return n, nil
-	}
-	s.wrote = true
-	if _, err := s.w.Write(p); err != nil {
-		return 0, err
-	}
-	return n, nil
-}
-
 // consolePeriod is how often a followed console is looked at: nobody tells of what the VMM writes.
 const consolePeriod = 200 * time.Millisecond
 
 func (s *Store) console(ctx context.Context, folder layout.Workspace, o driver.LogOptions, w io.Writer) error {
 	path := folder.File(layout.ConsoleLog)
-	drop := &skipper{}
-	if o.Tail > 0 {
-		lines := counter{}
-		if err := copyLog(path, &lines); err != nil {
+	out := &dropper{w: w}
+	if o.Tail != nil {
+		t := newTail(*o.Tail)
+		if err := copyLog(path, t.stream(streamConsole)); err != nil {
 			return err
 		}
-		drop.left = max(0, lines.total()-o.Tail)
+		out.left = t.skip()[streamConsole]
 	}
-	out := skipWriter{drop, w}
 	if !o.Follow {
 		return copyLog(path, out)
 	}

@@ -9,7 +9,7 @@ import (
 func (a *app) volumeAdopt() *cobra.Command {
 	var project string
 	cmd := &cobra.Command{
-		Use: "adopt NAME", Short: "take a volume over", Args: cobra.ExactArgs(1),
+		Use: "adopt NAME", Short: "take a volume over",
 		Long: "Makes a volume one of a project, or one of none, and gives an image that has no record one. Its data is\n" +
 			"not touched. A project's volume is called PROJECT.NAME.",
 		Example:     "  microagent volume adopt counter.data --project counter\n  microagent volume adopt data",

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"microagent/apply"
 	"microagent/apply/folder"
@@ -38,7 +40,7 @@ func (a *app) applyCommand() *cobra.Command {
 	var o applyFlags
 	var p planFlags
 	cmd := &cobra.Command{
-		Use: "apply [PLAN]", Short: "make the world as the manifest says", Args: cobra.MaximumNArgs(1),
+		Use: "apply [PLAN]", Short: "make the world as the manifest says",
 		Long: "Makes a plan, asks, and executes it; or executes PLAN, a file of plan -o, unless something it rests on has\n" +
 			"moved since. A task is waited for and its outputs are brought to the host. A task that failed,\n" +
 			"or that left no output where a required one is declared, runs again at the next apply. After a failure or\n" +
@@ -47,13 +49,18 @@ func (a *app) applyCommand() *cobra.Command {
 		Annotations: exitsWith(ExitOK, ExitFailed, ExitPartly, ExitInvalid, ExitRefused, ExitLocked, ExitInterrupted),
 		RunE: does(func(ctx context.Context, args []string) error {
 			if len(args) == 1 {
+				if err := a.settledBy(args[0]); err != nil {
+					return err
+				}
 				return a.applySaved(ctx, args[0], o)
 			}
 			return a.fresh(func() error { return a.applyManifest(ctx, p, o) })
 		}),
 	}
 	o.add(cmd)
-	p.add(cmd)
+	p.add(cmd.Flags())
+	cmd.MarkFlagsMutuallyExclusive("pull", "offline")
+	a.completeFlag(cmd, "rerun", workspaceNames)
 	return cmd
 }
 
@@ -74,7 +81,7 @@ func (a *app) applyManifest(ctx context.Context, p planFlags, o applyFlags) erro
 		if err := a.showPlan(made.plan, false); err != nil {
 			return err
 		}
-		if err := a.confirm(ctx, "apply project", made.plan.Project, "Do it?", a.again("apply")); err != nil {
+		if err := a.confirm(ctx, "apply project", made.plan.Project, "Do it?", a.again()); err != nil {
 			return err
 		}
 	}
@@ -96,6 +103,9 @@ func (a *app) fresh(once func() error) error {
 // applySaved executes a plan that was saved. It never asks: making the plan was the question.
 func (a *app) applySaved(ctx context.Context, path string, o applyFlags) error {
 	p, err := planfile.Load(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return usagef("microagent apply", "there is no file %s: apply takes a plan that plan -o saved, or nothing for the whole manifest", path)
+	}
 	if err != nil {
 		return err
 	}
@@ -109,6 +119,22 @@ func (a *app) applySaved(ctx context.Context, path string, o applyFlags) error {
 	defer files.Close()
 	o.saved = true
 	return a.execute(ctx, p, files, o)
+}
+
+// settledBy refuses a flag that shapes a plan, beside the file of one that is made already.
+func (a *app) settledBy(file string) error {
+	var shapes pflag.FlagSet
+	(&planFlags{}).add(&shapes)
+	var given []string
+	a.command.Flags().VisitAll(func(f *pflag.Flag) {
+		if f.Changed && (shapes.Lookup(f.Name) != nil || f.Name == "file" || f.Name == "project") {
+			given = append(given, "--"+f.Name)
+		}
+	})
+	if len(given) == 0 {
+		return nil
+	}
+	return usagef("microagent apply", "%s is a plan that is made already, and %s would change it: give that to microagent plan -o", file, joined(given))
 }
 
 // needsRegistry names the first image that an apply would have to pull.
@@ -126,21 +152,6 @@ func needsRegistry(p *plan.Plan) error {
 // nothing tells that a plan is empty, and writes not a byte.
 func (a *app) nothing(p *plan.Plan) error {
 	return a.done(map[string]any{"project": p.Project, "done": 0, "failed": 0, "not_started": 0}, "%s: nothing to do", p.Project)
-}
-
-// again is the command line that would do the same without asking.
-func (a *app) again(command string) string {
-	list := []string{"microagent"}
-	if a.flags.dir != "" {
-		list = append(list, "-C", a.flags.dir)
-	}
-	if a.flags.file != "" {
-		list = append(list, "-f", a.flags.file)
-	}
-	if a.flags.project != "" {
-		list = append(list, "-p", a.flags.project)
-	}
-	return strings.Join(append(list, command, "--yes"), " ")
 }
 
 // execute walks a plan and tells how it went.
@@ -225,7 +236,7 @@ func (a *app) summary(p *plan.Plan, res *apply.Result) {
 		fmt.Fprintf(a.stdout, "%s: %s, %s\n", p.Project, verb, counting(len(res.Done), "change"))
 	default:
 		a.say("%s: %s done, %d failed, %d not started; to go on: %s", p.Project, counting(len(res.Done), "change"),
-			len(res.Failed), len(res.NotStarted), a.again(map[bool]string{true: "destroy", false: "apply"}[p.Destroy]))
+			len(res.Failed), len(res.NotStarted), a.again())
 	}
 }
 

@@ -44,6 +44,8 @@ type app struct {
 	getenv func(string) string
 	guest  func(arch string) ([]byte, error)
 	flags  globalFlags
+	// command is what was typed, once its flags are parsed.
+	command *cobra.Command
 	// parsed is set once flags and arguments were understood: an error before that is one of usage.
 	parsed bool
 	// impatient is called at the next signal after the first; see hurried.
@@ -58,7 +60,7 @@ func (a *app) main(ctx context.Context, args []string) int {
 	root.SetErr(a.stderr)
 	cmd, err := root.ExecuteContextC(ctx)
 	if err != nil && !a.parsed {
-		err = &usageError{err: err, command: cmd.CommandPath()}
+		err = pointed(&usageError{err: err, command: cmd.CommandPath()}, args)
 	}
 	if err != nil && errors.Is(context.Cause(ctx), errInterrupted) && errors.Is(err, context.Canceled) {
 		err = errInterrupted

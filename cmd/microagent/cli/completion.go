@@ -19,7 +19,7 @@ func (a *app) completionCommand(root *cobra.Command) *cobra.Command {
 	}
 	names := slices.Sorted(maps.Keys(shells))
 	return &cobra.Command{
-		Use: "completion SHELL", Short: "print a script that completes command lines", Args: cobra.ExactArgs(1), ValidArgs: names,
+		Use: "completion SHELL", Short: "print a script that completes command lines", ValidArgs: names,
 		Long: "Prints what a shell reads to complete microagent's command lines. SHELL is " + strings.Join(names, ", ") + ".",
 		Example: "  source <(microagent completion bash)\n" +
 			"  microagent completion bash > /etc/bash_completion.d/microagent\n" +

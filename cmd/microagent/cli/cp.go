@@ -16,7 +16,8 @@ import (
 func (a *app) cpCommand() *cobra.Command {
 	var recursive, offline bool
 	cmd := &cobra.Command{
-		Use: "cp SOURCE DESTINATION", Short: "copy a file in or out of a workspace", Args: cobra.ExactArgs(2),
+		Use: "cp SOURCE DESTINATION", Short: "copy a file in or out of a workspace",
+		ValidArgsFunction: a.completeCopy,
 		Long: "Copies between the host and a workspace. The guest's side is WORKSPACE:/path, or WORKSPACE:DISK:/path with\n" +
 			"the name of a volume, disk or bundle that is attached; - is our stdin or stdout. No boot is needed. While the\n" +
 			"workspace runs its guest is asked; --offline insists on the disk. The old file or the new one is there at\n" +

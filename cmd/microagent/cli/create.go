@@ -11,7 +11,7 @@ import (
 func (a *app) createCommand() *cobra.Command {
 	var o composeFlags
 	cmd := &cobra.Command{
-		Use: "create NAME --image IMAGE", Short: "create a workspace, without starting it", Args: cobra.ExactArgs(1),
+		Use: "create NAME --image IMAGE", Short: "create a workspace, without starting it",
 		Long:        "Creates a workspace that idles once it is started, ready for exec. It is kept until delete.",
 		Example:     "  microagent create scratch --image docker.io/library/alpine:3.20 -v data:/work",
 		Annotations: exitsWith(ExitOK, ExitFailed, ExitRefused, ExitUsage),

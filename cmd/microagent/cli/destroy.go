@@ -18,7 +18,7 @@ func (a *app) destroyCommand() *cobra.Command {
 	var o applyFlags
 	var moveHere bool
 	cmd := &cobra.Command{
-		Use: "destroy", Short: "remove what applies created, but volumes", Args: cobra.NoArgs,
+		Use: "destroy", Short: "remove what applies created, but volumes",
 		Long: "Stops and deletes the project's workspaces. Its volumes stay with their data; the plan says how each is\n" +
 			"deleted by name. With -p NAME no manifest is needed.",
 		Example:     "  microagent destroy\n  microagent destroy --yes\n  microagent destroy -p counter",
@@ -59,7 +59,7 @@ func (a *app) destroyProject(ctx context.Context, moveHere bool, o applyFlags) e
 		}
 	}
 	if !o.yes {
-		if err := a.confirm(ctx, "destroy project", project, "Do it?", a.again("destroy")); err != nil {
+		if err := a.confirm(ctx, "destroy project", project, "Do it?", a.again()); err != nil {
 			return err
 		}
 	}

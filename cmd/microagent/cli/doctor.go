@@ -11,7 +11,7 @@ import (
 
 func (a *app) doctorCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "doctor", Short: "say what is missing on this host", Args: cobra.NoArgs,
+		Use: "doctor", Short: "say what is missing on this host",
 		Long: "Looks at the VMMs, KVM, the guest kernel, memory and disk, and says for each what was found and what\n" +
 			"mends it. It starts nothing but a VMM with --version.",
 		Example:     "  microagent doctor\n  microagent doctor --json",

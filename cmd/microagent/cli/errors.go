@@ -9,6 +9,7 @@ import (
 	"microagent/apply"
 	"microagent/runtime/driver"
 	"microagent/runtime/layout"
+	"microagent/schema/diag"
 )
 
 // printedError was told to the user already; only its exit code is left to give.
@@ -67,7 +68,10 @@ func describe(err error) report {
 	switch {
 	case errors.As(err, &usage):
 		r.Code = "usage"
-		r.Next = usage.command + " --help"
+		r.Next = usage.next
+		if r.Next == "" {
+			r.Next = usage.command + " --help"
+		}
 	case errors.As(err, &locked):
 		r.Code = "locked"
 		if r.Next == "" {
@@ -111,9 +115,8 @@ func (a *app) printError(err error) {
 	var invalid *invalidError
 	if errors.As(err, &invalid) {
 		a.diagnostics(invalid.list)
-		errs, _ := invalid.list.Count()
 		if !a.flags.json {
-			fmt.Fprintf(a.stderr, "%s\n", counting(errs, "error"))
+			fmt.Fprintf(a.stderr, "%s\n", countingFaults(invalid.list))
 		}
 		return
 	}
@@ -139,6 +142,15 @@ func (a *app) printError(err error) {
 	if r.Next != "" {
 		fmt.Fprintf(a.stderr, "%s %s\n", a.paint(bold, "next:"), show(r.Next))
 	}
+}
+
+// countingFaults says how many errors a list has, and how many warnings where those are what it is refused for.
+func countingFaults(list *diag.List) string {
+	errs, warnings := list.Count()
+	if errs == 0 {
+		return counting(warnings, "warning")
+	}
+	return counting(errs, "error")
 }
 
 // joined is a list in words: "a, b and c".

@@ -2,10 +2,13 @@ package cli
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"microagent/runtime/driver"
 )
@@ -17,27 +20,29 @@ func (a *app) execCommand() *cobra.Command {
 		interactive bool
 		tty         bool
 	}
+	var workspace string
 	cmd := &cobra.Command{
-		Use: "exec WORKSPACE -- ARGV...", Short: "run a process in a running workspace", Args: cobra.MinimumNArgs(2),
+		Use: "exec [flags] WORKSPACE [flags] [--] ARGV...", Short: "run a process in a running workspace",
+		DisableFlagsInUseLine: true, Args: func(cmd *cobra.Command, args []string) (err error) {
+			workspace, o.spec.Argv, err = execArgs(cmd, args)
+			return err
+		},
 		Long: "Runs a further process and exits with its code. Its stdout and stderr are ours, and apart unless -t\n" +
 			"asks for a terminal. It ends when that process ends: what it left running in the background goes on in the\n" +
 			"guest, and what that writes later is not shown. The end of a task or service ends all of the guest.",
 		Example: "  microagent exec scratch -- cat /etc/os-release\n  microagent exec -it scratch -- sh\n" +
 			"  echo hello | microagent exec -i scratch -- cat",
 		Annotations: exitsWith(ExitOK, ExitTimeout, ExitOurs, ExitInterrupted),
-		RunE: does(func(ctx context.Context, args []string) error {
+		RunE: does(func(ctx context.Context, _ []string) error {
 			env, err := environment(o.env, os.LookupEnv)
 			if err != nil {
 				return usagef("microagent exec", "%w", err)
 			}
-			w, ws, err := a.opened(ctx, false, "exec in workspace", args[0])
+			w, ws, err := a.opened(ctx, false, "exec in workspace", workspace)
 			if err != nil {
 				return guestCode(0, err)
 			}
-			o.spec.Argv, o.spec.Env = commandOf(args[1:]), env
-			if len(o.spec.Argv) == 0 {
-				return usagef("microagent exec", "what to run is missing after --")
-			}
+			o.spec.Env = env
 			streams, done, err := a.streams(ctx, o.interactive, o.tty)
 			if err != nil {
 				return guestCode(0, err)
@@ -56,6 +61,28 @@ func (a *app) execCommand() *cobra.Command {
 	f.StringVarP(&o.spec.Workdir, "workdir", "w", "", "working directory")
 	f.DurationVar(&o.spec.Timeout, "timeout", 0, "end the process after this long, with exit code 124")
 	return cmd
+}
+
+// execArgs are the workspace and the command of an exec. Flags may stand behind the workspace as well: what begins with a
+// hyphen there, before a "--" or the program, is ours.
+func execArgs(cmd *cobra.Command, args []string) (workspace string, argv []string, err error) {
+	if len(args) == 0 {
+		return "", nil, errors.New("the workspace and the command to run in it are missing")
+	}
+	workspace, argv = args[0], args[1:]
+	if len(argv) > 0 && strings.HasPrefix(argv[0], "-") {
+		if err := cmd.Flags().Parse(argv); err != nil {
+			return "", nil, err
+		}
+		argv = cmd.Flags().Args()
+	}
+	if help, err := cmd.Flags().GetBool("help"); err == nil && help {
+		return "", nil, pflag.ErrHelp
+	}
+	if len(argv) == 0 {
+		return "", nil, fmt.Errorf("what to run in %s is missing", workspace)
+	}
+	return workspace, argv, nil
 }
 
 // environment reads NAME=VALUE, or NAME for a variable of ours.

@@ -66,6 +66,7 @@ func exits(code int, err error) error {
 type usageError struct {
 	err     error
 	command string
+	next    string // the command that leads on, where it is not the help
 }
 
 func (e *usageError) Error() string { return e.err.Error() }

@@ -3,9 +3,12 @@ package cli
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"microagent/schema/quantity"
 )
 
 // globalFlags are understood by every command.
@@ -23,7 +26,7 @@ type globalFlags struct {
 
 func (g *globalFlags) add(f *pflag.FlagSet) {
 	f.StringVarP(&g.dir, "chdir", "C", "", "change to `DIR` first")
-	f.StringVarP(&g.file, "file", "f", "", "the manifest (default microagent.yaml)")
+	f.VarP((*oneManifest)(&g.file), "file", "f", "the manifest `FILE` (default microagent.yaml)")
 	f.StringVar(&g.stateDir, "state-dir", "", "where objects are kept (default ~/.microagent, or MICROAGENT_STATE_DIR)")
 	f.BoolVar(&g.json, "json", false, "write JSON for programs")
 	f.StringVar(&g.vmm, "vmm", "", "auto, cloud-hypervisor or qemu (default auto, or MICROAGENT_VMM)")
@@ -45,6 +48,20 @@ func (g *globalFlags) shadow(cmd *cobra.Command, names ...string) {
 	}
 }
 
+// oneManifest is the value of -f: a second one is refused, since the first would count for nothing.
+type oneManifest string
+
+func (m *oneManifest) String() string { return string(*m) }
+func (m *oneManifest) Type() string   { return "string" }
+
+func (m *oneManifest) Set(file string) error {
+	if *m != "" && file != "" {
+		return fmt.Errorf("one manifest at a time, and there is %s already", *m)
+	}
+	*m = oneManifest(file)
+	return nil
+}
+
 func (g *globalFlags) check(getenv func(string) string) error {
 	if g.vmm == "" {
 		g.vmm = getenv("MICROAGENT_VMM")
@@ -64,5 +81,20 @@ func (g *globalFlags) check(getenv func(string) string) error {
 			return fmt.Errorf("%s is %q; it can be %s", c.name, c.value, joined(c.allowed))
 		}
 	}
-	return nil
+	return g.checkProject()
+}
+
+// checkProject refuses what is no project's name. Who knows docker means a port with -p.
+func (g *globalFlags) checkProject() error {
+	if g.project == "" {
+		return nil
+	}
+	_, err := quantity.ParseName(g.project)
+	switch {
+	case err == nil:
+		return nil
+	case strings.Contains(g.project, ":"):
+		return fmt.Errorf("-p is the project's name, and %q is none; workspaces have no network device yet, so there are no ports to publish", g.project)
+	}
+	return fmt.Errorf("-p: %w", err)
 }

@@ -19,7 +19,7 @@ func hidden(args []string) bool {
 
 // superviseCommand is how a workspace's supervisor starts: the program runs itself.
 func (a *app) superviseCommand() *cobra.Command {
-	return &cobra.Command{Use: superviseName, Hidden: true, Args: cobra.NoArgs,
+	return &cobra.Command{Use: superviseName, Hidden: true,
 		RunE: does(func(ctx context.Context, _ []string) error { return exits(a.superviseOne(ctx), nil) })}
 }
 

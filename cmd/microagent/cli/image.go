@@ -19,7 +19,7 @@ func (a *app) imageCommand() *cobra.Command {
 
 func (a *app) imagePull(use, short string) *cobra.Command {
 	return &cobra.Command{
-		Use: use + " IMAGE", Short: short, Args: cobra.ExactArgs(1),
+		Use: use + " IMAGE", Short: short,
 		Long: "IMAGE is a registry reference, oci:DIR[:TAG], oci-archive:FILE, docker-archive:FILE or rootfs:FILE.",
 		Example: "  microagent image pull docker.io/library/alpine:3.20\n" +
 			"  microagent image import oci-archive:./image.tar",
@@ -42,7 +42,7 @@ func (a *app) imagePull(use, short string) *cobra.Command {
 
 func (a *app) imageList() *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Aliases: []string{"ls"}, Short: "list images", Args: cobra.NoArgs,
+		Use: "list", Aliases: []string{"ls"}, Short: "list images",
 		Example:     "  microagent image list --json",
 		Annotations: exitsWith(ExitOK, ExitFailed),
 		RunE: does(func(ctx context.Context, _ []string) error {
@@ -68,7 +68,7 @@ func (a *app) imageList() *cobra.Command {
 
 func (a *app) imageRemove() *cobra.Command {
 	return &cobra.Command{
-		Use: "rm REFERENCE...", Short: "forget images", Args: cobra.MinimumNArgs(1),
+		Use: "rm REFERENCE...", Short: "forget images",
 		Long: "Forgets the names. What no other name holds is removed with them. Workspaces made from an image keep\n" +
 			"their root file systems.",
 		Example:     "  microagent image rm docker.io/library/alpine:3.20",

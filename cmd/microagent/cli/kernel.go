@@ -19,7 +19,7 @@ func (a *app) kernelInstall() *cobra.Command {
 		vmlinuz, modules string
 	}
 	cmd := &cobra.Command{
-		Use: "install", Short: "install a guest kernel", Args: cobra.NoArgs,
+		Use: "install", Short: "install a guest kernel",
 		Long: "Installs Debian's cloud kernel by apt, which checks its signature; or the kernel of a package file, or\n" +
 			"one given as files. Nothing is installed on the host itself.",
 		Example: "  microagent kernel install\n  microagent kernel install --deb linux-image-6.1.0-56-cloud-amd64.deb\n" +
@@ -61,7 +61,7 @@ func (a *app) kernelInstall() *cobra.Command {
 
 func (a *app) kernelList() *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Aliases: []string{"ls"}, Short: "list guest kernels", Args: cobra.NoArgs,
+		Use: "list", Aliases: []string{"ls"}, Short: "list guest kernels",
 		Example:     "  microagent kernel list",
 		Annotations: exitsWith(ExitOK, ExitFailed),
 		RunE: does(func(context.Context, []string) error {
@@ -91,7 +91,7 @@ func (a *app) kernelList() *cobra.Command {
 
 func (a *app) kernelRemove() *cobra.Command {
 	return &cobra.Command{
-		Use: "rm KERNEL", Short: "remove a guest kernel, by id or release", Args: cobra.ExactArgs(1),
+		Use: "rm KERNEL", Short: "remove a guest kernel, by id or release",
 		Example:     "  microagent kernel rm 6.1.0-56-cloud-amd64",
 		Annotations: exitsWith(ExitOK, ExitFailed),
 		RunE: does(func(_ context.Context, args []string) error {

@@ -10,17 +10,25 @@ import (
 )
 
 func (a *app) logsCommand() *cobra.Command {
+	var tailed func() bool
 	var o struct {
 		driver.LogOptions
 		stdout, stderr, console bool
+		tail                    int
 	}
 	cmd := &cobra.Command{
-		Use: "logs WORKSPACE", Short: "show what a workspace's task or service wrote", Args: cobra.ExactArgs(1),
+		Use: "logs WORKSPACE", Short: "show what a workspace's task or service wrote",
 		Long: "The process's stdout goes to stdout and its stderr to stderr. --console shows the kernel's console\n" +
 			"instead. In a pipe the bytes are raw; on a terminal control characters are shown as escapes.",
 		Example:     "  microagent logs counter\n  microagent logs -f web\n  microagent logs --console --tail 20 web",
 		Annotations: exitsWith(ExitOK, ExitFailed, ExitInterrupted),
 		RunE: does(func(ctx context.Context, args []string) error {
+			if tailed() {
+				if o.tail < 0 {
+					return usagef("microagent logs", "--tail is %d; it can be 0 or more", o.tail)
+				}
+				o.Tail = &o.tail
+			}
 			switch {
 			case o.console:
 				o.Stream = "console"
@@ -54,11 +62,12 @@ func (a *app) logsCommand() *cobra.Command {
 	}
 	a.flags.shadow(cmd, "file")
 	f := cmd.Flags()
+	tailed = func() bool { return f.Changed("tail") }
 	f.BoolVarP(&o.Follow, "follow", "f", false, "go on until the run ends")
 	f.BoolVar(&o.stdout, "stdout", false, "stdout only")
 	f.BoolVar(&o.stderr, "stderr", false, "stderr only")
 	f.BoolVar(&o.console, "console", false, "the guest kernel's console")
-	f.IntVar(&o.Tail, "tail", 0, "only the last `N` lines")
+	f.IntVar(&o.tail, "tail", 0, "only the last `N` lines, each one of its stream; 0 with -f is what comes from now on")
 	cmd.MarkFlagsMutuallyExclusive("stdout", "stderr", "console")
 	return cmd
 }

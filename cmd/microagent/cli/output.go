@@ -27,7 +27,7 @@ type outputLine struct {
 
 func (a *app) outputList() *cobra.Command {
 	return &cobra.Command{
-		Use: "list [WORKSPACE]", Aliases: []string{"ls"}, Short: "list outputs that were fetched", Args: cobra.MaximumNArgs(1),
+		Use: "list [WORKSPACE]", Aliases: []string{"ls"}, Short: "list outputs that were fetched",
 		Example:     "  microagent output list counter",
 		Annotations: exitsWith(ExitOK, ExitFailed),
 		RunE: does(func(ctx context.Context, args []string) error {
@@ -66,7 +66,7 @@ func (a *app) outputList() *cobra.Command {
 func (a *app) outputGet() *cobra.Command {
 	var how bringing
 	cmd := &cobra.Command{
-		Use: "get WORKSPACE OUTPUT [PATH]", Short: "bring an output to a path on the host", Args: cobra.RangeArgs(2, 3),
+		Use: "get WORKSPACE OUTPUT [PATH]", Short: "bring an output to a path on the host",
 		Long: "Writes the output to PATH (default ./OUTPUT): whole or not at all. What else is there is left alone\n" +
 			"without --overwrite-outputs. While the workspace runs, it is what the guest has there now.\n" +
 			"With - for PATH a single file goes to stdout.",

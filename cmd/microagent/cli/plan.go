@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"microagent/apply/folder"
 	"microagent/apply/refresh"
@@ -25,8 +26,7 @@ type planFlags struct {
 	offline  bool
 }
 
-func (o *planFlags) add(cmd *cobra.Command) {
-	f := cmd.Flags()
+func (o *planFlags) add(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.allow, "allow-path", nil, "let the manifest name paths in `DIR` as well")
 	f.BoolVar(&o.over, "overwrite-outputs", false, "let outputs replace files that no apply put there")
 	allowGit(f, &o.git)
@@ -34,7 +34,6 @@ func (o *planFlags) add(cmd *cobra.Command) {
 	f.BoolVar(&o.moveHere, "move-here", false, "take the project over from the manifest it was applied from")
 	f.BoolVar(&o.pull, "pull", false, "ask registries what their tags stand for now")
 	f.BoolVar(&o.offline, "offline", false, "ask no registry")
-	cmd.MarkFlagsMutuallyExclusive("pull", "offline")
 }
 
 // planned is a plan with what it takes to apply it.
@@ -116,7 +115,7 @@ func (a *app) planCommand() *cobra.Command {
 		graph    bool
 	}
 	cmd := &cobra.Command{
-		Use: "plan", Short: "show what apply would do", Args: cobra.NoArgs,
+		Use: "plan", Short: "show what apply would do",
 		Long: "Compares the manifest with what exists and shows what apply would do, why, and what it would cost. It\n" +
 			"writes nothing but the file of -o, pulls nothing, and works on a read-only state directory. The values of\n" +
 			"a workspace's environment variables are never shown; the file of -o has them, and only you can read it.",
@@ -143,8 +142,10 @@ func (a *app) planCommand() *cobra.Command {
 			return nil
 		}),
 	}
-	o.add(cmd)
 	f := cmd.Flags()
+	o.add(f)
+	cmd.MarkFlagsMutuallyExclusive("pull", "offline")
+	a.completeFlag(cmd, "rerun", workspaceNames)
 	f.StringVarP(&o.out, "out", "o", "", "save the plan in `FILE`")
 	f.BoolVar(&o.detailed, "detailed-exitcode", false, "exit with 2 when there is something to do")
 	f.BoolVar(&o.graph, "graph", false, "print the plan as a graph for dot")

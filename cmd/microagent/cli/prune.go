@@ -12,7 +12,7 @@ import (
 func (a *app) pruneCommand() *cobra.Command {
 	var yes bool
 	cmd := &cobra.Command{
-		Use: "prune", Short: "remove cached disks that nothing uses", Args: cobra.NoArgs,
+		Use: "prune", Short: "remove cached disks that nothing uses",
 		Long: "Shows which cached disks no workspace and no bundle uses, which root file systems replacements kept, and how\n" +
 			"much they take; with --yes it removes them, and what is left of killed runs. What is needed again is built\n" +
 			"again. Volumes and the root file systems of workspaces are never touched.",

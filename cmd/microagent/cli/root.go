@@ -21,16 +21,18 @@ func (a *app) root() *cobra.Command {
 		Use:           "microagent",
 		Short:         "sandboxes in microVMs, from a file next to the code",
 		Long:          about,
+		Args:          noSuchCommand,
 		Example:       "  microagent plan\n  microagent apply\n  microagent run docker.io/library/alpine:3.20 echo hello",
-		Args:          cobra.NoArgs,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Annotations:   exitsWith(ExitOK, ExitUsage),
+		// What stands before the command's word is read as a global flag, also where the command gives its letter another meaning.
+		TraverseChildren: true,
+		Annotations:      exitsWith(ExitOK, ExitUsage),
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			if err := a.flags.check(a.getenv); err != nil {
 				return err
 			}
-			a.parsed = true
+			a.parsed, a.command = true, cmd
 			if a.flags.dir == "" {
 				return nil
 			}
@@ -56,7 +58,9 @@ func (a *app) root() *cobra.Command {
 	in(groupHost, a.kernelCommand(), a.imageCommand(), a.doctorCommand(), a.pruneCommand(),
 		a.completionCommand(root), a.versionCommand())
 	root.AddCommand(a.storageTopic(), a.superviseCommand(), a.adapterCommand())
-	root.SetHelpCommandGroupID(groupHost)
+	root.SuggestionsMinimumDistance = 2
+	root.SetHelpCommand(helpCommand(root))
+	a.checkArguments(root)
 	root.CompletionOptions.DisableDefaultCmd = true
 	help := root.HelpFunc()
 	root.SetHelpFunc(func(cmd *cobra.Command, args []string) {
@@ -74,9 +78,51 @@ const (
 	groupHost     = "host"
 )
 
+// noSuchCommand refuses a word that is none of cmd's commands.
+func noSuchCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	near := cmd.SuggestionsFor(args[0])
+	if len(near) == 0 {
+		return fmt.Errorf("%s has no command %q", cmd.CommandPath(), args[0])
+	}
+	return fmt.Errorf("%s has no command %q; did you mean %s?", cmd.CommandPath(), args[0], strings.Join(near, " or "))
+}
+
+// helpCommand shows the help of a command, and refuses a word that is none.
+func helpCommand(root *cobra.Command) *cobra.Command {
+	return &cobra.Command{
+		Use: "help [COMMAND...]", Short: "show the help of a command", GroupID: groupHost, Annotations: exitsWith(ExitOK, ExitUsage),
+		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) (names []string, _ cobra.ShellCompDirective) {
+			cmd, _, err := root.Find(args)
+			if err != nil {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			for _, c := range cmd.Commands() {
+				if c.IsAvailableCommand() {
+					names = append(names, c.Name())
+				}
+			}
+			return names, cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: func(_ *cobra.Command, args []string) error {
+			cmd, rest, err := root.Find(args)
+			if err == nil && len(rest) > 0 {
+				err = noSuchCommand(cmd, rest)
+			}
+			if err != nil {
+				return pointed(&usageError{err: err, command: root.Name()}, args)
+			}
+			cmd.InitDefaultHelpFlag()
+			return cmd.Help()
+		},
+	}
+}
+
 // group is a command that only holds others.
 func group(use, short string, cmds ...*cobra.Command) *cobra.Command {
-	g := &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs, Annotations: exitsWith(ExitOK, ExitUsage),
+	g := &cobra.Command{Use: use, Short: short, Args: noSuchCommand, SuggestionsMinimumDistance: 2, Annotations: exitsWith(ExitOK, ExitUsage),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return usagef(cmd.CommandPath(), "%s needs a command after it", cmd.CommandPath())
 		}}

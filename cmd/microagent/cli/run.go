@@ -25,7 +25,7 @@ type runFlags struct {
 func (a *app) runCommand() *cobra.Command {
 	var o runFlags
 	cmd := &cobra.Command{
-		Use: "run [flags] IMAGE [--] [CMD...]", Short: "run a command in a workspace of its own",
+		Use: "run [flags] IMAGE [--] [CMD...]", Short: "run a command in a workspace of its own", Args: cobra.ArbitraryArgs,
 		Long: "Creates a workspace, runs the command in it and deletes it. The exit code is the command's, its stdout and\n" +
 			"stderr are ours and apart, our stdin is its own. Volumes stay, and outputs are collected when the command\n" +
 			"ends, also when it failed or was interrupted. ^C interrupts the command, and kills it after 10 seconds; a second\n" +

@@ -12,7 +12,7 @@ import (
 func (a *app) schemaCommand() *cobra.Command {
 	var format string
 	cmd := &cobra.Command{
-		Use: "schema", Short: "print the manifest's schema", Args: cobra.NoArgs,
+		Use: "schema", Short: "print the manifest's schema",
 		Long: "Prints the description of the manifest's format: as CUE, which is what validate reads, or as JSON Schema\n" +
 			"for an editor's YAML language server, which finds it by the manifest's first line:\n\n" +
 			"  # yaml-language-server: $schema=./microagent.schema.json",

@@ -16,7 +16,7 @@ import (
 func (a *app) statusCommand() *cobra.Command {
 	var all bool
 	cmd := &cobra.Command{
-		Use: "status [WORKSPACE]", Short: "show a project, or a workspace", Args: cobra.MaximumNArgs(1),
+		Use: "status [WORKSPACE]", Short: "show a project, or a workspace",
 		Long: "With a manifest in view: the project's workspaces and volumes. Otherwise, or with --all, everything in\n" +
 			"the state directory. With a name: that workspace and its newest run.",
 		Example:     "  microagent status\n  microagent status counter\n  microagent status --all --json",

@@ -2,10 +2,12 @@ package cli
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/spf13/cobra"
 
 	"microagent/schema"
+	"microagent/schema/diag"
 )
 
 func (a *app) validateCommand() *cobra.Command {
@@ -14,7 +16,7 @@ func (a *app) validateCommand() *cobra.Command {
 		strict bool
 	}
 	cmd := &cobra.Command{
-		Use: "validate [FILE]", Short: "check a manifest", Args: cobra.MaximumNArgs(1),
+		Use: "validate [FILE]", Short: "check a manifest",
 		Long: "Reports everything that is wrong with the manifest, each with its place and what to write instead. It\n" +
 			"reads the manifest and nothing else. FILE may be - for stdin.",
 		Example:     "  microagent validate\n  microagent -C examples/hello validate --json",
@@ -29,17 +31,49 @@ func (a *app) validateCommand() *cobra.Command {
 			}
 			m, list := schema.Load(s.name, s.data, schema.Options{Outside: outside(s.path, o.allow)})
 			errs, warnings := list.Count()
-			if errs > 0 || o.strict && warnings > 0 {
+			valid := errs == 0 && !(o.strict && warnings > 0)
+			switch {
+			case a.flags.json:
+				return a.validity(m, list, valid)
+			case !valid:
 				return &invalidError{list: list, code: ExitInvalid}
 			}
 			a.diagnostics(list)
-			return a.done(map[string]any{"valid": true, "project": m.Project, "warnings": warnings},
-				"%s: valid: %s", s.name, counted(m))
+			fmt.Fprintf(a.stdout, "%s: valid: %s\n", s.name, counted(m))
+			return nil
 		}),
 	}
 	cmd.Flags().StringArrayVar(&o.allow, "allow-path", nil, "let the manifest name paths in `DIR` as well")
 	cmd.Flags().BoolVar(&o.strict, "strict", false, "let warnings make it invalid")
 	return cmd
+}
+
+// validityFormat is the version of what validate --json writes: a record of this first, then one of each diagnostic.
+const validityFormat = 1
+
+// validity writes the result for programs: a line that says whether the manifest is valid, and one for each diagnostic.
+func (a *app) validity(m *schema.Manifest, list *diag.List, valid bool) error {
+	errs, warnings := list.Count()
+	first := struct {
+		Format   int    `json:"format"`
+		Valid    bool   `json:"valid"`
+		Project  string `json:"project,omitempty"`
+		Errors   int    `json:"errors"`
+		Warnings int    `json:"warnings"`
+	}{Format: validityFormat, Valid: valid, Errors: errs, Warnings: warnings}
+	if m != nil {
+		first.Project = m.Project
+	}
+	if err := a.printLine(first); err != nil {
+		return err
+	}
+	if err := list.WriteJSON(a.stdout); err != nil {
+		return err
+	}
+	if !valid {
+		return exits(ExitInvalid, nil)
+	}
+	return nil
 }
 
 // counted is what a manifest has, in words.

@@ -13,7 +13,7 @@ var Version = "0.1.0-dev"
 
 func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "version", Short: "print the version", Args: cobra.NoArgs,
+		Use: "version", Short: "print the version",
 		Example:     "  microagent version --json",
 		Annotations: exitsWith(ExitOK),
 		RunE: does(func(context.Context, []string) error {

@@ -56,7 +56,7 @@ func (s *sizeFlags) bytes(command string) (int64, error) {
 func (a *app) volumeCreate() *cobra.Command {
 	var s sizeFlags
 	cmd := &cobra.Command{
-		Use: "create NAME --size-mib N", Short: "make an empty volume", Args: cobra.ExactArgs(1),
+		Use: "create NAME --size-mib N", Short: "make an empty volume",
 		Long:        "Makes an empty ext4 disk. One that is there already with the same size is left as it is.",
 		Example:     "  microagent volume create data --size-mib 512\n  microagent volume create data --size 2GiB",
 		Annotations: exitsWith(ExitOK, ExitFailed, ExitUsage),
@@ -91,7 +91,7 @@ func (a *app) volumeCreate() *cobra.Command {
 
 func (a *app) volumeList() *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Aliases: []string{"ls"}, Short: "list volumes", Args: cobra.NoArgs,
+		Use: "list", Aliases: []string{"ls"}, Short: "list volumes",
 		Example:     "  microagent volume list",
 		Annotations: exitsWith(ExitOK, ExitFailed),
 		RunE: does(func(ctx context.Context, _ []string) error {
@@ -118,7 +118,7 @@ func (a *app) volumeList() *cobra.Command {
 
 func (a *app) volumeStatus() *cobra.Command {
 	return &cobra.Command{
-		Use: "status NAME", Short: "show a volume and its last holder", Args: cobra.ExactArgs(1),
+		Use: "status VOLUME", Short: "show a volume and its last holder",
 		Example:     "  microagent volume status data",
 		Annotations: exitsWith(ExitOK, ExitFailed),
 		RunE: does(func(ctx context.Context, args []string) error {
@@ -135,6 +135,9 @@ func (a *app) volumeStatus() *cobra.Command {
 			}
 			fmt.Fprintf(a.stdout, "Name: %s\nSize: %s\nCreated: %s\nAttached: %s\nPath: %s\n",
 				v.Name, mib(v.Size), v.Created.UTC().Format(time.RFC3339), orDash(holderName(v)), v.Path)
+			if v.Protected {
+				fmt.Fprintf(a.stdout, "Protected: until microagent volume unprotect %s\n", v.Name)
+			}
 			return nil
 		}),
 	}
@@ -143,7 +146,7 @@ func (a *app) volumeStatus() *cobra.Command {
 func (a *app) volumeGrow() *cobra.Command {
 	var s sizeFlags
 	cmd := &cobra.Command{
-		Use: "grow NAME --size-mib N", Short: "make a volume larger", Args: cobra.ExactArgs(1),
+		Use: "grow VOLUME --size-mib N", Short: "make a volume larger",
 		Long: "Makes the disk larger, and the file system on it: at once while a workspace has it, at its next mount\n" +
 			"otherwise. A volume never shrinks.",
 		Example:     "  microagent volume grow data --size 4GiB",
@@ -173,7 +176,7 @@ func (a *app) volumeGrow() *cobra.Command {
 
 func (a *app) volumeProtect(use, short string, on bool) *cobra.Command {
 	return &cobra.Command{
-		Use: use + " NAME", Short: short, Args: cobra.ExactArgs(1),
+		Use: use + " VOLUME", Short: short,
 		Example:     "  microagent volume " + use + " data",
 		Annotations: exitsWith(ExitOK, ExitFailed),
 		RunE: does(func(ctx context.Context, args []string) error {
@@ -197,7 +200,7 @@ func (a *app) volumeProtect(use, short string, on bool) *cobra.Command {
 func (a *app) volumeDelete() *cobra.Command {
 	var force bool
 	cmd := &cobra.Command{
-		Use: "delete NAME", Aliases: []string{"rm"}, Short: "delete a volume and its data", Args: cobra.ExactArgs(1),
+		Use: "delete VOLUME", Aliases: []string{"rm"}, Short: "delete a volume and its data",
 		Long: "Deletes the volume and all data on it; naming it is what authorises that. While a running workspace\n" +
 			"holds it nothing happens; --force stops the holder first.",
 		Example:     "  microagent volume delete data",

@@ -29,7 +29,7 @@ func (a *app) opened(ctx context.Context, writes bool, op, name string) (*world,
 
 func (a *app) listCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Aliases: []string{"ls", "ps"}, Short: "list workspaces", Args: cobra.NoArgs,
+		Use: "list", Aliases: []string{"ls", "ps"}, Short: "list workspaces",
 		Example:     "  microagent list\n  microagent list --json",
 		Annotations: exitsWith(ExitOK, ExitFailed),
 		RunE: does(func(ctx context.Context, _ []string) error {
@@ -69,7 +69,7 @@ func phase(ws driver.Workspace) string {
 
 func (a *app) startCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "start WORKSPACE", Short: "start a workspace", Args: cobra.ExactArgs(1),
+		Use: "start WORKSPACE", Short: "start a workspace",
 		Example:     "  microagent start scratch",
 		Annotations: exitsWith(ExitOK, ExitFailed, ExitRefused),
 		RunE: does(func(ctx context.Context, args []string) error {
@@ -92,7 +92,7 @@ func (a *app) startCommand() *cobra.Command {
 func (a *app) haltCommand() *cobra.Command {
 	var o driver.StopOptions
 	cmd := &cobra.Command{
-		Use: "halt WORKSPACE", Aliases: []string{"stop"}, Short: "stop a workspace", Args: cobra.ExactArgs(1),
+		Use: "halt WORKSPACE", Aliases: []string{"stop"}, Short: "stop a workspace",
 		Long:        "Asks the guest to shut down, and forces it when the grace period is over.",
 		Example:     "  microagent halt scratch\n  microagent halt scratch --grace 1m",
 		Annotations: exitsWith(ExitOK, ExitFailed),
@@ -123,7 +123,7 @@ func (a *app) haltCommand() *cobra.Command {
 func (a *app) deleteCommand() *cobra.Command {
 	var yes bool
 	cmd := &cobra.Command{
-		Use: "delete WORKSPACE", Aliases: []string{"rm"}, Short: "delete a workspace", Args: cobra.ExactArgs(1),
+		Use: "delete WORKSPACE", Aliases: []string{"rm"}, Short: "delete a workspace",
 		Long: "Stops the workspace and deletes it with its root file system. Its volumes are released and keep\n" +
 			"their data.",
 		Example:     "  microagent delete scratch --yes",
@@ -182,7 +182,7 @@ func stopToDelete(ctx context.Context, w *world, name string) error {
 func (a *app) waitCommand() *cobra.Command {
 	var timeout time.Duration
 	cmd := &cobra.Command{
-		Use: "wait WORKSPACE", Short: "wait until a workspace's run has ended", Args: cobra.ExactArgs(1),
+		Use: "wait WORKSPACE", Short: "wait until a workspace's run has ended",
 		Long:        "Waits and exits with the code of the task or service that ran.",
 		Example:     "  microagent wait counter --timeout 5m",
 		Annotations: exitsWith(ExitOK, ExitTimeout, ExitOurs, ExitInterrupted),

@@ -1,0 +1,80 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/pflag"
+)
+
+// pointer leads from a word of another tool to ours.
+type pointer struct {
+	why  string
+	next string // a command; NAME in it is the argument that was given
+}
+
+// commandPointers are the commands that users of docker, compose, lima and multipass type.
+var commandPointers = map[string]pointer{
+	"up":           {"a manifest is brought up by apply", "microagent apply"},
+	"down":         {"what applies created is taken away by destroy, and volumes stay", "microagent destroy"},
+	"shell":        {"a shell is a process in a running workspace", "microagent exec -it NAME -- sh"},
+	"ssh":          {"a shell is a process in a running workspace", "microagent exec -it NAME -- sh"},
+	"attach":       {"what a task or service writes is in its log", "microagent logs -f NAME"},
+	"restart":      {"a workspace is restarted in two steps", "microagent halt NAME && microagent start NAME"},
+	"kill":         {"a workspace is stopped by halt", "microagent halt --force NAME"},
+	"inspect":      {"status has all that is known of a workspace", "microagent status NAME --json"},
+	"info":         {"status has all that is known of a workspace", "microagent status NAME --json"},
+	"stats":        {"there are no live figures yet; a process in the guest has them", "microagent exec NAME -- top -bn1"},
+	"top":          {"there are no live figures yet; a process in the guest has them", "microagent exec NAME -- top -bn1"},
+	"events":       {"an apply tells its events as JSON", "microagent apply --progress json"},
+	"port-forward": {"workspaces have no network device yet", "microagent exec -i NAME -- sh"},
+	"port":         {"workspaces have no network device yet", "microagent exec -i NAME -- sh"},
+	"snapshot":     {"there are no snapshots yet; cp brings a stopped workspace's files out", "microagent cp -r NAME:/ ./NAME"},
+	"reset":        {"a workspace starts anew once it was deleted and is created again", "microagent delete NAME"},
+	"build":        {"images are built by other tools, and used from a file, such as image: oci:DIR", "microagent image import oci:DIR"},
+	"images":       {"images have a command of their own", "microagent image list"},
+	"pull":         {"images have a command of their own", "microagent image pull NAME"},
+	"rmi":          {"images have a command of their own", "microagent image rm NAME"},
+	"config":       {"a manifest is checked by validate", "microagent validate"},
+	"init":         {"a manifest is a file of yours; examples/hello is one to begin with", "microagent schema"},
+}
+
+// runFlagPointers are flags of docker run.
+var runFlagPointers = map[string]pointer{
+	"rm":      {"a run's workspace is deleted when it ends; --keep keeps it", ""},
+	"detach":  {"run waits for its command; a workspace that goes on is made by create and start", "microagent create --help"},
+	"d":       {"run waits for its command; a workspace that goes on is made by create and start", "microagent create --help"},
+	"name":    {"a run's workspace has a name of its own; one with a name of yours is made by create", "microagent create --help"},
+	"network": {"workspaces have no network device yet", ""},
+	"net":     {"workspaces have no network device yet", ""},
+	"publish": {"workspaces have no network device yet, so there are no ports to publish", ""},
+	"mount":   {"data comes in by a volume, a bundle or a disk: -v, --bundle, --disk", "microagent storage"},
+	"restart": {"a command that is expected to stay is a service of a manifest", "microagent schema"},
+}
+
+// pointed turns an error of usage into one that leads to the word of ours for what was typed.
+func pointed(u *usageError, args []string) *usageError {
+	if missing, ok := errors.AsType[*pflag.NotExistError](u.err); ok && (u.command == "microagent run" || u.command == "microagent create") {
+		if p, ok := runFlagPointers[missing.GetSpecifiedName()]; ok {
+			u.err, u.next = fmt.Errorf("%w: %s", u.err, p.why), p.next
+		}
+		return u
+	}
+	if u.command != "microagent" {
+		return u
+	}
+	for i, word := range args {
+		p, ok := commandPointers[word]
+		if !ok {
+			continue
+		}
+		name := "NAME"
+		if i+1 < len(args) && !strings.HasPrefix(args[i+1], "-") {
+			name = args[i+1]
+		}
+		u.err, u.next = fmt.Errorf("there is no command %q: %s", word, p.why), strings.ReplaceAll(p.next, "NAME", name)
+		return u
+	}
+	return u
+}

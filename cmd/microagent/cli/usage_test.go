@@ -1,0 +1,158 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// typed runs a command line on an empty state directory, in a folder of its own.
+func typed(t *testing.T, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	state := filepath.Join(t.TempDir(), "state")
+	a := &app{stdin: strings.NewReader(""), stdout: &out, stderr: &errs, getenv: func(name string) string {
+		return map[string]string{"MICROAGENT_STATE_DIR": state}[name]
+	}}
+	return a.main(t.Context(), args), out.String(), errs.String()
+}
+
+const sound = "project: sound\nworkspaces: {w: {image: \"oci:./image\"}}\n"
+
+func inFolder(t *testing.T, files map[string]string) {
+	t.Helper()
+	t.Chdir(t.TempDir())
+	for name, text := range files {
+		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestTyped is what people type who know another tool, or who put a flag where they are used to.
+func TestTyped(t *testing.T) {
+	inFolder(t, map[string]string{"a.yaml": sound, "bad.yaml": "project: sound\nworkspaces: {w: {image: x, depends_on: [y]}}\n"})
+	for _, c := range []struct {
+		args string
+		code int
+		err  []string // parts of stderr
+	}{
+		{"up -d", 64, []string{`no command "up"`, "next: microagent apply"}},
+		{"down", 64, []string{"next: microagent destroy"}},
+		{"shell web", 64, []string{"next: microagent exec -it web -- sh"}},
+		{"restart web", 64, []string{"next: microagent halt web && microagent start web"}},
+		{"help nosuch", 64, []string{`no command "nosuch"`}},
+		{"help up", 64, []string{"next: microagent apply"}},
+		{"stauts", 64, []string{"did you mean start or status?"}},
+		{"volume creat x", 64, []string{"did you mean create?", "next: microagent volume --help"}},
+		{"plan web", 64, []string{`microagent plan takes no argument, and there is "web"`}},
+		{"logs", 64, []string{"microagent logs needs WORKSPACE\n"}},
+		{"cp a", 64, []string{"DESTINATION is missing"}},
+		{"halt a b", 64, []string{`takes WORKSPACE, and there is "b" as well`}},
+		{"run --rm image", 64, []string{"a run's workspace is deleted when it ends"}},
+		{"run -d image", 64, []string{"next: microagent create --help"}},
+		{"run --nosuch image", 64, []string{"unknown flag: --nosuch", "next: microagent run --help"}},
+		{"run -p 8080:80 image true", 64, []string{`-p is the project's name, and "8080:80" is none`, "no ports to publish"}},
+		{"-p 80:80 status", 64, []string{"no ports to publish"}},
+		{"-p Shop status", 64, []string{"-p: "}},
+		{"-f a.yaml -f bad.yaml validate", 64, []string{"one manifest at a time, and there is a.yaml already"}},
+		{"-f a.yaml validate -f bad.yaml", 64, []string{"one manifest at a time"}},
+		{"-f a.yaml logs w", 1, []string{"show logs of workspace w: there is none of that name"}},
+		{"logs -f w", 1, []string{"show logs of workspace w: there is none of that name"}},
+		{"logs --tail -1 w", 64, []string{"--tail is -1; it can be 0 or more"}},
+		{"-v run", 64, []string{"an image is missing"}},
+		{"exec w --timeout 1s -- true", 125, []string{"exec in workspace w: there is none"}},
+		{"exec w --timeout 1x -- true", 64, []string{"--timeout"}},
+		{"exec w -e A=1", 64, []string{"what to run in w is missing"}},
+		{"exec w --", 64, []string{"what to run in w is missing"}},
+		{"exec w --nosuch true", 64, []string{"unknown flag: --nosuch"}},
+		{"exec", 64, []string{"the workspace and the command to run in it are missing"}},
+		{"apply w", 64, []string{"there is no file w", "apply takes a plan that plan -o saved"}},
+		{"apply a.yaml --rerun w", 64, []string{"a.yaml is a plan that is made already, and --rerun would change it"}},
+		{"apply a.yaml --offline --overwrite-outputs", 64, []string{"--offline and --overwrite-outputs would change it"}},
+		{"-p other apply a.yaml", 64, []string{"--project would change it"}},
+		{"-f bad.yaml validate", 4, []string{"depends_on", "workspaces have no order", "1 error\n"}},
+	} {
+		code, _, stderr := typed(t, strings.Fields(c.args)...)
+		if code != c.code {
+			t.Errorf("%s: exit code %d, want %d", c.args, code, c.code)
+		}
+		for _, part := range c.err {
+			if !strings.Contains(stderr, part) {
+				t.Errorf("%s: stderr has no %q:\n%s", c.args, part, stderr)
+			}
+		}
+	}
+}
+
+// The words of a command's usage line are what its arguments are held to.
+func TestWordsOfUsage(t *testing.T) {
+	for use, want := range map[string]string{
+		"grow VOLUME --size-mib N":         "VOLUME||false",
+		"output get WS OUTPUT [PATH]":      "WS OUTPUT|PATH|false",
+		"rm REFERENCE...":                  "REFERENCE||true",
+		"help [COMMAND...]":                "|COMMAND|true",
+		"exec [flags] WORKSPACE [--] X...": "WORKSPACE X||true",
+	} {
+		w := wordsOf(use)
+		got := strings.Join(w.required, " ") + "|" + strings.Join(w.optional, " ") + "|" + map[bool]string{true: "true", false: "false"}[w.more]
+		if got != want {
+			t.Errorf("%s: %s, want %s", use, got, want)
+		}
+	}
+}
+
+// The advice to say yes keeps what was typed, ready for a shell.
+func TestAgainKeepsFlags(t *testing.T) {
+	inFolder(t, map[string]string{"my file.yaml": strings.ReplaceAll(sound, "oci:./image", "oci:../image")})
+	a := &app{stderr: &bytes.Buffer{}, stdout: &bytes.Buffer{}, getenv: func(string) string { return "" }}
+	root := a.root()
+	for _, c := range root.Commands() {
+		if c.Name() == "apply" {
+			c.RunE = does(func(context.Context, []string) error { return nil })
+		}
+	}
+	root.SetArgs([]string{"-f", "my file.yaml", "--state-dir", "s", "apply", "--allow-path", "/a", "--allow-path", "/b c", "--offline", "--json", "-p", "x"})
+	if err := root.Execute(); err != nil {
+		t.Fatal(err)
+	}
+	want := "microagent -f 'my file.yaml' -p x --state-dir s apply --allow-path /a --allow-path '/b c' --offline --yes"
+	if got := a.again(); got != want {
+		t.Errorf("again is\n%s, want\n%s", got, want)
+	}
+}
+
+func TestValidateJSON(t *testing.T) {
+	inFolder(t, map[string]string{"a.yaml": sound, "bad.yaml": "project: sound\nnosuch: 1\n"})
+	code, stdout, stderr := typed(t, "-f", "a.yaml", "validate", "--json")
+	if want := `{"format":1,"valid":true,"project":"sound","errors":0,"warnings":0}` + "\n"; code != 0 || stdout != want || stderr != "" {
+		t.Errorf("a sound one: %d, stdout %s, stderr %s", code, stdout, stderr)
+	}
+	code, stdout, stderr = typed(t, "-f", "bad.yaml", "validate", "--json")
+	lines := strings.Split(strings.TrimSpace(stdout), "\n")
+	if code != 4 || len(lines) != 2 || !strings.HasPrefix(lines[0], `{"format":1,"valid":false,`) || !strings.Contains(lines[1], `"unknown_key"`) || stderr != "" {
+		t.Errorf("a bad one: %d, stdout %s, stderr %s", code, stdout, stderr)
+	}
+}
+
+// Tab gives names and not files where a name is wanted.
+func TestCompletesNames(t *testing.T) {
+	for args, want := range map[string]string{
+		"start|":         ":4", // no files
+		"volume|delete|": ":4",
+		"image|rm|":      ":4",
+		"cp|./":          ":0", // files
+		"apply|--rerun|": ":4",
+		"help|volu":      "volume",
+		"exec|":          ":4",
+		"output|get|":    ":4",
+	} {
+		_, stdout, _ := typed(t, append([]string{"__complete"}, strings.Split(args, "|")...)...)
+		if !strings.Contains(stdout, want) {
+			t.Errorf("%s: %s", args, stdout)
+		}
+	}
+}
