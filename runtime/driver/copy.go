@@ -49,6 +49,16 @@ type Copied struct {
 	Files int    `json:"files"`
 	Bytes int64  `json:"bytes"`
 	LeftOut
+	// Git are the first few entries called .git that came to the host: git runs programs that the configuration in
+	// one names.
+	Git []string `json:"git,omitempty"`
+}
+
+// NoteGit notes that an entry called .git came.
+func (c *Copied) NoteGit(name string) {
+	if len(c.Git) < MaxLeftOut {
+		c.Git = append(c.Git, shortened(name))
+	}
 }
 
 // Copier copies files between the host and one place a guest's files can be: a disk that no guest has at the

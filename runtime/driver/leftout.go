@@ -23,10 +23,14 @@ func (l *LeftOut) Leave(name, why string) {
 	if l.Count++; len(l.Names) >= MaxLeftOut {
 		return
 	}
+	l.Names = append(l.Names, shortened(name)+": "+why)
+}
+
+func shortened(name string) string {
 	if len(name) > maxLeftName {
-		name = strings.ToValidUTF8(name[:maxLeftName], "") + "..."
+		return strings.ToValidUTF8(name[:maxLeftName], "") + "..."
 	}
-	l.Names = append(l.Names, name+": "+why)
+	return name
 }
 
 // Add notes what another part of the same way left out.

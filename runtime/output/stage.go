@@ -21,6 +21,9 @@ const oldName = "old"
 // their file system.
 const syncEach = 64
 
+// maxRaces is how often another may put a tree at the target, and take it away, while this one is put there.
+const maxRaces = 100
+
 // stage is a hidden folder beside the target in which a tree is written. It is locked while its owner lives.
 type stage struct {
 	parent *os.Root
@@ -105,9 +108,14 @@ func (s *stage) publish(tr tree) error {
 func (s *stage) swap(parent int) error {
 	from := int(s.dir.Fd())
 	err := unix.Renameat2(from, stageName, parent, s.base, unix.RENAME_EXCHANGE)
-	if errors.Is(err, unix.ENOENT) {
+	for n := 0; errors.Is(err, unix.ENOENT) && n < maxRaces; n++ {
 		err = unix.Renameat(from, stageName, parent, s.base)
-	} else if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) {
+		if errors.Is(err, unix.ENOTEMPTY) || errors.Is(err, unix.EEXIST) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.EISDIR) {
+			// Another has put something there since.
+			err = unix.Renameat2(from, stageName, parent, s.base, unix.RENAME_EXCHANGE)
+		}
+	}
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) {
 		err = s.swapInSteps(from, parent)
 	}
 	if err != nil {

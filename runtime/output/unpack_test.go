@@ -149,6 +149,25 @@ func TestLimit(t *testing.T) {
 	}
 }
 
+// TestNamesHaveABound of their own: they are kept in memory until the tree is complete, however large its limit is.
+func TestNamesHaveABound(t *testing.T) {
+	r, w := io.Pipe()
+	go func() {
+		tw, target := tar.NewWriter(w), strings.Repeat("t", maxName)
+		for i := 0; ; i++ {
+			if err := tw.WriteHeader(&tar.Header{Name: fmt.Sprintf("%0200d", i), Typeflag: tar.TypeSymlink, Linkname: target}); err != nil {
+				return
+			}
+		}
+	}()
+	defer r.Close()
+	_, root := folder(t)
+	_, err := New().Publish(t.Context(), r, driver.Target{Root: root, Path: "out"}, driver.Publishing{Limit: 1 << 40})
+	if !errors.Is(err, driver.ErrRefused) || !strings.Contains(fmt.Sprint(err), fmt.Sprintf("more than %d bytes of names", maxText)) {
+		t.Error(err)
+	}
+}
+
 // TestHugePromise is a header that promises more than the limit: it is refused before a byte is written.
 func TestHugePromise(t *testing.T) {
 	var buf bytes.Buffer

@@ -43,9 +43,9 @@ func (o Online) CopyOut(ctx context.Context, spec driver.CopySpec) (driver.Copie
 	}
 	if spec.Host.Path == "" {
 		out.Files, out.To = 1, "-"
-		return out, c.receive(func(r io.Reader) error {
+		return out, c.receive(func(ctx context.Context, r io.Reader) error {
 			var err error
-			out.Bytes, err = transfer.Single(r, spec.Host.Writer)
+			out.Bytes, err = transfer.Single(ctx, r, spec.Host.Writer, c.most())
 			return err
 		})
 	}
@@ -54,7 +54,7 @@ func (o Online) CopyOut(ctx context.Context, spec driver.CopySpec) (driver.Copie
 		return out, err
 	}
 	defer sink.Close()
-	if err := c.receive(func(r io.Reader) error { return transfer.Unpack(ctx, r, sink) }); err != nil {
+	if err := c.receive(func(ctx context.Context, r io.Reader) error { return transfer.Unpack(ctx, r, sink, c.most()) }); err != nil {
 		return out, err
 	}
 	return out, sink.Finish()
@@ -87,21 +87,59 @@ func (c *copying) failed(err error) error {
 	return c.store.controlError(c.ctx, c.op, c.object, c.spec.Guest.Workspace, err)
 }
 
+// most is what all files of the guest can have, in bytes: its disks are full, and so is its memory.
+func (c *copying) most() int64 {
+	r, err := c.store.need(c.op, c.spec.Guest.Workspace)
+	if err != nil {
+		return 0
+	}
+	state := c.store.State
+	sum := r.Spec.Memory
+	images := []string{state.Workspace(r.Name).RootFS()}
+	for _, m := range r.Spec.Mounts {
+		switch m.Kind {
+		case driver.MountVolume:
+			images = append(images, state.VolumeImage(m.Name))
+		case driver.MountBundle:
+			images = append(images, state.CachedDisk(m.Source))
+		default:
+			images = append(images, m.Source)
+		}
+	}
+	for _, image := range images {
+		if info, err := os.Stat(image); err == nil {
+			sum += info.Size()
+		}
+	}
+	return sum
+}
+
+// maxPadding is what may follow a stream's end, which a tar pads.
+const maxPadding = 1 << 20
+
 // receive fetches what is copied and hands the stream on. Of the reader's error and the guest's it gives the one that
 // was first: the other only says that the stream ended.
-func (c *copying) receive(read func(r io.Reader) error) error {
+func (c *copying) receive(read func(ctx context.Context, r io.Reader) error) error {
+	ctx, cancel := context.WithCancel(c.ctx)
+	defer cancel()
 	r, w := io.Pipe()
 	fetched := make(chan error, 1)
 	go func() {
-		err := c.Fetch(c.ctx, c.spec.Guest.Path, math.MaxInt64/2, w)
+		err := c.Fetch(ctx, c.spec.Guest.Path, math.MaxInt64/2, w)
 		w.CloseWithError(err)
 		fetched <- err
 	}()
-	err := read(r)
+	err := read(ctx, r)
 	if err == nil {
-		_, err = io.Copy(io.Discard, r) // the padding behind the tar's end
+		var n int64
+		if n, err = io.Copy(io.Discard, io.LimitReader(r, maxPadding+1)); n > maxPadding {
+			err = c.problem(driver.ErrCorrupt, "", "the guest goes on after the end of what it sent")
+		}
 	}
 	r.CloseWithError(err)
+	if err != nil {
+		cancel() // a guest that says nothing more is not waited for
+	}
 	if guest := <-fetched; err == nil || guest != nil && errors.Is(err, guest) {
 		err = guest
 	}

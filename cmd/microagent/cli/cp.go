@@ -61,6 +61,9 @@ func (a *app) cpCommand() *cobra.Command {
 			if more := got.LeftOut.Count - len(got.LeftOut.Names); more > 0 {
 				a.say("left out: %d more", more)
 			}
+			if len(got.Git) > 0 && fromGuest {
+				a.say("note: %s came from the guest, and git runs what the configuration in it says", printable(strings.Join(got.Git, ", ")))
+			}
 			if a.flags.json && spec.Host.Writer == nil {
 				return a.printJSON(got)
 			}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path"
 	"path/filepath"
@@ -32,7 +33,14 @@ type Sink struct {
 	// What was written so far, by entry: nothing is written below anything but one of these directories, and nothing
 	// is linked to but one of these files, so that no link that came with the copy is ever followed.
 	dirs, files map[string]bool
+	budget      *guesttree.Budget
 }
+
+// What a copy may have, whatever disk or guest it comes from: its names are kept in memory to its end.
+const (
+	maxEntries = 2 << 20
+	maxText    = 256 << 20
+)
 
 // NewSink finds out where on the host a copy goes: a directory takes it under the name base, and tree says whether
 // it is a directory itself. Nothing is written yet.
@@ -46,7 +54,8 @@ func NewSink(to, base string, tree bool, out *driver.Copied) (*Sink, error) {
 		return nil, wrap(opIn, to, err)
 	}
 	out.To = filepath.Join(folder, name)
-	return &Sink{root: root, folder: folder, name: name, tree: tree, out: out, dirs: map[string]bool{}, files: map[string]bool{}}, nil
+	return &Sink{root: root, folder: folder, name: name, tree: tree, out: out, dirs: map[string]bool{}, files: map[string]bool{},
+		budget: guesttree.NewBudget(guesttree.Limits{Bytes: math.MaxInt64, Entries: maxEntries, Text: maxText})}, nil
 }
 
 func landing(to, base string, tree bool) (folder, name string, err error) {
@@ -100,6 +109,12 @@ func (s *Sink) at(name string) string { return path.Join(s.name, name) }
 // Add writes an entry; content is read for a regular file that is no link. What must not come to the host is
 // left out and noted.
 func (s *Sink) Add(ctx context.Context, e Entry, content io.Reader) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := s.budget.Spend(0, len(e.Name)+len(e.Target)+len(e.Link)); err != nil {
+		return problem(driver.ErrRefused, opIn, s.Path("."), "copy a part of it", "%w", err)
+	}
 	if !filepath.IsLocal(e.Name) {
 		return problem(driver.ErrRefused, opIn, s.Path("."), "", "the guest names a file %q", e.Name)
 	}
@@ -126,6 +141,9 @@ func (s *Sink) Add(ctx context.Context, e Entry, content io.Reader) error {
 		err = s.replace(e, func(temp string) error { return s.root.Symlink(e.Target, temp) })
 	default:
 		s.out.Leave(e.Name, guesttree.KindOf(e.Mode))
+	}
+	if strings.EqualFold(path.Base(e.Name), ".git") {
+		s.out.NoteGit(e.Name)
 	}
 	s.files[e.Name] = err == nil && (e.Link != "" || e.Mode.IsRegular())
 	if err != nil && ctx.Err() == nil {

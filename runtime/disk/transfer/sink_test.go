@@ -1,7 +1,11 @@
 package transfer
 
 import (
+	"archive/tar"
+	"bytes"
 	"errors"
+	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -9,6 +13,8 @@ import (
 	"testing"
 
 	"microagent/runtime/driver"
+	"microagent/runtime/drivertest"
+	"microagent/runtime/guesttree"
 )
 
 func dirEntry(name string) Entry { return Entry{Name: name, Mode: fs.ModeDir | 0o755} }
@@ -58,5 +64,70 @@ func TestHostileCopyWritesNothingBesideItself(t *testing.T) {
 		if _, err := os.Readlink(filepath.Join(dir, "copy", "up")); err == nil {
 			t.Errorf("%s: a link that leads out was written", name)
 		}
+	}
+}
+
+// TestUnpackHasABound: a guest that sends more than its disks have is told off before that is written.
+func TestUnpackHasABound(t *testing.T) {
+	many := []drivertest.Entry{{Name: ".", Type: tar.TypeDir, Mode: 0o755}}
+	for i := range 10 {
+		many = append(many, drivertest.Entry{Name: fmt.Sprint(i), Mode: 0o644, Data: string(make([]byte, 1000))})
+	}
+	for limit, fits := range map[int64]bool{10_000: true, 9_999: false} {
+		dir := t.TempDir()
+		var out driver.Copied
+		s, err := NewSink(dir, "copy", true, &out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = Unpack(t.Context(), bytes.NewReader(drivertest.Tar(t, many...)), s, limit)
+		if (err == nil) != fits || err != nil && !errors.Is(err, driver.ErrRefused) {
+			t.Errorf("limit %d: %v", limit, err)
+		}
+		if !fits && out.Bytes > limit {
+			t.Errorf("limit %d: %d bytes were written", limit, out.Bytes)
+		}
+		s.Close()
+		one := drivertest.Tar(t, drivertest.Entry{Name: ".", Mode: 0o644, Data: string(make([]byte, 10_000))})
+		if _, err := Single(t.Context(), bytes.NewReader(one), io.Discard, limit); (err == nil) != fits {
+			t.Errorf("a single file, limit %d: %v", limit, err)
+		}
+	}
+}
+
+// TestSinkHasABound on entries, and on what it remembers of their names, whoever sends them.
+func TestSinkHasABound(t *testing.T) {
+	var out driver.Copied
+	s, err := NewSink(t.TempDir(), "copy", true, &out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	s.budget = guesttree.NewBudget(guesttree.Limits{Entries: 3, Text: 100})
+	for _, e := range []Entry{dirEntry("."), dirEntry("a"), linkEntry("l", "/etc")} {
+		if err := s.Add(t.Context(), e, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Add(t.Context(), dirEntry("b"), nil); !errors.Is(err, driver.ErrRefused) || !strings.Contains(fmt.Sprint(err), "more than 3 entries") {
+		t.Error(err)
+	}
+}
+
+// TestGitIsNoted: the user asked for the tree, and is told that git is in it.
+func TestGitIsNoted(t *testing.T) {
+	var out driver.Copied
+	s, err := NewSink(t.TempDir(), "copy", true, &out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for _, e := range []Entry{dirEntry("."), dirEntry("a"), dirEntry("a/.Git")} {
+		if err := s.Add(t.Context(), e, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(out.Git) != 1 || out.Git[0] != "a/.Git" {
+		t.Errorf("%+v", out)
 	}
 }

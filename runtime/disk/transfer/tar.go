@@ -12,12 +12,14 @@ import (
 	"time"
 
 	"microagent/runtime/driver"
+	"microagent/runtime/guesttree"
 )
 
 // Unpack writes a tar stream of a guest into a sink: a file is one entry named ".", a directory's entry is ".", what is
-// in it has names relative to it.
-func Unpack(ctx context.Context, r io.Reader, s *Sink) error {
-	in := tar.NewReader(r)
+// in it has names relative to it. All files together have no more than limit bytes.
+func Unpack(ctx context.Context, r io.Reader, s *Sink, limit int64) error {
+	in := guesttree.NewReader(ctx, r)
+	left := limit
 	for n := 0; ; n++ {
 		h, err := in.Next()
 		if errors.Is(err, io.EOF) {
@@ -27,7 +29,7 @@ func Unpack(ctx context.Context, r io.Reader, s *Sink) error {
 			return nil
 		}
 		if err != nil {
-			return fmt.Errorf("read what the guest sent: %w", err)
+			return sent(s.Path("."), err)
 		}
 		e := Entry{Name: path.Clean(h.Name), Mode: h.FileInfo().Mode(), Time: h.ModTime.UnixNano(), Size: h.Size, Target: h.Linkname}
 		if h.Typeflag == tar.TypeLink {
@@ -36,27 +38,45 @@ func Unpack(ctx context.Context, r io.Reader, s *Sink) error {
 		if (n == 0) != (e.Name == ".") || n == 0 && e.Mode.IsDir() != s.tree || n > 0 && !s.tree {
 			return problem(driver.ErrCorrupt, opIn, s.Path("."), "", "the guest sent an entry %q that does not belong there", e.Name)
 		}
+		if h.Size > left {
+			return tooMuch(s.Path(e.Name), limit)
+		}
+		left -= h.Size
 		if err := s.Add(ctx, e, in); err != nil {
 			return err
 		}
 	}
 }
 
-// Single writes the file that a guest's tar stream is.
-func Single(r io.Reader, w io.Writer) (int64, error) {
-	in := tar.NewReader(r)
+// Single writes the file that a guest's tar stream is, of no more than limit bytes.
+func Single(ctx context.Context, r io.Reader, w io.Writer, limit int64) (int64, error) {
+	in := guesttree.NewReader(ctx, r)
 	h, err := in.Next()
 	if err != nil {
-		return 0, fmt.Errorf("read what the guest sent: %w", err)
+		return 0, sent("-", err)
 	}
 	if h.Typeflag != tar.TypeReg {
 		return 0, errors.New("the guest sent no file")
+	}
+	if h.Size > limit {
+		return 0, tooMuch("-", limit)
 	}
 	n, err := io.CopyBuffer(struct{ io.Writer }{w}, in, make([]byte, piece))
 	if err != nil {
 		return n, fmt.Errorf("pass on what the guest sent: %w", err)
 	}
 	return n, nil
+}
+
+func sent(to string, err error) error {
+	if over, ok := errors.AsType[*guesttree.ExceededError](err); ok {
+		return problem(driver.ErrRefused, opIn, to, "", "the guest sent %w", over)
+	}
+	return fmt.Errorf("read what the guest sent: %w", err)
+}
+
+func tooMuch(to string, limit int64) error {
+	return problem(driver.ErrRefused, opIn, to, "copy it while the workspace is stopped, if it has holes", "the guest sent more than its disks and memory have, %d bytes", limit)
 }
 
 // Pack writes entries as a tar stream for a guest, below a name and with an owner.

@@ -36,7 +36,8 @@ func (s *Session) Stat(ctx context.Context, path string, follow bool) (FileInfo,
 
 // Fetch gives the tree at a guest path as a tar stream: a directory's entry is ".", what is in it has names
 // relative to it; a regular file is one entry named ".". A symlink at the end of path is followed, those below
-// are kept as they are; devices, sockets and pipes are left out. Content beyond limit bytes (0: FetchLimit) is an error of code
+// are kept as they are; devices, sockets and pipes are entries without content, sockets as empty files of mode S_IFSOCK,
+// and a file's further names are hard links. Content beyond limit bytes (0: FetchLimit) is an error of code
 // CodeTooLarge in the middle of the stream. A stream that was cut off ends with io.ErrUnexpectedEOF, never io.EOF.
 // Ending ctx cuts it off, also while a Read waits.
 func (s *Session) Fetch(ctx context.Context, path string, limit int64) (io.ReadCloser, error) {
