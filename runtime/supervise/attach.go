@@ -1,7 +1,6 @@
 package supervise
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,6 +9,7 @@ import (
 	"strings"
 
 	"microagent/runtime/disk/ext4"
+	"microagent/runtime/disk/ext4/super"
 	"microagent/runtime/driver"
 	"microagent/runtime/guest/proto"
 	"microagent/runtime/layout"
@@ -207,49 +207,29 @@ func (s *supervisor) attachError(m driver.Mount, path string, err error) error {
 	return &driver.Error{Op: op, Object: m.Name, Err: err, Next: driver.Next(err)}
 }
 
-// Fields of the ext4 superblock, which begins at byte 1024: number of blocks and its upper half, binary logarithm of the
-// block's size in KiB, magic, and the incompatible features with the flags that say that the journal holds what the
-// file system does not, and that there is an upper half (Documentation/filesystems/ext4/super.rst of Linux).
-const (
-	superblock     = 1024
-	blocksOffset   = 0x4
-	logOffset      = 0x18
-	magicOffset    = 0x38
-	incompatOffset = 0x60
-	blocksHiOffset = 0x150
-	ext4Magic      = 0xef53
-	needsRecovery  = 0x4
-	with64Bit      = 0x80
-)
-
-// length is how many bytes the file system with that superblock takes, below 0 when it is beyond reason.
-func length(sb []byte) int64 {
-	blocks := uint64(binary.LittleEndian.Uint32(sb[blocksOffset:]))
-	if binary.LittleEndian.Uint32(sb[incompatOffset:])&with64Bit != 0 {
-		blocks |= uint64(binary.LittleEndian.Uint32(sb[blocksHiOffset:])) << 32
-	}
-	log := binary.LittleEndian.Uint32(sb[logOffset:])
-	if log > 6 || blocks > 1<<46 { // blocks have 64 KiB at most
-		return -1
-	}
-	return int64(blocks) << (10 + log)
-}
-
 // checkFileSystem refuses what the guest could not mount.
 func checkFileSystem(m driver.Mount, l *lease.Lease, readOnly bool) error {
 	op := "attach " + string(m.Kind)
-	var sb [blocksHiOffset + 4]byte
-	if _, err := l.File().ReadAt(sb[:], superblock); err != nil || binary.LittleEndian.Uint16(sb[magicOffset:]) != ext4Magic {
+	sb, err := super.Read(l.File())
+	switch {
+	case errors.Is(err, super.ErrNone):
 		return &driver.Error{
 			Class: driver.ErrInvalid, Op: op, Object: m.Name, Err: fmt.Errorf("%s is no ext4 file system", l.Path()),
 			Next: "make one with mke2fs -t ext4, or use a volume",
 		}
+	case errors.Is(err, super.ErrDamaged):
+		return &driver.Error{
+			Class: driver.ErrInvalid, Op: op, Object: m.Name, Err: fmt.Errorf("%s: %w", l.Path(), err),
+			Next: "get a whole copy of it",
+		}
+	case err != nil:
+		return fmt.Errorf("%s %s: %w", op, m.Name, err)
 	}
 	info, err := l.File().Stat()
 	if err != nil {
 		return fmt.Errorf("%s %s: %w", op, m.Name, err)
 	}
-	if need := length(sb[:]); need < 0 || need > info.Size() {
+	if need := sb.Length(); need > info.Size() {
 		return &driver.Error{
 			Class: driver.ErrInvalid, Op: op, Object: m.Name,
 			Err:  fmt.Errorf("%s was cut off: its file system has %d bytes, the file %d", l.Path(), need, info.Size()),
@@ -262,7 +242,7 @@ func checkFileSystem(m driver.Mount, l *lease.Lease, readOnly bool) error {
 			Err: fmt.Errorf("%s has %d bytes, which is no multiple of 512", l.Path(), info.Size()), Next: "truncate -s %512 " + l.Path(),
 		}
 	}
-	if !readOnly || binary.LittleEndian.Uint32(sb[incompatOffset:])&needsRecovery == 0 {
+	if !readOnly || !sb.NeedsRecovery() {
 		return nil
 	}
 	e := &driver.Error{

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"microagent/runtime/disk/ext4/super"
 	"microagent/runtime/driver"
 	"microagent/runtime/guest/proto"
 	"microagent/runtime/layout"
@@ -22,7 +23,7 @@ func TestVolumeMadeAnewDuringAttach(t *testing.T) {
 		t.Fatal(err)
 	}
 	image := make([]byte, 4096)
-	binary.LittleEndian.PutUint16(image[superblock+magicOffset:], ext4Magic)
+	binary.LittleEndian.PutUint16(image[super.Offset+super.MagicOffset:], super.Magic)
 	if err := os.WriteFile(state.VolumeImage("data"), image, 0o600); err != nil {
 		t.Fatal(err)
 	}

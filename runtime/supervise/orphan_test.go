@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"testing"
 
+	"microagent/runtime/disk/ext4/super"
 	"microagent/runtime/driver"
 	"microagent/runtime/layout"
 	"microagent/runtime/lease"
@@ -32,7 +33,7 @@ func TestAttachEndsWhatADeadHolderLeft(t *testing.T) {
 		t.Fatal(err)
 	}
 	image := make([]byte, 4096)
-	binary.LittleEndian.PutUint16(image[superblock+magicOffset:], ext4Magic)
+	binary.LittleEndian.PutUint16(image[super.Offset+super.MagicOffset:], super.Magic)
 	for _, path := range []string{dead.RootFS(), state.VolumeImage("data")} {
 		if err := os.WriteFile(path, image, 0o600); err != nil {
 			t.Fatal(err)

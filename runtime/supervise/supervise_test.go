@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"microagent/runtime/disk/ext4/super"
 	"microagent/runtime/driver"
 	"microagent/runtime/layout"
 	"microagent/runtime/lease"
@@ -298,9 +299,9 @@ func TestBadImagesAreRefused(t *testing.T) {
 	image := func(name string, size int, incompat uint32) string {
 		data := make([]byte, size)
 		if size > 2048 {
-			binary.LittleEndian.PutUint16(data[superblock+magicOffset:], ext4Magic)
-			binary.LittleEndian.PutUint32(data[superblock+incompatOffset:], incompat)
-			binary.LittleEndian.PutUint32(data[superblock+blocksOffset:], 8)
+			binary.LittleEndian.PutUint16(data[super.Offset+super.MagicOffset:], super.Magic)
+			binary.LittleEndian.PutUint32(data[super.Offset+super.IncompatOffset:], incompat)
+			binary.LittleEndian.PutUint32(data[super.Offset+0x4:], 8)
 		}
 		path := filepath.Join(dir, name)
 		if err := os.WriteFile(path, data, 0o600); err != nil {
@@ -314,8 +315,8 @@ func TestBadImagesAreRefused(t *testing.T) {
 		class    error
 	}{
 		{image("good", 8192, 0), true, nil},
-		{image("dirty-rw", 8192, needsRecovery), false, nil},
-		{image("dirty-ro", 8192, needsRecovery), true, driver.ErrRefused},
+		{image("dirty-rw", 8192, uint32(super.NeedsRecovery)), false, nil},
+		{image("dirty-ro", 8192, uint32(super.NeedsRecovery)), true, driver.ErrRefused},
 		{image("odd", 8193, 0), false, driver.ErrInvalid},
 		{image("cut", 7680, 0), false, driver.ErrInvalid},
 		{image("short", 100, 0), false, driver.ErrInvalid},

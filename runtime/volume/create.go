@@ -2,11 +2,11 @@ package volume
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
 
+	"microagent/runtime/disk/ext4/super"
 	"microagent/runtime/driver"
 	"microagent/schema/quantity"
 )
@@ -93,21 +93,6 @@ func same(op string, spec driver.VolumeSpec, project string, size int64) error {
 // label is the file system's: ext4 has room for 16 bytes.
 func label(name string) string { return name[:min(len(name), 16)] }
 
-// Fields of the ext4 superblock, which begins at byte 1024 (Documentation/filesystems/ext4/super.rst of Linux): times of
-// the last mount and write, mounts, magic, features that must be known, and the time of making.
-const (
-	superblock = 1024
-	lastMount  = 0x2c
-	lastWrite  = 0x30
-	mounts     = 0x34
-	magic      = 0x38
-	features   = 0x60
-	made       = 0x108
-
-	ext4Magic = 0xef53
-	recovery  = 0x4 // of features: the journal holds what the file system does not
-)
-
 // Pristine says whether image is an ext4 file system that nothing mounted or wrote to since it was made: what a
 // creation left that was cut short.
 func Pristine(image string) bool {
@@ -116,13 +101,8 @@ func Pristine(image string) bool {
 		return false
 	}
 	defer f.Close()
-	var sb [made + 4]byte
-	if _, err := f.ReadAt(sb[:], superblock); err != nil {
-		return false
-	}
-	le := binary.LittleEndian
-	return le.Uint16(sb[magic:]) == ext4Magic && le.Uint32(sb[lastMount:]) == 0 && le.Uint16(sb[mounts:]) == 0 &&
-		le.Uint32(sb[features:])&recovery == 0 && le.Uint32(sb[lastWrite:]) == le.Uint32(sb[made:])
+	sb, err := super.Read(f)
+	return err == nil && sb.Untouched()
 }
 
 // Adopt writes project into the volume's record; an image without a record gets one.

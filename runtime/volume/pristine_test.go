@@ -5,6 +5,7 @@ import (
 	"os"
 	"testing"
 
+	"microagent/runtime/disk/ext4/super"
 	"microagent/runtime/driver"
 )
 
@@ -16,12 +17,12 @@ func TestOnlyAPristineImageIsTakenOver(t *testing.T) {
 		value byte
 		taken bool
 	}{
-		{"nothing", made - 4, 0, true},
-		{"mounted", mounts, 1, false},
-		{"mounted at a time", lastMount, 1, false},
-		{"written to", lastWrite, 1, false},
-		{"with a journal to write back", features, 0x4 | 0x40 | 0x2, false},
-		{"no ext4", magic, 0, false},
+		{"nothing", 0x104, 0, true},
+		{"mounted", 0x34, 1, false},
+		{"mounted at a time", 0x2C, 1, false},
+		{"written to", 0x30, 1, false},
+		{"with a journal to write back", super.IncompatOffset, byte(super.NeedsRecovery | super.Extents | super.Filetype), false},
+		{"no ext4", super.MagicOffset, 0, false},
 	} {
 		s := store(t)
 		spec := driver.VolumeSpec{Name: "data", Size: 16 << 20}
@@ -35,7 +36,7 @@ func TestOnlyAPristineImageIsTakenOver(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := f.WriteAt([]byte{c.value}, superblock+c.field); err != nil {
+		if _, err := f.WriteAt([]byte{c.value}, super.Offset+c.field); err != nil {
 			t.Fatal(err)
 		}
 		f.Close()

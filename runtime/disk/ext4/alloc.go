@@ -1,6 +1,10 @@
 package ext4
 
-import "sort"
+import (
+	"sort"
+
+	"microagent/runtime/disk/ext4/super"
+)
 
 // run is a range of blocks.
 type run struct{ start, count uint64 }
@@ -25,7 +29,7 @@ func (a *allocator) skip() {
 	for a.next == a.barrier {
 		a.next += a.reserve
 		g := a.barrier/blocksPerGroup + 1
-		for !hasSuper(g) {
+		for !super.Sparse(g) {
 			g++
 		}
 		a.barrier = g * blocksPerGroup
@@ -102,7 +106,7 @@ func (a *allocator) shrink(descBlocks uint64) {
 	old := a.reserve
 	a.reserve = 1 + descBlocks
 	for g := uint64(0); g*blocksPerGroup < a.next; g++ {
-		if hasSuper(g) {
+		if super.Sparse(g) {
 			a.release(run{g*blocksPerGroup + a.reserve, old - a.reserve})
 		}
 	}
@@ -123,7 +127,7 @@ func (a *allocator) used(total uint64) uint64 {
 		}
 	}
 	for g := a.barrier / blocksPerGroup; g*blocksPerGroup < total; g++ {
-		if hasSuper(g) {
+		if super.Sparse(g) {
 			n += a.reserve
 		}
 	}
@@ -140,7 +144,7 @@ func (a *allocator) bitmap(b []byte, group, total uint64) (free uint32) {
 	for ; i < len(a.free) && a.free[i].start < end; i++ {
 		clearBits(b, max(a.free[i].start, start)-start, min(a.free[i].end(), end)-start)
 	}
-	if start >= a.next && hasSuper(group) {
+	if start >= a.next && super.Sparse(group) {
 		setBits(b, 0, a.reserve)
 	}
 	free = uint32(end-start) - countBits(b, uint32(end-start))

@@ -2,15 +2,13 @@ package ext4
 
 import (
 	"encoding/binary"
-	"hash/crc32"
-)
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+	"microagent/runtime/disk/ext4/super"
+)
 
 var le = binary.LittleEndian
 
-// crc continues an ext4 checksum: CRC32C without the inversions that package crc32 does at both ends.
-func crc(seed uint32, p []byte) uint32 { return ^crc32.Update(^seed, castagnoli, p) }
+func crc(seed uint32, p []byte) uint32 { return super.CRC(seed, p) }
 
 func crc32le(seed, v uint32) uint32 {
 	var b [4]byte

@@ -5,19 +5,15 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"microagent/runtime/disk/ext4/super"
 )
 
 const (
-	editableIncompat = incompatFiletype | incompatRecover | incompatMetaBG | incompatExtents | incompat64Bit | incompatFlexBG |
-		incompatXattrInode | incompatCsumSeed | incompatLargeDir | incompatInline | incompatCrypt
-	neededIncompat = incompatFiletype | incompatExtents
-	editableRO     = roSparseSuper | roLargeFile | roBtreeDir | roHugeFile | roDirNlink | roExtraIsize | roMetaCsum | roVerity
-
-	roBtreeDir = 0x4
-	roVerity   = 0x8000
-
-	compatSparseSuper2 = 0x200
-	stateErrors        = 2
+	editableIncompat = super.Filetype | super.NeedsRecovery | super.MetaBG | super.Extents | super.Wide | super.FlexBG |
+		super.XattrInode | super.MetadataCsumSeed | super.LargeDir | super.InlineData | super.Encrypt
+	neededIncompat = super.Filetype | super.Extents
+	editableRO     = super.SparseSuper | super.LargeFile | super.BtreeDir | super.HugeFile | super.DirNlink | super.ExtraIsize | super.MetadataCsum | super.Verity
 )
 
 // Editor changes a file system in place. What it does between two Commits becomes true by one transaction in the file
@@ -32,7 +28,7 @@ type Editor struct {
 	goal   uint64 // where content goes on
 	least  uint64 // blocks in a run that are worth taking for content
 	now    stamp
-	clean  superblock // as it lies on the disk
+	clean  super.Superblock // as it lies on the disk
 }
 
 // Edit opens an image for changes, whose caller must be its only user. A dirty journal is replayed first.
@@ -70,14 +66,14 @@ func Edit(dev Device, size int64, now time.Time) (*Editor, error) {
 func (f *FS) editable() error {
 	s := &f.super
 	switch {
-	case s.state&stateErrors != 0:
+	case s.State&stateErrors != 0:
 		return corruptf("the kernel marked the file system as having errors")
-	case s.compat&compatJournal == 0:
+	case s.Compat&super.HasJournal == 0:
 		return unsupportedf("a file system without a journal can't be changed safely")
-	case s.incompat&^editableIncompat != 0, s.incompat&neededIncompat != neededIncompat:
-		return unsupportedf("incompatible features %#x can't be written", s.incompat)
-	case s.ro&^editableRO != 0:
-		return unsupportedf("read-only features %#x can't be written", s.ro)
+	case s.Incompat&^editableIncompat != 0, s.Incompat&neededIncompat != neededIncompat:
+		return unsupportedf("incompatible features %#x can't be written", s.Incompat)
+	case s.ROCompat&^editableRO != 0:
+		return unsupportedf("read-only features %#x can't be written", s.ROCompat)
 	case f.blockSize > BlockSize:
 		return unsupportedf("blocks of %d bytes can't be written", f.blockSize)
 	}
@@ -86,14 +82,14 @@ func (f *FS) editable() error {
 
 // count takes the free counts from the descriptors: those of the superblock are stale after a crash.
 func (e *Editor) count() error {
-	e.super.freeBlocks, e.super.freeInodes = 0, 0
+	e.super.FreeBlocks, e.super.FreeInodes = 0, 0
 	for g := range e.FS.groups {
 		d, err := e.group(g)
 		if err != nil {
 			return err
 		}
-		e.super.freeBlocks += uint64(d.freeBlocks)
-		e.super.freeInodes += d.freeInodes
+		e.super.FreeBlocks += uint64(d.freeBlocks)
+		e.super.FreeInodes += d.freeInodes
 	}
 	return nil
 }
@@ -103,7 +99,7 @@ func (e *Editor) edit(n uint64) ([]byte, error) {
 	if b, ok := e.over.blocks[n]; ok {
 		return b.data, nil
 	}
-	if n >= e.super.blocks {
+	if n >= e.super.Blocks {
 		return nil, corruptf("block %d", n)
 	}
 	b := make([]byte, e.blockSize)
@@ -150,8 +146,8 @@ func (e *Editor) Commit() error {
 	}
 	// A replay is asked for, and finds an empty journal until its superblock says that there is something. The two
 	// are never written in one go: a journal with content that no replay is asked for is no state that e2fsck mends.
-	e.clean.incompat |= incompatRecover
-	if err := e.clean.write(e.dev); err != nil {
+	e.clean.Incompat |= super.NeedsRecovery
+	if err := writeSuper(e.dev, &e.clean); err != nil {
 		return fmt.Errorf("write the superblock: %w", err)
 	}
 	if err := e.dev.Sync(); err != nil {
@@ -185,8 +181,8 @@ func (e *Editor) finish() error {
 	if err := e.dev.Sync(); err != nil {
 		return fmt.Errorf("bring the journal's superblock to the disk: %w", err)
 	}
-	e.super.incompat &^= incompatRecover
-	if err := e.super.write(e.dev); err != nil {
+	e.super.Incompat &^= super.NeedsRecovery
+	if err := writeSuper(e.dev, &e.super); err != nil {
 		return fmt.Errorf("write the superblock: %w", err)
 	}
 	e.clean = e.super
@@ -211,13 +207,12 @@ func (e *Editor) settle() error {
 	if !changed {
 		return nil
 	}
-	b, err := e.edit(uint64(superOffset / e.blockSize))
+	b, err := e.edit(uint64(super.Offset / e.blockSize))
 	if err != nil {
 		return err
 	}
-	e.super.wtime = e.now.sec
-	e.super.incompat |= incompatRecover
-	e.super.seal()
-	copy(b[superOffset%e.blockSize:], e.super.raw[:])
+	e.super.LastWrite = e.now.sec
+	e.super.Incompat |= super.NeedsRecovery
+	copy(b[super.Offset%e.blockSize:], e.super.Encode())
 	return nil
 }

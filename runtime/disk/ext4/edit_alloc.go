@@ -10,13 +10,13 @@ func errFull(what string) error { return fmt.Errorf("%w: no %s is free", ErrTooL
 // take gives up to want blocks that lie together, near goal, at least the smaller one of want and least where there are
 // so many. What the last commit has in use is not given, so that it can be written at once.
 func (e *Editor) take(want, least, goal uint64) (run, error) {
-	if goal <= uint64(e.super.firstDataBlock) || goal >= e.super.blocks {
-		goal = uint64(e.super.firstDataBlock) + 1
+	if goal <= uint64(e.super.FirstDataBlock) || goal >= e.super.Blocks {
+		goal = uint64(e.super.FirstDataBlock) + 1
 	}
 	for _, least := range []uint64{min(want, least), 1} {
-		from := goal - uint64(e.super.firstDataBlock)
+		from := goal - uint64(e.super.FirstDataBlock)
 		for i := range e.FS.groups + 1 {
-			n := (from/uint64(e.super.perGroup) + i) % e.FS.groups
+			n := (from/uint64(e.super.BlocksPerGroup) + i) % e.FS.groups
 			g, err := e.groupFor(n)
 			if err != nil {
 				return run{}, err
@@ -29,19 +29,19 @@ func (e *Editor) take(want, least, goal uint64) (run, error) {
 			}
 			begin := uint64(0)
 			if i == 0 {
-				begin = from % uint64(e.super.perGroup)
+				begin = from % uint64(e.super.BlocksPerGroup)
 			}
 			start, count := freeRun(g.blocks, g.before, begin, uint64(g.count), least, want)
 			if count == 0 {
 				continue
 			}
 			r := run{g.first + start, count}
-			if !e.valid(r.start, r.count) || uint64(g.freeBlocks) < count || e.super.freeBlocks < count {
+			if !e.valid(r.start, r.count) || uint64(g.freeBlocks) < count || e.super.FreeBlocks < count {
 				return run{}, corruptf("free blocks of group %d", n)
 			}
 			setBits(g.blocks, start, start+count)
 			g.freeBlocks -= uint32(count)
-			e.super.freeBlocks -= count
+			e.super.FreeBlocks -= count
 			g.changed = true
 			return r, nil
 		}
@@ -106,7 +106,7 @@ func (e *Editor) release(r run) error {
 		}
 	}
 	for r.count > 0 {
-		n := (r.start - uint64(e.super.firstDataBlock)) / uint64(e.super.perGroup)
+		n := (r.start - uint64(e.super.FirstDataBlock)) / uint64(e.super.BlocksPerGroup)
 		g, err := e.groupFor(n)
 		if err != nil {
 			return err
@@ -122,7 +122,7 @@ func (e *Editor) release(r run) error {
 			g.blocks[i/8] &^= 1 << (i % 8)
 		}
 		g.freeBlocks += uint32(count)
-		e.super.freeBlocks += count
+		e.super.FreeBlocks += count
 		g.changed = true
 		r = run{r.start + count, r.count - count}
 	}
@@ -131,7 +131,7 @@ func (e *Editor) release(r run) error {
 
 // newInode takes a number, near a group.
 func (e *Editor) newInode(near uint64, dir bool) (uint32, error) {
-	per := uint64(e.super.inodesPerGroup)
+	per := uint64(e.super.InodesPerGroup)
 	for i := range e.FS.groups {
 		n := (near + i) % e.FS.groups
 		g, err := e.groupFor(n)
@@ -145,7 +145,7 @@ func (e *Editor) newInode(near uint64, dir bool) (uint32, error) {
 			return 0, err
 		}
 		begin := uint64(0)
-		if first := uint64(max(e.super.firstIno, firstIno)) - 1; n*per < first {
+		if first := uint64(max(e.super.FirstInode, firstIno)) - 1; n*per < first {
 			begin = min(first-n*per, per)
 		}
 		at, count := freeRun(g.inodes, g.inodes, begin, per, 1, 1)
@@ -153,12 +153,12 @@ func (e *Editor) newInode(near uint64, dir bool) (uint32, error) {
 			continue
 		}
 		number := n*per + at + 1
-		if number > uint64(e.super.inodes) || e.super.freeInodes == 0 {
+		if number > uint64(e.super.Inodes) || e.super.FreeInodes == 0 {
 			return 0, corruptf("free inodes of group %d", n)
 		}
 		setBits(g.inodes, at, at+1)
 		g.freeInodes--
-		e.super.freeInodes--
+		e.super.FreeInodes--
 		if dir {
 			g.usedDirs++
 		}
@@ -173,7 +173,7 @@ func (e *Editor) newInode(near uint64, dir bool) (uint32, error) {
 
 // freeInode gives a number back.
 func (e *Editor) freeInode(number uint32) error {
-	n, at := uint64(number-1)/uint64(e.super.inodesPerGroup), uint64(number-1)%uint64(e.super.inodesPerGroup)
+	n, at := uint64(number-1)/uint64(e.super.InodesPerGroup), uint64(number-1)%uint64(e.super.InodesPerGroup)
 	g, err := e.groupFor(n)
 	if err != nil {
 		return err
@@ -186,7 +186,7 @@ func (e *Editor) freeInode(number uint32) error {
 	}
 	clearBits(g.inodes, at, at+1)
 	g.freeInodes++
-	e.super.freeInodes++
+	e.super.FreeInodes++
 	g.changed = true
 	return nil
 }

@@ -1,6 +1,10 @@
 package ext4
 
-import "io/fs"
+import (
+	"io/fs"
+
+	"microagent/runtime/disk/ext4/super"
+)
 
 // directory is a directory that is being changed.
 type directory struct {
@@ -41,7 +45,7 @@ func (e *Editor) directory(number uint32) (*directory, error) {
 }
 
 func (d *directory) indexed() bool {
-	return d.inode.rec.flags&inodeIndex != 0 && d.e.super.compat&compatDirIndex != 0
+	return d.inode.rec.flags&inodeIndex != 0 && d.e.super.Compat&super.DirIndex != 0
 }
 
 // read gives one of the directory's blocks, verified.
@@ -182,7 +186,7 @@ func (d *directory) touched(links int) error {
 	case links == 0, n == 1: // more than can be counted
 	case n+links < maxLinks:
 		n += links
-	case d.e.super.ro&roDirNlink != 0:
+	case d.e.super.ROCompat&super.DirNlink != 0:
 		n = 1
 	default:
 		return corruptf("directory inode %d has %d subdirectories", d.inode.Number, n)
@@ -224,7 +228,7 @@ func (d *directory) insert(name string, number uint32, kind uint8) error {
 		d.seal(b)
 		return d.touched(links)
 	}
-	if len(d.blocks) == 1 && d.e.super.compat&compatDirIndex != 0 {
+	if len(d.blocks) == 1 && d.e.super.Compat&super.DirIndex != 0 {
 		if err := d.makeIndex(name, number, kind); err != nil {
 			return err
 		}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+
+	"microagent/runtime/disk/ext4/super"
 )
 
 // holes is what a source of content has that knows where it is empty. Skip gives how many bytes from here on are a
@@ -22,9 +24,9 @@ func (e *Editor) WriteFile(dir Inode, name string, attr Attr, r io.Reader) (size
 	if err != nil {
 		return 0, err
 	}
-	near := uint64(dir.Number-1) / uint64(e.super.inodesPerGroup)
+	near := uint64(dir.Number-1) / uint64(e.super.InodesPerGroup)
 	if e.goal == 0 {
-		e.goal = uint64(e.super.firstDataBlock) + near*uint64(e.super.perGroup) + 1
+		e.goal = uint64(e.super.FirstDataBlock) + near*uint64(e.super.BlocksPerGroup) + 1
 	}
 	w := contentWriter{e: e}
 	if err := w.copy(r); err != nil {
@@ -42,7 +44,7 @@ func (e *Editor) WriteFile(dir Inode, name string, attr Attr, r io.Reader) (size
 	}
 	rec.block = root
 	if w.size >= 1<<31 {
-		e.super.ro |= roLargeFile
+		e.super.ROCompat |= super.LargeFile
 	}
 	if err := e.putNew(number, &rec); err != nil {
 		return 0, err
@@ -73,7 +75,7 @@ func (e *Editor) Symlink(dir Inode, name, target string, attr Attr) error {
 	if target == "" || int64(len(target)) >= e.blockSize {
 		return fmt.Errorf("%w: symlink with a target of %d bytes", ErrInvalid, len(target))
 	}
-	number, err := e.newInode(uint64(dir.Number-1)/uint64(e.super.inodesPerGroup), false)
+	number, err := e.newInode(uint64(dir.Number-1)/uint64(e.super.InodesPerGroup), false)
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,8 @@ package ext4
 import (
 	"bytes"
 	"fmt"
+
+	"microagent/runtime/disk/ext4/super"
 )
 
 // editGroup is a block group that is being changed.
@@ -31,8 +33,8 @@ func (e *Editor) groupFor(n uint64) (*editGroup, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &editGroup{group: d, first: uint64(e.super.firstDataBlock) + n*uint64(e.super.perGroup)}
-	g.count = uint32(min(uint64(e.super.perGroup), e.super.blocks-g.first))
+	g := &editGroup{group: d, first: uint64(e.super.FirstDataBlock) + n*uint64(e.super.BlocksPerGroup)}
+	g.count = uint32(min(uint64(e.super.BlocksPerGroup), e.super.Blocks-g.first))
 	e.groups[n] = g
 	return g, nil
 }
@@ -47,7 +49,7 @@ func (e *Editor) blockBitmap(n uint64, g *editGroup) error {
 		b = e.newBlockBitmap(n, g)
 	} else {
 		var err error
-		if b, err = e.bitmap(g.group.blockBitmap, e.super.perGroup, g.blockCsum); err != nil {
+		if b, err = e.bitmap(g.group.blockBitmap, e.super.BlocksPerGroup, g.blockCsum); err != nil {
 			return fmt.Errorf("block bitmap of group %d: %w", n, err)
 		}
 	}
@@ -69,7 +71,7 @@ func (e *Editor) bitmap(at uint64, bits, sum uint32) ([]byte, error) {
 
 func (e *Editor) bitmapCsum(b []byte, bits uint32) uint32 {
 	c := crc(e.seed, b[:bits/8])
-	if e.super.descSize < descSize {
+	if e.super.DescSize < descSize {
 		c &= 0xFFFF
 	}
 	return c
@@ -95,44 +97,30 @@ func (e *Editor) newBlockBitmap(n uint64, g *editGroup) []byte {
 
 // tableBlocks is how long an inode table is.
 func (f *FS) tableBlocks() uint64 {
-	return (uint64(f.super.inodesPerGroup)*uint64(f.super.inodeSize) + uint64(f.blockSize) - 1) / uint64(f.blockSize)
+	return (uint64(f.super.InodesPerGroup)*uint64(f.super.InodeSize) + uint64(f.blockSize) - 1) / uint64(f.blockSize)
 }
 
 // baseBlocks is how many blocks copies of superblock and descriptors take at a group's beginning.
 func (f *FS) baseBlocks(n uint64) uint64 {
 	s := &f.super
-	perBlock := uint64(f.blockSize) / uint64(s.descSize)
-	has := f.hasCopy(n)
+	perBlock := uint64(f.blockSize) / uint64(s.DescSize)
+	has := s.HasCopy(n)
 	blocks := uint64(0)
 	if has {
 		blocks = 1
 	}
-	if s.incompat&incompatMetaBG == 0 || n/perBlock < uint64(s.firstMetaBG) {
+	if s.Incompat&super.MetaBG == 0 || n/perBlock < uint64(s.FirstMetaBG) {
 		if has {
 			descriptors := (f.groups + perBlock - 1) / perBlock
-			if s.incompat&incompatMetaBG != 0 {
-				descriptors = uint64(s.firstMetaBG)
+			if s.Incompat&super.MetaBG != 0 {
+				descriptors = uint64(s.FirstMetaBG)
 			}
-			blocks += descriptors + uint64(le.Uint16(s.raw[0xCE:])) // reserved for growth
+			blocks += descriptors + uint64(s.ReservedGDT)
 		}
 	} else if i := n % perBlock; i == 0 || i == 1 || i == perBlock-1 {
 		blocks++
 	}
 	return blocks
-}
-
-// hasCopy says whether a group keeps a copy of the superblock.
-func (f *FS) hasCopy(n uint64) bool {
-	s := &f.super
-	switch {
-	case n == 0:
-		return true
-	case s.compat&compatSparseSuper2 != 0:
-		return n == uint64(le.Uint32(s.raw[0x24C:])) || n == uint64(le.Uint32(s.raw[0x250:]))
-	case s.ro&roSparseSuper != 0:
-		return hasSuper(n)
-	}
-	return true
 }
 
 // inodeBitmap loads a group's bitmap of inodes.
@@ -142,10 +130,10 @@ func (e *Editor) inodeBitmap(n uint64, g *editGroup) error {
 	}
 	if e.csums() && g.flags&groupInodeUninit != 0 {
 		g.inodes = make([]byte, e.blockSize)
-		setBits(g.inodes, uint64(e.super.inodesPerGroup), uint64(8*e.blockSize))
+		setBits(g.inodes, uint64(e.super.InodesPerGroup), uint64(8*e.blockSize))
 		return nil
 	}
-	b, err := e.bitmap(g.group.inodeBitmap, e.super.inodesPerGroup, g.inodeCsum)
+	b, err := e.bitmap(g.group.inodeBitmap, e.super.InodesPerGroup, g.inodeCsum)
 	if err != nil {
 		return fmt.Errorf("inode bitmap of group %d: %w", n, err)
 	}
@@ -162,8 +150,8 @@ func (e *Editor) settleGroup(n uint64, g *editGroup) error {
 		sum  *uint32
 		flag uint16
 	}{
-		{g.group.blockBitmap, g.blocks, e.super.perGroup, &g.blockCsum, groupBlockUninit},
-		{g.group.inodeBitmap, g.inodes, e.super.inodesPerGroup, &g.inodeCsum, groupInodeUninit},
+		{g.group.blockBitmap, g.blocks, e.super.BlocksPerGroup, &g.blockCsum, groupBlockUninit},
+		{g.group.inodeBitmap, g.inodes, e.super.InodesPerGroup, &g.inodeCsum, groupInodeUninit},
 	} {
 		if m.bits == nil || !e.valid(m.at, 1) {
 			continue
@@ -182,7 +170,7 @@ func (e *Editor) settleGroup(n uint64, g *editGroup) error {
 	if err != nil {
 		return err
 	}
-	e.putGroup(b[at%e.blockSize:][:e.super.descSize], &g.group, uint32(n))
+	e.putGroup(b[at%e.blockSize:][:e.super.DescSize], &g.group, uint32(n))
 	return nil
 }
 

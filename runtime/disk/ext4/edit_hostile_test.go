@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"os"
 	"testing"
+
+	"microagent/runtime/disk/ext4/super"
 )
 
 // TestEditHostileImages changes bytes of metadata that no checksum guards: no panic, no endless loop, no write beyond
@@ -49,7 +51,7 @@ func TestEditHostileImages(t *testing.T) {
 				}
 			}
 			if features[0] != '^' { // a hostile guest can sign its superblock
-				le.PutUint32(m.data[superOffset+0x3FC:], crc(^uint32(0), m.data[superOffset:superOffset+0x3FC]))
+				le.PutUint32(m.data[super.Offset+0x3FC:], crc(^uint32(0), m.data[super.Offset:super.Offset+0x3FC]))
 			}
 			err := func() error {
 				e, err := Edit(m, int64(len(m.data)), editTime)

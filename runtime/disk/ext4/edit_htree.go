@@ -85,7 +85,7 @@ func (d *directory) way(name string) (nodes []*indexNode, leaf, hash uint32, err
 	if length != 8 || flags&1 != 0 || levels > 3 {
 		return nil, 0, 0, corruptf("index of directory inode %d", d.inode.Number)
 	}
-	d.unsigned = version == hashHalfMD4Unsigned || d.e.super.flags&flagUnsignedHash != 0
+	d.unsigned = version == hashHalfMD4Unsigned || d.e.super.Flags&flagUnsignedHash != 0
 	if version != hashHalfMD4 && version != hashHalfMD4Unsigned || levels > 1 {
 		return nil, 0, 0, unsupportedf("index of directory inode %d with hash %d and %d levels", d.inode.Number, version, levels)
 	}
@@ -122,7 +122,7 @@ func (d *directory) leafOf(name string) (leaf uint32, more bool, err error) {
 func (d *directory) hash(name string) uint32 {
 	var seed [4]uint32
 	for i := range seed {
-		seed[i] = le.Uint32(d.e.super.hashSeed[4*i:])
+		seed[i] = le.Uint32(d.e.super.HashSeed[4*i:])
 	}
 	if !d.unsigned {
 		major, _ := nameHash(name, &seed)

@@ -3,6 +3,8 @@ package ext4
 import (
 	"fmt"
 	"time"
+
+	"microagent/runtime/disk/ext4/super"
 )
 
 // inodeBytes is an inode's record, to be changed and then sealed.
@@ -15,7 +17,7 @@ func (e *Editor) inodeBytes(number uint32) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return b[at%e.blockSize:][:e.super.inodeSize], nil
+	return b[at%e.blockSize:][:e.super.InodeSize], nil
 }
 
 // sealInode writes a record's checksum.
@@ -107,7 +109,7 @@ func (e *Editor) setSectors(b []byte, bytes uint64) error {
 	if flags&inodeHuge != 0 {
 		n = bytes / uint64(e.blockSize)
 	}
-	if n >= 1<<32 && e.super.ro&roHugeFile == 0 || n >= 1<<48 {
+	if n >= 1<<32 && e.super.ROCompat&super.HugeFile == 0 || n >= 1<<48 {
 		return fmt.Errorf("%w: a file of %d bytes", ErrInvalid, bytes)
 	}
 	le.PutUint32(b[0x1C:], uint32(n))

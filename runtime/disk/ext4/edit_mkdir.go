@@ -18,7 +18,7 @@ func (e *Editor) Mkdir(dir Inode, name string, attr Attr) (n Inode, made bool, e
 		}
 		return n, false, err
 	}
-	near := uint64(dir.Number-1) / uint64(e.super.inodesPerGroup)
+	near := uint64(dir.Number-1) / uint64(e.super.InodesPerGroup)
 	number, err := e.newInode(near, true)
 	if err != nil {
 		return Inode{}, false, err

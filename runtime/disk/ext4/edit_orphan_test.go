@@ -17,7 +17,7 @@ func TestEditKeepsOrphans(t *testing.T) {
 		exec 3> $D/orphan; head -c 100000 /dev/zero >&3; rm $D/orphan; echo x > $D/x; sync -f $D
 		cp --sparse=always $IMAGE $COPY`)
 	if err := tryChange(t, saved, func(e *Editor) error {
-		if e.super.lastOrphan == 0 {
+		if e.super.LastOrphan == 0 {
 			t.Error("there is no orphan")
 		}
 		return errors.Join(write(e, "/x", noise(10000)), write(e, "/y", noise(20000)))
@@ -58,8 +58,8 @@ func TestEditReplacesOrphans(t *testing.T) {
 			}
 			next = n.Number
 		}
-		x.super.lastOrphan = next
-		if err := errors.Join(x.super.write(f), f.Close()); err != nil {
+		x.super.LastOrphan = next
+		if err := errors.Join(writeSuper(f, &x.super), f.Close()); err != nil {
 			t.Fatal(err)
 		}
 		for _, name := range order {
@@ -68,7 +68,7 @@ func TestEditReplacesOrphans(t *testing.T) {
 			}
 		}
 		fsck(t, path)
-		if left := open(t, path).super.lastOrphan; left != 0 {
+		if left := open(t, path).super.LastOrphan; left != 0 {
 			t.Errorf("%v: inode %d is left on the list", order, left)
 		}
 	}

@@ -149,7 +149,7 @@ func (d *directory) makeIndex(name string, number uint32, kind uint8) error {
 	if err != nil {
 		return err
 	}
-	d.unsigned = d.e.super.flags&flagUnsignedHash != 0
+	d.unsigned = d.e.super.Flags&flagUnsignedHash != 0
 	list, err := d.names(b)
 	if err != nil {
 		return err

@@ -208,9 +208,8 @@ func TestEditUnsignedHash(t *testing.T) {
 	path := mke2fs(t, "64M", "-b", "1024")
 	f, _ := device(t, path)
 	x := open(t, path)
-	le.PutUint32(x.super.raw[0x160:], flagUnsignedHash)
-	x.super.flags = flagUnsignedHash
-	if err := x.super.write(f); err != nil {
+	x.super.Flags = flagUnsignedHash
+	if err := writeSuper(f, &x.super); err != nil {
 		t.Fatal(err)
 	}
 	change(t, path, func(e *Editor) error {

@@ -1,5 +1,7 @@
 package ext4
 
+import "microagent/runtime/disk/ext4/super"
+
 // unlink takes one name of an inode away, and the inode with its blocks if it was the last.
 func (e *Editor) unlink(n Inode) error {
 	b, err := e.inodeBytes(n.Number)
@@ -65,7 +67,7 @@ func (e *Editor) releaseContent(n Inode) error {
 
 // releaseXattrs gives back the block of extended attributes, which inodes can share.
 func (e *Editor) releaseXattrs(n Inode) error {
-	if e.super.incompat&incompatXattrInode != 0 {
+	if e.super.Incompat&super.XattrInode != 0 {
 		if _, err := e.Xattrs(n); err != nil {
 			return err
 		}
@@ -98,7 +100,7 @@ func (e *Editor) releaseXattrs(n Inode) error {
 
 // forgetOrphan takes an inode off the list of those that the kernel has to truncate at the next mount.
 func (e *Editor) forgetOrphan(n Inode) error {
-	next := e.super.lastOrphan
+	next := e.super.LastOrphan
 	var before []byte // record of the one that leads to next
 	var owner uint32
 	for steps := 0; next != 0; steps++ {
@@ -115,7 +117,7 @@ func (e *Editor) forgetOrphan(n Inode) error {
 		}
 		after := le.Uint32(b[0x14:])
 		if before == nil {
-			e.super.lastOrphan = after
+			e.super.LastOrphan = after
 			return nil
 		}
 		if before, err = e.inodeBytes(owner); err != nil {
@@ -134,6 +136,6 @@ func (e *Editor) peekInode(number uint32) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := make([]byte, e.super.inodeSize)
+	b := make([]byte, e.super.InodeSize)
 	return b, readFull(e.r, b, at)
 }

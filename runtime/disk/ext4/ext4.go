@@ -39,6 +39,18 @@ const (
 	firstIno   = 11
 )
 
+// What the Builder's superblock says.
+const (
+	stateClean      = 1
+	stateErrors     = 2
+	errorsRemountRO = 2
+	hashHalfMD4     = 1
+	flagSignedHash  = 1
+	mountXattrACL   = 0xC // user_xattr, acl
+	journalBackup   = 1   // JournalBlocks holds block map and size
+	checksumCRC32C  = 1
+)
+
 // File types in an inode's mode.
 const (
 	ModeFIFO    = 0x1000

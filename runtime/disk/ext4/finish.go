@@ -3,6 +3,8 @@ package ext4
 import (
 	"math/bits"
 
+	"microagent/runtime/disk/ext4/super"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -60,10 +62,10 @@ func (b *Builder) Finish() (Summary, error) {
 	if err := b.file.Truncate(size); err != nil {
 		return Summary{}, err
 	}
-	if _, err := b.file.WriteAt(s.put(), superOffset); err != nil {
+	if _, err := b.file.WriteAt(s.Encode(), super.Offset); err != nil {
 		return Summary{}, err
 	}
-	return Summary{Size: size, Entries: int(b.live), Free: int64(s.freeBlocks) * BlockSize}, nil
+	return Summary{Size: size, Entries: int(b.live), Free: int64(s.FreeBlocks) * BlockSize}, nil
 }
 
 // number drops dead inodes, puts the root first and numbers all in the order they were made.
@@ -221,7 +223,7 @@ func (b *Builder) writeInodes(groups []group, journal *inode) error {
 }
 
 // writeGroups writes bitmaps, descriptors and the copies of the superblock, and gives the superblock.
-func (b *Builder) writeGroups(groups []group, journal *inode) (*superblock, error) {
+func (b *Builder) writeGroups(groups []group, journal *inode) (*super.Superblock, error) {
 	perGroup := uint64(b.geo.perGroup)
 	bitmap := make([]byte, BlockSize)
 	s := b.super(journal)
@@ -236,12 +238,12 @@ func (b *Builder) writeGroups(groups []group, journal *inode) (*superblock, erro
 				return nil, err
 			}
 		}
-		s.freeInodes += g.freeInodes
+		s.FreeInodes += g.freeInodes
 		start := uint64(i) * blocksPerGroup
 		if start >= b.alloc.next && i < len(groups)-1 {
 			g.flags |= groupBlockUninit
 			g.freeBlocks = blocksPerGroup
-			if hasSuper(uint64(i)) {
+			if super.Sparse(uint64(i)) {
 				g.freeBlocks -= uint32(b.alloc.reserve)
 			}
 		} else {
@@ -251,7 +253,7 @@ func (b *Builder) writeGroups(groups []group, journal *inode) (*superblock, erro
 				return nil, err
 			}
 		}
-		s.freeBlocks += uint64(g.freeBlocks)
+		s.FreeBlocks += uint64(g.freeBlocks)
 	}
 	desc := make([]byte, b.geo.descBlocks*BlockSize)
 	for i := range groups {
@@ -262,11 +264,11 @@ func (b *Builder) writeGroups(groups []group, journal *inode) (*superblock, erro
 	}
 	block := make([]byte, BlockSize)
 	for i := uint64(1); i < b.geo.groups; i++ {
-		if !hasSuper(i) {
+		if !super.Sparse(i) {
 			continue
 		}
-		s.group = uint16(i)
-		copy(block, s.put())
+		s.Group = uint16(i)
+		copy(block, s.Encode())
 		if err := b.out.write(i*blocksPerGroup, block); err != nil {
 			return nil, err
 		}
@@ -274,45 +276,39 @@ func (b *Builder) writeGroups(groups []group, journal *inode) (*superblock, erro
 			return nil, err
 		}
 	}
-	s.group = 0
+	s.Group = 0
 	return s, nil
 }
 
 // super is the superblock without its counts of what is free.
-func (b *Builder) super(journal *inode) *superblock {
-	s := &superblock{
-		inodes: uint32(b.geo.groups * b.geo.perGroup), blocks: b.geo.blocks,
-		logBlockSize: uint32(bits.TrailingZeros(BlockSize / 1024)), perGroup: blocksPerGroup,
-		inodesPerGroup: uint32(b.geo.perGroup), wtime: b.opt.Time.Unix(), mkfsTime: b.opt.Time.Unix(),
-		state: stateClean, inodeSize: inodeSize, descSize: descSize, rev: 1, firstIno: firstIno,
-		compat:   compatXattr | compatDirIndex,
-		incompat: incompatFiletype | incompatExtents | incompat64Bit | incompatFlexBG | incompatCsumSeed,
-		ro: roSparseSuper | roLargeFile | roHugeFile | roDirNlink | roExtraIsize |
-			roMetaCsum,
-		uuid: b.opt.UUID, hashSeed: b.opt.HashSeed, defaultHash: hashHalfMD4, flags: flagSignedHash,
-		checksumSeed: b.seed, logFlex: groupsPerFlex,
+func (b *Builder) super(journal *inode) *super.Superblock {
+	s := &super.Superblock{
+		Inodes: uint32(b.geo.groups * b.geo.perGroup), Blocks: b.geo.blocks,
+		LogBlockSize: uint32(bits.TrailingZeros(BlockSize / 1024)), BlocksPerGroup: blocksPerGroup,
+		InodesPerGroup: uint32(b.geo.perGroup), LastWrite: b.opt.Time.Unix(), Made: b.opt.Time.Unix(),
+		State: stateClean, InodeSize: inodeSize, DescSize: descSize, Revision: 1, FirstInode: firstIno,
+		Compat:   super.ExtAttr | super.DirIndex,
+		Incompat: super.Filetype | super.Extents | super.Wide | super.FlexBG | super.MetadataCsumSeed,
+		ROCompat: super.SparseSuper | super.LargeFile | super.HugeFile | super.DirNlink | super.ExtraIsize |
+			super.MetadataCsum,
+		UUID: b.opt.UUID, HashSeed: b.opt.HashSeed, DefaultHash: hashHalfMD4, Flags: flagSignedHash,
+		ChecksumSeed: b.seed, LogFlex: groupsPerFlex,
+		ClustersPerGroup: blocksPerGroup, LogClusterSize: uint32(bits.TrailingZeros(BlockSize / 1024)), // as blocks
+		MaxMounts: 0xFFFF, // no forced check by the number of mounts
+		LastCheck: b.opt.Time.Unix(), ErrorPolicy: errorsRemountRO, MountOptions: mountXattrACL,
+		MinExtra: inodeExtra, WantExtra: inodeExtra, JournalBackup: journalBackup, ChecksumType: checksumCRC32C,
 	}
-	copy(s.label[:], b.opt.Label)
+	copy(s.Label[:], b.opt.Label)
 	if b.geo.journal > 0 {
-		s.compat |= compatJournal
-		s.journalIno = journalIno
+		s.Compat |= super.HasJournal
+		s.JournalInode = journalIno
 		r := b.encode(journal)
 		for i := range 15 {
-			s.journalBlocks[i] = le.Uint32(r.block[4*i:])
+			s.JournalBlocks[i] = le.Uint32(r.block[4*i:])
 		}
-		s.journalBlocks[15] = uint32(r.size >> 32)
-		s.journalBlocks[16] = uint32(r.size)
+		s.JournalBlocks[15] = uint32(r.size >> 32)
+		s.JournalBlocks[16] = uint32(r.size)
 	}
-	raw := s.raw[:]
-	le.PutUint16(raw[0x36:], 0xFFFF) // no forced check by the number of mounts
-	le.PutUint16(raw[0x3C:], errorsRemountRO)
-	le.PutUint32(raw[0x40:], uint32(b.opt.Time.Unix())) // last check
-	raw[0xFD] = journalBackup
-	le.PutUint32(raw[0x100:], mountXattrACL)
-	le.PutUint16(raw[0x15C:], inodeExtra)
-	le.PutUint16(raw[0x15E:], inodeExtra)
-	raw[0x175] = 1 // checksums are CRC32C
-	raw[0x277] = byte(b.opt.Time.Unix() >> 32)
 	return s
 }
 

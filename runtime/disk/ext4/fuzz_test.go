@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"testing"
+
+	"microagent/runtime/disk/ext4/super"
 )
 
 // FuzzRead changes bytes of an image without checksums and looks at all that the reader then finds. Five bytes
@@ -36,8 +38,8 @@ func FuzzRead(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	ro := le.Uint32(base[superOffset+0x64:])
-	le.PutUint32(base[superOffset+0x64:], ro&^roMetaCsum)
+	ro := le.Uint32(base[super.Offset+0x64:])
+	le.PutUint32(base[super.Offset+0x64:], ro&^uint32(super.MetadataCsum))
 	var used []int
 	for at := 0; at < len(base); at += BlockSize {
 		if !zeroBlock(base[at : at+BlockSize]) {

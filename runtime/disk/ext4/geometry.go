@@ -1,6 +1,10 @@
 package ext4
 
-import "fmt"
+import (
+	"fmt"
+
+	"microagent/runtime/disk/ext4/super"
+)
 
 const (
 	maxSize       = 128 << 40 // bytes; one group holds a whole copy of the descriptors up to here
@@ -46,7 +50,7 @@ func sized(blocks uint64, opt Options) geometry {
 		g.perGroup = inodesFor(max(g.blocks*BlockSize/uint64(opt.BytesPerInode), 16), g.groups)
 		tail := g.blocks % blocksPerGroup
 		need := 2 + g.perGroup/inodesPerBlock + minTail
-		if hasSuper(g.groups - 1) {
+		if super.Sparse(g.groups - 1) {
 			need += 1 + g.descBlocks
 		}
 		if tail == 0 || g.groups <= 1 || tail >= need {
@@ -166,7 +170,7 @@ func (g *geometry) need(a *allocator, inodes uint64, opt Options) int64 {
 		perGroup := 2 + n.perGroup/inodesPerBlock
 		sum := content + n.journal + n.groups*perGroup
 		for i := range n.groups {
-			if hasSuper(i) {
+			if super.Sparse(i) {
 				sum += 1 + n.descBlocks + perGroup
 			}
 		}

@@ -2,6 +2,8 @@ package ext4
 
 import (
 	"sort"
+
+	"microagent/runtime/disk/ext4/super"
 )
 
 // Types of the journal's own blocks, and flags of the tags in a descriptor.
@@ -28,9 +30,10 @@ const (
 )
 
 const (
-	journalHeader   = 12
-	journalCsumType = 4       // CRC32C
-	maxJournal      = 1 << 20 // blocks of a log that are looked at
+	journalSuperSize = 1024 // bytes
+	journalHeader    = 12
+	journalCsumType  = 4       // CRC32C
+	maxJournal       = 1 << 20 // blocks of a log that are looked at
 )
 
 // journal is the log of a file system. Its format is that of jbd2: Documentation/filesystems/ext4/journal.rst
@@ -38,7 +41,7 @@ const (
 type journal struct {
 	fs       *FS
 	file     *File
-	super    [superSize]byte
+	super    [journalSuperSize]byte
 	end      uint32 // behind the last block
 	first    uint32 // of the ring; what is before holds the superblock
 	start    uint32 // of the oldest transaction; 0: the log is empty
@@ -49,13 +52,13 @@ type journal struct {
 
 // journal opens the log without believing more of it than can be checked.
 func (f *FS) journal() (*journal, error) {
-	if f.super.compat&compatJournal == 0 {
+	if f.super.Compat&super.HasJournal == 0 {
 		return nil, unsupportedf("there is no journal")
 	}
-	if f.super.journalIno == 0 {
+	if f.super.JournalInode == 0 {
 		return nil, unsupportedf("the journal is on another device")
 	}
-	n, err := f.Inode(f.super.journalIno)
+	n, err := f.Inode(f.super.JournalInode)
 	if err != nil {
 		return nil, err
 	}

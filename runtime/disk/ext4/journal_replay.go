@@ -4,6 +4,8 @@ import (
 	"io"
 	"maps"
 	"slices"
+
+	"microagent/runtime/disk/ext4/super"
 )
 
 // Device is an image that can be changed in place. Sync returns when all that was written lies on the disk.
@@ -17,7 +19,7 @@ type Device interface {
 // read.
 func OpenReplayed(r io.ReaderAt, size int64) (*FS, error) {
 	f, err := Open(r, size)
-	if err != nil || f.super.incompat&incompatRecover == 0 {
+	if err != nil || f.super.Incompat&super.NeedsRecovery == 0 {
 		return f, err
 	}
 	j, err := f.journal()
@@ -31,7 +33,7 @@ func OpenReplayed(r io.ReaderAt, size int64) (*FS, error) {
 	if f, err = Open(&overlay{r: r, size: f.blockSize, blocks: blocks}, size); err != nil {
 		return nil, err
 	}
-	f.super.incompat &^= incompatRecover
+	f.super.Incompat &^= super.NeedsRecovery
 	return f, nil
 }
 
@@ -39,7 +41,7 @@ func OpenReplayed(r io.ReaderAt, size int64) (*FS, error) {
 // again. Inodes that are to be deleted or truncated are left to the kernel, as e2fsck's journal_only does.
 func Recover(dev Device, size int64) error {
 	f, err := Open(dev, size)
-	if err != nil || f.super.incompat&incompatRecover == 0 {
+	if err != nil || f.super.Incompat&super.NeedsRecovery == 0 {
 		return err
 	}
 	j, err := f.journal()
@@ -73,8 +75,8 @@ func Recover(dev Device, size int64) error {
 	if f, err = Open(dev, size); err != nil {
 		return err
 	}
-	f.super.incompat &^= incompatRecover
-	if err := f.super.write(dev); err != nil {
+	f.super.Incompat &^= super.NeedsRecovery
+	if err := writeSuper(dev, &f.super); err != nil {
 		return err
 	}
 	return dev.Sync()
@@ -90,27 +92,9 @@ func (j *journal) writeSuper(dev Device) error {
 	return err
 }
 
-// seal brings the fields that an image in use changes into raw, with the checksum.
-func (s *superblock) seal() {
-	b := s.raw[:]
-	le.PutUint32(b[0x0C:], uint32(s.freeBlocks))
-	le.PutUint32(b[0x10:], s.freeInodes)
-	le.PutUint32(b[0x30:], uint32(s.wtime))
-	b[0x274] = byte(s.wtime >> 32)
-	le.PutUint32(b[0x60:], s.incompat)
-	le.PutUint32(b[0x64:], s.ro)
-	le.PutUint32(b[0xE8:], s.lastOrphan)
-	if s.incompat&incompat64Bit != 0 {
-		le.PutUint32(b[0x158:], uint32(s.freeBlocks>>32))
-	}
-	if s.ro&roMetaCsum != 0 {
-		le.PutUint32(b[0x3FC:], crc(^uint32(0), b[:0x3FC]))
-	}
-}
-
-func (s *superblock) write(dev Device) error {
-	s.seal()
-	_, err := dev.WriteAt(s.raw[:], superOffset)
+// writeSuper writes the superblock to its place.
+func writeSuper(dev Device, s *super.Superblock) error {
+	_, err := dev.WriteAt(s.Encode(), super.Offset)
 	return err
 }
 
@@ -263,7 +247,7 @@ func (w *logWalk) replay(t tag, sequence uint32) error {
 	if last, ok := w.revoked[t.block]; ok && int32(last-sequence) >= 0 {
 		return nil
 	}
-	if t.block >= j.fs.super.blocks {
+	if t.block >= j.fs.super.Blocks {
 		return corruptf("the journal has block %d, which the file system has not", t.block)
 	}
 	if j.csums() {

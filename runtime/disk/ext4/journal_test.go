@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"microagent/runtime/disk/ext4/super"
 )
 
 // crashed is a copy of an image taken while the kernel had it mounted and script was done in it ($D is the mount):
@@ -98,7 +100,7 @@ func replaysLikeE2fsck(t *testing.T, path string) {
 		t.Fatal(err)
 	}
 	for _, image := range [][]byte{a, b} {
-		s := image[superOffset : superOffset+superSize]
+		s := image[super.Offset : super.Offset+super.Size]
 		for _, field := range [][2]int{{0x30, 4}, {0x274, 1}, {0x178, 8}, {0x3FC, 4}} { // wtime, kbytes_written, checksum
 			clear(s[field[0] : field[0]+field[1]])
 		}
@@ -299,7 +301,7 @@ func TestReplayOfHostileJournal(t *testing.T) {
 				data[places[0]+0x28+3] &^= journalCsumV2 | journalCsumV3
 			}
 		}
-		seal := data[places[0] : places[0]+superSize]
+		seal := data[places[0] : places[0]+journalSuperSize]
 		be.PutUint32(seal[0xFC:], 0)
 		be.PutUint32(seal[0xFC:], crc(^uint32(0), seal))
 		err := Recover(&memory{data}, int64(len(data)))
@@ -346,8 +348,8 @@ func TestJournalThatNeverEnds(t *testing.T) {
 	if err := j.writeSuper(m); err != nil {
 		t.Fatal(err)
 	}
-	x.super.incompat |= incompatRecover
-	if err := x.super.write(m); err != nil {
+	x.super.Incompat |= super.NeedsRecovery
+	if err := writeSuper(m, &x.super); err != nil {
 		t.Fatal(err)
 	}
 	// Every block is a descriptor of a transaction that no commit ends: nothing is to be replayed.

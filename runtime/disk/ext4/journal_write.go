@@ -1,6 +1,10 @@
 package ext4
 
-import "fmt"
+import (
+	"fmt"
+
+	"microagent/runtime/disk/ext4/super"
+)
 
 // perDescriptor is how many tags a descriptor holds; the first is followed by the journal's UUID.
 func (j *journal) perDescriptor() int {
@@ -26,7 +30,7 @@ func (j *journal) write(dev Device, blocks []uint64, over *overlay, now stamp) e
 	if j.fs.csums() && !j.csums() {
 		j.incompat |= journalCsumV3 // as the kernel does at the first mount
 	}
-	if j.fs.super.incompat&incompat64Bit != 0 {
+	if j.fs.super.Incompat&super.Wide != 0 {
 		j.incompat |= journal64Bit
 	}
 	if err := j.fits(len(blocks)); err != nil {

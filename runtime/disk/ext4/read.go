@@ -4,11 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"microagent/runtime/disk/ext4/super"
 )
 
 const (
-	readable = incompatFiletype | incompatRecover | incompatMetaBG | incompatExtents | incompat64Bit | incompatMMP |
-		incompatFlexBG | incompatXattrInode | incompatCsumSeed | incompatLargeDir | incompatInline | incompatCrypt | incompatCasefold
+	readable = super.Filetype | super.NeedsRecovery | super.MetaBG | super.Extents | super.Wide | super.MMP |
+		super.FlexBG | super.XattrInode | super.MetadataCsumSeed | super.LargeDir | super.InlineData | super.Encrypt | super.Casefold
 
 	maxDirSize = 2 << 30 // bytes; the kernel's own limit without large_dir
 )
@@ -16,7 +18,7 @@ const (
 // FS is a file system being read. It is safe for use by several goroutines as far as its io.ReaderAt is.
 type FS struct {
 	r         io.ReaderAt
-	super     superblock
+	super     super.Superblock
 	blockSize int64
 	groups    uint64
 	seed      uint32
@@ -46,67 +48,60 @@ func unsupportedf(format string, args ...any) error {
 // Open reads the superblock of an image of size bytes. ErrCorrupt when it is none that can be trusted with
 // arithmetic, ErrUnsupported when it has features that change what lies where.
 func Open(r io.ReaderAt, size int64) (*FS, error) {
-	f := &FS{r: r}
-	if err := readFull(r, f.super.raw[:], superOffset); err != nil {
+	sb, err := super.Read(r)
+	if errors.Is(err, super.ErrNone) || errors.Is(err, super.ErrDamaged) {
+		return nil, corruptf("%v", err)
+	}
+	if err != nil {
 		return nil, err
 	}
+	f := &FS{r: r, super: sb, blockSize: sb.BlockSize()}
 	s := &f.super
-	if !s.parse() {
-		return nil, corruptf("no ext4 superblock")
-	}
-	if !s.checksumOK() {
+	if !s.ChecksumOK() {
 		return nil, corruptf("superblock checksum")
 	}
-	if s.incompat&incompatJournalDev != 0 {
+	if s.IsJournal() {
 		return nil, unsupportedf("an external journal is no file system")
 	}
-	if more := s.incompat &^ readable; more != 0 {
+	if more := s.Incompat &^ readable; more != 0 {
 		return nil, unsupportedf("incompatible features %#x", more)
 	}
-	if s.logBlockSize > 6 {
-		return nil, corruptf("block size 2^%d KiB", s.logBlockSize)
-	}
-	f.blockSize = 1024 << s.logBlockSize
 	bits := uint32(8 * f.blockSize)
 	switch {
-	case s.blocks == 0, s.blocks > uint64(size)/uint64(f.blockSize):
-		return nil, corruptf("%d blocks of %d bytes in an image of %d bytes", s.blocks, f.blockSize, size)
-	case uint64(s.firstDataBlock) >= s.blocks, s.firstDataBlock > 1:
-		return nil, corruptf("first data block %d", s.firstDataBlock)
-	case s.perGroup == 0, s.perGroup > bits && s.ro&roBigalloc == 0:
-		return nil, corruptf("%d blocks per group", s.perGroup)
-	case s.inodesPerGroup == 0, s.inodesPerGroup > bits:
-		return nil, corruptf("%d inodes per group", s.inodesPerGroup)
-	case s.inodeSize < 128, s.inodeSize&(s.inodeSize-1) != 0, int64(s.inodeSize) > f.blockSize:
-		return nil, corruptf("inodes of %d bytes", s.inodeSize)
-	case s.descSize < 32, s.descSize&(s.descSize-1) != 0, int64(s.descSize) > f.blockSize:
-		return nil, corruptf("descriptors of %d bytes", s.descSize)
-	case s.incompat&incompat64Bit != 0 && s.descSize < descSize:
-		return nil, corruptf("64bit with descriptors of %d bytes", s.descSize)
+	case s.Blocks == 0, s.Blocks > uint64(size)/uint64(f.blockSize):
+		return nil, corruptf("%d blocks of %d bytes in an image of %d bytes", s.Blocks, f.blockSize, size)
+	case uint64(s.FirstDataBlock) >= s.Blocks, s.FirstDataBlock > 1:
+		return nil, corruptf("first data block %d", s.FirstDataBlock)
+	case s.BlocksPerGroup == 0, s.BlocksPerGroup > bits && s.ROCompat&super.Bigalloc == 0:
+		return nil, corruptf("%d blocks per group", s.BlocksPerGroup)
+	case s.InodesPerGroup == 0, s.InodesPerGroup > bits:
+		return nil, corruptf("%d inodes per group", s.InodesPerGroup)
+	case s.InodeSize < 128, s.InodeSize&(s.InodeSize-1) != 0, int64(s.InodeSize) > f.blockSize:
+		return nil, corruptf("inodes of %d bytes", s.InodeSize)
+	case s.DescSize < 32, s.DescSize&(s.DescSize-1) != 0, int64(s.DescSize) > f.blockSize:
+		return nil, corruptf("descriptors of %d bytes", s.DescSize)
+	case s.Incompat&super.Wide != 0 && s.DescSize < descSize:
+		return nil, corruptf("64bit with descriptors of %d bytes", s.DescSize)
 	}
-	f.groups = (s.blocks - uint64(s.firstDataBlock) + uint64(s.perGroup) - 1) / uint64(s.perGroup)
-	if uint64(s.inodes) > f.groups*uint64(s.inodesPerGroup) {
-		return nil, corruptf("%d inodes in %d groups", s.inodes, f.groups)
+	f.groups = (s.Blocks - uint64(s.FirstDataBlock) + uint64(s.BlocksPerGroup) - 1) / uint64(s.BlocksPerGroup)
+	if uint64(s.Inodes) > f.groups*uint64(s.InodesPerGroup) {
+		return nil, corruptf("%d inodes in %d groups", s.Inodes, f.groups)
 	}
-	f.seed = s.seed()
+	f.seed = s.Seed()
 	return f, nil
 }
 
 // Info gives what the superblock says.
 func (f *FS) Info() Info {
 	s := &f.super
-	label := s.label[:]
-	for len(label) > 0 && label[len(label)-1] == 0 {
-		label = label[:len(label)-1]
-	}
 	return Info{
-		Size: int64(s.blocks) * f.blockSize, BlockSize: f.blockSize, Inodes: s.inodes,
-		Free: int64(min(s.freeBlocks, s.blocks)) * f.blockSize, UUID: s.uuid, Label: string(label),
-		Journal: s.compat&compatJournal != 0, Dirty: s.incompat&incompatRecover != 0,
+		Size: s.Length(), BlockSize: f.blockSize, Inodes: s.Inodes,
+		Free: int64(min(s.FreeBlocks, s.Blocks)) * f.blockSize, UUID: s.UUID, Label: s.Name(),
+		Journal: s.Compat&super.HasJournal != 0, Dirty: s.NeedsRecovery(),
 	}
 }
 
-func (f *FS) csums() bool { return f.super.ro&roMetaCsum != 0 }
+func (f *FS) csums() bool { return f.super.ROCompat&super.MetadataCsum != 0 }
 
 // readFull is ReadAt that takes the image's end for corruption.
 func readFull(r io.ReaderAt, b []byte, at int64) error {
@@ -122,7 +117,7 @@ func readFull(r io.ReaderAt, b []byte, at int64) error {
 
 // valid says whether blocks start..start+count-1 can hold anything but the superblock.
 func (f *FS) valid(start, count uint64) bool {
-	return start > uint64(f.super.firstDataBlock) && start < f.super.blocks && count <= f.super.blocks-start
+	return start > uint64(f.super.FirstDataBlock) && start < f.super.Blocks && count <= f.super.Blocks-start
 }
 
 // block reads a whole block.
@@ -137,18 +132,18 @@ func (f *FS) block(n uint64) ([]byte, error) {
 // descriptorAt is the byte in the image where a group's descriptor lies.
 func (f *FS) descriptorAt(g uint64) int64 {
 	s := &f.super
-	perBlock := uint64(f.blockSize) / uint64(s.descSize)
-	within := int64(g%perBlock) * int64(s.descSize)
+	perBlock := uint64(f.blockSize) / uint64(s.DescSize)
+	within := int64(g%perBlock) * int64(s.DescSize)
 	meta := g / perBlock
-	if s.incompat&incompatMetaBG == 0 || meta < uint64(s.firstMetaBG) {
-		return (superOffset/f.blockSize+1+int64(meta))*f.blockSize + within
+	if s.Incompat&super.MetaBG == 0 || meta < uint64(s.FirstMetaBG) {
+		return (super.Offset/f.blockSize+1+int64(meta))*f.blockSize + within
 	}
 	first := meta * perBlock
-	at := uint64(s.firstDataBlock) + first*uint64(s.perGroup)
-	if s.ro&roSparseSuper == 0 || hasSuper(first) {
+	at := uint64(s.FirstDataBlock) + first*uint64(s.BlocksPerGroup)
+	if s.ROCompat&super.SparseSuper == 0 || super.Sparse(first) {
 		at++
 	}
-	if first == 0 && f.blockSize == superOffset && s.firstDataBlock == 0 {
+	if first == 0 && f.blockSize == super.Offset && s.FirstDataBlock == 0 {
 		at++ // bigalloc counts the boot block
 	}
 	return int64(at)*f.blockSize + within
@@ -160,7 +155,7 @@ func (f *FS) group(g uint64) (group, error) {
 	if g >= f.groups {
 		return d, corruptf("group %d", g)
 	}
-	b := make([]byte, f.super.descSize)
+	b := make([]byte, f.super.DescSize)
 	if err := readFull(f.r, b, f.descriptorAt(g)); err != nil {
 		return d, err
 	}

@@ -5,6 +5,8 @@ import (
 	"io/fs"
 	"iter"
 	"strings"
+
+	"microagent/runtime/disk/ext4/super"
 )
 
 // maxEntries is how many names ReadDir takes into memory.
@@ -81,7 +83,7 @@ func (f *FS) blockEntries(dir uint32, b []byte, visit func(DirEntry) bool) (more
 			size = 1 << 16 // 64 KiB blocks
 		}
 		length, kind := int(rest[6]), rest[7]
-		if f.super.incompat&incompatFiletype == 0 {
+		if f.super.Incompat&super.Filetype == 0 {
 			length, kind = int(le.Uint16(rest[6:])), 0
 		}
 		if size < direntHeader || size%4 != 0 || size > len(rest) || direntHeader+length > size {

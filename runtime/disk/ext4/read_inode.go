@@ -29,14 +29,14 @@ func (n *Inode) IsSymlink() bool { return n.Mode&ModeType == ModeSymlink }
 
 // recordAt is the byte in the image where an inode's record lies.
 func (f *FS) recordAt(number uint32) (int64, error) {
-	if number == 0 || number > f.super.inodes {
+	if number == 0 || number > f.super.Inodes {
 		return 0, corruptf("inode number %d", number)
 	}
-	g, err := f.group(uint64(number-1) / uint64(f.super.inodesPerGroup))
+	g, err := f.group(uint64(number-1) / uint64(f.super.InodesPerGroup))
 	if err != nil {
 		return 0, err
 	}
-	within := int64((number-1)%f.super.inodesPerGroup) * int64(f.super.inodeSize)
+	within := int64((number-1)%f.super.InodesPerGroup) * int64(f.super.InodeSize)
 	if !f.valid(g.inodeTable, uint64(within/f.blockSize)+1) {
 		return 0, corruptf("inode table at block %d", g.inodeTable)
 	}
@@ -49,7 +49,7 @@ func (f *FS) Inode(number uint32) (Inode, error) {
 	if err != nil {
 		return Inode{}, err
 	}
-	b := make([]byte, f.super.inodeSize)
+	b := make([]byte, f.super.InodeSize)
 	if err := readFull(f.r, b, at); err != nil {
 		return Inode{}, err
 	}

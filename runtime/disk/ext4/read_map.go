@@ -51,7 +51,7 @@ func (m *mapper) add(logical, count, phys uint64, unwritten bool) error {
 		return corruptf("map of inode %d at block %d", m.inode, logical)
 	}
 	m.next = logical + count
-	if m.mapped += count; m.mapped > m.f.super.blocks {
+	if m.mapped += count; m.mapped > m.f.super.Blocks {
 		return corruptf("inode %d has more blocks than the file system", m.inode)
 	}
 	size := m.f.blockSize

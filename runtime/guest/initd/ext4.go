@@ -1,7 +1,6 @@
 package initd
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -10,55 +9,21 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"microagent/runtime/disk/ext4/super"
 	"microagent/runtime/guest/proto"
 )
 
-// superblock is the little that we need of an ext4 file system's, at byte 1024 of its device. Offsets are those of
-// struct ext4_super_block in the kernel's fs/ext4/ext4.h.
-type superblock struct {
-	blocks        uint64
-	blockSize     int64
-	mountTime     uint32 // 0 until it is mounted for writing the first time
-	needsRecovery bool
-}
-
-func readSuperblock(device string) (superblock, error) {
+func readSuperblock(device string) (super.Superblock, error) {
 	f, err := os.Open(device)
 	if err != nil {
-		return superblock{}, err
+		return super.Superblock{}, err
 	}
 	defer f.Close()
-	b := make([]byte, 1024)
-	if _, err := f.ReadAt(b, 1024); err != nil {
-		return superblock{}, fmt.Errorf("read the superblock: %w", err)
+	s, err := super.Read(f)
+	if errors.Is(err, super.ErrNone) {
+		err = errors.New("it holds no ext4 file system")
 	}
-	return parseSuperblock(b)
-}
-
-func parseSuperblock(b []byte) (superblock, error) {
-	const (
-		magic          = 0xEF53
-		incompatRecov  = 0x4
-		incompat64bit  = 0x80
-		largestLogSize = 6 // 64 KiB
-	)
-	le := binary.LittleEndian
-	if le.Uint16(b[0x38:]) != magic {
-		return superblock{}, errors.New("it holds no ext4 file system")
-	}
-	logSize := le.Uint32(b[0x18:])
-	if logSize > largestLogSize {
-		return superblock{}, errors.New("its ext4 superblock is damaged")
-	}
-	incompat := le.Uint32(b[0x60:])
-	s := superblock{
-		blocks: uint64(le.Uint32(b[0x4:])), blockSize: 1024 << logSize, mountTime: le.Uint32(b[0x2c:]),
-		needsRecovery: incompat&incompatRecov != 0,
-	}
-	if incompat&incompat64bit != 0 {
-		s.blocks |= uint64(le.Uint32(b[0x150:])) << 32
-	}
-	return s, nil
+	return s, err
 }
 
 // ext4ResizeFS is EXT4_IOC_RESIZE_FS of fs/ext4/ext4.h: _IOW('f', 16, __u64), the new number of blocks.
@@ -87,9 +52,9 @@ func (m *machine) Grow(serial string, device int64) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	blocks := uint64(size / now.blockSize)
-	if blocks <= now.blocks {
-		return int64(now.blocks) * now.blockSize, nil
+	blocks := uint64(size / now.BlockSize())
+	if blocks <= now.Blocks {
+		return now.Length(), nil
 	}
 	dir, err := os.Open(d.path)
 	if err != nil {
@@ -97,12 +62,12 @@ func (m *machine) Grow(serial string, device int64) (int64, error) {
 	}
 	defer dir.Close()
 	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, dir.Fd(), ext4ResizeFS, uintptr(unsafe.Pointer(&blocks))); errno != 0 {
-		return 0, fmt.Errorf("resize %s from %d to %d blocks: %w", d.path, now.blocks, blocks, errno)
+		return 0, fmt.Errorf("resize %s from %d to %d blocks: %w", d.path, now.Blocks, blocks, errno)
 	}
 	if now, err = readSuperblock(d.device); err != nil {
 		return 0, err
 	}
-	return int64(now.blocks) * now.blockSize, nil
+	return now.Length(), nil
 }
 
 // awaitSize is the device's size, as soon as it is at least want.

@@ -93,7 +93,7 @@ func (m *machine) attach(d *wire.Mount, path string) (fresh bool, err error) {
 		flags |= unix.MS_RDONLY
 	}
 	if err := unix.Mount(device, path, "ext4", flags, ""); err != nil {
-		if d.GetReadOnly() && before.needsRecovery {
+		if d.GetReadOnly() && before.NeedsRecovery() {
 			return bad(proto.CodeFailed, "its journal needs recovery, which a read-only disk can't have: %v", err)
 		}
 		return bad(proto.CodeFailed, "mount: %v", err)
@@ -105,7 +105,7 @@ func (m *machine) attach(d *wire.Mount, path string) (fresh bool, err error) {
 			return bad(proto.CodeFailed, "grow: %v", err)
 		}
 	}
-	return before.mountTime == 0, nil
+	return before.LastMount == 0, nil
 }
 
 // settle gives a fresh file system's root its owner and mode, and corrects the path after the root was entered.
