@@ -6,8 +6,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"time"
+
+	"al.essio.dev/pkg/shellescape"
 
 	"microagent/runtime/driver"
 	"microagent/runtime/layout"
@@ -188,7 +189,7 @@ func (s *Store) OutputFile(ctx context.Context, name, out string) (io.ReadCloser
 			}
 			if got.Error != "" {
 				if !got.Missing {
-					look = "microagent cp -r " + shellWord(name+":"+got.From) + " ./" + out
+					look = "microagent cp -r " + shellescape.Quote(name+":"+got.From) + " ./" + out
 				}
 				return nil, got, &driver.Error{
 					Class: driver.ErrNotFound, Op: op, Object: name, Err: fmt.Errorf("output %q was not collected: %s", out, got.Error),
@@ -205,15 +206,6 @@ func (s *Store) OutputFile(ctx context.Context, name, out string) (io.ReadCloser
 	return nil, driver.Fetched{}, &driver.Error{
 		Class: driver.ErrNotFound, Op: op, Object: name, Err: fmt.Errorf("output %q was not collected", out), Next: look,
 	}
-}
-
-// shellWord is s as one word of a shell's command line.
-func shellWord(s string) string {
-	plain := func(r rune) bool { return r > ' ' && r < 0x7f && !strings.ContainsRune("'\"`$&|;<>()[]{}*?!~#\\", r) }
-	if !strings.ContainsFunc(s, func(r rune) bool { return !plain(r) }) {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
 // tarStream is an output on its way. Close ends its writer, also one that waits for a guest, and waits for it.

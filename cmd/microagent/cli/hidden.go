@@ -25,6 +25,6 @@ func (a *app) superviseCommand() *cobra.Command {
 
 // adapterCommand is how the QEMU adapter starts.
 func (a *app) adapterCommand() *cobra.Command {
-	return &cobra.Command{Use: adapterName, Hidden: true, DisableFlagParsing: true,
+	return &cobra.Command{Use: adapterName, Hidden: true, DisableFlagParsing: true, Args: cobra.ArbitraryArgs,
 		RunE: does(func(ctx context.Context, args []string) error { return exits(serveAdapter(ctx, args), nil) })}
 }
