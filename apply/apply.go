@@ -59,6 +59,9 @@ func Run(ctx context.Context, d Drivers, p *plan.Plan, files *folder.Folder, o O
 		return nil, err
 	}
 	defer unlock()
+	if !p.Destroy {
+		files.Claim(claims(p))
+	}
 	if err := checkStale(ctx, d, p, files, o.Saved); err != nil {
 		return nil, err
 	}

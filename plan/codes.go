@@ -15,6 +15,7 @@ const (
 	CodeSource        = "source"          // a bundle's source can't be read
 	CodeDisk          = "disk"            // a user's disk can't be used
 	CodeOutput        = "output"          // an output's target can't be used
+	CodePath          = "path_refused"    // a place that a manifest may not name: outside, in a git folder, another's
 	CodeOutputTaken   = "output_taken"    // an output's target holds what no apply put there
 	CodeHost          = "host"            // something is missing on this host
 	CodeIsolation     = "isolation"       // hardware isolation is demanded and not to be had
@@ -30,8 +31,16 @@ const (
 func Refused(code string) bool {
 	switch code {
 	case CodeProjectMoved, CodeForeign, CodeUnrecorded, CodeRecordForm, CodeVolumeShrinks, CodeHeld, CodeTwoWriters,
-		CodeIsolation, CodeOutputTaken:
+		CodeIsolation, CodePath, CodeOutputTaken:
 		return true
 	}
 	return false
+}
+
+// safety is the code of something that can't be used.
+func safety(code string, refused bool) string {
+	if refused {
+		return CodePath
+	}
+	return code
 }

@@ -25,7 +25,7 @@ func (k *maker) bundle(name string, b schema.Bundle) {
 		k.notObserved("source of bundle", name, b.Pos)
 		return
 	case src.Err != "":
-		k.fail(CodeSource, b.Pos, src.Next, "%s", about("bundle", name, src.Err))
+		k.fail(safety(CodeSource, src.Refused), b.Pos, src.Next, "%s", about("bundle", name, src.Err))
 		return
 	}
 	c := Change{
@@ -73,7 +73,7 @@ func (k *maker) disks() {
 		case !ok:
 			k.notObserved("disk", name, d.Pos)
 		case seen.Err != "":
-			k.fail(CodeDisk, d.Pos, seen.Next, "%s", about("disk", name, seen.Err))
+			k.fail(safety(CodeDisk, seen.Refused), d.Pos, seen.Next, "%s", about("disk", name, seen.Err))
 		default:
 			k.add(Change{Address: Address{KindDisk, name}, Action: ActionNone, Detail: "yours: attached, never made or deleted", Pos: d.Pos})
 		}
@@ -114,7 +114,7 @@ func (k *maker) images() {
 			k.notObserved("image", u.ref, u.pos)
 			continue
 		case img.Err != "":
-			k.fail(CodeImage, u.pos, img.Next, "%s", about("image", u.ref, img.Err))
+			k.fail(safety(CodeImage, img.Refused), u.pos, img.Next, "%s", about("image", u.ref, img.Err))
 			continue
 		case inStore:
 		case !u.needed:

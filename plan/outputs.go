@@ -34,7 +34,7 @@ func (k *maker) output(name string, o schema.Output) {
 		k.notObserved("target of output", name, o.Pos)
 		return
 	case seen.Err != "":
-		k.fail(CodeOutput, o.Pos, seen.Next, "%s", about("output", name, seen.Err))
+		k.fail(safety(CodeOutput, seen.Refused), o.Pos, seen.Next, "%s", about("output", name, seen.Err))
 		return
 	}
 	s := k.state[o.From]

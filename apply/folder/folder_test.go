@@ -14,7 +14,7 @@ import (
 	"microagent/runtime/driver"
 )
 
-func tree(t *testing.T) (dir, beside string) {
+func lay(t *testing.T) (dir, beside string) {
 	t.Helper()
 	base := t.TempDir()
 	dir, beside = filepath.Join(base, "repo"), filepath.Join(base, "beside")
@@ -44,7 +44,7 @@ func tree(t *testing.T) (dir, beside string) {
 }
 
 func TestOpenStaysInside(t *testing.T) {
-	dir, beside := tree(t)
+	dir, beside := lay(t)
 	f, err := Open(dir, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -90,7 +90,7 @@ func TestOpenStaysInside(t *testing.T) {
 }
 
 func TestAllowedPathOpens(t *testing.T) {
-	dir, beside := tree(t)
+	dir, beside := lay(t)
 	f, err := Open(dir, []string{beside})
 	if err != nil {
 		t.Fatal(err)
@@ -110,7 +110,7 @@ func TestAllowedPathOpens(t *testing.T) {
 }
 
 func TestTargetStaysInside(t *testing.T) {
-	dir, _ := tree(t)
+	dir, _ := lay(t)
 	f, err := Open(dir, nil)
 	if err != nil {
 		t.Fatal(err)

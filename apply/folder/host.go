@@ -26,6 +26,21 @@ func (h Host) Resolve(name string) string {
 	return abs
 }
 
+// Sub opens the folder name; nothing below it is judged.
+func (h Host) Sub(name string) (driver.Tree, error) {
+	f, err := Free(h.Resolve(name))
+	if err != nil {
+		return nil, err
+	}
+	t, err := f.Sub(".")
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	t.(*tree).owner = f
+	return t, nil
+}
+
 func (h Host) Open(name string) (*os.File, error)     { return os.Open(h.Resolve(name)) }
 func (h Host) Stat(name string) (fs.FileInfo, error)  { return os.Stat(h.Resolve(name)) }
 func (h Host) Lstat(name string) (fs.FileInfo, error) { return os.Lstat(h.Resolve(name)) }

@@ -44,7 +44,7 @@ func sources(ctx context.Context, d Drivers, m *schema.Manifest, files *folder.F
 				_, missing := d.Disks.FindBundle(ctx, o.Digest)
 				o.Built = missing == nil
 			}
-			o.Err, o.Next = sentence(err)
+			o.Err, o.Next, o.Refused = sentence(err)
 			mu.Lock()
 			defer mu.Unlock()
 			found[name] = o
@@ -54,12 +54,12 @@ func sources(ctx context.Context, d Drivers, m *schema.Manifest, files *folder.F
 	return found, g.Wait()
 }
 
-// sentence is an error for the planner: what it was, and what to do next.
-func sentence(err error) (why, next string) {
+// sentence is an error for the planner: what it was, what to do next, and whether it is a refusal for safety.
+func sentence(err error) (why, next string, refused bool) {
 	if err == nil {
-		return "", ""
+		return "", "", false
 	}
-	return err.Error(), driver.Next(err)
+	return err.Error(), driver.Next(err), errors.Is(err, driver.ErrRefused)
 }
 
 func images(ctx context.Context, d Drivers, m *schema.Manifest, files *folder.Folder, known map[string]observed.Workspace, o Options) (map[string]observed.Image, error) {
@@ -95,8 +95,8 @@ func image(ctx context.Context, images driver.Images, src driver.ImageSource, re
 	img, err := images.Find(ctx, src)
 	file := err == nil && img.From == "file"
 	if err != nil && !errors.Is(err, driver.ErrNotFound) {
-		why, next := sentence(err)
-		return observed.Image{Ref: src.Ref, Err: why, Next: next}
+		why, next, refused := sentence(err)
+		return observed.Image{Ref: src.Ref, Err: why, Next: next, Refused: refused}
 	}
 	moved := ""
 	switch {
@@ -104,8 +104,8 @@ func image(ctx context.Context, images driver.Images, src driver.ImageSource, re
 	case o.Pull && !o.Offline:
 		head, err := head(ctx, images, src)
 		if err != nil {
-			why, next := sentence(err)
-			return observed.Image{Ref: src.Ref, Err: why, Next: next}
+			why, next, refused := sentence(err)
+			return observed.Image{Ref: src.Ref, Err: why, Next: next, Refused: refused}
 		}
 		if recorded != "" && head.Digest != recorded {
 			moved = head.Digest
@@ -122,8 +122,8 @@ func image(ctx context.Context, images driver.Images, src driver.ImageSource, re
 			return observed.Image{Ref: o.normal(src.Ref), From: "registry", Next: err.Error()}
 		}
 		if err != nil {
-			why, next := sentence(err)
-			return observed.Image{Ref: src.Ref, Err: why, Next: next}
+			why, next, refused := sentence(err)
+			return observed.Image{Ref: src.Ref, Err: why, Next: next, Refused: refused}
 		}
 		img = found
 	}
@@ -163,7 +163,7 @@ func disk(path string, files *folder.Folder) observed.Disk {
 	case errors.Is(err, fs.ErrNotExist):
 		seen.Err, seen.Next = "disk "+path+" does not exist", "make it with mkfs.ext4, or declare a volume instead"
 	case err != nil:
-		seen.Err, seen.Next = sentence(err)
+		seen.Err, seen.Next, seen.Refused = sentence(err)
 	case !info.Mode().IsRegular():
 		seen.Err, seen.Next = "disk "+path+" is not a regular file", "name an ext4 image file"
 	default:
@@ -203,8 +203,8 @@ func outputs(ctx context.Context, d Drivers, m *schema.Manifest, files *folder.F
 		case errors.Is(err, driver.ErrNotFound):
 			found[name] = observed.Output{Path: files.Resolve(o.To)}
 		default:
-			why, next := sentence(err)
-			found[name] = observed.Output{Err: why, Next: next}
+			why, next, refused := sentence(err)
+			found[name] = observed.Output{Err: why, Next: next, Refused: refused}
 		}
 	}
 	return found, nil

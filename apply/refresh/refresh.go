@@ -51,6 +51,7 @@ func World(ctx context.Context, d Drivers, m *schema.Manifest, files *folder.Fol
 	if err != nil {
 		return nil, err
 	}
+	files.Claim(claims(m, o.Manifest))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(4)
 	g.Go(func() (err error) {

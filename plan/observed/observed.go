@@ -63,6 +63,7 @@ type Source struct {
 	Built   bool // a disk for this digest is in the cache
 	Err     string
 	Next    string
+	Refused bool // for safety: Err is about a place that a manifest may not name
 }
 
 // Image is what a reference stands for.
@@ -76,6 +77,7 @@ type Image struct {
 	Moved   string      // the digest that the tag stands for now, when it is another (only with --pull)
 	Err     string
 	Next    string
+	Refused bool // for safety: Err is about a place that a manifest may not name
 }
 
 // ImageConfig is the part of an image's config that decides what runs.
@@ -90,21 +92,23 @@ type ImageConfig struct {
 
 // Disk is a user's disk.
 type Disk struct {
-	Path   string // absolute
-	ID     string // device and inode
-	Size   int64
-	Holder string
-	Err    string
-	Next   string
+	Path    string // absolute
+	ID      string // device and inode
+	Size    int64
+	Holder  string
+	Err     string
+	Next    string
+	Refused bool // for safety: Err is about a place that a manifest may not name
 }
 
 // Output is what lies at an output's target on the host.
 type Output struct {
-	Path   string // absolute
-	Exists bool
-	Digest string // of the tree, in the form that a fetched output's digest has; "" when not Exists
-	Err    string
-	Next   string
+	Path    string // absolute
+	Exists  bool
+	Digest  string // of the tree, in the form that a fetched output's digest has; "" when not Exists
+	Err     string
+	Next    string
+	Refused bool // for safety: Err is about a place that a manifest may not name
 }
 
 // Workspace is a workspace as it stands.

@@ -48,6 +48,7 @@ func (d *Disks) DigestBundle(ctx context.Context, src driver.BundleSource, known
 	if err != nil {
 		return driver.BundleDigest{}, sourceError(s, src, err)
 	}
+	defer s.close()
 	if known != nil {
 		digest, ok, err := s.unchanged(ctx, *known)
 		if err != nil || ok {
@@ -64,6 +65,7 @@ func (d *Disks) Bundle(ctx context.Context, src driver.BundleSource, want string
 	if err != nil {
 		return driver.DiskImage{}, driver.BundleDigest{}, sourceError(s, src, err)
 	}
+	defer s.close()
 	stale := func(digest driver.BundleDigest) error {
 		if want == "" || digest.Fingerprint.Digest == want {
 			return nil

@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"strings"
@@ -223,20 +222,43 @@ func TestDigestSeesWhatMatters(t *testing.T) {
 	}
 }
 
+// watchedTree hands each open file to opened.
+type watchedTree struct {
+	driver.Tree
+	opened func(*os.File)
+}
+
+func (w watchedTree) Open(name string) (*os.File, error) {
+	f, err := w.Tree.Open(name)
+	if err == nil {
+		w.opened(f)
+	}
+	return f, err
+}
+
 // countingFiles counts opened regular files.
 type countingFiles struct {
 	hostFiles
 	opened *int
 }
 
+func (c countingFiles) count(f *os.File) {
+	if st, err := f.Stat(); err == nil && st.Mode().IsRegular() {
+		*c.opened++
+	}
+}
+
 func (c countingFiles) Open(name string) (*os.File, error) {
 	f, err := os.Open(name)
 	if err == nil {
-		if st, err := f.Stat(); err == nil && st.Mode().IsRegular() {
-			*c.opened++
-		}
+		c.count(f)
 	}
 	return f, err
+}
+
+func (c countingFiles) Sub(name string) (driver.Tree, error) {
+	t, err := c.hostFiles.Sub(name)
+	return watchedTree{t, c.count}, err
 }
 
 func TestFingerprint(t *testing.T) {
@@ -296,18 +318,13 @@ func TestFingerprint(t *testing.T) {
 // growing is a source whose file changes after it was looked at.
 type growing struct{ hostFiles }
 
-func (growing) Open(name string) (*os.File, error) {
-	if strings.HasSuffix(name, "hello.txt") {
-		f, err := os.OpenFile(name, os.O_APPEND|os.O_WRONLY, 0)
-		if err != nil {
-			return nil, err
+func (growing) Sub(name string) (driver.Tree, error) {
+	t, err := hostFiles{}.Sub(name)
+	return watchedTree{t, func(f *os.File) {
+		if strings.HasSuffix(f.Name(), "hello.txt") {
+			_ = os.WriteFile(f.Name(), []byte("another length"), 0o644)
 		}
-		_, err = io.WriteString(f, "more")
-		if err := errors.Join(err, f.Close()); err != nil {
-			return nil, err
-		}
-	}
-	return os.Open(name)
+	}}, err
 }
 
 func TestSourceThatChangesWhileRead(t *testing.T) {

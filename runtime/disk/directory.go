@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"slices"
 
 	"microagent/runtime/disk/ext4"
@@ -16,7 +17,7 @@ import (
 
 // names lists a directory in byte order.
 func (s *source) names(rel string) ([]string, error) {
-	f, err := s.src.Files.Open(s.path(rel))
+	f, err := s.tree.Open(path.Clean(rel))
 	if err != nil {
 		return nil, err
 	}
@@ -40,7 +41,7 @@ func (s *source) readDirectory(ctx context.Context, tree layer.Tree, h *hasher, 
 			h.text(fmt.Sprintf("d %d\n%s\n", len(e.rel), e.rel))
 			return tree.Mkdir(e.rel, attr)
 		case fs.ModeSymlink:
-			target, err := s.src.Files.Readlink(s.path(e.rel))
+			target, err := s.tree.Readlink(e.rel)
 			if err != nil {
 				return err
 			}
@@ -64,7 +65,7 @@ func (s *source) readDirectory(ctx context.Context, tree layer.Tree, h *hasher, 
 }
 
 func (s *source) readFile(e element, attr ext4.Attr, tree layer.Tree, h *hasher) error {
-	f, err := s.src.Files.Open(s.path(e.rel))
+	f, err := s.tree.Open(e.rel)
 	if err != nil {
 		return err
 	}

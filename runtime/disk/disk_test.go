@@ -27,6 +27,7 @@ func (hostFiles) Open(name string) (*os.File, error)     { return os.Open(name) 
 func (hostFiles) Stat(name string) (fs.FileInfo, error)  { return os.Stat(name) }
 func (hostFiles) Lstat(name string) (fs.FileInfo, error) { return os.Lstat(name) }
 func (hostFiles) Readlink(name string) (string, error)   { return os.Readlink(name) }
+func (hostFiles) Sub(name string) (driver.Tree, error)   { return os.OpenRoot(name) }
 func (hostFiles) Resolve(name string) string             { return name }
 
 // tarLayers are layers that lie in memory.

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"strings"
 	"time"
 
 	"microagent/runtime/disk/layer"
@@ -18,6 +19,7 @@ import (
 type source struct {
 	src   driver.BundleSource
 	dir   bool
+	tree  driver.Tree // the directory, held open
 	state fs.FileInfo // of the state directory, which is never packed; nil when there is none yet
 }
 
@@ -38,7 +40,25 @@ func openSource(src driver.BundleSource, state string) (*source, error) {
 	if s.state, err = os.Stat(state); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	return s, s.notState(src.Path, st)
+	if s.dir {
+		if s.tree, err = src.Files.Sub(src.Path); err != nil {
+			return nil, err
+		}
+		if st, err = s.tree.Stat("."); err != nil {
+			return nil, errors.Join(err, s.close())
+		}
+	}
+	if err := s.notState(src.Path, st); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	return s, nil
+}
+
+func (s *source) close() error {
+	if s.tree == nil {
+		return nil
+	}
+	return s.tree.Close()
 }
 
 // notState refuses the state directory: it holds records with secrets, others' data and the bundle itself.
@@ -124,7 +144,11 @@ func (s *source) walkBelow(ctx context.Context, rel string, visit func(e element
 			continue
 		}
 		e := element{rel: path.Join(rel, name)}
-		if e.info, err = s.src.Files.Lstat(s.path(e.rel)); err != nil {
+		e.info, err = s.tree.Lstat(e.rel)
+		if errors.Is(err, driver.ErrGitFolder) { // under another name
+			continue
+		}
+		if err != nil {
 			if errors.Is(err, fs.ErrNotExist) {
 				return fmt.Errorf("%w: %s went away while it was read", driver.ErrStale, e.rel)
 			}
@@ -165,15 +189,8 @@ func kindOf(m fs.FileMode) string {
 	}
 }
 
-func (s *source) path(rel string) string {
-	if rel == "" {
-		return s.src.Path
-	}
-	return path.Join(s.src.Path, rel)
-}
-
 func (s *source) excluded(name string) bool {
-	if name == ".git" {
+	if strings.EqualFold(name, ".git") {
 		return true
 	}
 	for _, pattern := range s.src.Exclude {

@@ -15,19 +15,36 @@ package driver
 
 import (
 	"context"
+	"errors"
 	"io"
 	"io/fs"
 	"os"
 )
 
-// Files opens paths on the host that an input names. The implementation for a manifest can't leave the
-// manifest's folder (os.Root, and the folders of --allow-path); the one for the command line opens anything.
-// Names are slash-separated.
-type Files interface {
+// ErrGitFolder is in the chain of errors about what is a git folder or lies in one.
+var ErrGitFolder = errors.New("a git folder")
+
+// Reader reads files. Names are slash-separated.
+type Reader interface {
 	Open(name string) (*os.File, error)
 	Stat(name string) (fs.FileInfo, error)
 	Lstat(name string) (fs.FileInfo, error)
 	Readlink(name string) (string, error)
+}
+
+// Tree is a folder that is held open: what takes its place on the host meanwhile is not looked at. Names are relative
+// to it, "." is the folder itself; none is reached through a symlink.
+type Tree interface {
+	Reader
+	io.Closer
+}
+
+// Files opens paths on the host that an input names. The implementation for a manifest can't leave the manifest's
+// folder and those of --allow-path, and opens nothing in a git folder; the one for the command line opens anything.
+type Files interface {
+	Reader
+	// Sub opens a folder to read all that is in it.
+	Sub(name string) (Tree, error)
 	// Resolve is the absolute host path of name for messages and for attaching a disk by file
 	// descriptor; it proves nothing about what is there by the time it is used.
 	Resolve(name string) string

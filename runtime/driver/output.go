@@ -8,8 +8,11 @@ import (
 
 // Target is where an output goes: a path beneath an open folder, which it can't leave.
 type Target struct {
-	Root *os.Root
+	Root *os.Root // unused when Enter is set
 	Path string
+	// Enter opens the folder in which the last element of Path lies, and makes it first when create is set. Whoever
+	// gives it decides anew at each call whether that folder may be read and written. Nil: it is the one beneath Root.
+	Enter func(create bool) (*os.Root, error)
 }
 
 // Publishing says how a tree is brought out.

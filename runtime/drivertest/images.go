@@ -160,6 +160,9 @@ func NewDirFiles(t testing.TB, dir string) DirFiles {
 // Resolve is the host path of name.
 func (f DirFiles) Resolve(name string) string { return filepath.Join(f.Name(), name) }
 
+// Sub opens a folder.
+func (f DirFiles) Sub(name string) (driver.Tree, error) { return f.OpenRoot(name) }
+
 var _ driver.Files = DirFiles{}
 
 // FakeImage is an image that a FakeImages can pull.

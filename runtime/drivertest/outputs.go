@@ -249,7 +249,12 @@ type fakeEntry struct {
 
 var _ driver.Outputs = (*FakeOutputs)(nil)
 
-func fakeTarget(t driver.Target) string { return path.Join(t.Root.Name(), t.Path) }
+func fakeTarget(t driver.Target) string {
+	if t.Root == nil {
+		return t.Path
+	}
+	return path.Join(t.Root.Name(), t.Path)
+}
 
 // Digest is that of the tree at t.
 func (f *FakeOutputs) Digest(_ context.Context, t driver.Target) (string, error) {

@@ -11,6 +11,9 @@ import (
 // obstacle finds what keeps the folders on the way to t from being entered or made, and says what to do about it. It
 // gives "" when it finds nothing: os.Root's own errors tell files, links that lead outside and dangling ones not apart.
 func obstacle(t driver.Target) string {
+	if t.Root == nil {
+		return ""
+	}
 	way := ""
 	for part := range strings.SplitSeq(path.Dir(path.Clean(t.Path)), "/") {
 		way = path.Join(way, part)

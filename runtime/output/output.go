@@ -54,11 +54,7 @@ func (s *Store) Tar(ctx context.Context, t driver.Target, w io.Writer) error {
 }
 
 func (s *Store) scan(ctx context.Context, t driver.Target, p *packer) (tree, error) {
-	dir, base, err := split(t.Path)
-	if err != nil {
-		return nil, err
-	}
-	parent, err := t.Root.OpenRoot(dir)
+	parent, base, err := enter(t, false)
 	if err != nil {
 		return nil, err
 	}
@@ -80,14 +76,7 @@ func (s *Store) Publish(ctx context.Context, stream io.Reader, t driver.Target, 
 }
 
 func publish(ctx context.Context, stream io.Reader, t driver.Target, how driver.Publishing) (driver.Fetched, error) {
-	dir, base, err := split(t.Path)
-	if err != nil {
-		return driver.Fetched{}, err
-	}
-	if err := t.Root.MkdirAll(dir, 0o777); err != nil {
-		return driver.Fetched{}, err
-	}
-	parent, err := t.Root.OpenRoot(dir)
+	parent, base, err := enter(t, true)
 	if err != nil {
 		return driver.Fetched{}, err
 	}
@@ -154,6 +143,23 @@ func choose(root *os.Root, tr tree, git bool, got *driver.Fetched) (tree, error)
 		got.Leave(p, "a git folder; --allow-git brings it")
 	}
 	return rest, remove(root, found)
+}
+
+// enter opens the folder that t lies in, and gives t's name there.
+func enter(t driver.Target, create bool) (parent *os.Root, base string, err error) {
+	dir, base, err := split(t.Path)
+	switch {
+	case err != nil:
+	case t.Enter != nil:
+		parent, err = t.Enter(create)
+	case create:
+		if err = t.Root.MkdirAll(dir, 0o777); err == nil {
+			parent, err = t.Root.OpenRoot(dir)
+		}
+	default:
+		parent, err = t.Root.OpenRoot(dir)
+	}
+	return parent, base, err
 }
 
 // split cuts a target's path into the folder it is in and its name.

@@ -172,7 +172,7 @@ func (a *app) compose(ctx context.Context, w *world, p parsed) (driver.Workspace
 		p.spec.Mounts = append(p.spec.Mounts, mount)
 	}
 	slices.SortFunc(p.spec.Mounts, func(a, b observed.Mount) int { return strings.Compare(a.Path, b.Path) })
-	files, err := folder.Open(".", []string{"/"}) // paths on the command line are the user's own
+	files, err := folder.Free(".") // paths on the command line are the user's own
 	if err != nil {
 		return driver.Workspace{}, err
 	}

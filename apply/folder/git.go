@@ -1,0 +1,102 @@
+package folder
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// gitName is the name that git looks for in every folder, in any case on file systems that fold it.
+func gitName(name string) bool { return strings.EqualFold(name, ".git") }
+
+// looksGit says that git would take the folder at fd for a repository (is_git_directory in git's setup.c): it has HEAD,
+// and objects and refs or a commondir that says where these are.
+func looksGit(fd int) bool {
+	has := func(name string) bool {
+		var st unix.Stat_t
+		return unix.Fstatat(fd, name, &st, unix.AT_SYMLINK_NOFOLLOW) == nil
+	}
+	return has("HEAD") && (has("commondir") || has("objects") && has("refs"))
+}
+
+// gitFolders are the git folders of the repositories that the open folders lie in, by what they are and not by name: a
+// .git folder, a worktree's or submodule's .git file, the folder it points to, and the one that this shares with others.
+func gitFolders(places ...*place) map[id]bool {
+	found := map[id]bool{}
+	for _, p := range places {
+		for i := range p.steps {
+			addGit(found, p.steps[i].fd)
+		}
+	}
+	return found
+}
+
+func addGit(found map[id]bool, dir int) {
+	s, err := openStep(dir, ".git")
+	if err != nil {
+		return
+	}
+	found[s.id] = true
+	defer s.close()
+	switch s.mode {
+	case unix.S_IFDIR:
+		addCommon(found, s.fd)
+	case unix.S_IFREG:
+		if to, ok := strings.CutPrefix(firstLine(dir, ".git"), "gitdir: "); ok {
+			addPointed(found, dir, to)
+		}
+	case unix.S_IFLNK:
+		addPointed(found, dir, ".git")
+	}
+}
+
+// addPointed adds the git folder to, seen from dir.
+func addPointed(found map[id]bool, dir int, to string) {
+	fd, err := retry(func() (int, error) { return unix.Openat(dir, to, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0) })
+	if err != nil {
+		return
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if unix.Fstat(fd, &st) == nil {
+		found[id{st.Dev, st.Ino}] = true
+	}
+	addCommon(found, fd)
+}
+
+// addCommon adds the folder that the git folder at fd shares with other worktrees.
+func addCommon(found map[id]bool, fd int) {
+	to := firstLine(fd, "commondir")
+	if to == "" {
+		return
+	}
+	var st unix.Stat_t
+	if unix.Fstatat(fd, to, &st, 0) == nil {
+		found[id{st.Dev, st.Ino}] = true
+	}
+}
+
+// firstLine is the first line of a small regular file, "" when there is none.
+func firstLine(dir int, name string) string {
+	fd, err := retry(func() (int, error) {
+		return unix.Openat(dir, name, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	})
+	if err != nil {
+		return ""
+	}
+	f := os.NewFile(uintptr(fd), name)
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return ""
+	}
+	data, _ := io.ReadAll(io.LimitReader(f, unix.PathMax))
+	line, _, _ := bytes.Cut(data, []byte("\n"))
+	return string(line)
+}
+
+// inProc is the path under which the kernel opens what is open at fd.
+func inProc(fd int) string { return "/proc/self/fd/" + strconv.Itoa(fd) }

@@ -1,0 +1,29 @@
+package refresh
+
+import (
+	"microagent/apply/folder"
+	"microagent/schema"
+)
+
+// claims are what no output of m may write: the manifest itself, all that it reads, and other outputs.
+func claims(m *schema.Manifest, manifest string) []folder.Claim {
+	var list []folder.Claim
+	if manifest != "" {
+		list = append(list, folder.Claim{What: "the manifest", Path: manifest})
+	}
+	for name, b := range m.Bundles {
+		list = append(list, folder.Claim{What: "the source of bundle " + name, Path: b.Source, Exclude: b.Exclude})
+	}
+	for name, d := range m.Disks {
+		list = append(list, folder.Claim{What: "disk " + name, Path: d.Path})
+	}
+	for name, w := range m.Workspaces {
+		if path, ok := schema.ImagePath(w.Image); ok {
+			list = append(list, folder.Claim{What: "the image of workspace " + name, Path: path})
+		}
+	}
+	for name, o := range m.Outputs {
+		list = append(list, folder.Claim{What: "output " + name, Path: o.To, Output: true})
+	}
+	return list
+}
