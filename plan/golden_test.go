@@ -189,6 +189,17 @@ func (st *stage) happen(t *testing.T, f []string) {
 		s.registry[arg(1)] = digestOf(arg(2))
 	case "twin": // another reference for the same image
 		s.registry[arg(1)] = s.tag(arg(2))
+	case "git-output": // WORKSPACE OUTPUT [PATH]: what its run left has git folders, and PATH was brought with them
+		onWorkspace(func(ws *observed.Workspace) {
+			got := ws.Run.Collected[arg(2)]
+			got.WithGit = digestOf("with git")
+			ws.Run.Collected[arg(2)] = got
+		})
+		if len(f) > 3 {
+			s.targets[arg(3)] = digestOf("with git")
+		}
+	case "--allow-git":
+		st.opts.AllowGit = true
 	case "gone-output":
 		delete(s.targets, arg(1))
 	case "edit-output":

@@ -75,6 +75,8 @@ func (k *maker) output(name string, o schema.Output) {
 	case !seen.Exists:
 		c.Action, c.Reason, c.Detail = ActionCollect, ReasonMissingOutput, o.To+" is missing on the host"
 	case seen.Digest == last.WithGit, seen.Digest == last.Digest && (last.WithGit == "" || !c.Output.AllowGit):
+	case seen.Digest == last.Digest:
+		c.Action, c.Reason, c.Detail = ActionCollect, ReasonMissingOutput, o.To+" is there without its git folders"
 	case taken && !c.Output.Overwrite:
 		c.Detail = o.To + " was changed on the host and is left alone; --overwrite-outputs brings the run's again"
 	case taken:

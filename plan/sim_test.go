@@ -177,12 +177,16 @@ func (s *sim) change(p *plan.Plan, c *plan.Change) {
 		if taken && there != got.Digest && !slices.Contains(c.Output.Ours, there) && !c.Output.Overwrite {
 			s.t.Fatalf("%s replaces what no apply put there", c.Address)
 		}
-		s.targets[c.Output.To] = got.Digest
+		brought := got.Digest
+		if c.Output.AllowGit && got.WithGit != "" {
+			brought = got.WithGit
+		}
+		s.targets[c.Output.To] = brought
 		s.project.Outputs = maps.Clone(s.project.Outputs)
 		if s.project.Outputs == nil {
 			s.project.Outputs = map[string]string{}
 		}
-		s.project.Outputs[c.Output.To] = got.Digest
+		s.project.Outputs[c.Output.To] = brought
 	default:
 		s.t.Fatalf("%s %s: no such operation", c.Action, c.Address)
 	}
