@@ -58,9 +58,13 @@ func CheckVersion(v Version) (note string, err error) {
 // IsAdapter says whether p comes from runtime/qemu's adapter.
 func IsAdapter(p Ping) bool { return slices.Contains(p.Features, FeatureQEMU) }
 
+// HasSeccomp says whether p comes from an adapter whose QEMU is held by seccomp.
+func HasSeccomp(p Ping) bool { return slices.Contains(p.Features, FeatureSeccomp) }
+
 // Features in a ping's list that the adapter states beside the accelerator's name, "tcg" or "kvm".
 const (
 	FeatureQEMU     = "qemu"
+	FeatureSeccomp  = "seccomp"  // QEMU runs below its own sandbox; stated once it runs
 	FeatureSnapshot = "snapshot" // vm.snapshot and vm.restore work
 	FeatureResize   = "resize"   // vm.resize works
 )

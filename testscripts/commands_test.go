@@ -32,6 +32,7 @@ var commands = map[string]func(ts *testscript.TestScript, neg bool, args []strin
 	"registry":  registry,
 	"killrun":   killrun,
 	"killvmm":   killvmm,
+	"confined":  confined,
 	"killall":   killall,
 	"idle":      idle,
 	"size":      size,

@@ -117,8 +117,9 @@ type Run struct {
 	BootID      string     `json:"boot_id"`
 	Start       uint64     `json:"start"`
 	Tool        string     `json:"tool"`
-	VMM         string     `json:"vmm"`      // "cloud-hypervisor v53.0.0", "qemu 7.2.22 (tcg)"
-	Hardware    bool       `json:"hardware"` // isolated by hardware virtualisation
+	VMM         string     `json:"vmm"`               // "cloud-hypervisor v53.0.0", "qemu 7.2.22 (tcg)"
+	Hardware    bool       `json:"hardware"`          // isolated by hardware virtualisation
+	Sandbox     *Sandbox   `json:"sandbox,omitempty"` // nil: nobody looked, or the VMM never ran
 	Collected   []Fetched  `json:"collected,omitempty"`
 	SpecDigest  string     `json:"spec_digest"` // of the spec it was started with
 	Diagnostics []string   `json:"diagnostics,omitempty"`

@@ -55,8 +55,8 @@ func (s State) Images() string                    { return s.join("images") }
 func (s State) Kernels(arch string) string        { return s.join("kernels", arch) }
 func (s State) Kernel(arch, id string) string     { return s.join("kernels", arch, id) }
 
-// Workspace is a workspace's folder. Names of sockets are relative to it as well: a VMM runs with the folder
-// as its working directory, and others dial through /proc/self/fd, so that no path is ever too long.
+// Workspace is a workspace's folder. Names of sockets are relative to it as well: a VMM runs in the folder
+// of its own, and others dial through /proc/self/fd, so that no path is ever too long.
 type Workspace struct{ Dir string }
 
 // File names in a workspace's folder.

@@ -128,7 +128,7 @@ func superblock(f *os.File) (major, minor uint64, ok bool) {
 
 var workspaces = filepath.Base(layout.State{}.Workspaces())
 
-// describe names processes for a message. A supervisor works in its workspace's folder.
+// describe names processes for a message. A supervisor works in its workspace's folder, and a VMM in a folder there.
 func describe(pids []int) []string {
 	var list []string
 	for _, pid := range pids {
@@ -136,6 +136,9 @@ func describe(pids []int) []string {
 			continue
 		}
 		cwd, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", pid))
+		if filepath.Base(cwd) == layout.VMMDir {
+			cwd = filepath.Dir(cwd)
+		}
 		comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
 		name := strings.TrimSpace(string(comm))
 		switch {

@@ -175,15 +175,26 @@ func find(ctx context.Context, name string) found {
 	if err != nil {
 		return found{err: fmt.Errorf("%s is not installed", name)}
 	}
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, path, "--version")
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a terminal's ^C is for us; we end it by ctx
-	out, err := cmd.Output()
+	out, err := ask(ctx, path, "--version")
 	if err != nil {
 		return found{path: path, err: fmt.Errorf("%s --version: %w", path, err)}
 	}
 	line, _, _ := strings.Cut(string(out), "\n")
 	return found{path: path, version: line}
+}
+
+// knowsSandbox says whether a QEMU has its seccomp filter: one that was built without it fails at the option.
+func knowsSandbox(ctx context.Context, path string) bool {
+	_, err := ask(ctx, path, "-sandbox", "on", "--version")
+	return err == nil
+}
+
+// ask gives what a VMM prints.
+func ask(ctx context.Context, path string, args ...string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a terminal's ^C is for us; we end it by ctx
+	return cmd.Output()
 }

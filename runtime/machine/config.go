@@ -1,12 +1,22 @@
 package machine
 
 import (
+	"path/filepath"
+
 	"microagent/ch"
 	"microagent/runtime/layout"
 )
 
 // guestCID is the guest's address on its own vsock; it means nothing outside the VM.
 const guestCID = 3
+
+// path makes a path of the spec absolute: the VMM does not work in its folder, but in the one of its sockets.
+func (s Spec) path(path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(s.Folder, path)
+}
 
 // config is the spec as the API takes it. What has a default that bites is always said: image_type (else the
 // first sector can't be written), id and serial of each disk, console off (else it takes over our terminal).
@@ -18,13 +28,13 @@ func (s Spec) config() ch.VmConfig {
 		Cpus:    &ch.CpusConfig{BootVcpus: uint32(s.CPUs), MaxVcpus: uint32(s.CPUs)},
 		Memory:  &ch.MemoryConfig{Size: uint64(s.Memory)},
 		Rng:     &ch.RngConfig{Src: "/dev/urandom"},
-		Serial:  &ch.SerialConfig{Mode: ch.ConsoleSocket, Socket: ch.Ptr("./" + layout.SerialSocket)},
+		Serial:  &ch.SerialConfig{Mode: ch.ConsoleSocket, Socket: ch.Ptr("./" + filepath.Base(layout.SerialSocket))},
 		Console: &ch.ConsoleConfig{Mode: ch.ConsoleOff},
-		Vsock:   &ch.VsockConfig{Cid: guestCID, Socket: "./" + layout.VsockSocket},
+		Vsock:   &ch.VsockConfig{Cid: guestCID, Socket: "./" + filepath.Base(layout.VsockSocket)},
 	}
 	for _, d := range s.Disks {
 		c.Disks = append(c.Disks, ch.DiskConfig{
-			Id: ch.Ptr(d.Serial), Serial: ch.Ptr(d.Serial), Path: ch.Ptr(d.Path),
+			Id: ch.Ptr(d.Serial), Serial: ch.Ptr(d.Serial), Path: ch.Ptr(s.path(d.Path)),
 			Readonly: ch.Ptr(d.ReadOnly), ImageType: ch.Ptr(ch.ImageRaw),
 		})
 	}

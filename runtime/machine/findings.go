@@ -30,6 +30,8 @@ type facts struct {
 	cloudHypervisor, qemu found
 	choice                Choice
 	choiceErr             error
+	unfiltered            bool   // QEMU knows no -sandbox
+	landlock              int    // version that the host's kernel has; 0: none
 	kernel                string // its release; empty with a nil kernelErr: nobody looked
 	kernelErr             error
 	memory                int64 // bytes available; 0 is unknown
@@ -73,6 +75,9 @@ func (f facts) findings() []driver.Finding {
 		if !f.choice.Hardware {
 			isolation = "does not isolate by hardware"
 		}
+		for _, l := range f.sandbox().Lacks() {
+			add(l.Code, severityWarning, l.Message, l.Next)
+		}
 		add("vmm", severityOK, f.choice.Name+" runs workspaces and "+isolation, "")
 	}
 	switch {
@@ -89,6 +94,14 @@ func (f facts) findings() []driver.Finding {
 	}
 	slices.SortStableFunc(list, func(a, b driver.Finding) int { return rank(a.Severity) - rank(b.Severity) })
 	return list
+}
+
+// sandbox is what would hold the chosen VMM.
+func (f facts) sandbox() driver.Sandbox {
+	if f.choice.Kind == CloudHypervisor {
+		return driver.Sandbox{Seccomp: true, Landlock: f.landlock >= cloudHypervisorLandlock}
+	}
+	return driver.Sandbox{Seccomp: !f.unfiltered, Landlock: f.landlock > 0}
 }
 
 func rank(severity string) int {

@@ -27,7 +27,7 @@ func healthy() facts {
 	return facts{
 		kvm: kvmWorks, cloudHypervisor: found{path: "/usr/bin/cloud-hypervisor", version: "v53.0.0"}, qemu: found{version: "7.2.22"},
 		choice: Choice{Kind: CloudHypervisor, Name: "cloud-hypervisor v53.0.0", Hardware: true},
-		kernel: "6.1.0-56-cloud-amd64", memory: 8 << 30, disk: 8 << 30, dir: "/state",
+		kernel: "6.1.0-56-cloud-amd64", memory: 8 << 30, disk: 8 << 30, dir: "/state", landlock: cloudHypervisorLandlock,
 	}
 }
 
@@ -52,6 +52,12 @@ func TestFindings(t *testing.T) {
 			"kvm_unusable", severityWarning, "neither svm nor vmx; guests are emulated", "nested virtualisation"},
 		"KVM that doesn't answer": {func(f *facts) { f.kvm, f.kvmWhy = kvmUnanswered, "/dev/kvm opens and makes no VM" },
 			"kvm_unusable", severityWarning, "makes no VM", "--vmm qemu"},
+		"a kernel without landlock": {func(f *facts) { f.landlock = 0 },
+			"no_landlock", severityWarning, "no landlock", "lsm="},
+		"a landlock that cloud-hypervisor can't use": {func(f *facts) { f.landlock = cloudHypervisorLandlock - 1 },
+			"no_landlock", severityWarning, "landlock", "lsm="},
+		"a QEMU without seccomp": {func(f *facts) { f.unfiltered, f.choice.Kind = true, QEMU },
+			"no_seccomp", severityWarning, "built without seccomp", "install a QEMU"},
 		"no permission": {func(f *facts) { f.kvm, f.kvmWhy = kvmForbidden, "/dev/kvm may not be opened by this user" },
 			"kvm_forbidden", severityWarning, "may not be opened", "sudo usermod -aG kvm $USER"},
 		"no cloud-hypervisor": {func(f *facts) { f.cloudHypervisor = found{err: errors.New("cloud-hypervisor is not installed")} },

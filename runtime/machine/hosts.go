@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 
+	"microagent/runtime/confine"
 	"microagent/runtime/driver"
 	"microagent/runtime/layout"
 )
@@ -68,6 +69,8 @@ func (h *Hosts) Diagnose(ctx context.Context) []driver.Finding {
 		vmm: h.Config.VMM, cloudHypervisor: h.Config.findCloudHypervisor(ctx), qemu: h.Config.findQEMU(ctx),
 		memory: availableMemory(), disk: layout.Free(h.Dir), dir: h.Dir,
 	}
+	f.unfiltered = f.qemu.err == nil && !knowsSandbox(ctx, f.qemu.path)
+	f.landlock = confine.LandlockVersion()
 	f.kvm, f.kvmWhy = h.where().probe()
 	f.choice, f.choiceErr = h.Config.decide(f.kvm, f.kvmWhy,
 		func() found { return f.cloudHypervisor }, func() found { return f.qemu })

@@ -3,7 +3,8 @@
 // and does not know whether cloud-hypervisor or the adapter answers, beyond how each is started.
 //
 // Promised: vm.boot is sent once; a VM whose boot failed is deleted and its process ended. The process gets no
-// environment and no file beyond what the spec names, and carries the leases of its disks. Whatever it or the guest writes
+// environment and no file beyond what the spec names, and carries the leases of its disks.
+// It has no capability and can get none, also when root started it, and opens few files where the kernel has landlock. Whatever it or the guest writes
 // is bounded on disk. Nothing here outlives the process that called Start, except a VMM whose caller was killed:
 // the kernel is asked to kill it then, and its leases show it when that failed. Package supervise imports it, and
 // cmd for Hosts.
@@ -43,16 +44,15 @@ type Boot struct {
 // Spec is a VM to start.
 type Spec struct {
 	Name   string // of the workspace, for messages
-	Folder string // absolute; the VMM works in it, its sockets and logs lie there
+	Folder string // absolute; logs lie there, and the VMM's sockets in a folder of its own, in which it works
 	Choice Choice
-	// Adapter is how the adapter is started, up to its options: "/proc/self/exe", "vmm-qemu". Unused for
-	// cloud-hypervisor.
+	// Adapter is how this program is started as the adapter, up to its options. Unused for cloud-hypervisor.
 	Adapter []string
 	Boot    Boot
 	CPUs    int
 	Memory  int64
 	Disks   []Disk
-	Leases  []*os.File // inherited by the VMM, and by QEMU below the adapter
+	Leases  []*os.File // of Disks, in their order; inherited by the VMM, and by QEMU below the adapter
 }
 
 // The bounds of logs: each takes twice this at most.
@@ -126,6 +126,10 @@ func (vm *VM) start(ctx context.Context) (err error) {
 		_ = vm.client.Delete(cleanup)
 		return err
 	}
+	// Only now it can say what holds it.
+	if ping, err := vm.client.Ping(ctx); err == nil {
+		vm.ping = ping
+	}
 	return nil
 }
 
@@ -167,7 +171,7 @@ func (vm *VM) exitedWithin(d time.Duration) bool {
 // Client is the VMM's API.
 func (vm *VM) Client() *ch.Client { return vm.client }
 
-// Ping is what the VMM said about itself at its start.
+// Ping is what the VMM said about itself when the guest had been started.
 func (vm *VM) Ping() ch.Ping { return vm.ping }
 
 // PID is the VMM's process.

@@ -127,7 +127,7 @@ func TestConfigSaysWhatHasDefaultsThatBite(t *testing.T) {
 		CPUs: 2, Memory: 256 << 20, Choice: Choice{Kind: QEMU},
 		Disks: []Disk{{Serial: "root", Path: "./rootfs.ext4"}, {Serial: "m00", Path: "/cache/b.ext4", ReadOnly: true}},
 	}.config()
-	if c.Console.Mode != ch.ConsoleOff || c.Serial.Mode != ch.ConsoleSocket || *c.Serial.Socket != "./vmm/serial.sock" || c.Vsock.Socket != "./vmm/vsock.sock" {
+	if c.Console.Mode != ch.ConsoleOff || c.Serial.Mode != ch.ConsoleSocket || *c.Serial.Socket != "./serial.sock" || c.Vsock.Socket != "./vsock.sock" {
 		t.Errorf("consoles and vsock: %+v %+v %+v", c.Console, c.Serial, c.Vsock)
 	}
 	if len(c.Disks) != 2 || c.LandlockEnable != nil {

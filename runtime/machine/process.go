@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"microagent/ch"
+	"microagent/runtime/confine"
 	"microagent/runtime/driver"
 	"microagent/runtime/layout"
 )
@@ -33,12 +35,17 @@ type process struct {
 // eventPipe is how much may wait unread in the event stream; a VMM drops events rather than wait.
 const eventPipe = 1 << 20
 
-// firstExtra is the number of the first inherited file: the event stream. The leases follow.
+// firstExtra is the number of the first inherited file: the event stream. The handed ones follow.
 const firstExtra = 3
 
 func (vm *VM) spawn() error {
 	const op = "start VMM"
-	argv := vm.spec.argv()
+	handed, done, err := vm.spec.open()
+	if err != nil {
+		return err
+	}
+	defer done()
+	argv := vm.spec.argv(handed)
 	events, eventsIn, err := os.Pipe()
 	if err != nil {
 		return fmt.Errorf("%s: %w", op, err)
@@ -46,19 +53,35 @@ func (vm *VM) spawn() error {
 	defer eventsIn.Close()
 	// A smaller pipe works as well.
 	_, _ = unix.FcntlInt(eventsIn.Fd(), unix.F_SETPIPE_SZ, eventPipe)
+	sockets, err := os.Open(filepath.Join(vm.spec.Folder, layout.VMMDir))
+	if err != nil {
+		return errors.Join(fmt.Errorf("%s: %w", op, err), events.Close())
+	}
+	defer sockets.Close()
 	p := &process{cmd: exec.Command(argv[0], argv[1:]...), exited: make(chan struct{})}
-	p.cmd.Dir = vm.spec.Folder
+	if vm.spec.Choice.Kind != CloudHypervisor {
+		p.cmd.Path, p.cmd.Err = self, nil
+	}
+	// By the open folder: without capabilities root can't pass every folder above it.
+	p.cmd.Dir = "/proc/self/fd/" + strconv.Itoa(int(sockets.Fd()))
 	p.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LANG=C.UTF-8"}
-	p.cmd.ExtraFiles = append([]*os.File{eventsIn}, vm.spec.Leases...)
+	p.cmd.ExtraFiles = []*os.File{eventsIn}
+	for _, file := range handed {
+		p.cmd.ExtraFiles = append(p.cmd.ExtraFiles, file.file)
+	}
+	rules := vm.spec.rules()
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	out := io.MultiWriter(vm.log, p)
 	p.cmd.Stdout, p.cmd.Stderr = out, out
 	started := make(chan error)
-	// The parent-death signal is bound to the thread that started the process: it is kept until the process is gone.
+	// The parent-death signal is bound to the thread that started the process: it is kept until the process is gone. What
+	// confines the thread and thereby the process can't be undone: it is never unlocked, and ends with its goroutine.
 	vm.owned.Go(func() {
 		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := p.cmd.Start()
+		err := confine.Thread(rules)
+		if err == nil {
+			err = p.cmd.Start()
+		}
 		started <- err
 		if err != nil {
 			return
@@ -92,10 +115,46 @@ func (vm *VM) readEvents(r *os.File) {
 	}
 }
 
+// handedFile is an open file that the VMM inherits, with the path that its configuration has for it.
+type handedFile struct {
+	file *os.File
+	path string
+}
+
+// open gives all that the VMM inherits: the leases, which are the disks themselves, and for the adapter what the guest
+// boots. A VMM without capabilities may not get to the files, also where root runs it.
+func (s Spec) open() (handed []handedFile, done func(), err error) {
+	for i, l := range s.Leases {
+		handed = append(handed, handedFile{l, s.path(s.Disks[i].Path)})
+	}
+	if s.Choice.Kind == CloudHypervisor {
+		return handed, func() {}, nil
+	}
+	kernel, err := os.Open(s.Boot.Kernel)
+	if err != nil {
+		return nil, nil, s.missing(err)
+	}
+	initramfs, err := os.Open(s.Boot.Initramfs)
+	if err != nil {
+		return nil, nil, errors.Join(s.missing(err), kernel.Close())
+	}
+	handed = append(handed, handedFile{kernel, s.Boot.Kernel}, handedFile{initramfs, s.Boot.Initramfs})
+	return handed, func() { kernel.Close(); initramfs.Close() }, nil
+}
+
+// missing is the error for a kernel or initramfs that can't be opened.
+func (s Spec) missing(err error) error {
+	class := driver.ErrUnavailable
+	if errors.Is(err, fs.ErrNotExist) {
+		class = driver.ErrNotFound
+	}
+	return &driver.Error{Class: class, Op: "start VMM of workspace", Object: s.Name, Err: err, Next: "microagent kernel install"}
+}
+
 // argv starts cloud-hypervisor, or the adapter, which takes the same options.
-func (s Spec) argv() []string {
+func (s Spec) argv(handed []handedFile) []string {
 	options := []string{
-		"--api-socket", "path=./" + layout.APISocket,
+		"--api-socket", "path=./" + filepath.Base(layout.APISocket),
 		"--event-monitor", "fd=" + strconv.Itoa(firstExtra),
 	}
 	if s.Choice.Kind == CloudHypervisor {
@@ -103,13 +162,13 @@ func (s Spec) argv() []string {
 	}
 	argv := append([]string{}, s.Adapter...)
 	argv = append(argv, options...)
-	argv = append(argv, "--qemu", s.Choice.Path)
-	if len(s.Leases) > 0 {
-		var fds []string
-		for i := range s.Leases {
-			fds = append(fds, strconv.Itoa(firstExtra+1+i))
-		}
-		argv = append(argv, "--lease-fds", strings.Join(fds, ","))
+	accel := "tcg"
+	if s.Choice.Hardware {
+		accel = "kvm"
+	}
+	argv = append(argv, "--qemu", s.Choice.Path, "--accel", accel)
+	for i, h := range handed {
+		argv = append(argv, "--opened", fmt.Sprintf("fd=%d,path=%s", firstExtra+1+i, h.path))
 	}
 	return argv
 }

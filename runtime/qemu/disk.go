@@ -33,7 +33,7 @@ func (d *disk) readOnly() bool { return deref(d.config.Readonly) }
 func (d *disk) node() string   { return "n" + d.qid }
 
 // openDisk opens the file of a disk and checks that its content is what the configuration says. It takes no lock.
-func openDisk(c api.DiskConfig) (*disk, error) {
+func openDisk(c api.DiskConfig, inherited opened) (*disk, error) {
 	path := deref(c.Path)
 	if path == "" {
 		return nil, because(textDeviceManager, "No disk path was specified when one was expected")
@@ -42,7 +42,7 @@ func openDisk(c api.DiskConfig) (*disk, error) {
 	if deref(c.Readonly) {
 		flags = unix.O_RDONLY
 	}
-	file, err := os.OpenFile(path, flags, 0)
+	file, err := inherited.open(path, flags)
 	if err != nil {
 		return nil, wrap(err, textDeviceManager, "Cannot open disk path", fmt.Sprintf("I/O error (path=%s op=open)", path))
 	}

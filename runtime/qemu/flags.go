@@ -18,7 +18,7 @@ type flags struct {
 	events     target
 	logFile    string
 	noShutdown bool
-	leases     []int
+	opened     opened
 	binary     string
 	accel      Accel
 }
@@ -52,7 +52,7 @@ func (t *target) Set(text string) error {
 func (t *target) given() bool { return t.path != "" || t.fd >= 0 }
 
 func parseFlags(args []string, output io.Writer) (*flags, error) {
-	f := &flags{socket: target{fd: -1}, events: target{fd: -1}}
+	f := &flags{socket: target{fd: -1}, events: target{fd: -1}, opened: opened{}}
 	set := flag.NewFlagSet("microagent qemu", flag.ContinueOnError)
 	set.SetOutput(output)
 	set.Var(&f.socket, "api-socket", "`path=P|fd=N` to serve the API on")
@@ -62,16 +62,7 @@ func parseFlags(args []string, output io.Writer) (*flags, error) {
 	set.BoolFunc("v", "ignored", func(string) error { return nil })
 	set.BoolFunc("vv", "ignored", func(string) error { return nil })
 	set.Func("seccomp", "ignored: QEMU's own sandbox is used where it has one", func(string) error { return nil })
-	set.Func("lease-fds", "comma-separated `fds` that QEMU must keep open", func(text string) error {
-		for part := range strings.SplitSeq(text, ",") {
-			n, err := strconv.ParseUint(part, 10, 31)
-			if err != nil {
-				return err
-			}
-			f.leases = append(f.leases, int(n))
-		}
-		return nil
-	})
+	set.Func("opened", "`fd=N,path=P`: the file that the API calls P is open as N; it may be given again", f.opened.set)
 	set.StringVar(&f.binary, "qemu", "", "QEMU's `binary`")
 	set.Func("accel", "`tcg|kvm`", func(text string) error {
 		f.accel = Accel(text)

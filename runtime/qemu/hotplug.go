@@ -31,7 +31,7 @@ func (v *vmm) addDisk(c api.DiskConfig) (*api.PciDeviceInfo, error) {
 	}
 	v.ids.fill(&next)
 	c = next.Disks[len(next.Disks)-1]
-	d, err := openDisk(c)
+	d, err := openDisk(c, v.host.opened)
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"microagent/ch/api"
@@ -33,15 +34,15 @@ type machine struct {
 const greetingTimeout = 20 * time.Second
 
 // build opens what the configuration names. On failure nothing stays open.
-func build(c api.VmConfig, broken func()) (*machine, error) {
+func build(h *host, c api.VmConfig, broken func()) (*machine, error) {
 	if initramfs := deref(c.Payload.Initramfs); initramfs != "" {
-		if err := readable(initramfs, "Cannot open initramfs file"); err != nil {
+		if err := h.readable(initramfs, "Cannot open initramfs file"); err != nil {
 			return nil, err
 		}
 	}
 	m := &machine{state: api.VmStateCreated, link: newLink(broken)}
 	for i, config := range c.Disks {
-		d, err := openDisk(config)
+		d, err := openDisk(config, h.opened)
 		if err != nil {
 			return nil, errors.Join(err, m.release())
 		}
@@ -92,9 +93,10 @@ type host struct {
 	binary   string
 	accel    Accel
 	watch    stopwatch
-	leases   []*os.File
+	opened   opened
 	program  program
 	sandbox  bool
+	filtered atomic.Bool // a QEMU has started below its sandbox
 	firmware string
 }
 
@@ -105,10 +107,11 @@ func (m *machine) start(h *host, c api.VmConfig, console *serial) error {
 			return wrap(err, "Error locking disk images: Another instance likely holds a lock")
 		}
 	}
-	if err := readable(*c.Payload.Kernel, "Cannot open kernel file"); err != nil {
+	if err := h.readable(*c.Payload.Kernel, "Cannot open kernel file"); err != nil {
 		return err
 	}
 	err := m.launch(h, c, console)
+	h.filtered.Store(err == nil && h.sandbox)
 	if err != nil && h.sandbox && m.process != nil && mentionsSandbox(m.process.stderr.lines()) {
 		h.sandbox = false // this QEMU was built without it
 		err = m.launch(h, c, console)
@@ -116,8 +119,8 @@ func (m *machine) start(h *host, c api.VmConfig, console *serial) error {
 	return err
 }
 
-func readable(path, text string) error {
-	file, err := os.Open(path)
+func (h *host) readable(path, text string) error {
+	file, err := h.opened.open(path, os.O_RDONLY)
 	if err != nil {
 		return wrap(err, text)
 	}
@@ -144,7 +147,7 @@ func (m *machine) launch(h *host, c api.VmConfig, console *serial) error {
 	}
 	l := launch{
 		config: c, disks: m.disks, accel: h.accel, cpu: h.program.cpu[h.accel], machine: h.program.machine,
-		firmware: h.firmware, kernel: *c.Payload.Kernel, sandbox: h.sandbox,
+		firmware: h.firmware, sandbox: h.sandbox,
 	}
 	var khz uint64
 	if h.accel == TCG {
@@ -166,7 +169,16 @@ func (m *machine) launch(h *host, c api.VmConfig, console *serial) error {
 		files = append(files, d.file)
 		l.diskFDs = append(l.diskFDs, 2+len(files))
 	}
-	files = append(files, h.leases...)
+	// QEMU opens these by name. One that is open already has a name that any process can follow which has it.
+	boot := func(path string) string {
+		file, ok := h.opened[path]
+		if !ok {
+			return path
+		}
+		files = append(files, file)
+		return fmt.Sprintf("/proc/self/fd/%d", 2+len(files))
+	}
+	l.kernel, l.initramfs = boot(*c.Payload.Kernel), boot(deref(c.Payload.Initramfs))
 	process, err := h.spawner.start(h.binary, l.arguments(), files)
 	if err != nil {
 		closeAll(ours)

@@ -168,7 +168,7 @@ func TestDetect(t *testing.T) {
 		api.ImageTypeRaw: image(0, ""), api.ImageTypeQcow2: image(0, "QFI\xfb"), api.ImageTypeVhdx: image(0, "vhdxfile"), api.ImageTypeFixedVhd: image(3584, "conectix"),
 	} {
 		raw := api.ImageTypeRaw
-		d, err := openDisk(diskDefaults(api.DiskConfig{Path: &path, ImageType: &raw}))
+		d, err := openDisk(diskDefaults(api.DiskConfig{Path: &path, ImageType: &raw}), nil)
 		if (want == raw) != (err == nil) {
 			t.Errorf("%s: %v", want, err)
 		}

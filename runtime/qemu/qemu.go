@@ -3,9 +3,9 @@
 //
 // Promised: the states, statuses, error chains, events and the hybrid vsock socket are those of the real program,
 // wherever ch/chtest compares them. What can't be done is refused by a chain that ch.IsUnsupported knows, never
-// ignored. A disk is opened once, by the adapter, locked as Cloud Hypervisor locks it, and its open file and the
-// lease descriptors go to QEMU: disks are free when QEMU is gone, whatever happened to the adapter. QEMU dies
-// with the adapter.
+// ignored. A disk is opened once, by the adapter or by who started it, locked as Cloud Hypervisor locks it, and its
+// open file, which is also its lease, goes to QEMU: disks are free when QEMU is gone, whatever happened to the adapter.
+// QEMU dies with the adapter.
 //
 // Never: a listening port, a file opened by QEMU but the kernel and its firmware, cache=unsafe, an agent of the
 // guest that opens a connection to the host.
@@ -133,7 +133,7 @@ func newHost(ctx context.Context, f *flags, watch stopwatch) (*host, string, err
 	if !ok {
 		return nil, "", fmt.Errorf("%w: none is known for %s", ErrNone, runtime.GOARCH)
 	}
-	h := &host{binary: f.binary, accel: f.accel, watch: watch, program: p, sandbox: true, firmware: firstFile(p.firmware)}
+	h := &host{binary: f.binary, accel: f.accel, watch: watch, program: p, sandbox: true, opened: f.opened, firmware: firstFile(p.firmware)}
 	version := ""
 	if h.binary == "" || h.accel == "" {
 		found, err := Find(ctx)
@@ -153,13 +153,6 @@ func newHost(ctx context.Context, f *flags, watch stopwatch) (*host, string, err
 		if version, err = versionOf(ctx, f.binary); err != nil {
 			return nil, "", err
 		}
-	}
-	for _, fd := range f.leases {
-		file, err := inheritedFile(fd, "lease")
-		if err != nil {
-			return nil, "", err
-		}
-		h.leases = append(h.leases, file)
 	}
 	h.spawner = newSpawner()
 	return h, version, nil

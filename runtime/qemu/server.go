@@ -23,11 +23,15 @@ func (s server) do(endpoint string, f func() error) error {
 }
 
 func (s server) VmmPing(context.Context, api.VmmPingRequestObject) (api.VmmPingResponseObject, error) {
+	features := []string{ch.FeatureQEMU, string(s.v.host.accel)}
+	if s.v.host.filtered.Load() {
+		features = append(features, ch.FeatureSeccomp)
+	}
 	return api.VmmPing200JSONResponse{
 		BuildVersion: fmt.Sprintf("v%d.%d-qemu-%s", ch.TestedVersion.Major, ch.TestedVersion.Minor, s.v.version),
 		Version:      fmt.Sprintf("%d.%d.%d", ch.TestedVersion.Major, ch.TestedVersion.Minor, ch.TestedVersion.Patch),
 		Pid:          int64(s.v.pid),
-		Features:     []string{ch.FeatureQEMU, string(s.v.host.accel)},
+		Features:     features,
 	}, nil
 }
 

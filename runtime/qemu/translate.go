@@ -21,17 +21,18 @@ type inherited struct{ monitor, channel, serial int }
 
 // launch is all that one start of QEMU depends on.
 type launch struct {
-	config   api.VmConfig
-	disks    []*disk
-	diskFDs  []int // of disks, as QEMU sees them
-	fds      inherited
-	accel    Accel
-	cpu      string
-	firmware string // path of qboot; "" for QEMU's own
-	kernel   string
-	cmdline  string
-	sandbox  bool
-	machine  string
+	config    api.VmConfig
+	disks     []*disk
+	diskFDs   []int // of disks, as QEMU sees them
+	fds       inherited
+	accel     Accel
+	cpu       string
+	firmware  string // path of qboot; "" for QEMU's own
+	kernel    string
+	initramfs string
+	cmdline   string
+	sandbox   bool
+	machine   string
 }
 
 // arguments turns a configuration into QEMU's command line. Values that a user chose go where a comma is
@@ -53,8 +54,8 @@ func (l launch) arguments() []string {
 	if l.firmware != "" {
 		a = append(a, "-bios", l.firmware)
 	}
-	if initramfs := deref(c.Payload.Initramfs); initramfs != "" {
-		a = append(a, "-initrd", initramfs)
+	if l.initramfs != "" {
+		a = append(a, "-initrd", l.initramfs)
 	}
 	a = append(a, l.serial()...)
 	if deref(c.Pvpanic) {

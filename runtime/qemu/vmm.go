@@ -74,7 +74,7 @@ func (v *vmm) bring() error {
 	}
 	v.ids.fill(v.config)
 	var m *machine
-	m, err := build(*v.config, func() { v.work.Go(func() { v.relink(m) }) })
+	m, err := build(v.host, *v.config, func() { v.work.Go(func() { v.relink(m) }) })
 	if err != nil {
 		return err
 	}

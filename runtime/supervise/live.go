@@ -87,6 +87,8 @@ func (s *supervisor) live(ctx context.Context, ready func()) error {
 	}
 	s.mu.Lock()
 	s.vm = vm
+	sandbox := vm.Sandbox()
+	s.run.Sandbox = &sandbox
 	if s.wasCut() {
 		vm.Kill()
 	}

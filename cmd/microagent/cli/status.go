@@ -100,6 +100,11 @@ func vmmOf(ws driver.Workspace) string {
 	if !ws.Run.Hardware {
 		text += ", not isolated by hardware"
 	}
+	if s := ws.Run.Sandbox; s != nil {
+		for _, l := range s.Lacks() {
+			text += ", " + l.Short
+		}
+	}
 	return text
 }
 
@@ -118,6 +123,11 @@ func (a *app) showWorkspace(ws driver.Workspace) error {
 	}
 	if r := ws.Run; r != nil {
 		lines = append(lines, [2]string{"VMM", vmmOf(ws)}, [2]string{"Started", r.Started.UTC().Format(time.RFC3339)})
+		if r.Sandbox != nil {
+			for _, l := range r.Sandbox.Lacks() {
+				lines = append(lines, [2]string{"Sandbox", l.Message + "; " + l.Next})
+			}
+		}
 		if r.Ended != nil {
 			lines = append(lines, [2]string{"Ended", r.Ended.UTC().Format(time.RFC3339)})
 		}
