@@ -130,6 +130,7 @@ func (s *supervisor) shutDown(ctx context.Context, w *watch, session *proto.Sess
 		w.vm.Kill()
 		return s.stoppedEarly()
 	}
+	defer s.syncAhead(ctx, session)()
 	if ends == nil {
 		return s.powerOffStopped(ctx, w, session, req.grace)
 	}
@@ -153,6 +154,20 @@ func (s *supervisor) shutDown(ctx context.Context, w *watch, session *proto.Sess
 		return s.stoppedEarly()
 	}
 	return s.finish(ctx, w, session, e, true)
+}
+
+// syncAhead brings what the guest wrote until now to its disks while it is stopped: the sync at its end is short then,
+// and a guest that is cut short loses less.
+func (s *supervisor) syncAhead(ctx context.Context, session *proto.Session) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := session.Sync(ctx); err != nil && ctx.Err() == nil {
+			s.log.Warn("sync ahead", "error", machine.Escape(err.Error()))
+		}
+	}()
+	return func() { cancel(); <-done }
 }
 
 // cutEarly is stoppedEarly of a guest that did not stop in time.

@@ -28,8 +28,8 @@ func (a *app) runCommand() *cobra.Command {
 		Use: "run [flags] IMAGE [--] [CMD...]", Short: "run a command in a workspace of its own", Args: cobra.ArbitraryArgs,
 		Long: "Creates a workspace, runs the command in it and deletes it. The exit code is the command's, its stdout and\n" +
 			"stderr are ours and apart, our stdin is its own. Volumes stay, and outputs are collected when the command\n" +
-			"ends, also when it failed or was interrupted. ^C interrupts the command, and kills it after 10 seconds; a second\n" +
-			"^C waits for nothing.",
+			"ends, also when it failed or was interrupted; one that can't be brought out keeps the workspace. ^C interrupts\n" +
+			"the command, and kills it after 10 seconds; a second ^C waits for nothing.",
 		Example: "  microagent run docker.io/library/alpine:3.20 echo hello\n" +
 			"  microagent run -v data:/work docker.io/library/alpine:3.20 sh -c \"echo 42 > /work/counter.txt\"\n" +
 			"  microagent run --bundle config=/tmp/config.tar:/config:ro --image docker.io/library/alpine:3.20 --exec \"cat /config/hello.txt\"",

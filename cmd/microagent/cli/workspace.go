@@ -93,7 +93,8 @@ func (a *app) haltCommand() *cobra.Command {
 	var o driver.StopOptions
 	cmd := &cobra.Command{
 		Use: "halt WORKSPACE", Aliases: []string{"stop"}, Short: "stop a workspace",
-		Long:        "Asks the guest to shut down, and forces it when the grace period is over.",
+		Long: "Asks the guest to shut down, and forces it when the grace period is over. Whatever the guest does, it has\n" +
+			"ended five seconds after that.",
 		Example:     "  microagent halt scratch\n  microagent halt scratch --grace 1m",
 		Annotations: exitsWith(ExitOK, ExitFailed),
 		RunE: does(func(ctx context.Context, args []string) error {
@@ -124,8 +125,8 @@ func (a *app) deleteCommand() *cobra.Command {
 	var yes bool
 	cmd := &cobra.Command{
 		Use: "delete WORKSPACE", Aliases: []string{"rm"}, Short: "delete a workspace",
-		Long: "Stops the workspace and deletes it with its root file system. Its volumes are released and keep\n" +
-			"their data.",
+		Long: "Stops the workspace, within five seconds, and deletes it with its root file system. Its volumes are released\n" +
+			"and keep their data; halt it first when what runs in it needs longer to end.",
 		Example:     "  microagent delete scratch --yes",
 		Annotations: exitsWith(ExitOK, ExitFailed, ExitRefused),
 		RunE: does(func(ctx context.Context, args []string) error {
@@ -140,8 +141,12 @@ func (a *app) deleteCommand() *cobra.Command {
 					return err
 				}
 			}
-			if err := stopToDelete(ctx, w, ws.Spec.Name); err != nil {
+			how, err := stopToDelete(ctx, w, ws.Spec.Name)
+			if err != nil {
 				return err
+			}
+			if how.Forced {
+				a.say("%s: the guest did not stop in time and was forced; what it had not synced to its volumes may be lost", ws.Spec.Name)
 			}
 			if err := w.Workspaces.Delete(ctx, ws.Spec.Name); err != nil {
 				return err
@@ -169,14 +174,14 @@ const (
 )
 
 // stopToDelete shuts a guest down, and ends it when that takes long.
-func stopToDelete(ctx context.Context, w *world, name string) error {
+func stopToDelete(ctx context.Context, w *world, name string) (driver.Stopped, error) {
 	waiting, cancel := context.WithTimeout(ctx, deleteLimit)
 	defer cancel()
-	_, err := w.Workspaces.Stop(waiting, name, driver.StopOptions{Grace: deleteGrace})
+	how, err := w.Workspaces.Stop(waiting, name, driver.StopOptions{Grace: deleteGrace})
 	if waiting.Err() != nil && ctx.Err() == nil {
-		_, err = w.Workspaces.Stop(ctx, name, driver.StopOptions{Force: true})
+		how, err = w.Workspaces.Stop(ctx, name, driver.StopOptions{Force: true})
 	}
-	return err
+	return how, err
 }
 
 func (a *app) waitCommand() *cobra.Command {
