@@ -2,25 +2,18 @@ package disk
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 
-	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/zstd"
-
+	"microagent/runtime/compress"
 	"microagent/runtime/disk/layer"
 	"microagent/runtime/driver"
 )
 
 // archiveWindow is how far a tar is decoded and hashed ahead of its unpacking.
 const archiveWindow = 16 << 20
-
-// zstdMemory bounds what a zstd frame may make the decoder allocate: its largest window by the format's own
-// recommendation for decoders is 8 MiB, with --long 128 MiB.
-const zstdMemory = 256 << 20
 
 // readTar puts a tar into tree, by its content plain or compressed.
 func (s *source) readTar(ctx context.Context, tree layer.Tree, h *hasher, marks *marks, p driver.Progress) (layer.Totals, error) {
@@ -61,26 +54,18 @@ func (s *source) readTar(ctx context.Context, tree layer.Tree, h *hasher, marks 
 
 // decode gives the tar stream in r.
 func decode(r io.Reader) (io.ReadCloser, error) {
-	b := bufio.NewReaderSize(r, 256<<10)
-	head, err := b.Peek(512)
-	if err != nil && !errors.Is(err, io.EOF) {
+	z, err := compress.Open(r, compress.Limits{Formats: compress.Layers})
+	if err != nil {
 		return nil, err
 	}
+	if z.Format != compress.Plain {
+		return z, nil
+	}
+	b := bufio.NewReaderSize(z, 256<<10)
+	head, err := b.Peek(512)
 	switch {
-	case bytes.HasPrefix(head, []byte{0x1F, 0x8B}):
-		z, err := gzip.NewReader(b)
-		if err != nil {
-			return nil, broken("gzip", err)
-		}
-		return decoder{"gzip", z, z.Close}, nil
-	case bytes.HasPrefix(head, []byte{0x28, 0xB5, 0x2F, 0xFD}):
-		z, err := zstd.NewReader(b, zstd.WithDecoderMaxMemory(zstdMemory), zstd.WithDecoderMaxWindow(zstdMemory/2))
-		if err != nil {
-			return nil, broken("zstd", err)
-		}
-		return decoder{"zstd", z, func() error { z.Close(); return nil }}, nil
-	case bytes.HasPrefix(head, []byte("\xFD7zXZ\x00")), bytes.HasPrefix(head, []byte("BZh")):
-		return nil, fmt.Errorf("%w: compressed by xz or bzip2; use tar, gzip or zstd", driver.ErrUnsupported)
+	case err != nil && !errors.Is(err, io.EOF):
+		return nil, err
 	case isTar(head):
 		return io.NopCloser(b), nil
 	case len(head) < 512:
@@ -110,28 +95,4 @@ func isTar(head []byte) bool {
 		return unsigned == 8*' '
 	}
 	return want == unsigned || want == signed
-}
-
-// decoder gives errors of a compressed stream their class.
-type decoder struct {
-	name  string
-	r     io.Reader
-	close func() error
-}
-
-func (d decoder) Read(p []byte) (int, error) {
-	n, err := d.r.Read(p)
-	if err != nil && !errors.Is(err, io.EOF) {
-		err = broken(d.name, err)
-	}
-	return n, err
-}
-
-func (d decoder) Close() error { return d.close() }
-
-func broken(name string, err error) error {
-	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
-		return fmt.Errorf("%w: its %s stream ends too early", driver.ErrCorrupt, name)
-	}
-	return fmt.Errorf("%w: %s: %w", driver.ErrCorrupt, name, err)
 }

@@ -52,7 +52,11 @@ func TestBundleOfTar(t *testing.T) {
 	plain := sampleTar(t)
 	var key string
 	var first []byte
-	for name, data := range map[string][]byte{"a.tar": plain, "b.tgz": gzipped(t, plain), "c.tar.zst": zstandard(t, plain), "named.wrong.zip": gzipped(t, plain)} {
+	skippable := []byte("\x50\x2A\x4D\x18\x04\x00\x00\x00abcd")
+	for name, data := range map[string][]byte{
+		"a.tar": plain, "b.tgz": gzipped(t, plain), "c.tar.zst": zstandard(t, plain), "named.wrong.zip": gzipped(t, plain),
+		"as-pzstd-does.tar.zst": append(skippable, zstandard(t, plain)...), "off-a-tape.tgz": append(gzipped(t, plain), make([]byte, 512)...),
+	} {
 		d := newDisks(t, nil)
 		image, digest, err := d.Bundle(t.Context(), from(put(t, name, data)), "", nil)
 		if err != nil {
@@ -107,6 +111,8 @@ func TestBadSources(t *testing.T) {
 		"cut.tgz":      {zipped[:len(zipped)-100], driver.ErrCorrupt, "its gzip stream ends too early"},
 		"flipped.tgz":  {flipped, driver.ErrCorrupt, "gzip"},
 		"cut.zst":      {zstandard(t, plain)[:150], driver.ErrCorrupt, "its zstd stream ends too early"},
+		"behind.tgz":   {append(gzipped(t, plain), "rest"...), driver.ErrCorrupt, "behind the end of its gzip stream are other bytes"},
+		"long.tar.zst": {[]byte{0x28, 0xB5, 0x2F, 0xFD, 0, 18 << 3, 9, 0, 0, 'x'}, driver.ErrUnsupported, "its window is larger than 128 MiB"},
 		"empty.tar":    {nil, driver.ErrCorrupt, "too short for a tar"},
 		"text.tar":     {bytes.Repeat([]byte("text "), 300), driver.ErrInvalid, "neither a tar nor a tar in gzip or zstd"},
 		"x.tar.xz":     {append([]byte("\xFD7zXZ\x00"), make([]byte, 600)...), driver.ErrUnsupported, "xz"},

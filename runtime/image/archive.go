@@ -11,6 +11,7 @@ import (
 	"path"
 	"strings"
 
+	"microagent/runtime/compress"
 	"microagent/runtime/driver"
 )
 
@@ -115,10 +116,13 @@ func (a *archive) walk(ctx context.Context, visit func(*tar.Header, io.Reader) e
 	if _, err := a.f.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
-	var head [6]byte
+	var head [compress.SniffLength]byte
 	n, err := io.ReadFull(a.f, head[:])
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF // an empty file
+	}
 	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return truncated(err)
+		return err
 	}
 	if _, err := a.f.Seek(0, io.SeekStart); err != nil {
 		return err
@@ -128,8 +132,8 @@ func (a *archive) walk(ctx context.Context, visit func(*tar.Header, io.Reader) e
 		return err
 	}
 	var r io.Reader = a.f
-	if a.plain = c == plain; !a.plain {
-		z, _, err := decompress(&contextReader{ctx, a.f})
+	if a.plain = c == compress.Plain; !a.plain {
+		z, err := decompress(&contextReader{ctx, a.f})
 		if err != nil {
 			return err
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"microagent/runtime/compress"
 	"microagent/runtime/driver"
 )
 
@@ -105,7 +106,7 @@ func (o *dockerArchive) hash(ctx context.Context) ([]ocispec.Descriptor, error) 
 	o.layers = map[digest.Digest]string{}
 	err := o.archive.each(ctx, names, func(name string, size int64, r io.Reader) error {
 		in := bufio.NewReaderSize(r, 64<<10)
-		head, err := in.Peek(6)
+		head, err := in.Peek(compress.SniffLength)
 		if err != nil && !errors.Is(err, io.EOF) {
 			return err
 		}

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"microagent/runtime/compress"
 	"microagent/runtime/driver"
 	"microagent/runtime/drivertest"
 	"microagent/runtime/layout"
@@ -31,7 +32,7 @@ func oneImage(t testing.TB, texts ...string) (archive []byte, digest string) {
 	b := newBuilder(t)
 	var layers []testLayer
 	for i, text := range texts {
-		layers = append(layers, testLayer{small(t, text), compression(i % 3)})
+		layers = append(layers, testLayer{small(t, text), []compress.Format{compress.Plain, compress.Gzip, compress.Zstd}[i%3]})
 	}
 	d := b.image(runtime.GOARCH, layers...)
 	b.tag("latest", d)
@@ -63,11 +64,11 @@ func TestConformanceFiles(t *testing.T) {
 		"oci-archive":    func() []byte { a, _ := oneImage(t, "one", "two", "three"); return a }(),
 		"docker-archive": savedArchive(t, nil),
 	} {
-		for _, how := range []compression{plain, gzipped, zstded} {
+		for _, how := range []compress.Format{compress.Plain, compress.Gzip, compress.Zstd} {
 			t.Run(fmt.Sprint(kind, how), func(t *testing.T) {
 				drivertest.Images(t, func(t *testing.T) (driver.Images, drivertest.ImageSources) {
 					dir := t.TempDir()
-					write(t, dir+"/img.tar", compress(t, data, how))
+					write(t, dir+"/img.tar", pack(t, data, how))
 					s, _ := newStore(t)
 					return s, drivertest.ImageSources{Here: source(t, dir, kind+":img.tar"), Gone: source(t, dir, kind+":none.tar")}
 				})
@@ -82,8 +83,8 @@ func TestFindAgreesWithPull(t *testing.T) {
 	write(t, dir+"/oci.tar", archive)
 	write(t, dir+"/docker.tar", savedArchive(t, nil))
 	write(t, dir+"/root.tar", small(t, "root"))
-	write(t, dir+"/root.tar.gz", compress(t, small(t, "root"), gzipped))
-	write(t, dir+"/root.tar.zst", compress(t, small(t, "root"), zstded))
+	write(t, dir+"/root.tar.gz", pack(t, small(t, "root"), compress.Gzip))
+	write(t, dir+"/root.tar.zst", pack(t, small(t, "root"), compress.Zstd))
 	for _, name := range []string{"oci-archive:oci.tar", "docker-archive:docker.tar:app:2", "rootfs:root.tar", "rootfs:root.tar.gz", "rootfs:./root.tar.zst"} {
 		t.Run(name, func(t *testing.T) {
 			s, _ := newStore(t)
@@ -111,7 +112,7 @@ func TestFindAgreesWithPull(t *testing.T) {
 
 func TestRootFSLayer(t *testing.T) {
 	dir := t.TempDir()
-	write(t, dir+"/r.tar.zst", compress(t, small(t, "root"), zstded))
+	write(t, dir+"/r.tar.zst", pack(t, small(t, "root"), compress.Zstd))
 	s, _ := newStore(t)
 	img, err := s.Pull(t.Context(), source(t, dir, "rootfs:r.tar.zst"), "", nil)
 	if err != nil {
@@ -188,17 +189,17 @@ func TestTruncatedFiles(t *testing.T) {
 	archive, _ := oneImage(t, strings.Repeat("one", 2000), "two")
 	root := drivertest.Tar(t, drivertest.Entry{Name: "a", Data: strings.Repeat("x", 700)}, drivertest.Entry{Name: "b", Data: "y"})
 	for kind, data := range map[string][]byte{"oci-archive": archive, "docker-archive": savedArchive(t, nil), "rootfs": root} {
-		for _, how := range []compression{plain, gzipped, zstded} {
-			whole := compress(t, data, how)
+		for _, how := range []compress.Format{compress.Plain, compress.Gzip, compress.Zstd} {
+			whole := pack(t, data, how)
 			cuts := []int{0, 3, len(whole) / 3, len(whole) / 2, len(whole) - 20}
-			if how == plain {
+			if how == compress.Plain {
 				cuts = []int{0, 3, 512, 700, len(whole) / 2, len(whole) / 512 / 2 * 512}
 			}
-			if how == plain && kind == "rootfs" {
+			if how == compress.Plain && kind == "rootfs" {
 				cuts = append(cuts, 512+1024, len(whole)-1024, len(whole)-512)
 			}
 			for _, cut := range cuts {
-				t.Run(fmt.Sprintf("%s %d at %d", kind, how, cut), func(t *testing.T) {
+				t.Run(fmt.Sprintf("%s %s at %d", kind, how, cut), func(t *testing.T) {
 					if cut >= len(whole) {
 						t.Fatalf("there are only %d bytes", len(whole))
 					}
@@ -225,11 +226,11 @@ func TestBadFiles(t *testing.T) {
 	write(t, dir+"/text", []byte(strings.Repeat("no tar at all\n", 100)))
 	write(t, dir+"/x.tar.xz", []byte("\xfd7zXZ\x00more"))
 	two := newBuilder(t)
-	two.tag("a", two.image(runtime.GOARCH, testLayer{small(t, "1"), plain}))
-	two.tag("b", two.image(runtime.GOARCH, testLayer{small(t, "2"), plain}))
+	two.tag("a", two.image(runtime.GOARCH, testLayer{small(t, "1"), compress.Plain}))
+	two.tag("b", two.image(runtime.GOARCH, testLayer{small(t, "2"), compress.Plain}))
 	write(t, dir+"/two.tar", two.archive())
 	foreign := newBuilder(t)
-	foreign.tag("a", foreign.image("s390x", testLayer{small(t, "1"), plain}))
+	foreign.tag("a", foreign.image("s390x", testLayer{small(t, "1"), compress.Plain}))
 	write(t, dir+"/foreign.tar", foreign.archive())
 	write(t, dir+"/docker.tar", savedArchive(t, nil))
 	write(t, dir+"/liar.tar", savedArchive(t, func(e []drivertest.Entry) []drivertest.Entry {
@@ -245,7 +246,7 @@ func TestBadFiles(t *testing.T) {
 		return e
 	}))
 	wrong := newBuilder(t)
-	d := wrong.image(runtime.GOARCH, testLayer{small(t, "1"), plain})
+	d := wrong.image(runtime.GOARCH, testLayer{small(t, "1"), compress.Plain})
 	wrong.tag("a", d)
 	for name, data := range wrong.files {
 		if bytes.Contains(data, []byte("motd")) {
@@ -301,7 +302,7 @@ func TestOthersTools(t *testing.T) {
 	tool(t, "skopeo", "umoci")
 	dir := t.TempDir()
 	b := newBuilder(t)
-	b.tag("x", b.image(runtime.GOARCH, testLayer{small(t, "one"), gzipped}, testLayer{small(t, "two"), gzipped}))
+	b.tag("x", b.image(runtime.GOARCH, testLayer{small(t, "one"), compress.Gzip}, testLayer{small(t, "two"), compress.Gzip}))
 	b.write(dir + "/mine")
 	want := string(small(t, "one")) + string(small(t, "two"))
 	run(t, "skopeo", "copy", "--quiet", "oci:"+dir+"/mine:x", "oci-archive:"+dir+"/oci.tar:v1")

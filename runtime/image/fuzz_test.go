@@ -5,6 +5,7 @@ import (
 	"os"
 	"testing"
 
+	"microagent/runtime/compress"
 	"microagent/runtime/driver"
 	"microagent/runtime/drivertest"
 )
@@ -14,13 +15,13 @@ import (
 func FuzzArchive(f *testing.F) {
 	archive, _ := oneImage(f, "one", "two", "three")
 	f.Add(archive)
-	f.Add(compress(f, archive, gzipped))
+	f.Add(pack(f, archive, compress.Gzip))
 	f.Add(savedArchive(f, nil))
 	f.Add(savedArchive(f, func(e []drivertest.Entry) []drivertest.Entry {
 		e[2].Link = "../../../3/layer.tar"
 		return e
 	}))
-	f.Add(compress(f, small(f, "x"), zstded))
+	f.Add(pack(f, small(f, "x"), compress.Zstd))
 	classes := []error{driver.ErrCorrupt, driver.ErrInvalid, driver.ErrUnsupported}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		dir := t.TempDir()

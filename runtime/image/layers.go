@@ -68,10 +68,11 @@ func (l *layers) Open(ctx context.Context, i int) (io.ReadCloser, error) {
 	}
 	r := &layer{ctx: ctx, owner: l, index: i, blob: sha256.New(), diff: sha256.New()}
 	r.raw = io.TeeReader(&contextReader{ctx, io.NewSectionReader(l.files[i], 0, fi.Size())}, r.blob)
-	r.plain, _, err = decompress(r.raw)
+	plain, err := decompress(r.raw)
 	if err != nil {
 		return nil, r.explain(err)
 	}
+	r.plain = plain
 	return r, nil
 }
 
@@ -138,10 +139,11 @@ func (r *layer) explain(err error) error {
 	if wrong := r.checkBlob(); wrong != nil {
 		return wrong
 	}
-	return &driver.Error{
-		Op: "read layer", Object: r.owner.blobs[r.index], Err: err,
-		Next: "the image was built wrong: build it again",
+	next := driver.Next(err)
+	if next == "" {
+		next = "the image was built wrong: build it again"
 	}
+	return &driver.Error{Op: "read layer", Object: r.owner.blobs[r.index], Err: err, Next: next}
 }
 
 // checkBlob reads the blob to its end and removes it from the store when its bytes are not what they should be.

@@ -17,6 +17,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"microagent/runtime/compress"
 	"microagent/runtime/driver"
 	"microagent/runtime/drivertest"
 	"microagent/runtime/layout"
@@ -51,18 +52,18 @@ func (b *builder) json(mediaType string, v any) ocispec.Descriptor {
 // layer is one layer's tar and how it is compressed.
 type testLayer struct {
 	tar []byte
-	how compression
+	how compress.Format
 }
 
-func compress(t testing.TB, data []byte, how compression) []byte {
+func pack(t testing.TB, data []byte, how compress.Format) []byte {
 	t.Helper()
 	var buf bytes.Buffer
 	switch how {
-	case gzipped:
+	case compress.Gzip:
 		w := gzip.NewWriter(&buf)
 		w.Write(data)
 		w.Close()
-	case zstded:
+	case compress.Zstd:
 		w, err := zstd.NewWriter(&buf)
 		if err != nil {
 			t.Fatal(err)
@@ -90,7 +91,7 @@ func (b *builder) image(arch string, layers ...testLayer) ocispec.Descriptor {
 	m.SchemaVersion = 2
 	for _, l := range layers {
 		c.RootFS.DiffIDs = append(c.RootFS.DiffIDs, digest.FromBytes(l.tar))
-		m.Layers = append(m.Layers, b.blob(layerTypes[l.how], compress(b.t, l.tar, l.how)))
+		m.Layers = append(m.Layers, b.blob(layerTypes[l.how], pack(b.t, l.tar, l.how)))
 	}
 	m.Config = b.json(ocispec.MediaTypeImageConfig, c)
 	d := b.json(ocispec.MediaTypeImageManifest, m)
@@ -163,7 +164,7 @@ func TestConformanceLayout(t *testing.T) {
 	drivertest.Images(t, func(t *testing.T) (driver.Images, drivertest.ImageSources) {
 		dir := t.TempDir()
 		b := newBuilder(t)
-		b.tag("latest", b.image(runtime.GOARCH, testLayer{small(t, "one"), gzipped}, testLayer{small(t, "two"), zstded}, testLayer{small(t, "three"), plain}))
+		b.tag("latest", b.image(runtime.GOARCH, testLayer{small(t, "one"), compress.Gzip}, testLayer{small(t, "two"), compress.Zstd}, testLayer{small(t, "three"), compress.Plain}))
 		b.write(filepath.Join(dir, "img"))
 		s, _ := newStore(t)
 		return s, drivertest.ImageSources{Here: source(t, dir, "oci:img:latest"), Gone: source(t, dir, "oci:none")}

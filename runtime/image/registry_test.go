@@ -21,6 +21,7 @@ import (
 	"testing"
 	"time"
 
+	"microagent/runtime/compress"
 	"microagent/runtime/driver"
 	"microagent/runtime/drivertest"
 	"microagent/runtime/layout"
@@ -145,7 +146,7 @@ func push(t *testing.T, addr, name, arch string, texts ...string) (digest string
 	b := newBuilder(t)
 	var layers []testLayer
 	for i, text := range texts {
-		layers = append(layers, testLayer{small(t, text), compression(i%2 + 1)})
+		layers = append(layers, testLayer{small(t, text), compress.Layers[i%2]})
 	}
 	d := b.image(arch, layers...)
 	b.tag("x", d)
@@ -164,7 +165,7 @@ func pushIndex(t *testing.T, addr, name string, archs ...string) map[string]stri
 	digests := map[string]string{}
 	for _, arch := range archs {
 		arch, variant, _ := strings.Cut(arch, "/")
-		d := b.image(arch, testLayer{small(t, arch+variant), gzipped})
+		d := b.image(arch, testLayer{small(t, arch+variant), compress.Gzip})
 		d.Platform.Variant = variant
 		digests[arch+variant] = d.Digest.String()
 		idx.Manifests = append(idx.Manifests, d)

@@ -32,7 +32,7 @@ func (o *rootFS) manifest(ctx context.Context) (manifest, error) {
 	blob, diff := sha256.New(), sha256.New()
 	size := &countWriter{}
 	raw := io.TeeReader(&contextReader{ctx, o.file}, io.MultiWriter(blob, size))
-	z, c, err := decompress(raw)
+	z, err := decompress(raw)
 	if err != nil {
 		return manifest{}, err
 	}
@@ -55,7 +55,7 @@ func (o *rootFS) manifest(ctx context.Context) (manifest, error) {
 		return manifest{}, fmt.Errorf("make a config: %w", err)
 	}
 	return makeManifest(o.raw, []ocispec.Descriptor{
-		{MediaType: layerTypes[c], Digest: digest.NewDigest(digest.SHA256, blob), Size: size.n},
+		{MediaType: layerTypes[z.Format], Digest: digest.NewDigest(digest.SHA256, blob), Size: size.n},
 	})
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"github.com/containerd/log"
 
+	"microagent/runtime/compress"
 	"microagent/runtime/driver"
 	"microagent/runtime/layout"
 )
@@ -25,7 +26,7 @@ func pulled(t *testing.T) (*Store, layout.State, driver.ImageSource, driver.Imag
 	t.Helper()
 	dir := t.TempDir()
 	b := newBuilder(t)
-	b.tag("latest", b.image(runtime.GOARCH, testLayer{small(t, "one"), gzipped}, testLayer{small(t, "two"), plain}))
+	b.tag("latest", b.image(runtime.GOARCH, testLayer{small(t, "one"), compress.Gzip}, testLayer{small(t, "two"), compress.Plain}))
 	b.write(filepath.Join(dir, "img"))
 	s, state := newStore(t)
 	src := source(t, dir, "oci:img")
@@ -236,7 +237,7 @@ func TestLeftoversOfADeadWriter(t *testing.T) {
 func TestOneWriterAtATime(t *testing.T) {
 	dir := t.TempDir()
 	b := newBuilder(t)
-	b.tag("latest", b.image(runtime.GOARCH, testLayer{small(t, "one"), gzipped}))
+	b.tag("latest", b.image(runtime.GOARCH, testLayer{small(t, "one"), compress.Gzip}))
 	b.write(filepath.Join(dir, "img"))
 	s, state := newStore(t)
 	unlock, err := state.Lock(t.Context(), "images", "store", 0)
@@ -287,7 +288,7 @@ func TestIndexFile(t *testing.T) {
 func TestWrongDiffID(t *testing.T) {
 	dir := t.TempDir()
 	b := newBuilder(t)
-	d := b.image(runtime.GOARCH, testLayer{small(t, "one"), gzipped})
+	d := b.image(runtime.GOARCH, testLayer{small(t, "one"), compress.Gzip})
 	m, err := parseManifest(b.files["blobs/sha256/"+d.Digest.Encoded()])
 	if err != nil {
 		t.Fatal(err)

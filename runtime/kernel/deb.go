@@ -2,7 +2,6 @@ package kernel
 
 import (
 	"archive/tar"
-	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -13,13 +12,10 @@ import (
 	"strings"
 
 	"github.com/blakesmith/ar"
-	"github.com/klauspost/compress/zstd"
-	"github.com/ulikunitz/xz"
 
+	"microagent/runtime/compress"
 	"microagent/runtime/driver"
 )
-
-func gunzip(r io.Reader) (io.Reader, error) { return gzip.NewReader(r) }
 
 // maxImage bounds a kernel image, in bytes.
 const maxImage = 256 << 20
@@ -70,33 +66,19 @@ func readDeb(ctx context.Context, file string, k *parts) error {
 		if !strings.HasPrefix(name, "data.tar") {
 			continue
 		}
-		data, err := decoder(path.Ext(name), members)
+		data, err := compress.Open(members, compress.Limits{Formats: compress.Kernels})
 		if err != nil {
 			return fmt.Errorf("read %s: %w", name, err)
+		}
+		defer data.Close()
+		if data.Format == compress.Plain && name != "data.tar" {
+			return fmt.Errorf("its compression %q is unknown", path.Ext(name))
 		}
 		if err := readTree(ctx, tar.NewReader(data), k); err != nil {
 			return fmt.Errorf("read %s: %w", name, err)
 		}
 		return nil
 	}
-}
-
-func decoder(ext string, r io.Reader) (io.Reader, error) {
-	switch ext {
-	case ".xz":
-		return xz.NewReader(r)
-	case ".zst":
-		z, err := zstd.NewReader(r, zstd.WithDecoderMaxMemory(1<<30))
-		if err != nil {
-			return nil, err
-		}
-		return z.IOReadCloser(), nil
-	case ".gz":
-		return gzip.NewReader(r)
-	case ".tar":
-		return r, nil
-	}
-	return nil, fmt.Errorf("its compression %q is unknown", ext)
 }
 
 // readTree takes kernel image, modules.builtin and modules out of a package's files.

@@ -11,8 +11,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/klauspost/compress/zstd"
-	"github.com/ulikunitz/xz"
+	"microagent/runtime/compress"
 )
 
 // wanted is a module that a guest loads; what it depends on comes with it.
@@ -70,33 +69,14 @@ const maxModule = 64 << 20
 
 // unpackModule gives a module's ELF bytes.
 func unpackModule(name string, r io.Reader) ([]byte, error) {
-	switch path.Ext(name) {
-	case ".xz":
-		x, err := xz.NewReader(r)
-		if err != nil {
-			return nil, fmt.Errorf("unpack module %s: %w", name, err)
-		}
-		r = x
-	case ".zst":
-		z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxModule))
-		if err != nil {
-			return nil, fmt.Errorf("unpack module %s: %w", name, err)
-		}
-		defer z.Close()
-		r = z
-	case ".gz":
-		z, err := gunzip(r)
-		if err != nil {
-			return nil, fmt.Errorf("unpack module %s: %w", name, err)
-		}
-		r = z
-	}
-	data, err := io.ReadAll(io.LimitReader(r, maxModule+1))
+	z, err := compress.Open(r, compress.Limits{Formats: compress.Kernels, Size: maxModule})
 	if err != nil {
 		return nil, fmt.Errorf("unpack module %s: %w", name, err)
 	}
-	if len(data) > maxModule {
-		return nil, fmt.Errorf("unpack module %s: larger than %d bytes", name, maxModule)
+	defer z.Close()
+	data, err := io.ReadAll(z)
+	if err != nil {
+		return nil, fmt.Errorf("unpack module %s: %w", name, err)
 	}
 	return data, nil
 }

@@ -2,16 +2,13 @@ package kernel
 
 import (
 	"bytes"
-	"compress/gzip"
 	"debug/elf"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 
-	"github.com/klauspost/compress/zstd"
-	"github.com/pierrec/lz4/v4"
-	"github.com/ulikunitz/xz"
+	"microagent/runtime/compress"
 )
 
 // maxVmlinux bounds an unpacked kernel, in bytes.
@@ -60,62 +57,27 @@ func unpackVmlinux(bz []byte) ([]byte, error) {
 	return out, bootable(out)
 }
 
-// decompress recognises what kernels are packed with by its magic. gzip's own trailer ends with the size, so there
-// the last four bytes belong to it as well.
+// decompress unpacks a payload to the want bytes that it claims. gzip's own trailer ends with the size, so there the last
+// four bytes belong to it as well.
 func decompress(data []byte, want int64) ([]byte, error) {
-	switch {
-	case bytes.HasPrefix(data, []byte{0x02, 0x21, 0x4c, 0x18}):
-		return lz4Legacy(data[4:], want)
-	case bytes.HasPrefix(data, []byte{0xfd, '7', 'z', 'X', 'Z', 0}):
-		r, err := xz.NewReader(bytes.NewReader(data))
-		if err != nil {
-			return nil, err
+	var tail []byte
+	switch compress.Sniff(data) {
+	case compress.Gzip:
+		tail = binary.LittleEndian.AppendUint32(nil, uint32(want))
+	case compress.Plain:
+		if !bytes.HasPrefix(data, []byte(elf.ELFMAG)) {
+			return nil, fmt.Errorf("its payload has the unknown magic % x", data[:min(4, len(data))])
 		}
-		return readSized(r, want)
-	case bytes.HasPrefix(data, []byte{0x28, 0xb5, 0x2f, 0xfd}):
-		r, err := zstd.NewReader(bytes.NewReader(data), zstd.WithDecoderMaxMemory(maxVmlinux))
-		if err != nil {
-			return nil, err
-		}
-		defer r.Close()
-		return readSized(r, want)
-	case bytes.HasPrefix(data, []byte{0x1f, 0x8b}):
-		whole := binary.LittleEndian.AppendUint32(bytes.Clone(data), uint32(want))
-		r, err := gzip.NewReader(bytes.NewReader(whole))
-		if err != nil {
-			return nil, err
-		}
-		return readSized(r, want)
-	case bytes.HasPrefix(data, []byte("\x7fELF")):
 		return data, nil
 	}
-	return nil, fmt.Errorf("its payload has the unknown magic % x", data[:min(4, len(data))])
-}
-
-func readSized(r io.Reader, want int64) ([]byte, error) {
-	out := make([]byte, want)
-	if _, err := io.ReadFull(r, out); err != nil {
+	z, err := compress.Open(io.MultiReader(bytes.NewReader(data), bytes.NewReader(tail)), compress.Limits{Formats: compress.Kernels})
+	if err != nil {
 		return nil, fmt.Errorf("unpack the payload: %w", err)
 	}
-	return out, nil
-}
-
-// lz4Legacy unpacks blocks of a length and data, each 8 MiB when unpacked but the last, without an end mark.
-func lz4Legacy(data []byte, want int64) ([]byte, error) {
-	const block = 8 << 20
-	out := make([]byte, 0, want+block)
-	for len(data) >= 4 {
-		n := binary.LittleEndian.Uint32(data)
-		data = data[4:]
-		if int64(n) > int64(len(data)) || int64(len(out)) > want {
-			return nil, errors.New("unpack the payload: damaged lz4 block")
-		}
-		room := out[len(out):cap(out)]
-		m, err := lz4.UncompressBlock(data[:n], room[:min(block, len(room))])
-		if err != nil {
-			return nil, fmt.Errorf("unpack the payload: %w", err)
-		}
-		out, data = out[:len(out)+m], data[n:]
+	defer z.Close()
+	out := make([]byte, want)
+	if _, err := io.ReadFull(z, out); err != nil {
+		return nil, fmt.Errorf("unpack the payload: %w", err)
 	}
 	return out, nil
 }

@@ -59,6 +59,9 @@ func (w *walker) fail(entry string, err error) error {
 
 // corrupt gives errors of the tar itself their class; the source's own keep theirs.
 func corrupt(err error) error {
+	if errors.Is(err, driver.ErrCorrupt) {
+		return err
+	}
 	if errors.Is(err, tar.ErrHeader) || errors.Is(err, tar.ErrFieldTooLong) || errors.Is(err, io.ErrUnexpectedEOF) {
 		if errors.Is(err, io.ErrUnexpectedEOF) {
 			return fmt.Errorf("%w: it ends too early", driver.ErrCorrupt)
