@@ -182,6 +182,7 @@ func (r *run) mount(ctx context.Context, m *observed.Mount) (driver.Mount, error
 			return out, &driver.Error{Class: driver.ErrStale, Op: "attach disk", Object: m.Name,
 				Err: errors.New("it is another file than when it was planned"), Next: "make a new plan: microagent plan"}
 		}
+		out.DiskID = m.DiskID
 	}
 	return out, nil
 }

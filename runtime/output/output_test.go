@@ -348,3 +348,17 @@ func TestCancelled(t *testing.T) {
 		t.Errorf("left: %v", names)
 	}
 }
+
+func TestSweepFollowsNoLink(t *testing.T) {
+	dir, root := folder(t)
+	victim := filepath.Join(dir, "victim")
+	if err := errors.Join(os.MkdirAll(filepath.Join(victim, oldName), 0o755), os.Symlink("victim", filepath.Join(dir, stagePrefix("out")+"x"))); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := publishEntries(t, root, "out", item{Name: ".", Data: "1"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(victim, oldName)); err != nil {
+		t.Errorf("moved through a link: %v", err)
+	}
+}

@@ -174,24 +174,28 @@ func sweep(parent *os.Root, base string) error {
 		if !strings.HasPrefix(name, stagePrefix(base)) {
 			continue
 		}
-		if err := sweepOne(parent, base, name); err != nil {
+		if err := sweepOne(parent, dir, base, name); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func sweepOne(parent *os.Root, base, name string) error {
-	f, err := parent.Open(name)
+// sweepOne leaves alone what only has a stage's name: a link to somewhere else, or a file.
+func sweepOne(parent *os.Root, dir *os.File, base, name string) error {
+	fd, err := unix.Openat(int(dir.Fd()), name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
+		if errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
+			return nil
+		}
 		return ignoreNotExist(err)
 	}
-	defer f.Close()
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	defer unix.Close(fd)
+	if err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		return nil
 	}
 	if _, err := parent.Lstat(base); errors.Is(err, fs.ErrNotExist) {
-		if err := ignoreNotExist(parent.Rename(path.Join(name, oldName), base)); err != nil {
+		if err := ignoreNotExist(unix.Renameat(fd, oldName, int(dir.Fd()), base)); err != nil {
 			return err
 		}
 	}

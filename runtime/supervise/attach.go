@@ -6,7 +6,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 
 	"microagent/runtime/disk/ext4"
 	"microagent/runtime/disk/ext4/super"
@@ -148,6 +150,10 @@ func (s *supervisor) attachMount(i int, m driver.Mount) (attachment, error) {
 			return a, err
 		}
 	}
+	if err := checkDisk(m, l); err != nil {
+		l.Close()
+		return a, err
+	}
 	if err := checkFileSystem(m, l, a.disk.ReadOnly); err != nil {
 		l.Close()
 		return a, err
@@ -172,6 +178,26 @@ func (s *supervisor) checkVolume(m driver.Mount) error {
 		}
 	}
 	return nil
+}
+
+// checkDisk refuses a user's disk whose path leads to another file than when the workspace was set up: what a manifest
+// names was judged then. Device numbers are not compared, since some file systems get new ones at each boot.
+func checkDisk(m driver.Mount, l *lease.Lease) error {
+	_, want, known := strings.Cut(m.DiskID, ":")
+	if m.Kind != driver.MountDisk || !known {
+		return nil
+	}
+	info, err := l.File().Stat()
+	if err != nil {
+		return fmt.Errorf("attach disk %s: %w", m.Name, err)
+	}
+	if st, ok := info.Sys().(*syscall.Stat_t); ok && strconv.FormatUint(st.Ino, 10) == want {
+		return nil
+	}
+	return &driver.Error{
+		Class: driver.ErrStale, Op: "attach disk", Object: m.Name,
+		Err: fmt.Errorf("%s is another file than when this workspace was set up", m.Source), Next: "microagent apply",
+	}
 }
 
 func noVolume(m driver.Mount) error {
