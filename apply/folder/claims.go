@@ -1,6 +1,7 @@
 package folder
 
 import (
+	"errors"
 	"path"
 	"strings"
 
@@ -14,6 +15,9 @@ type Claim struct {
 	Output  bool     // it is an output's own target
 	Exclude []string // names that are no part of a source
 }
+
+// inside is how an output meets a folder that is read.
+const inside = "lies inside"
 
 // spot is where a path leads, by what is there: the last thing on the way that exists, and what is missing behind it.
 type spot struct {
@@ -93,6 +97,22 @@ func (f *Folder) unclaimed(name string, p *place, rest []string) error {
 	return nil
 }
 
+// Unclaimed refuses a name for an output that would replace what is claimed. Links on its way are followed, and it may
+// lie inside something that is claimed: for what the user typed on the command line.
+func (f *Folder) Unclaimed(name string) error {
+	p, way := f.start(f.Resolve(name))
+	defer p.close()
+	rest, err := p.follow(way, false)
+	if err != nil && err != unix.ENOENT {
+		return nil // whoever writes there meets it too, and says what it is
+	}
+	err = f.unclaimed(name, p, rest)
+	if conflict, ok := errors.AsType[*ConflictError](err); ok && conflict.How == inside {
+		return nil
+	}
+	return err
+}
+
 // hit says how the claim is met by a target that has the names below between it and the claim.
 func (c Claim) hit(abs string, below []string) (how string, hit bool) {
 	if c.Output && c.Path == abs {
@@ -108,7 +128,7 @@ func (c Claim) hit(abs string, below []string) (how string, hit bool) {
 	if len(below) == 0 {
 		return "is", true
 	}
-	return "lies inside", true
+	return inside, true
 }
 
 // in gives a path as it is shown: relative to the manifest's folder when it lies there.

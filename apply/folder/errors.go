@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"microagent/runtime/driver"
@@ -26,11 +27,11 @@ func (e *OutsideError) Error() string {
 func (e *OutsideError) Is(target error) bool { return target == driver.ErrRefused }
 
 func outside(name, real string) error {
-	dir := filepath.Dir(real)
-	return &driver.Error{
-		Class: driver.ErrRefused, Op: "open", Object: name, Err: &OutsideError{name, real},
-		Next: "move it into the manifest's folder, or allow it with --allow-path=" + dir,
+	next := "move it into the manifest's folder"
+	if !slices.ContainsFunc(strings.Split(real, "/"), gitName) { // that would be refused
+		next += ", or allow it with --allow-path=" + filepath.Dir(real)
 	}
+	return &driver.Error{Class: driver.ErrRefused, Op: "open", Object: name, Err: &OutsideError{name, real}, Next: next}
 }
 
 // GitError says that a path is a git folder or lies in one. It is driver.ErrGitFolder.

@@ -45,6 +45,12 @@ func Open(dir string, allow []string) (*Folder, error) {
 			return nil, fmt.Errorf("open folder %s: %w", d, err)
 		}
 	}
+	for i, d := range allow {
+		if err := f.allowed(d, f.roots[i+1].place); err != nil {
+			f.Close()
+			return nil, err
+		}
+	}
 	f.dir = f.roots[0].place.path()
 	return f, nil
 }
@@ -76,6 +82,21 @@ func (f *Folder) add(dir string) error {
 		return err
 	}
 	f.roots = append(f.roots, root{abs, p})
+	return nil
+}
+
+// allowed refuses a folder that is a git folder or lies in one, however far up that is.
+func (f *Folder) allowed(dir string, p *place) error {
+	git := f.git()
+	for i := range p.steps {
+		s := &p.steps[i]
+		if gitName(s.name) || git[s.id] || looksGit(s.fd) {
+			at := (&place{p.steps[:i+1]}).path()
+			return &driver.Error{Class: driver.ErrRefused, Op: "open --allow-path", Object: dir,
+				Err:  &GitError{Path: dir, Git: at, Abs: p.path()},
+				Next: "allow another folder; what is in a git folder is neither read nor written"}
+		}
+	}
 	return nil
 }
 

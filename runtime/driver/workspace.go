@@ -67,8 +67,8 @@ const (
 type Mount struct {
 	Path     string    `json:"path"` // absolute, clean
 	Kind     MountKind `json:"kind"`
-	Name     string    `json:"name"`   // the volume's name on disk; the name of the bundle or disk as its user knows it
-	Source   string    `json:"source"` // volume: its id; bundle: DiskImage.Key; disk: absolute host path
+	Name     string    `json:"name"`              // the volume's name on disk; the name of the bundle or disk as its user knows it
+	Source   string    `json:"source"`            // volume: its id; bundle: DiskImage.Key; disk: absolute host path
 	DiskID   string    `json:"disk_id,omitempty"` // disk: "device:inode" of the file it has to be; "" for whichever is there
 	ReadOnly bool      `json:"read_only,omitempty"`
 	// Owner is given to the root of a volume that was never mounted before: "uid:gid" or names, "" for

@@ -89,7 +89,10 @@ func (o *composeFlags) parse(a *app, name string) (parsed, error) {
 	if p.spec.Env, err = environment(append(env, o.env...), os.LookupEnv); err != nil {
 		return p, err
 	}
-	return p, o.parseMounts(&p)
+	if err := o.parseMounts(&p); err != nil {
+		return p, err
+	}
+	return p, o.keepsOff(a, &p)
 }
 
 func (o *composeFlags) parseMounts(p *parsed) error {

@@ -123,8 +123,14 @@ func outside(manifest string, allow []string) func(string) bool {
 			if err != nil {
 				continue
 			}
-			if rel, err := filepath.Rel(abs, path); err == nil && filepath.IsLocal(rel) {
-				return true
+			real, err := filepath.EvalSymlinks(abs)
+			if err != nil {
+				real = abs
+			}
+			for _, dir := range []string{abs, real} {
+				if rel, err := filepath.Rel(dir, path); err == nil && filepath.IsLocal(rel) {
+					return true
+				}
 			}
 		}
 		return false

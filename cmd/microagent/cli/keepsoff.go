@@ -1,0 +1,53 @@
+package cli
+
+import (
+	"fmt"
+
+	"microagent/apply/folder"
+	"microagent/runtime/driver"
+	"microagent/schema"
+)
+
+// keepsOff refuses outputs that would replace what the same command line names, whatever they are called, or the
+// manifest in view.
+func (o *composeFlags) keepsOff(a *app, p *parsed) error {
+	if len(p.egress) == 0 {
+		return nil
+	}
+	files, err := folder.Free(".")
+	if err != nil {
+		return err
+	}
+	defer files.Close()
+	var list []folder.Claim
+	if manifest := a.manifestInView(); manifest != "" {
+		list = append(list, folder.Claim{What: "the manifest", Path: manifest})
+	}
+	for _, file := range o.envFiles {
+		list = append(list, folder.Claim{What: "--env-file " + file, Path: file})
+	}
+	if path, ok := schema.ImagePath(o.image); ok {
+		list = append(list, folder.Claim{What: "the image " + o.image, Path: path})
+	}
+	for _, m := range p.attachments {
+		if m.kind != driver.MountVolume {
+			list = append(list, folder.Claim{What: string(m.kind) + " " + m.source, Path: m.source})
+		}
+	}
+	names := map[string]string{} // of outputs, by path
+	for _, e := range p.egress {
+		abs := files.Resolve(e.host)
+		if other, ok := names[abs]; ok {
+			return fmt.Errorf("--output %s and --output %s are both written to %s", other, e.name, e.host)
+		}
+		names[abs] = e.name
+		list = append(list, folder.Claim{What: "--output " + e.name, Path: e.host, Output: true})
+	}
+	files.Claim(list)
+	for _, e := range p.egress {
+		if err := files.Unclaimed(e.host); err != nil {
+			return err
+		}
+	}
+	return nil
+}
