@@ -2,6 +2,7 @@ package driver
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -39,10 +40,17 @@ func (l *LeftOut) Add(more LeftOut) {
 	l.Names = append(l.Names, more.Names[:min(len(more.Names), MaxLeftOut-len(l.Names))]...)
 }
 
-// Summary is one line: how many, and the first few by name.
+// Summary is one printable line: how many, and the first few by name.
 func (l LeftOut) Summary() string {
 	const few = 5
-	text := fmt.Sprintf("left out %d: %s", l.Count, strings.Join(l.Names[:min(few, len(l.Names))], ", "))
+	var names []string
+	for _, name := range l.Names[:min(few, len(l.Names))] {
+		if quoted := strconv.Quote(name); quoted[1:len(quoted)-1] != name {
+			name = quoted
+		}
+		names = append(names, name)
+	}
+	text := fmt.Sprintf("left out %d: %s", l.Count, strings.Join(names, ", "))
 	if l.Count > few {
 		text += ", ..."
 	}
