@@ -33,7 +33,7 @@ func (r *run) output(ctx context.Context, c *plan.Change) error {
 		}
 		return &driver.Error{Class: driver.ErrNotFound, Op: "collect output", Object: o.Name,
 			Err:  fmt.Errorf("%s in workspace %s: %s", o.Path, c.Output.Workspace, why),
-			Next: "mend the task, or what the output declares (path, limit, optional); until then each apply runs the task again"}
+			Next: "mend the task, or what the output declares (path, limit, optional, unchanged); until then each apply runs the task again"}
 	}
 	if err != nil {
 		return err
@@ -53,9 +53,8 @@ func (r *run) output(ctx context.Context, c *plan.Change) error {
 	if err != nil {
 		return err
 	}
-	left := fetched.LeftOut
-	left.Add(got.LeftOut)
-	r.leftOut(c.Address, left)
+	fetched.LeftOut.Add(got.LeftOut)
+	r.brought(c.Address, fetched)
 	return r.recordProject(context.WithoutCancel(ctx), func(record *driver.Project) {
 		outputs := map[string]string{}
 		maps.Copy(outputs, record.Outputs)
@@ -64,16 +63,19 @@ func (r *run) output(ctx context.Context, c *plan.Change) error {
 	})
 }
 
-// leftOut tells what of an output did not come, in one line.
-func (r *run) leftOut(of plan.Address, left driver.LeftOut) {
-	if left.Count == 0 {
+// brought tells what is to be known of an output that came: what of it did not, and what the run did not touch.
+func (r *run) brought(of plan.Address, f driver.Fetched) {
+	notes := f.Notes()
+	if len(notes) == 0 {
 		return
 	}
 	r.mu.Lock()
-	if r.left == nil {
-		r.left = map[plan.Address]driver.LeftOut{}
+	if r.notable == nil {
+		r.notable = map[plan.Address]driver.Fetched{}
 	}
-	r.left[of] = left
+	r.notable[of] = f
 	r.mu.Unlock()
-	r.events.Emit(event.Event{Type: event.TypeNote, Time: time.Now(), Address: of.String(), Message: left.Summary()})
+	for _, note := range notes {
+		r.events.Emit(event.Event{Type: event.TypeNote, Time: time.Now(), Address: of.String(), Message: note})
+	}
 }

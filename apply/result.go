@@ -21,8 +21,8 @@ type Result struct {
 	Interrupted bool
 	// GoesOn are the workspaces whose task was started and is no longer waited for.
 	GoesOn []string
-	// LeftOut is what outputs that were brought out had and did not bring.
-	LeftOut map[plan.Address]driver.LeftOut
+	// Notable are the outputs that were brought out and of which something is to be known; see driver.Fetched.Notes.
+	Notable map[plan.Address]driver.Fetched
 }
 
 // Failure is a change that did not work.

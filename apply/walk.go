@@ -26,10 +26,10 @@ type run struct {
 	files   *folder.Folder
 	events  event.Sink
 
-	mu     sync.Mutex
-	images map[string]driver.Image // pulled in this walk, by reference as written
-	goesOn []string
-	left   map[plan.Address]driver.LeftOut // of outputs
+	mu      sync.Mutex
+	images  map[string]driver.Image // pulled in this walk, by reference as written
+	goesOn  []string
+	notable map[plan.Address]driver.Fetched // outputs
 
 	told bool // what is waited for after the interrupt; of the walk's own goroutine
 
@@ -107,7 +107,7 @@ func (r *run) walk(ctx context.Context, parallel int) *Result {
 		r.skip(res, &r.plan.Changes[i], plan.Address{})
 	}
 	res.Interrupted = ctx.Err() != nil
-	res.GoesOn, res.LeftOut = r.goesOn, r.left
+	res.GoesOn, res.Notable = r.goesOn, r.notable
 	return res
 }
 

@@ -188,9 +188,18 @@ func (c *comparison) outputs(have, want []observed.SpecOutput) {
 			path := "outputs." + after.Name
 			c.text("outputs", path+".path", before.Path, after.Path)
 			c.text("outputs", path+".optional", strconv.FormatBool(before.Optional), strconv.FormatBool(after.Optional))
+			c.text("outputs", path+".unchanged", unchanged(before), unchanged(after))
 			c.text("outputs", path+".limit", size(before.Limit), size(after.Limit))
 		}
 	})
+}
+
+// unchanged is what the manifest says of an output that a run may not have changed.
+func unchanged(o *observed.SpecOutput) string {
+	if o.MayBeUnchanged {
+		return "allow"
+	}
+	return "error"
 }
 
 // both visits the union of two lists by key; an element that one of them lacks is nil.

@@ -15,7 +15,8 @@ func (k *maker) specOutputs(workspace string) []observed.SpecOutput {
 		for _, name := range slices.Sorted(maps.Keys(k.m.Outputs)) {
 			o := k.m.Outputs[name]
 			k.outputsOf[o.From] = append(k.outputsOf[o.From],
-				observed.SpecOutput{Name: name, Path: o.Path, Limit: int64(o.Limit), Optional: o.Optional})
+				observed.SpecOutput{Name: name, Path: o.Path, Limit: int64(o.Limit), Optional: o.Optional,
+					MayBeUnchanged: o.MayBeUnchanged})
 		}
 	}
 	return k.outputsOf[workspace]

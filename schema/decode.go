@@ -52,7 +52,8 @@ func (d decoder) manifest(n *node, f *format) *Manifest {
 	root.each("outputs", func(name string, e *entry, o fields) {
 		m.Outputs[name] = Output{
 			From: o.text("from"), Path: o.guestPath("path"), To: o.text("to"), Optional: o.bool("optional"),
-			Limit: o.size("limit"), Pos: d.pos(e.at),
+			MayBeUnchanged: o.text("unchanged") == "allow",
+			Limit:          o.size("limit"), Pos: d.pos(e.at),
 		}
 	})
 	return m

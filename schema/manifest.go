@@ -78,6 +78,8 @@ type Output struct {
 	Path     string // absolute, clean
 	To       string // relative to the manifest
 	Optional bool
-	Limit    quantity.Size
-	Pos      diag.Pos
+	// MayBeUnchanged accepts what was there before the task and what the task did not change.
+	MayBeUnchanged bool
+	Limit          quantity.Size
+	Pos            diag.Pos
 }

@@ -59,4 +59,6 @@ type SpecOutput struct {
 	Path     string `json:"path"`
 	Limit    int64  `json:"limit,omitempty"`
 	Optional bool   `json:"optional,omitempty"`
+	// MayBeUnchanged accepts what the run did not change.
+	MayBeUnchanged bool `json:"may_be_unchanged,omitempty"`
 }

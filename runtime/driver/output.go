@@ -23,6 +23,10 @@ type Publishing struct {
 	Git bool
 }
 
+// PAXBefore is the PAX record of an entry of a guest's tar stream that was last changed, by its ctime on the guest's own
+// clock, before the process started whose output the stream is.
+const PAXBefore = "MICROAGENT.before"
+
 // Outputs writes trees that came out of guests. Their bytes are hostile: no devices, no setuid, no links that
 // lead outside, no git folders unless asked for, nothing above the limit.
 type Outputs interface {
@@ -31,7 +35,7 @@ type Outputs interface {
 	// Publish writes the tar stream's tree under a temporary name beside t and renames it into place; a
 	// tree that is there already with the same digest is left untouched, another one is replaced whole.
 	// One single regular file named "." becomes a file. A hard link to a file that came before becomes a file with
-	// the same content, which counts. What must not come out is left out and noted.
+	// the same content, which counts. What must not come out is left out and noted, and so is what PAXBefore tells.
 	Publish(ctx context.Context, tree io.Reader, t Target, how Publishing) (Fetched, error)
 	// Tar writes the tree at t as the tar stream that Publish reads.
 	Tar(ctx context.Context, t Target, w io.Writer) error

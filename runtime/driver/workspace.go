@@ -3,6 +3,7 @@ package driver
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"time"
 )
@@ -84,7 +85,19 @@ type Output struct {
 	Limit int64  `json:"limit,omitempty"` // bytes; 0 means the driver's default
 	// Optional outputs may be missing.
 	Optional bool `json:"optional,omitempty"`
+	// MayBeUnchanged accepts an output of which the run changed nothing; else it counts as missing.
+	MayBeUnchanged bool `json:"may_be_unchanged,omitempty"`
 }
+
+// UnchangedError says that what lies at an output's path was left by an earlier run or by the image.
+type UnchangedError struct{ Path string }
+
+func (e *UnchangedError) Error() string {
+	return e.Path + " was there before, and this run changed nothing of it"
+}
+
+// Is makes it an error of class ErrNotFound: the run has no such output.
+func (e *UnchangedError) Is(target error) bool { return target == ErrNotFound }
 
 // Phase is where a run stands. ready is for idle workspaces and services whose guest answers.
 type Phase string
@@ -147,8 +160,28 @@ type Fetched struct {
 	// WithGit is the digest of the tree with its git folders, "" when it lies there without, or has none.
 	WithGit string `json:"with_git,omitempty"`
 	Error   string `json:"error,omitempty"`   // why it is not there
-	Missing bool   `json:"missing,omitempty"` // that is because the guest had nothing there
+	Missing bool   `json:"missing,omitempty"` // that is because the guest had nothing there, or nothing of this run
+	// Unchanged says that the run changed nothing of it, and Older how many of its files the run did not touch.
+	Unchanged bool `json:"unchanged,omitempty"`
+	Older     int  `json:"older,omitempty"`
 	LeftOut
+}
+
+// Notes are what a user is to be told of an output that came, a line each.
+func (f Fetched) Notes() []string {
+	var notes []string
+	if f.Count > 0 {
+		notes = append(notes, f.Summary())
+	}
+	switch {
+	case f.Unchanged:
+		notes = append(notes, "the run changed nothing of it")
+	case f.Older == 1:
+		notes = append(notes, "1 file was there before the run, which did not touch it")
+	case f.Older > 1:
+		notes = append(notes, fmt.Sprintf("%d files were there before the run, which did not touch them", f.Older))
+	}
+	return notes
 }
 
 // Whole is the digest of what lies there.

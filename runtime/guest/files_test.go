@@ -119,7 +119,7 @@ func testFiles(t *testing.T, s *proto.Session) {
 	if got := fetch(t, s, "/work/deep/tree/a b\n'ü", 0); got != ". 4640 content\n" {
 		t.Errorf("fetched one file: %q", got)
 	}
-	r, err := s.Fetch(t.Context(), "/bin/busybox", 1000)
+	r, err := s.Fetch(t.Context(), "/bin/busybox", 1000, "")
 	if err == nil {
 		_, err = io.ReadAll(r)
 		r.Close()
@@ -127,7 +127,7 @@ func testFiles(t *testing.T, s *proto.Session) {
 	if ge, ok := errors.AsType[*proto.GuestError](err); !ok || ge.Code != proto.CodeTooLarge {
 		t.Errorf("fetch beyond the limit: %v", err)
 	}
-	if _, err := s.Fetch(t.Context(), "/nope", 0); !errors.Is(err, driver.ErrNotFound) {
+	if _, err := s.Fetch(t.Context(), "/nope", 0, ""); !errors.Is(err, driver.ErrNotFound) {
 		t.Errorf("fetch of nothing: %v", err)
 	}
 	broken := io.MultiReader(bytes.NewReader(make([]byte, 100)), errorReader{})
@@ -157,7 +157,7 @@ func (errorReader) Read([]byte) (int, error) { return 0, errBroken }
 // fetch lists what came: name, mode, content or target.
 func fetch(t *testing.T, s *proto.Session, path string, limit int64) string {
 	t.Helper()
-	r, err := s.Fetch(t.Context(), path, limit)
+	r, err := s.Fetch(t.Context(), path, limit, "")
 	if err != nil {
 		t.Fatal(err)
 	}

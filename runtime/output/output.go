@@ -99,11 +99,11 @@ func publish(ctx context.Context, stream io.Reader, t driver.Target, how driver.
 		return driver.Fetched{}, err
 	}
 	defer stage.close()
-	tr, left, err := unpack(ctx, stream, stage.root, how.Limit)
+	tr, got, err := unpack(ctx, stream, stage.root, how.Limit)
 	if err != nil {
 		return driver.Fetched{}, err
 	}
-	got := driver.Fetched{Path: t.Path, LeftOut: left}
+	got.Path = t.Path
 	if tr, err = choose(stage.root, tr, how.Git, &got); err != nil {
 		return driver.Fetched{}, err
 	}

@@ -38,10 +38,27 @@ type unpacker struct {
 	budget *guesttree.Budget
 	tree   tree
 	left   driver.LeftOut
+	age    age
 }
 
-// unpack reads stream into root, under stageName, and gives what it wrote and what it did not.
-func unpack(ctx context.Context, stream io.Reader, root *os.Root, limit int64) (tree, driver.LeftOut, error) {
+// age counts by when entries were last changed, where the stream says so.
+type age struct {
+	older   int  // entries but directories that are from before the run
+	touched bool // there is one of the run
+}
+
+func (a *age) count(h *tar.Header) {
+	switch {
+	case h.PAXRecords[driver.PAXBefore] == "":
+		a.touched = true
+	case h.Typeflag != tar.TypeDir:
+		a.older++
+	}
+}
+
+// unpack reads stream into root, under stageName, and gives what it wrote, and of what is noted about it what it left out
+// and how old it is.
+func unpack(ctx context.Context, stream io.Reader, root *os.Root, limit int64) (tree, driver.Fetched, error) {
 	u := &unpacker{
 		ctx: ctx, root: root, max: limit, tree: tree{},
 		budget: guesttree.NewBudget(guesttree.Limits{Bytes: limit, Entries: maxEntries, Text: maxText}),
@@ -59,17 +76,22 @@ func unpack(ctx context.Context, stream io.Reader, root *os.Root, limit int64) (
 			err = u.entry(h, in)
 		}
 		if err != nil {
-			return nil, u.left, err
+			return nil, u.noted(), err
 		}
 	}
 	maps.DeleteFunc(u.tree, func(_ string, e entry) bool { return e.kind == kindOther })
 	if len(u.tree) == 0 {
-		return nil, u.left, guesttree.Corrupt(errors.New("the stream holds no entry"))
+		return nil, u.noted(), guesttree.Corrupt(errors.New("the stream holds no entry"))
 	}
-	return u.tree, u.left, ctx.Err()
+	return u.tree, u.noted(), ctx.Err()
+}
+
+func (u *unpacker) noted() driver.Fetched {
+	return driver.Fetched{LeftOut: u.left, Unchanged: !u.age.touched, Older: u.age.older}
 }
 
 func (u *unpacker) entry(h *tar.Header, r io.Reader) error {
+	u.age.count(h)
 	name, err := cleanName(h.Name)
 	if err != nil {
 		return refuse(h.Name, err)

@@ -14,13 +14,13 @@ import (
 	"microagent/runtime/output"
 )
 
-// collect fetches the outputs into the workspace's folder. What an earlier run left there and this one does not
+// collect fetches the outputs of a process into the workspace's folder. What an earlier run left there and this one does not
 // have is removed. Git folders come along, for a user who asks for them later: nobody runs git in that folder, and what
 // brings an output to the user's leaves them out.
-func (s *supervisor) collect(ctx context.Context, session *proto.Session) []driver.Fetched {
+func (s *supervisor) collect(ctx context.Context, session *proto.Session, process string) []driver.Fetched {
 	var list []driver.Fetched
 	for _, o := range s.spec.Workspace.Outputs {
-		got, err := s.collectOne(ctx, session, o)
+		got, err := s.collectOne(ctx, session, process, o)
 		switch {
 		case err == nil:
 			list = append(list, got)
@@ -42,7 +42,7 @@ func (s *supervisor) collectLast(ctx context.Context, session *proto.Session) []
 	fetching, cancel := context.WithTimeout(ctx, fetchLimit)
 	defer cancel()
 	done := make(chan []driver.Fetched, 1)
-	go func() { done <- s.collect(fetching, session) }()
+	go func() { done <- s.collect(fetching, session, mainID) }()
 	select {
 	case list := <-done:
 		return list
@@ -60,7 +60,7 @@ func (s *supervisor) collectLast(ctx context.Context, session *proto.Session) []
 	return list
 }
 
-func (s *supervisor) collectOne(ctx context.Context, session *proto.Session, o driver.Output) (driver.Fetched, error) {
+func (s *supervisor) collectOne(ctx context.Context, session *proto.Session, process string, o driver.Output) (driver.Fetched, error) {
 	root, err := s.openOutputs()
 	if err != nil {
 		return driver.Fetched{}, err
@@ -70,7 +70,7 @@ func (s *supervisor) collectOne(ctx context.Context, session *proto.Session, o d
 	if limit <= 0 {
 		limit = output.DefaultLimit
 	}
-	tree, err := session.Fetch(ctx, o.Path, limit)
+	tree, err := session.Fetch(ctx, o.Path, limit, process)
 	if err != nil {
 		return driver.Fetched{}, errors.Join(err, root.RemoveAll(o.Name))
 	}
@@ -83,6 +83,9 @@ func (s *supervisor) collectOne(ctx context.Context, session *proto.Session, o d
 			err = first.err
 		}
 		return driver.Fetched{}, errors.Join(err, root.RemoveAll(o.Name))
+	}
+	if got.Unchanged && !o.MayBeUnchanged {
+		return driver.Fetched{}, errors.Join(&driver.UnchangedError{Path: o.Path}, root.RemoveAll(o.Name))
 	}
 	got.Name, got.From, got.Path = o.Name, o.Path, path.Join(layout.OutputsDir, o.Name)
 	return got, nil

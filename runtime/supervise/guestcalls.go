@@ -122,16 +122,16 @@ func (s *supervisor) exec(ctx context.Context, cancel context.CancelFunc, c *cha
 		return Result{}, ctx.Err()
 	}
 	if err == nil && req.Spec.Collect {
-		err = s.collectNow(ctx, session)
+		err = s.collectNow(ctx, session, p.ID())
 	}
 	return Result{Code: exit.Code, TimedOut: exit.TimedOut}, err
 }
 
-// collectNow brings the outputs out of a guest that goes on, and notes them in the run.
-func (s *supervisor) collectNow(ctx context.Context, session *proto.Session) error {
+// collectNow brings the outputs of a process out of a guest that goes on, and notes them in the run.
+func (s *supervisor) collectNow(ctx context.Context, session *proto.Session, process string) error {
 	ctx, cancel := context.WithTimeout(ctx, fetchLimit)
 	defer cancel()
-	collected := s.collect(ctx, session)
+	collected := s.collect(ctx, session, process)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -178,7 +178,7 @@ func (s *supervisor) files(ctx context.Context, cancel context.CancelFunc, c *ch
 	}
 	switch req.Call {
 	case CallFetch:
-		tree, err := session.Fetch(ctx, req.Path, req.Limit)
+		tree, err := session.Fetch(ctx, req.Path, req.Limit, "")
 		if err != nil {
 			return Result{}, err
 		}

@@ -255,9 +255,11 @@ type skippedRecord struct {
 	Because string `json:"because,omitempty"`
 }
 
-// leftOutRecord is what an output had and did not bring.
-type leftOutRecord struct {
-	Address string `json:"address"`
+// outputNote is what is to be known of an output that was brought out.
+type outputNote struct {
+	Address   string `json:"address"`
+	Unchanged bool   `json:"unchanged,omitempty"` // the run changed nothing of it
+	Older     int    `json:"older,omitempty"`     // files that the run did not touch
 	driver.LeftOut
 }
 
@@ -273,7 +275,7 @@ type applyRecord struct {
 	Skipped     []skippedRecord `json:"skipped,omitempty"`
 	Cut         []string        `json:"cut,omitempty"`     // the interrupt ended them
 	GoesOn      []string        `json:"goes_on,omitempty"` // workspaces whose task is no longer waited for
-	LeftOut     []leftOutRecord `json:"left_out,omitempty"`
+	Outputs     []outputNote    `json:"outputs,omitempty"` // of which something is to be known
 }
 
 func resultRecord(p *plan.Plan, res *apply.Result) applyRecord {
@@ -282,8 +284,9 @@ func resultRecord(p *plan.Plan, res *apply.Result) applyRecord {
 	for _, d := range res.Done {
 		r.Changes = append(r.Changes, d.String())
 	}
-	for _, of := range slices.SortedFunc(maps.Keys(res.LeftOut), func(a, b plan.Address) int { return strings.Compare(a.String(), b.String()) }) {
-		r.LeftOut = append(r.LeftOut, leftOutRecord{of.String(), res.LeftOut[of]})
+	for _, of := range slices.SortedFunc(maps.Keys(res.Notable), func(a, b plan.Address) int { return strings.Compare(a.String(), b.String()) }) {
+		f := res.Notable[of]
+		r.Outputs = append(r.Outputs, outputNote{of.String(), f.Unchanged, f.Older, f.LeftOut})
 	}
 	for _, c := range res.Cut {
 		r.Cut = append(r.Cut, c.Address.String())

@@ -141,14 +141,18 @@ func parseNamed(kind driver.MountKind, text string) (attachment, error) {
 	return m, m.options(text, options)
 }
 
-// egress is one value of --output: name=/guest/path[:host/path].
-type egress struct{ name, guest, host string }
+// egress is one value of --output: name=/guest/path[:host/path][:unchanged=allow].
+type egress struct {
+	name, guest, host string
+	unchanged         bool // also what the command did not change
+}
 
 func parseOutput(text string) (egress, error) {
 	name, rest, ok := strings.Cut(text, "=")
 	if !ok || !layout.ValidName(name) || !strings.HasPrefix(rest, "/") {
-		return egress{}, fmt.Errorf("%q: write name=/guest/path[:host/path]", text)
+		return egress{}, fmt.Errorf("%q: write name=/guest/path[:host/path][:unchanged=allow]", text)
 	}
+	rest, allowed := strings.CutSuffix(rest, ":unchanged=allow")
 	guest, host, _ := strings.Cut(rest, ":")
 	switch {
 	case host == "":
@@ -156,5 +160,5 @@ func parseOutput(text string) (egress, error) {
 	case host == "." || host == ".." || strings.HasSuffix(host, "/"):
 		host = filepath.Join(host, name)
 	}
-	return egress{name, filepath.Clean(guest), host}, nil
+	return egress{name, filepath.Clean(guest), host, allowed}, nil
 }

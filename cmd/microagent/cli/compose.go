@@ -135,7 +135,7 @@ func (o *composeFlags) parseMounts(p *parsed) error {
 			return taken(e.name, e.host)
 		}
 		p.egress = append(p.egress, e)
-		p.spec.Outputs = append(p.spec.Outputs, observed.SpecOutput{Name: e.name, Path: e.guest})
+		p.spec.Outputs = append(p.spec.Outputs, observed.SpecOutput{Name: e.name, Path: e.guest, MayBeUnchanged: e.unchanged})
 	}
 	slices.SortFunc(p.spec.Outputs, func(a, b observed.SpecOutput) int { return strings.Compare(a.Name, b.Name) })
 	return nil

@@ -157,10 +157,10 @@ func (a *app) bringOut(ctx context.Context, w *world, tree io.Reader, f driver.F
 	if err != nil {
 		return got, fmt.Errorf("write output %s to %s: %w", f.Name, path, err)
 	}
-	left := f.LeftOut
-	left.Add(got.LeftOut)
-	if got.LeftOut = left; left.Count > 0 {
-		a.say("output %s: %s", f.Name, printable(left.Summary()))
+	f.LeftOut.Add(got.LeftOut)
+	got.LeftOut, got.Unchanged, got.Older = f.LeftOut, f.Unchanged, f.Older
+	for _, note := range got.Notes() {
+		a.say("output %s: %s", f.Name, printable(note))
 	}
 	return got, nil
 }

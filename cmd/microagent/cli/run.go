@@ -61,7 +61,7 @@ func (a *app) runCommand() *cobra.Command {
 	o.add(cmd)
 	f := cmd.Flags()
 	f.SetInterspersed(false)
-	f.StringArrayVar(&o.outputs, "output", nil, "`name=/guest/path[:host/path]` to bring out when the command ends")
+	f.StringArrayVar(&o.outputs, "output", nil, "`name=/guest/path[:host/path]` to bring out when the command ends; :unchanged=allow also what it did not change")
 	f.BoolVar(&o.how.over, "overwrite-outputs", false, "let outputs replace what is there on the host")
 	allowGit(f, &o.how.git)
 	f.StringVar(&o.exec, "exec", "", "a line for sh in the guest, in the place of CMD")

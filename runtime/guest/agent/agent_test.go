@@ -74,7 +74,7 @@ func TestUnconfiguredGuestRefuses(t *testing.T) {
 	if !errors.Is(err, driver.ErrRefused) {
 		t.Errorf("start: %v", err)
 	}
-	if _, err := s.Fetch(t.Context(), "/etc", 0); !errors.Is(err, driver.ErrRefused) {
+	if _, err := s.Fetch(t.Context(), "/etc", 0, ""); !errors.Is(err, driver.ErrRefused) {
 		t.Errorf("fetch: %v", err)
 	}
 	if err := s.Put(t.Context(), "/etc", strings.NewReader("")); !errors.Is(err, driver.ErrRefused) {

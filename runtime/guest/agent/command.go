@@ -53,8 +53,9 @@ func merge(base, over *wire.Process) *wire.Process {
 	return out
 }
 
-// resolve makes a command of p: user, environment, working directory (made when it is missing), program.
-func resolve(p *wire.Process, a accounts, terminal bool) (*command, error) {
+// resolve makes a command of p: user, environment, working directory, program. The working directory made, that of the
+// workspace, is made when it is missing; another one has to be there.
+func resolve(p *wire.Process, a accounts, terminal bool, made string) (*command, error) {
 	if len(p.GetArgv()) == 0 {
 		return nil, &notRun{127, "there is no command to run"}
 	}
@@ -62,14 +63,8 @@ func resolve(p *wire.Process, a accounts, terminal bool) (*command, error) {
 	if err != nil {
 		return nil, &notRun{126, err.Error()}
 	}
-	c := &command{argv: p.GetArgv(), id: id, dir: p.GetWorkdir()}
-	if c.dir == "" {
-		c.dir = "/"
-	}
-	if !filepath.IsAbs(c.dir) {
-		c.dir = "/" + c.dir
-	}
-	if err := os.MkdirAll(c.dir, 0o755); err != nil {
+	c := &command{argv: p.GetArgv(), id: id, dir: fromRoot(p.GetWorkdir())}
+	if err := enterable(c.dir, fromRoot(made)); err != nil {
 		return nil, &notRun{126, fmt.Sprintf("working directory %s: %v", c.dir, cause(err))}
 	}
 	env := map[string]string{"PATH": defaultPath, "HOME": id.home}
@@ -94,12 +89,31 @@ func resolve(p *wire.Process, a accounts, terminal bool) (*command, error) {
 			return nil, &notRun{126, "an argument holds a zero byte"}
 		}
 	}
-	c.path, err = find(c.argv[0], c.dir, env["PATH"])
+	c.path, err = find(c.argv[0], c.dir, env["PATH"], c.id.runnable)
 	return c, err
 }
 
-// find looks a program up as a shell would.
-func find(name, dir, path string) (string, error) {
+// fromRoot makes a working directory absolute; "" is the root.
+func fromRoot(dir string) string {
+	if filepath.IsAbs(dir) {
+		return dir
+	}
+	return "/" + dir
+}
+
+func enterable(dir, made string) error {
+	if dir == made {
+		return os.MkdirAll(dir, 0o755)
+	}
+	info, err := os.Stat(dir)
+	if err == nil && !info.IsDir() {
+		err = unix.ENOTDIR
+	}
+	return err
+}
+
+// find looks a program up as execvp(3) does: one that must not be executed does not hide another that is further on PATH.
+func find(name, dir, path string, runnable func(path string) error) (string, error) {
 	if name == "" {
 		return "", &notRun{127, "the command's name is empty"}
 	}
@@ -127,21 +141,6 @@ func find(name, dir, path string) (string, error) {
 		return "", denied
 	}
 	return "", &notRun{127, fmt.Sprintf("%s: command not found", name)}
-}
-
-func runnable(path string) error {
-	info, err := os.Stat(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ENOTDIR):
-		return &notRun{127, fmt.Sprintf("%s: no such file or directory", path)}
-	case err != nil:
-		return &notRun{126, fmt.Sprintf("%s: %v", path, cause(err))}
-	case info.IsDir():
-		return &notRun{126, fmt.Sprintf("%s: is a directory", path)}
-	case info.Mode().Perm()&0o111 == 0:
-		return &notRun{126, fmt.Sprintf("%s: permission denied", path)}
-	}
-	return nil
 }
 
 // execFailed says why the kernel did not take a program that looked runnable.

@@ -87,7 +87,7 @@ func TestFindProgram(t *testing.T) {
 		"tool": filepath.Join(dir, "b/tool"), "b/tool": filepath.Join(dir, "b/tool"), "./b/tool": filepath.Join(dir, "b/tool"),
 		"data": 126, "nope": 127, "sub": 126, "a/tool": 126, "b/nope": 127, "a/tool/x": 127, "": 127,
 	} {
-		got, err := find(name, dir, path)
+		got, err := find(name, dir, path, (&identity{}).runnable)
 		if code, bad := want.(int); bad {
 			nr, ok := errors.AsType[*notRun](err)
 			if !ok || nr.code != code {
@@ -102,7 +102,7 @@ func TestFindProgram(t *testing.T) {
 func TestResolveMakesWorkdirAndEnvironment(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "deep/er")
 	p := &wire.Process{Argv: []string{"/bin/sh", "x"}, Env: map[string]string{"HOME": "/mine", "Z": "1"}, Workdir: dir}
-	c, err := resolve(p, accounts{}, true)
+	c, err := resolve(p, accounts{}, true, p.GetWorkdir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +118,7 @@ func TestResolveMakesWorkdirAndEnvironment(t *testing.T) {
 		"zero byte":    {Argv: []string{"/bin/sh", "a\x00b"}},
 		"workdir":      {Argv: []string{"/bin/sh"}, Workdir: "/bin/sh/x"},
 	} {
-		if _, err := resolve(bad, accounts{}, false); err == nil {
+		if _, err := resolve(bad, accounts{}, false, bad.GetWorkdir()); err == nil {
 			t.Errorf("%s was taken", name)
 		}
 	}

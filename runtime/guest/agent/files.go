@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"microagent/runtime/driver"
 	"microagent/runtime/guest/proto"
 	"microagent/runtime/guest/proto/wire"
 )
@@ -78,6 +79,13 @@ func (a *Agent) fetch(h *wire.StreamHeader, st *proto.Stream) error {
 		limit = proto.FetchLimit
 	}
 	out := &archive{w: tar.NewWriter(st), root: path, limit: limit, left: limit}
+	if h.GetExecId() != "" {
+		p, err := a.process(h.GetExecId())
+		if err != nil {
+			return answer(err)
+		}
+		out.since = &p.started
+	}
 	if err := filepath.WalkDir(path, out.add); err != nil {
 		return answer(err)
 	}
@@ -100,6 +108,7 @@ type archive struct {
 	root        string
 	limit, left int64
 	links       map[inode]string
+	since       *instant // what was changed before it is marked; nil marks nothing
 }
 
 type inode struct{ dev, ino uint64 }
@@ -148,7 +157,7 @@ func (r *archive) entry(name, path string, info fs.FileInfo) error {
 			return err
 		}
 	}
-	h, err := header(name, target, info)
+	h, err := r.header(name, target, info)
 	if err != nil {
 		return err
 	}
@@ -164,14 +173,14 @@ func (r *archive) special(name string, info fs.FileInfo) error {
 	h := &tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: unix.S_IFSOCK | int64(info.Mode().Perm()), Format: tar.FormatPAX}
 	if info.Mode()&fs.ModeSocket == 0 {
 		var err error
-		if h, err = header(name, "", info); err != nil {
+		if h, err = r.header(name, "", info); err != nil {
 			return err
 		}
 	}
 	return r.w.WriteHeader(h)
 }
 
-func header(name, target string, info fs.FileInfo) (*tar.Header, error) {
+func (r *archive) header(name, target string, info fs.FileInfo) (*tar.Header, error) {
 	h, err := tar.FileInfoHeader(info, target)
 	if err != nil {
 		return nil, err
@@ -181,7 +190,15 @@ func header(name, target string, info fs.FileInfo) (*tar.Header, error) {
 		h.Name += "/"
 	}
 	h.Uname, h.Gname, h.AccessTime, h.ChangeTime = "", "", time.Time{}, time.Time{}
+	if r.since != nil && r.since.before(ctimeOf(info), now()) {
+		h.PAXRecords = map[string]string{driver.PAXBefore: "1"}
+	}
 	return h, nil
+}
+
+// ctimeOf is when a file's content, name or attributes were last changed, since 1970. No program can set it.
+func ctimeOf(info fs.FileInfo) time.Duration {
+	return time.Duration(info.Sys().(*unixStat).Ctim.Nano())
 }
 
 func (r *archive) file(name, path string) error {
@@ -199,7 +216,7 @@ func (r *archive) file(name, path string) error {
 	if !info.Mode().IsRegular() {
 		return nil
 	}
-	h, err := header(name, "", info)
+	h, err := r.header(name, "", info)
 	if err != nil {
 		return err
 	}

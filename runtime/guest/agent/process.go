@@ -23,6 +23,7 @@ type process struct {
 	pid      int
 	children *children
 	terminal *os.File // our end; nil without
+	started  instant  // just before it ran
 	timedOut atomic.Bool
 	timers   []*time.Timer
 	ended    chan struct{}
@@ -49,7 +50,7 @@ func (s *stdio) closeTheirs() {
 
 // launch runs c with io. It takes io over, whatever comes out.
 func launch(id string, c *command, s *stdio, kids *children, terminal *os.File, timeout time.Duration) (*process, error) {
-	p := &process{id: id, children: kids, terminal: terminal, ended: make(chan struct{})}
+	p := &process{id: id, children: kids, terminal: terminal, started: now(), ended: make(chan struct{})}
 	attr := &syscall.ProcAttr{
 		Dir: c.dir,
 		Env: c.env,
@@ -112,7 +113,7 @@ func exitOf(status syscall.WaitStatus) *wire.WaitResponse {
 
 // stillborn is a process that could not be started: it has an exit code, and its reason as output.
 func stillborn(id string, why *notRun, st *proto.Stream) *process {
-	p := &process{id: id, ended: make(chan struct{}), exit: &wire.WaitResponse{Code: int32(why.code), Message: why.text}}
+	p := &process{id: id, started: now(), ended: make(chan struct{}), exit: &wire.WaitResponse{Code: int32(why.code), Message: why.text}}
 	if st != nil {
 		_, _ = st.Write([]byte("microagent: " + why.text + "\n"))
 	}

@@ -84,7 +84,7 @@ func (a *Agent) begin(req *wire.StartRequest, p *wire.Process, s *streamSet) *pr
 }
 
 func (a *Agent) tryBegin(req *wire.StartRequest, p *wire.Process, s *streamSet) (*process, error) {
-	c, err := resolve(p, accounts{passwdFile, groupFile}, req.GetTerminal())
+	c, err := resolve(p, accounts{passwdFile, groupFile}, req.GetTerminal(), a.configured.GetProcess().GetWorkdir())
 	if err != nil {
 		return nil, err
 	}
@@ -123,6 +123,10 @@ func pipeIO(s *streamSet, id identity) (*stdio, error) {
 	spare := true
 	if s.stdin != nil {
 		r, w, err := os.Pipe()
+		if err == nil {
+			// Else the process could not open /dev/stdin.
+			err = r.Chown(int(id.uid), int(id.gid))
+		}
 		if err != nil {
 			files.abandon(null)
 			return nil, err

@@ -7,7 +7,10 @@ import (
 	"net"
 	"os"
 	"sync"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"microagent/runtime/guest/proto"
 )
@@ -186,8 +189,8 @@ func (a *Agent) sendLog(ctx context.Context, st *proto.Stream) {
 // pump copies a process's output to its stream and ends it.
 //
 // The process may leave children that hold the output open: once it has ended, only what it wrote itself is
-// certain to come. That is in the pipe by then, so the copying ends when nothing comes for a moment or when more
-// than a pipe holds has come. What they write after that goes nowhere, and does not end them.
+// certain to come, and that is what the pipe holds at that moment, however large the process made it. What others write
+// comes as well for a moment, and goes nowhere after that; it does not end them.
 func pump(st *proto.Stream, src output, ended <-chan struct{}) {
 	gone := make(chan struct{})
 	go func() {
@@ -257,8 +260,8 @@ type output interface {
 }
 
 const (
-	pipeSize = 64 << 10 // what a pipe holds by default
-	idleEnd  = 100 * time.Millisecond
+	strayBytes = 64 << 10 // how much may still come of what a process's children write after its end
+	idleEnd    = 100 * time.Millisecond
 )
 
 // copyOutput is false when the host took no more.
@@ -268,13 +271,35 @@ func copyOutput(st io.Writer, src output, ended <-chan struct{}) bool {
 	go func() {
 		select {
 		case <-ended:
-			_ = src.SetReadDeadline(time.Now().Add(idleEnd))
+			_ = src.SetReadDeadline(time.Unix(1, 0)) // ends a read that waits
 		case <-over:
 		}
 	}()
 	buf := make([]byte, 32<<10)
-	late := 0
 	for {
+		n, err := src.Read(buf)
+		if n > 0 {
+			if _, err := st.Write(buf[:n]); err != nil {
+				return false
+			}
+		}
+		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return copyRest(st, src, buf)
+		case err != nil:
+			return true
+		}
+	}
+}
+
+// copyRest copies what a process that has ended left in its output, and then what comes of others for a moment.
+func copyRest(st io.Writer, src output, buf []byte) bool {
+	_ = src.SetReadDeadline(time.Time{})
+	if _, err := io.CopyBuffer(st, io.LimitReader(onlyReader{src}, held(src)), buf); err != nil && !hungUp(err) {
+		return false
+	}
+	for stray := 0; stray <= strayBytes; {
+		_ = src.SetReadDeadline(time.Now().Add(idleEnd))
 		n, err := src.Read(buf)
 		if n > 0 {
 			if _, err := st.Write(buf[:n]); err != nil {
@@ -284,15 +309,32 @@ func copyOutput(st io.Writer, src output, ended <-chan struct{}) bool {
 		if err != nil {
 			return true
 		}
-		select {
-		case <-ended:
-			if late += n; late > pipeSize {
-				return true
-			}
-			_ = src.SetReadDeadline(time.Now().Add(idleEnd))
-		default:
-		}
+		stray += n
 	}
+	return true
+}
+
+// onlyReader hides what else a file can do, so that a copy goes through the buffer.
+type onlyReader struct{ io.Reader }
+
+// hungUp is how a terminal ends that nobody has open any more.
+func hungUp(err error) bool { return errors.Is(err, unix.EIO) }
+
+// held is how many bytes a pipe or terminal holds.
+func held(src output) int64 {
+	f, ok := src.(syscall.Conn)
+	if !ok {
+		return 0
+	}
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	n := 0
+	if err := raw.Control(func(fd uintptr) { n, err = unix.IoctlGetInt(int(fd), unix.TIOCINQ) }); err != nil {
+		return 0
+	}
+	return int64(max(n, 0))
 }
 
 // feed copies the host's input to a process and closes it at the input's end.

@@ -61,6 +61,13 @@ func (s symlink) Do() error {
 
 func (s symlink) String() string { return "symlink " + s.path }
 
+// setting writes a value of the kernel's.
+type setting struct{ path, value string }
+
+func (s setting) Do() error { return os.WriteFile(s.path, []byte(s.value), 0) }
+
+func (s setting) String() string { return s.path }
+
 // loopback brings up the interface lo.
 type loopback struct{}
 
@@ -102,4 +109,7 @@ var late = []step{
 	symlink{"/dev/stdout", "/proc/self/fd/1"},
 	symlink{"/dev/stderr", "/proc/self/fd/2"},
 	loopback{},
+	// As container runtimes have it, where the network is the container's own: any user may listen on any port, and ping.
+	setting{"/proc/sys/net/ipv4/ip_unprivileged_port_start", "0"},
+	setting{"/proc/sys/net/ipv4/ping_group_range", "0 2147483647"},
 }

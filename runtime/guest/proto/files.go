@@ -40,8 +40,11 @@ func (s *Session) Stat(ctx context.Context, path string, follow bool) (FileInfo,
 // and a file's further names are hard links. Content beyond limit bytes (0: FetchLimit) is an error of code
 // CodeTooLarge in the middle of the stream. A stream that was cut off ends with io.ErrUnexpectedEOF, never io.EOF.
 // Ending ctx cuts it off, also while a Read waits.
-func (s *Session) Fetch(ctx context.Context, path string, limit int64) (io.ReadCloser, error) {
-	st, err := open(ctx, s.dial, &wire.StreamHeader{Kind: KindFetch, Path: path, Limit: limit})
+//
+// since may name a process, also one that has ended: entries that were last changed before it started, by their ctime on
+// the guest's own clock, have the PAX record driver.PAXBefore then.
+func (s *Session) Fetch(ctx context.Context, path string, limit int64, since string) (io.ReadCloser, error) {
+	st, err := open(ctx, s.dial, &wire.StreamHeader{Kind: KindFetch, Path: path, Limit: limit, ExecId: since})
 	if err != nil {
 		return nil, streamError("fetch "+path+" from guest", err)
 	}

@@ -1546,10 +1546,10 @@ func (x *ShutdownResponse) GetUnclean() []string {
 // StreamHeader opens a connection of bytes.
 type StreamHeader struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"` // "stdin", "stdout", "stderr", "tty", "log", "fetch", "put"
-	ExecId        string                 `protobuf:"bytes,2,opt,name=exec_id,json=execId,proto3" json:"exec_id,omitempty"`
-	Path          string                 `protobuf:"bytes,3,opt,name=path,proto3" json:"path,omitempty"`    // of fetch and put
-	Limit         int64                  `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"` // bytes of content that fetch may send; 0 is the agent's own limit
+	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`                   // "stdin", "stdout", "stderr", "tty", "log", "fetch", "put"
+	ExecId        string                 `protobuf:"bytes,2,opt,name=exec_id,json=execId,proto3" json:"exec_id,omitempty"` // of fetch: the process before whose start what was last changed is marked; none marks nothing
+	Path          string                 `protobuf:"bytes,3,opt,name=path,proto3" json:"path,omitempty"`                   // of fetch and put
+	Limit         int64                  `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"`                // bytes of content that fetch may send; 0 is the agent's own limit
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
