@@ -5,8 +5,10 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
+	"path"
 	"strings"
 	"testing"
 	"time"
@@ -213,11 +215,15 @@ func TestDigestSeesWhatMatters(t *testing.T) {
 		"group and other bits": {func(dir string) error { return os.Chmod(dir+"/hello.txt", 0o666) }, nil, true},
 		"directory mode":       {func(dir string) error { return os.Chmod(dir+"/bin", 0o700) }, nil, true},
 		"git":                  {func(dir string) error { return os.WriteFile(dir+"/.git/x", nil, 0o600) }, nil, true},
-		"excluded":             {func(dir string) error { return os.WriteFile(dir+"/sub/a.tmp", nil, 0o600) }, []string{"*.tmp"}, true},
-		"content":              {func(dir string) error { return os.WriteFile(dir+"/hello.txt", []byte("Hello\n"), 0o644) }, nil, false},
-		"executable":           {func(dir string) error { return os.Chmod(dir+"/hello.txt", 0o755) }, nil, false},
-		"name":                 {func(dir string) error { return os.Rename(dir+"/hello.txt", dir+"/hello") }, nil, false},
-		"empty directory":      {func(dir string) error { return os.Mkdir(dir+"/new", 0o755) }, nil, false},
+		"git in another case":  {func(dir string) error { return os.Mkdir(dir+"/sub/.GiT", 0o755) }, nil, true},
+		"a bare repository": {func(dir string) error {
+			return errors.Join(os.MkdirAll(dir+"/bare/objects", 0o755), os.Mkdir(dir+"/bare/refs", 0o755), os.WriteFile(dir+"/bare/HEAD", nil, 0o644))
+		}, nil, false},
+		"excluded":        {func(dir string) error { return os.WriteFile(dir+"/sub/a.tmp", nil, 0o600) }, []string{"*.tmp"}, true},
+		"content":         {func(dir string) error { return os.WriteFile(dir+"/hello.txt", []byte("Hello\n"), 0o644) }, nil, false},
+		"executable":      {func(dir string) error { return os.Chmod(dir+"/hello.txt", 0o755) }, nil, false},
+		"name":            {func(dir string) error { return os.Rename(dir+"/hello.txt", dir+"/hello") }, nil, false},
+		"empty directory": {func(dir string) error { return os.Mkdir(dir+"/new", 0o755) }, nil, false},
 		"target": {func(dir string) error {
 			return errors.Join(os.Remove(dir+"/sub/link"), os.Symlink("../bin", dir+"/sub/link"))
 		}, nil, false},
@@ -340,5 +346,38 @@ func TestSourceThatChangesWhileRead(t *testing.T) {
 	_, err := d.DigestBundle(t.Context(), driver.BundleSource{Files: growing{}, Path: dir}, nil)
 	if !errors.Is(err, driver.ErrStale) || !strings.Contains(fmt.Sprint(err), "hello.txt changed while it was read") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// hidingGit says of what is called meta that it is a git folder.
+type hidingGit struct{ hostFiles }
+
+func (hidingGit) Sub(name string) (driver.Tree, error) {
+	t, err := hostFiles{}.Sub(name)
+	return judgedTree{t}, err
+}
+
+type judgedTree struct{ driver.Tree }
+
+func (j judgedTree) Lstat(name string) (fs.FileInfo, error) {
+	if path.Base(name) == "meta" {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: driver.ErrGitFolder}
+	}
+	return j.Tree.Lstat(name)
+}
+
+func TestAGitFolderOfAnotherNameIsLeftOut(t *testing.T) {
+	d := newDisks(t, nil)
+	dir := t.TempDir()
+	tree(t, dir)
+	src := driver.BundleSource{Files: hidingGit{}, Path: dir}
+	before, err := d.DigestBundle(t.Context(), src, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, dir+"/sub/meta/HEAD", "x", 0o644)
+	after, err := d.DigestBundle(t.Context(), src, nil)
+	if err != nil || after.Fingerprint.Digest != before.Fingerprint.Digest {
+		t.Errorf("%+v, %v; before %+v", after, err, before)
 	}
 }

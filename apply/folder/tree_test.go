@@ -1,0 +1,154 @@
+package folder
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"microagent/runtime/driver"
+)
+
+func TestWhatATreeReads(t *testing.T) {
+	repo, _, apart := repository(t)
+	shell(t, apart, "mkdir -p a/b; echo x > a/b/f; ln -s b a/way; ln -s ../meta a/m")
+	for _, c := range []struct {
+		dir, source, name string
+		want              error // nil: it is there
+	}{
+		{repo, ".", "f", nil},
+		{repo, ".", ".", nil},
+		{repo, ".", "bare.git/HEAD", nil}, // data, as long as git does not use it
+		{repo, ".", "sub", nil},
+		{repo, ".", ".git", driver.ErrGitFolder},
+		{repo, ".", ".git/config", driver.ErrGitFolder},
+		{repo, ".", "up/.GIT", driver.ErrGitFolder},
+		{repo, ".", "sub/.git", driver.ErrGitFolder},
+		{repo, "inside", ".", nil},
+		{repo, ".", "hooks/x", unix.ENOTDIR},
+		{repo, ".", "../other", unix.EXDEV},
+		{repo, ".", "/etc/passwd", unix.EXDEV},
+		{repo, ".", "none", fs.ErrNotExist},
+		{apart, ".", "meta", driver.ErrGitFolder},
+		{apart, ".", "a/m", nil}, // the link itself
+		{apart, ".", "a/way/f", unix.ENOTDIR},
+		{apart, "a/way", "f", nil},
+	} {
+		tree, err := open(t, c.dir).Sub(c.source)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tree.Lstat(c.name); !errors.Is(err, c.want) {
+			t.Errorf("%s: %s in %s: %v", c.dir, c.name, c.source, err)
+		}
+		if err := tree.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestATreeIsHeld(t *testing.T) {
+	repo, _, _ := repository(t)
+	shell(t, repo, "echo mine > dir/f")
+	tree, err := open(t, repo).Sub("dir")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tree.Close()
+	shell(t, repo, "mv dir old; ln -s .git dir; ln -s ../.git/config old/l")
+	f, err := tree.Open("f")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+	if _, err := tree.Lstat("config"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%v", err)
+	}
+	if _, err := tree.Open("l"); !errors.Is(err, unix.ELOOP) {
+		t.Errorf("a link is followed: %v", err)
+	}
+	if target, err := tree.Readlink("l"); err != nil || target != "../.git/config" {
+		t.Errorf("%q, %v", target, err)
+	}
+}
+
+func TestTheCommandLineIsFree(t *testing.T) {
+	repo, _, _ := repository(t)
+	f, err := Free(repo)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for _, name := range []string{".git/config", "s/config", "/etc/passwd", "../other/.git/HEAD"} {
+		if _, err := f.Stat(name); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, files := range []driver.Files{f, Host{Dir: repo}} {
+		tree, err := files.Sub(".git")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tree.Stat("config"); err != nil {
+			t.Error(err)
+		}
+		if err := tree.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestNoGitFolderIsAllowed(t *testing.T) {
+	repo, worktree, apart := repository(t)
+	for _, dir := range []string{".git", ".git/hooks", "s", "bare.git", "bare.git/hooks", ".git/modules/sub", "up/.GIT/hooks"} {
+		if _, err := Open(worktree, []string{filepath.Join(repo, dir)}); !errors.Is(err, driver.ErrGitFolder) || driver.Next(err) == "" {
+			t.Errorf("%s: %v", dir, err)
+		}
+	}
+	if _, err := Open(apart, []string{filepath.Join(apart, "meta")}); !errors.Is(err, driver.ErrGitFolder) {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestOpenFoldersAreClosed(t *testing.T) {
+	repo, _, _ := repository(t)
+	count := func() int {
+		list, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(list)
+	}
+	before := count()
+	f, err := Open(repo, []string{"/tmp"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Claim([]Claim{{What: "x", Path: "inside"}, {What: "y", Path: "out/y", Output: true}, {What: "z", Path: "none/z"}})
+	for _, name := range []string{"f", "inside", "s/config", "hooks/x", "/etc/passwd", "none", "here/here/f", "self", "out/y", "absolute/x", "top/etc"} {
+		if file, err := f.Open(name); err == nil {
+			file.Close()
+		}
+		_, _ = f.Lstat(name)
+		_, _ = f.Readlink(name)
+		if tree, err := f.Sub(name); err == nil {
+			_, _ = tree.Lstat("a/b")
+			_ = tree.Close()
+		}
+		if target, err := f.Target(name); err == nil {
+			if parent, err := target.Enter(true); err == nil {
+				parent.Close()
+			}
+		}
+		_ = f.Unclaimed(name)
+	}
+	if err := f.Close(); err != nil {
+		t.Error(err)
+	}
+	if after := count(); after != before {
+		t.Errorf("%d descriptors, %d before", after, before)
+	}
+}
