@@ -55,7 +55,7 @@ var homes = map[string][]string{
 	"compress/bzip2":                     {"runtime/compress"},
 	"compress/zlib":                      {"runtime/compress"},
 	"github.com/klauspost/compress/gzip": {"runtime/compress"},
-	"github.com/klauspost/compress/zstd": {"runtime/compress"},
+	"github.com/klauspost/compress/zstd": {"runtime/compress", "runtime/guest/payload/build"},
 	"github.com/ulikunitz/xz":            {"runtime/compress"},
 	"github.com/pierrec/lz4/v4":          {"runtime/compress"},
 }

@@ -24,7 +24,7 @@ const guestDir = "MICROAGENT_TEST_GUEST"
 func guest(arch string) ([]byte, error) {
 	data, err := payload.Guest(arch)
 	if dir := os.Getenv(guestDir); err != nil && dir != "" {
-		return os.ReadFile(filepath.Join(dir, "microagent-guest-"+arch))
+		return os.ReadFile(filepath.Join(dir, "microagent-guest-"+arch+".zst"))
 	}
 	return data, err
 }

@@ -75,7 +75,7 @@ func prepare() (skip string, err error) {
 		return "", fmt.Errorf("build the guest binary: %w\n%s", err, out)
 	}
 	store = kernel.New(layout.State{Dir: filepath.Join(scratch, "state")}, runtime.GOARCH, func(arch string) ([]byte, error) {
-		return os.ReadFile(filepath.Join(scratch, "microagent-guest-"+arch))
+		return os.ReadFile(filepath.Join(scratch, "microagent-guest-"+arch+".zst"))
 	})
 	ctx := context.Background()
 	if deb := os.Getenv(KernelDeb); deb != "" {

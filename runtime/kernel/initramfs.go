@@ -1,8 +1,12 @@
 package kernel
 
 import (
+	"bytes"
+	"fmt"
 	"io"
 	"strings"
+
+	"microagent/runtime/compress"
 
 	"github.com/cavaliergopher/cpio"
 )
@@ -13,9 +17,13 @@ type moduleFile struct {
 	data []byte
 }
 
-// writeInitramfs writes an uncompressed cpio (newc): the guest binary as /init, the modules and their list
+// writeInitramfs writes an uncompressed cpio (newc): the guest binary, unpacked, as /init, the modules and their list
 // (initd.ModuleList). The bytes are a function of the arguments alone.
 func writeInitramfs(w io.Writer, guest []byte, modules []moduleFile) error {
+	guest, err := unpackGuest(guest)
+	if err != nil {
+		return err
+	}
 	out := cpio.NewWriter(w)
 	inode := int64(0)
 	add := func(name string, mode cpio.FileMode, data []byte) error {
@@ -47,4 +55,20 @@ func writeInitramfs(w io.Writer, guest []byte, modules []moduleFile) error {
 		return err
 	}
 	return out.Close()
+}
+
+// maxGuest bounds the guest binary, in bytes.
+const maxGuest = 64 << 20
+
+func unpackGuest(packed []byte) ([]byte, error) {
+	z, err := compress.Open(bytes.NewReader(packed), compress.Limits{Formats: compress.Kernels, Size: maxGuest})
+	if err != nil {
+		return nil, fmt.Errorf("unpack the guest binary: %w", err)
+	}
+	defer z.Close()
+	data, err := io.ReadAll(z)
+	if err != nil {
+		return nil, fmt.Errorf("unpack the guest binary: %w", err)
+	}
+	return data, nil
 }

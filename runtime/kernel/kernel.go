@@ -37,8 +37,8 @@ type Store struct {
 	guest func(arch string) ([]byte, error)
 }
 
-// New opens the store for an architecture in Go's words. guest gives the guest binary that goes into initramfs
-// (payload.Guest).
+// New opens the store for an architecture in Go's words. guest gives the guest binary that goes into initramfs,
+// packed or not (payload.Guest).
 func New(state layout.State, arch string, guest func(arch string) ([]byte, error)) *Store {
 	return &Store{state: state, arch: arch, guest: guest}
 }

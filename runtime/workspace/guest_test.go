@@ -80,7 +80,7 @@ var prepare = sync.OnceValues(func() (skip string, err error) {
 
 func kernels() *kernel.Store {
 	return kernel.New(layout.State{Dir: filepath.Join(scratch, "kernels")}, runtime.GOARCH, func(arch string) ([]byte, error) {
-		return os.ReadFile(filepath.Join(scratch, "microagent-guest-"+arch))
+		return os.ReadFile(filepath.Join(scratch, "microagent-guest-"+arch+".zst"))
 	})
 }
 

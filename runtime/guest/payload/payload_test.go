@@ -28,7 +28,7 @@ func TestBuildIsReproducible(t *testing.T) {
 		if out, err := exec.Command("go", "run", "./build", "-o", dir).CombinedOutput(); err != nil {
 			t.Fatalf("build: %v\n%s", err, out)
 		}
-		data, err := os.ReadFile(filepath.Join(dir, "microagent-guest-"+runtime.GOARCH))
+		data, err := os.ReadFile(filepath.Join(dir, "microagent-guest-"+runtime.GOARCH+".zst"))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,13 +1,18 @@
-// Command build compiles the guest binary for the architectures it is given, or for its own.
+// Command build compiles the guest binary for the architectures it is given, or for its own, and packs it with zstd:
+// the same bytes from the same sources.
 package main
 
 import (
+	"bytes"
 	"flag"
+	"fmt"
 	"log"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+
+	"github.com/klauspost/compress/zstd"
 )
 
 func main() {
@@ -19,16 +24,44 @@ func main() {
 		arches = []string{runtime.GOARCH}
 	}
 	for _, arch := range arches {
-		if err := build(filepath.Join(*out, "microagent-guest-"+arch), arch); err != nil {
+		if err := build(filepath.Join(*out, "microagent-guest-"+arch+".zst"), arch); err != nil {
 			log.Fatalf("build guest binary for %s: %v", arch, err)
 		}
 	}
 }
 
 func build(out, arch string) error {
-	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -buildid=", "-o", out,
+	scratch, err := os.MkdirTemp("", "microagent-guest-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(scratch)
+	binary := filepath.Join(scratch, "microagent-guest")
+	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -buildid=", "-o", binary,
 		"microagent/cmd/microagent-guest")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch, "GOFLAGS=", "GOAMD64=v1")
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	return cmd.Run()
+	if err := cmd.Run(); err != nil {
+		return err
+	}
+	data, err := os.ReadFile(binary)
+	if err != nil {
+		return err
+	}
+	return pack(out, data)
+}
+
+func pack(out string, data []byte) error {
+	var packed bytes.Buffer
+	w, err := zstd.NewWriter(&packed, zstd.WithEncoderLevel(zstd.SpeedBestCompression), zstd.WithEncoderConcurrency(1))
+	if err != nil {
+		return err
+	}
+	if _, err := w.Write(data); err != nil {
+		return fmt.Errorf("pack: %w", err)
+	}
+	if err := w.Close(); err != nil {
+		return fmt.Errorf("pack: %w", err)
+	}
+	return os.WriteFile(out, packed.Bytes(), 0o644)
 }
