@@ -29,12 +29,13 @@ type spot struct {
 type claims struct {
 	at    map[spot][]Claim
 	above map[id]Claim
+	made  map[string]bool // what outputs make on their ways, themselves included, by absolute path
 }
 
 // Claim keeps outputs off what is claimed, in the place of what was claimed before. It is not called while a Target is
 // in use. What leads outside is left out: it is refused when it is opened.
 func (f *Folder) Claim(list []Claim) {
-	f.claims = claims{at: map[spot][]Claim{}, above: map[id]Claim{}}
+	f.claims = claims{at: map[spot][]Claim{}, above: map[id]Claim{}, made: map[string]bool{}}
 	for _, c := range list {
 		c.Path = f.Resolve(c.Path)
 		p, way := f.start(c.Path)
@@ -46,6 +47,9 @@ func (f *Folder) Claim(list []Claim) {
 func (f *Folder) claim(c Claim, p *place, way []string) {
 	var err error
 	if c.Output {
+		for made := c.Path; !f.claims.made[made] && len(made) > 1; made = path.Dir(made) {
+			f.claims.made[made] = true
+		}
 		for err == nil && len(way) > 0 {
 			if err = p.enter(way[0]); err == nil {
 				way = way[1:]

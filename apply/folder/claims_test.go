@@ -2,10 +2,48 @@ package folder
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	"microagent/runtime/driver"
 )
+
+// Outputs that are harmless alone may make what git takes for a repository together, or with what is there.
+func TestOutputsMakeNoGitFolderTogether(t *testing.T) {
+	for _, c := range []struct {
+		there, outputs string
+		refused        bool
+	}{
+		{"", "x/HEAD x/objects x/refs", true},
+		{"", "x/HEAD x/objects/o x/refs/r/r", true},
+		{"", "x/HEAD x/commondir", true},
+		{"mkdir -p x/objects; touch x/HEAD", "x/refs/heads", true},
+		{"mkdir -p x/objects x/refs", "x/HEAD", true},
+		{"", "HEAD objects refs", true},
+		{"", "x/objects x/refs x/config", false},
+		{"", "x/HEAD y/objects x/refs", false},
+		{"mkdir -p x/objects", "x/HEAD x/config", false},
+	} {
+		dir := t.TempDir()
+		shell(t, dir, c.there)
+		f := open(t, dir)
+		var list []Claim
+		for name := range strings.FieldsSeq(c.outputs) {
+			list = append(list, Claim{What: "output " + name, Path: name, Output: true})
+		}
+		f.Claim(list)
+		var refused error
+		for _, claim := range list {
+			if _, err := f.Target(claim.Path); err != nil {
+				refused = err
+			}
+		}
+		made, ok := errors.AsType[*GitError](refused)
+		if ok != c.refused || ok && !(made.Made && errors.Is(refused, driver.ErrRefused)) {
+			t.Errorf("%q, then %s: %v", c.there, c.outputs, refused)
+		}
+	}
+}
 
 func TestOutputsKeepOffWhatIsClaimed(t *testing.T) {
 	dir, _ := lay(t)

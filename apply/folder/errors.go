@@ -39,10 +39,13 @@ type GitError struct {
 	Path string // as the manifest has it
 	Git  string // the git folder
 	Abs  string // Path, absolute
+	Made bool   // it would only become one
 }
 
 func (e *GitError) Error() string {
 	switch {
+	case e.Made:
+		return e.Path + ", with what is there and what other outputs write, makes a git folder of " + e.Git
 	case e.Abs == e.Git:
 		return e.Path + " is a git folder"
 	case strings.HasPrefix(e.Abs, e.Git+"/"):

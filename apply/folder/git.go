@@ -16,11 +16,35 @@ func gitName(name string) bool { return strings.EqualFold(name, ".git") }
 // looksGit says that git would take the folder at fd for a repository (is_git_directory in git's setup.c): it has HEAD,
 // and objects and refs or a commondir that says where these are.
 func looksGit(fd int) bool {
-	has := func(name string) bool {
-		var st unix.Stat_t
-		return unix.Fstatat(fd, name, &st, unix.AT_SYMLINK_NOFOLLOW) == nil
-	}
+	return repository(func(name string) bool { return there(fd, name) })
+}
+
+func repository(has func(name string) bool) bool {
 	return has("HEAD") && (has("commondir") || has("objects") && has("refs"))
+}
+
+func there(fd int, name string) bool {
+	var st unix.Stat_t
+	return unix.Fstatat(fd, name, &st, unix.AT_SYMLINK_NOFOLLOW) == nil
+}
+
+// gitParts are what is in a git folder and may have another name outside it, by a mount or a hard link: what git runs
+// or takes settings and credentials from, and the git folders of submodules and worktrees.
+var gitParts = []string{"hooks", "config", "config.worktree", "info", "modules", "worktrees", "objects", "refs"}
+
+func addID(found map[id]bool, dir int, name string, flags int) {
+	var st unix.Stat_t
+	if unix.Fstatat(dir, name, &st, flags) == nil {
+		found[id{st.Dev, st.Ino}] = true
+	}
+}
+
+// addFolder adds the git folder at fd with its parts.
+func addFolder(found map[id]bool, fd int) {
+	addID(found, fd, "", unix.AT_EMPTY_PATH)
+	for _, name := range gitParts {
+		addID(found, fd, name, unix.AT_SYMLINK_NOFOLLOW)
+	}
 }
 
 // gitFolders are the git folders of the repositories that the open folders lie in, by what they are and not by name: a
@@ -44,7 +68,7 @@ func addGit(found map[id]bool, dir int) {
 	defer s.close()
 	switch s.mode {
 	case unix.S_IFDIR:
-		addCommon(found, s.fd)
+		addFolder(found, s.fd)
 	case unix.S_IFREG:
 		if to, ok := strings.CutPrefix(firstLine(dir, ".git"), "gitdir: "); ok {
 			addPointed(found, dir, to)
@@ -61,23 +85,17 @@ func addPointed(found map[id]bool, dir int, to string) {
 		return
 	}
 	defer unix.Close(fd)
-	var st unix.Stat_t
-	if unix.Fstat(fd, &st) == nil {
-		found[id{st.Dev, st.Ino}] = true
-	}
-	addCommon(found, fd)
-}
-
-// addCommon adds the folder that the git folder at fd shares with other worktrees.
-func addCommon(found map[id]bool, fd int) {
-	to := firstLine(fd, "commondir")
-	if to == "" {
+	addFolder(found, fd)
+	common := firstLine(fd, "commondir") // shared with other worktrees
+	if common == "" {
 		return
 	}
-	var st unix.Stat_t
-	if unix.Fstatat(fd, to, &st, 0) == nil {
-		found[id{st.Dev, st.Ino}] = true
+	shared, err := retry(func() (int, error) { return unix.Openat(fd, common, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0) })
+	if err != nil {
+		return
 	}
+	defer unix.Close(shared)
+	addFolder(found, shared)
 }
 
 // firstLine is the first line of a small regular file, "" when there is none.

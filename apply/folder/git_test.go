@@ -30,9 +30,9 @@ func shell(t *testing.T, dir, script string) {
 	}
 }
 
-// repository makes a repository with all kinds of git folders in it, a worktree of it, and one whose git folder has
+// repositories makes a repository with all kinds of git folders in it, a worktree of it, and one whose git folder has
 // another name.
-func repository(t *testing.T) (repo, worktree, apart string) {
+func repositories(t *testing.T) (repo, worktree, apart string) {
 	t.Helper()
 	base := t.TempDir()
 	repo, worktree, apart = filepath.Join(base, "repo"), filepath.Join(base, "worktree"), filepath.Join(base, "apart")
@@ -47,7 +47,7 @@ func repository(t *testing.T) (repo, worktree, apart string) {
 	git(t, repo, "add", "f", "hooks", "s", "inside")
 	git(t, repo, "commit", "-q", "-m", "x")
 	git(t, repo, "worktree", "add", "-q", worktree)
-	shell(t, worktree, "ln .git alias; ln -s $(git rev-parse --git-dir) tree; ln -s $(git rev-parse --git-common-dir) common")
+	shell(t, worktree, "ln .git alias; ln $(git rev-parse --git-common-dir)/config twin; ln -s $(git rev-parse --git-dir) tree; ln -s $(git rev-parse --git-common-dir) common")
 	shell(t, base, "mkdir apart")
 	git(t, base, "init", "-q", "--separate-git-dir="+filepath.Join(apart, "meta"), "apart")
 	return repo, worktree, apart
@@ -64,7 +64,7 @@ func open(t *testing.T, dir string, allow ...string) *Folder {
 }
 
 func TestGitFoldersAreNoSource(t *testing.T) {
-	repo, worktree, apart := repository(t)
+	repo, worktree, apart := repositories(t)
 	for _, c := range []struct {
 		dir, allow, names string
 	}{
@@ -72,7 +72,7 @@ func TestGitFoldersAreNoSource(t *testing.T) {
 			" absolute here/.git here/here/s/hooks top" + repo + "/.git .git/modules/sub .git/modules/sub/config"},
 		{filepath.Join(repo, "sub"), "", ".git"},
 		{filepath.Join(repo, "sub"), repo, ".git ../.git/modules/sub ../.git/modules/sub/config ../s/hooks"},
-		{worktree, "/", ".git alias tree tree/HEAD common common/config"},
+		{worktree, "/", ".git alias twin tree tree/HEAD common common/config"},
 		{apart, "", ".git meta meta/config meta/hooks"},
 		{repo, worktree, worktree + "/tree " + worktree + "/alias"},
 	} {
@@ -108,7 +108,7 @@ func TestGitFoldersAreNoSource(t *testing.T) {
 }
 
 func TestGitFoldersAreNoTarget(t *testing.T) {
-	repo, worktree, apart := repository(t)
+	repo, worktree, apart := repositories(t)
 	for dir, names := range map[string]string{
 		repo: ".git .GIT .git/hooks/x .Git/hooks/x hooks/x s/hooks/x dir/.git dir/.GIT/x bare.git bare.git/hooks/x bare/x" +
 			" up/.GIT/hooks/x sub/.git absolute/x here/x here/.git/x inside/x hooks f/x " + repo + "/.git/hooks/x",

@@ -56,10 +56,13 @@ func (f *Folder) parent(name string, r root, rel string, create bool) (p *place,
 		}
 	}()
 	git := f.git()
+	way := strings.Split(rel, "/")
 	if err := f.clear(name, p, git); err != nil {
 		return p, false, err
 	}
-	way := strings.Split(rel, "/")
+	if err := f.completes(name, r.place, way); err != nil {
+		return p, false, err
+	}
 	for i, part := range way {
 		last := i == len(way)-1
 		if gitName(part) && !f.free {
@@ -91,6 +94,28 @@ func (f *Folder) parent(name string, r root, rel string, create bool) (p *place,
 	}
 	p.cut(len(p.steps) - 1)
 	return p, false, nil
+}
+
+// completes refuses a way that makes a git folder of one that it leads through, with what is there and what other outputs
+// make. What is one already, and links, are refused elsewhere.
+func (f *Folder) completes(name string, from *place, way []string) error {
+	if f.free {
+		return nil
+	}
+	p := from.fork()
+	defer p.close()
+	dir, exists := from.path(), true
+	for _, part := range way {
+		git := repository(func(name string) bool {
+			return name == part || f.claims.made[path.Join(dir, name)] || exists && there(p.top().fd, name)
+		})
+		if git && !(exists && looksGit(p.top().fd)) {
+			return refuse(name, &GitError{Path: name, Git: f.in(dir), Made: true}, elsewhere)
+		}
+		dir = path.Join(dir, part)
+		exists = exists && p.enter(part) == nil && p.top().is(unix.S_IFDIR)
+	}
+	return nil
 }
 
 // clear refuses a way that leads into a git folder.

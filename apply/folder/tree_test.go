@@ -13,7 +13,7 @@ import (
 )
 
 func TestWhatATreeReads(t *testing.T) {
-	repo, _, apart := repository(t)
+	repo, _, apart := repositories(t)
 	shell(t, apart, "mkdir -p a/b; echo x > a/b/f; ln -s b a/way; ln -s ../meta a/m")
 	for _, c := range []struct {
 		dir, source, name string
@@ -51,7 +51,7 @@ func TestWhatATreeReads(t *testing.T) {
 }
 
 func TestATreeIsHeld(t *testing.T) {
-	repo, _, _ := repository(t)
+	repo, _, _ := repositories(t)
 	shell(t, repo, "echo mine > dir/f")
 	tree, err := open(t, repo).Sub("dir")
 	if err != nil {
@@ -76,7 +76,7 @@ func TestATreeIsHeld(t *testing.T) {
 }
 
 func TestTheCommandLineIsFree(t *testing.T) {
-	repo, _, _ := repository(t)
+	repo, _, _ := repositories(t)
 	f, err := Free(repo)
 	if err != nil {
 		t.Fatal(err)
@@ -102,7 +102,7 @@ func TestTheCommandLineIsFree(t *testing.T) {
 }
 
 func TestNoGitFolderIsAllowed(t *testing.T) {
-	repo, worktree, apart := repository(t)
+	repo, worktree, apart := repositories(t)
 	for _, dir := range []string{".git", ".git/hooks", "s", "bare.git", "bare.git/hooks", ".git/modules/sub", "up/.GIT/hooks"} {
 		if _, err := Open(worktree, []string{filepath.Join(repo, dir)}); !errors.Is(err, driver.ErrGitFolder) || driver.Next(err) == "" {
 			t.Errorf("%s: %v", dir, err)
@@ -114,7 +114,7 @@ func TestNoGitFolderIsAllowed(t *testing.T) {
 }
 
 func TestOpenFoldersAreClosed(t *testing.T) {
-	repo, _, _ := repository(t)
+	repo, _, _ := repositories(t)
 	count := func() int {
 		list, err := os.ReadDir("/proc/self/fd")
 		if err != nil {
