@@ -44,7 +44,7 @@ var rooms = map[string][]string{
 var contracts = []string{"driver", "layout", "lease"}
 
 // leaves are packages of runtime that all rooms may import, the guest's too, and that import the standard library alone.
-var leaves = []string{"disk/ext4/super"}
+var leaves = []string{"disk/ext4/super", "frame"}
 
 // overCH are the rooms that may speak the VMM's API.
 var overCH = []string{"machine", "qemu", "supervise", "workspace"}

@@ -58,7 +58,7 @@ func (c Client) call(ctx context.Context, req Request, input io.Reader, to sinks
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
 	req.Version = Version
-	ch := &channel{rw: conn}
+	ch := newChannel(conn)
 	if err := ch.sendJSON(frameRequest, req); err != nil {
 		return Result{}, c.broken(ctx, err)
 	}

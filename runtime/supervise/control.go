@@ -122,7 +122,7 @@ func checkPeer(conn *net.UnixConn) error {
 const requestLimit = 10 * time.Second
 
 func (s *supervisor) answer(conn net.Conn) {
-	c := &channel{rw: conn}
+	c := newChannel(conn)
 	_ = conn.SetReadDeadline(time.Now().Add(requestLimit))
 	kind, payload, err := c.receive()
 	if err != nil || kind != frameRequest {

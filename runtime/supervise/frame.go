@@ -1,16 +1,16 @@
 package supervise
 
 import (
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"sync"
+
+	"microagent/runtime/frame"
 )
 
-// The control protocol: one connection a call. Both directions are frames: one byte of type, the length in four bytes
-// (big endian), as many bytes. The client's first frame is a Request. The server ends a call by a Result, always.
+// The control protocol: one connection a call. Both directions are frames of package frame. The client's first frame is a
+// Request. The server ends a call by a Result, always.
 //
 //	'Q' Request            client, first
 //	'i' bytes, 'e' empty   client: input, and its end
@@ -27,29 +27,21 @@ const (
 	frameErr      = 'r'
 	frameResult   = 'R'
 
-	frameHeader = 5
-	maxFrame    = 1 << 20
-	chunk       = 32 << 10
+	maxFrame = 1 << 20
+	chunk    = 32 << 10
 )
 
 // channel is one end of a control connection. Frames may be sent by several goroutines.
 type channel struct {
-	rw io.ReadWriter
-	mu sync.Mutex
+	rw  io.ReadWriter
+	out frame.Writer
 }
 
-func (c *channel) send(kind byte, payload []byte) error {
-	if len(payload) > maxFrame {
-		return fmt.Errorf("control: a frame of %d bytes", len(payload))
-	}
-	buf := make([]byte, frameHeader, frameHeader+len(payload))
-	buf[0] = kind
-	binary.BigEndian.PutUint32(buf[1:], uint32(len(payload)))
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	_, err := c.rw.Write(append(buf, payload...))
-	return err
+func newChannel(rw io.ReadWriter) *channel {
+	return &channel{rw: rw, out: frame.Writer{W: rw, Limit: maxFrame}}
 }
+
+func (c *channel) send(kind byte, payload []byte) error { return tooLarge(c.out.Send(kind, payload)) }
 
 func (c *channel) sendJSON(kind byte, v any) error {
 	data, err := json.Marshal(v)
@@ -61,22 +53,15 @@ func (c *channel) sendJSON(kind byte, v any) error {
 
 // receive reads one frame. A connection that ends is io.EOF between frames and io.ErrUnexpectedEOF within one.
 func (c *channel) receive() (kind byte, payload []byte, err error) {
-	var h [frameHeader]byte
-	if _, err := io.ReadFull(c.rw, h[:]); err != nil {
-		return 0, nil, err
+	kind, payload, err = frame.Read(c.rw, maxFrame)
+	return kind, payload, tooLarge(err)
+}
+
+func tooLarge(err error) error {
+	if _, ok := errors.AsType[*frame.TooLargeError](err); ok {
+		return fmt.Errorf("control: %w", err)
 	}
-	n := binary.BigEndian.Uint32(h[1:])
-	if n > maxFrame {
-		return 0, nil, fmt.Errorf("control: a frame of %d bytes", n)
-	}
-	payload = make([]byte, n)
-	if _, err := io.ReadFull(c.rw, payload); err != nil {
-		if errors.Is(err, io.EOF) {
-			err = io.ErrUnexpectedEOF
-		}
-		return 0, nil, err
-	}
-	return h[0], payload, nil
+	return err
 }
 
 // writer sends bytes as frames of one kind.

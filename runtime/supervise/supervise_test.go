@@ -145,7 +145,7 @@ func FuzzReceive(f *testing.F) {
 	f.Add([]byte("Q\x00\x00\x00\x02{}"))
 	f.Add([]byte("i\x7f\xff\xff\xff"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		c := &channel{rw: duplex{bytes.NewReader(data), io.Discard}}
+		c := newChannel(duplex{bytes.NewReader(data), io.Discard})
 		for {
 			kind, payload, err := c.receive()
 			if err != nil {
@@ -160,12 +160,12 @@ func FuzzReceive(f *testing.F) {
 
 func TestInputEndsByItsFrameOnly(t *testing.T) {
 	var buf bytes.Buffer
-	c := &channel{rw: &buf}
+	c := newChannel(&buf)
 	if err := c.send(frameInput, []byte("abc")); err != nil {
 		t.Fatal(err)
 	}
 	whole := buf.String()
-	if data, err := io.ReadAll(&inputReader{c: &channel{rw: duplex{strings.NewReader(whole), io.Discard}}}); !errors.Is(err, io.ErrUnexpectedEOF) || string(data) != "abc" {
+	if data, err := io.ReadAll(&inputReader{c: newChannel(duplex{strings.NewReader(whole), io.Discard})}); !errors.Is(err, io.ErrUnexpectedEOF) || string(data) != "abc" {
 		t.Errorf("cut off: %q, %v", data, err)
 	}
 	if err := c.send(frameInputEnd, nil); err != nil {
@@ -271,7 +271,7 @@ func TestAnotherVersionHearsWhatToDo(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer conn.Close()
-		c := &channel{rw: conn}
+		c := newChannel(conn)
 		if err := c.sendJSON(frameRequest, req); err != nil {
 			t.Fatal(err)
 		}

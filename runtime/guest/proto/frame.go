@@ -2,7 +2,6 @@ package proto
 
 import (
 	"bufio"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +9,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"microagent/runtime/frame"
 	"microagent/runtime/guest/proto/wire"
 )
 
@@ -19,8 +19,6 @@ const (
 	frameData   = 'D'
 	frameEnd    = 'E'
 	frameError  = 'X'
-
-	framePrefix = 5
 )
 
 // FrameError says that the peer does not keep to the framing.
@@ -53,7 +51,7 @@ func (f *frameReader) Read(p []byte) (int, error) {
 	n, err := f.r.Read(p[:min(len(p), f.left)])
 	f.left -= n
 	if err != nil {
-		f.left, f.err = 0, truncated(err)
+		f.left, f.err = 0, frame.Cut(err)
 		if n > 0 {
 			err = nil
 		} else {
@@ -85,23 +83,18 @@ func (f *frameReader) next() error {
 }
 
 func (f *frameReader) prefix() (kind byte, size int, err error) {
-	var b [framePrefix]byte
-	if _, err := io.ReadFull(f.r, b[:]); err != nil {
-		return 0, 0, truncated(err)
-	}
-	n := binary.BigEndian.Uint32(b[1:])
-	if n > MaxFrame {
-		return 0, 0, &FrameError{fmt.Sprintf("a frame of %d bytes", n)}
-	}
-	return b[0], int(n), nil
+	kind, size, err = frame.Prefix(f.r, MaxFrame)
+	return kind, size, broken(frame.Cut(err))
 }
 
-func (f *frameReader) payload(size int) ([]byte, error) {
-	data := make([]byte, size)
-	if _, err := io.ReadFull(f.r, data); err != nil {
-		return nil, truncated(err)
+func (f *frameReader) payload(size int) ([]byte, error) { return frame.Content(f.r, size) }
+
+// broken makes a FrameError of a frame that is too large.
+func broken(err error) error {
+	if over, ok := errors.AsType[*frame.TooLargeError](err); ok {
+		return &FrameError{over.Error()}
 	}
-	return data, nil
+	return err
 }
 
 func (f *frameReader) failure(size int) error {
@@ -150,19 +143,15 @@ func (f *frameReader) ok() error {
 	return nil
 }
 
-func truncated(err error) error {
-	if errors.Is(err, io.EOF) {
-		return io.ErrUnexpectedEOF
-	}
-	return err
+// frameWriter makes frames up to the last; it may be used by several goroutines.
+type frameWriter struct {
+	out  frame.Writer
+	mu   sync.Mutex
+	done bool
 }
 
-// frameWriter makes frames; it may be used by several goroutines.
-type frameWriter struct {
-	mu   sync.Mutex
-	w    io.Writer
-	buf  []byte
-	done bool
+func newFrameWriter(w io.Writer) *frameWriter {
+	return &frameWriter{out: frame.Writer{W: w, Limit: MaxFrame}}
 }
 
 var errEnded = errors.New("stream: written to after its end")
@@ -170,7 +159,7 @@ var errEnded = errors.New("stream: written to after its end")
 func (f *frameWriter) Write(p []byte) (int, error) {
 	written := 0
 	for len(p) > 0 {
-		n := min(len(p), MaxFrame-framePrefix)
+		n := min(len(p), MaxFrame-frame.PrefixSize)
 		if err := f.frame(frameData, p[:n]); err != nil {
 			return written, err
 		}
@@ -186,15 +175,8 @@ func (f *frameWriter) frame(kind byte, data []byte) error {
 	if f.done {
 		return errEnded
 	}
-	if len(data) > MaxFrame {
-		return &FrameError{fmt.Sprintf("a frame of %d bytes", len(data))}
-	}
-	f.done = kind == frameEnd || kind == frameError
-	f.buf = append(f.buf[:0], kind, 0, 0, 0, 0)
-	binary.BigEndian.PutUint32(f.buf[1:], uint32(len(data)))
-	f.buf = append(f.buf, data...)
-	_, err := f.w.Write(f.buf)
-	return err
+	f.done = (kind == frameEnd || kind == frameError) && len(data) <= MaxFrame
+	return broken(f.out.Send(kind, data))
 }
 
 func (f *frameWriter) message(kind byte, m proto.Message) error {

@@ -11,14 +11,15 @@ import (
 	"time"
 
 	"microagent/runtime/driver"
+	"microagent/runtime/frame"
 	"microagent/runtime/guest/proto/wire"
 )
 
 func TestFramesBringEveryByteAndTheEnd(t *testing.T) {
-	for _, size := range []int{0, 1, MaxFrame - framePrefix, MaxFrame, 3*MaxFrame + 7} {
+	for _, size := range []int{0, 1, MaxFrame - frame.PrefixSize, MaxFrame, 3*MaxFrame + 7} {
 		want := bytes.Repeat([]byte{'x'}, size)
 		var buf bytes.Buffer
-		w := &frameWriter{w: &buf}
+		w := newFrameWriter(&buf)
 		if n, err := w.Write(want); n != size || err != nil {
 			t.Fatalf("write %d: %d, %v", size, n, err)
 		}
@@ -33,7 +34,7 @@ func TestFramesBringEveryByteAndTheEnd(t *testing.T) {
 		if err != nil || !bytes.Equal(got, want) {
 			t.Errorf("read %d: %d bytes, %v", size, len(got), err)
 		}
-		for _, cut := range []int{1, framePrefix, framePrefix + 1, len(whole) / 2} {
+		for _, cut := range []int{1, frame.PrefixSize, frame.PrefixSize + 1, len(whole) / 2} {
 			if cut > len(whole) {
 				continue
 			}
@@ -132,7 +133,7 @@ func FuzzFrames(f *testing.F) {
 
 func FuzzHeader(f *testing.F) {
 	var buf bytes.Buffer
-	w := &frameWriter{w: &buf}
+	w := newFrameWriter(&buf)
 	if err := w.message(frameHeader, &wire.StreamHeader{Kind: KindFetch, Path: "/x", Limit: 7}); err != nil {
 		f.Fatal(err)
 	}

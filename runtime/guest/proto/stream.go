@@ -19,7 +19,7 @@ type Stream struct {
 }
 
 func newStream(conn net.Conn) *Stream {
-	return &Stream{conn: conn, r: newFrameReader(conn), w: &frameWriter{w: conn}}
+	return &Stream{conn: conn, r: newFrameReader(conn), w: newFrameWriter(conn)}
 }
 
 // Read gives io.EOF at the framed end only; see the package comment for the others.

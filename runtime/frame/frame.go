@@ -1,0 +1,87 @@
+// Package frame is how microagent's own streams are cut: one byte that says what a frame is, the length of its content
+// in four bytes (big endian), and the content. Who speaks says what the kinds mean; the control protocol of a
+// supervisor and the streams of a guest are made of such frames, and their bytes never change.
+//
+// A frame is written at once or not at all, and no length makes a reader take more memory than its bound. It imports
+// the standard library alone: the guest's binary has it.
+package frame
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+)
+
+// PrefixSize is what is before a frame's content, in bytes.
+const PrefixSize = 5
+
+// TooLargeError says that a frame has more bytes than its stream allows.
+type TooLargeError struct{ Size int }
+
+func (e *TooLargeError) Error() string { return fmt.Sprintf("a frame of %d bytes", e.Size) }
+
+// Prefix reads what begins a frame: its kind, and the size of its content, at most limit. io.EOF where the stream ends
+// between frames, io.ErrUnexpectedEOF where it ends within this, *TooLargeError.
+func Prefix(r io.Reader, limit int) (kind byte, size int, err error) {
+	var b [PrefixSize]byte
+	if _, err := io.ReadFull(r, b[:]); err != nil {
+		return 0, 0, err
+	}
+	n := int(binary.BigEndian.Uint32(b[1:]))
+	if n > limit {
+		return 0, 0, &TooLargeError{n}
+	}
+	return b[0], n, nil
+}
+
+// Content reads a frame's content, whose size Prefix gave. io.ErrUnexpectedEOF where the stream ends before.
+func Content(r io.Reader, size int) ([]byte, error) {
+	data := make([]byte, size)
+	if _, err := io.ReadFull(r, data); err != nil {
+		return nil, Cut(err)
+	}
+	return data, nil
+}
+
+// Read reads a whole frame.
+func Read(r io.Reader, limit int) (kind byte, content []byte, err error) {
+	kind, size, err := Prefix(r, limit)
+	if err != nil {
+		return 0, nil, err
+	}
+	content, err = Content(r, size)
+	return kind, content, err
+}
+
+// Cut is for an end where none may be: io.EOF becomes io.ErrUnexpectedEOF.
+func Cut(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// Writer writes frames, for any number of goroutines.
+type Writer struct {
+	W     io.Writer
+	Limit int // of a frame's content
+
+	mu  sync.Mutex
+	buf []byte
+}
+
+// Send writes a frame in one piece; *TooLargeError before anything of it is written.
+func (w *Writer) Send(kind byte, content []byte) error {
+	if len(content) > w.Limit {
+		return &TooLargeError{len(content)}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.buf = append(w.buf[:0], kind, 0, 0, 0, 0)
+	binary.BigEndian.PutUint32(w.buf[1:], uint32(len(content)))
+	w.buf = append(w.buf, content...)
+	_, err := w.W.Write(w.buf)
+	return err
+}

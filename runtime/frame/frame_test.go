@@ -1,0 +1,51 @@
+package frame
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"testing"
+)
+
+// TestBytes: running guests and supervisors of other versions read these.
+func TestBytes(t *testing.T) {
+	var b bytes.Buffer
+	w := Writer{W: &b, Limit: 300}
+	if err := errors.Join(w.Send('Q', []byte("hi")), w.Send('e', nil)); err != nil {
+		t.Fatal(err)
+	}
+	if b.String() != "Q\x00\x00\x00\x02hie\x00\x00\x00\x00" {
+		t.Errorf("%q", b.String())
+	}
+	for _, want := range []struct {
+		kind    byte
+		content string
+	}{{'Q', "hi"}, {'e', ""}} {
+		if kind, content, err := Read(&b, 2); err != nil || kind != want.kind || string(content) != want.content {
+			t.Errorf("%c %q, %v", kind, content, err)
+		}
+	}
+	if _, _, err := Read(&b, 2); err != io.EOF {
+		t.Errorf("the end: %v", err)
+	}
+}
+
+func TestLimits(t *testing.T) {
+	var b bytes.Buffer
+	w := Writer{W: &b, Limit: 3}
+	if over, ok := errors.AsType[*TooLargeError](w.Send('x', make([]byte, 4))); !ok || over.Size != 4 || b.Len() > 0 {
+		t.Errorf("%v, %d bytes written", over, b.Len())
+	}
+	if _, _, err := Read(bytes.NewReader([]byte("x\xFF\xFF\xFF\xFF")), 3); err == nil || err.Error() != "a frame of 4294967295 bytes" {
+		t.Error(err)
+	}
+}
+
+func TestCutFrames(t *testing.T) {
+	whole := []byte("x\x00\x00\x00\x03abc")
+	for n := 1; n < len(whole); n++ {
+		if _, _, err := Read(bytes.NewReader(whole[:n]), 3); err != io.ErrUnexpectedEOF {
+			t.Errorf("cut to %d: %v", n, err)
+		}
+	}
+}
