@@ -11,19 +11,11 @@ import (
 	"microagent/runtime/driver"
 )
 
-// classes are those that an error from below may carry already.
-var classes = []error{
-	driver.ErrNotFound, driver.ErrExists, driver.ErrBusy, driver.ErrRefused, driver.ErrInvalid, driver.ErrUnsupported,
-	driver.ErrCorrupt, driver.ErrUnavailable, driver.ErrNoSpace, driver.ErrStale, driver.ErrTimeout,
-}
-
 // wrap makes err the reason of an error about object.
 func wrap(op, object string, err error) error {
 	e := &driver.Error{Op: op, Object: object, Err: err}
-	for _, class := range classes {
-		if errors.Is(err, class) {
-			return e
-		}
+	if driver.ClassName(err) != "" {
+		return e
 	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

@@ -276,12 +276,7 @@ func (s *supervisor) bootError(w *watch, what string, err error) error {
 	if errors.Is(err, driver.ErrGuest) {
 		e.Next = "correct what it names, and start again; the guest's console: microagent logs --console " + s.spec.Workspace.Name
 	}
-	for _, c := range classNames {
-		if errors.Is(err, c.class) {
-			e.Class = c.class
-			break
-		}
-	}
+	e.Class = driver.ClassOf(driver.ClassName(err))
 	return e
 }
 

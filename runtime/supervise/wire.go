@@ -8,7 +8,7 @@ import (
 
 // Failure is an error as it crosses a process boundary: ready line, control protocol.
 type Failure struct {
-	Class   string             `json:"class,omitempty"` // one of classNames; "" when it has none
+	Class   string             `json:"class,omitempty"` // driver.ClassName
 	Op      string             `json:"op,omitempty"`
 	Object  string             `json:"object,omitempty"`
 	Message string             `json:"message"` // the reason alone when Op is set
@@ -16,28 +16,12 @@ type Failure struct {
 	Crash   *driver.CrashError `json:"crash,omitempty"`
 }
 
-var classNames = []struct {
-	name  string
-	class error
-}{
-	{"not_found", driver.ErrNotFound}, {"exists", driver.ErrExists}, {"busy", driver.ErrBusy}, {"locked", driver.ErrLocked},
-	{"refused", driver.ErrRefused}, {"invalid", driver.ErrInvalid}, {"unsupported", driver.ErrUnsupported},
-	{"corrupt", driver.ErrCorrupt}, {"unavailable", driver.ErrUnavailable}, {"no_space", driver.ErrNoSpace},
-	{"stale", driver.ErrStale}, {"timeout", driver.ErrTimeout}, {"guest", driver.ErrGuest},
-}
-
 // failure makes err portable; nil stays nil.
 func failure(err error) *Failure {
 	if err == nil {
 		return nil
 	}
-	f := &Failure{Message: err.Error(), Next: driver.Next(err)}
-	for _, c := range classNames {
-		if errors.Is(err, c.class) {
-			f.Class = c.name
-			break
-		}
-	}
+	f := &Failure{Class: driver.ClassName(err), Message: err.Error(), Next: driver.Next(err)}
 	if e, ok := err.(*driver.Error); ok {
 		f.Op, f.Object = e.Op, e.Object
 		if e.Err != nil {
@@ -60,12 +44,7 @@ func (f *Failure) Error() error {
 	if f.Crash != nil {
 		return f.Crash
 	}
-	e := &driver.Error{Op: f.Op, Object: f.Object, Err: errors.New(f.Message), Next: f.Next}
-	for _, c := range classNames {
-		if c.name == f.Class {
-			e.Class = c.class
-		}
-	}
+	e := &driver.Error{Class: driver.ClassOf(f.Class), Op: f.Op, Object: f.Object, Err: errors.New(f.Message), Next: f.Next}
 	if e.Op == "" {
 		return &plainError{text: f.Message, driver: e}
 	}

@@ -20,7 +20,7 @@ func (e *printedError) Unwrap() error { return e.err }
 
 // report is an error as programs get it.
 type report struct {
-	Code    string   `json:"code"` // a class of the table in classes, snake_case
+	Code    string   `json:"code"` // driver.ClassName, or a word of describe
 	Exit    int      `json:"exit"`
 	Op      string   `json:"op,omitempty"`
 	Object  string   `json:"object,omitempty"`
@@ -31,34 +31,13 @@ type report struct {
 	Log     string   `json:"log,omitempty"`
 }
 
-var classes = []struct {
-	err  error
-	code string
-}{
-	{errInterrupted, "interrupted"},
-	{driver.ErrLocked, "locked"},
-	{driver.ErrGuest, "guest_failed"},
-	{driver.ErrCorrupt, "corrupt"},
-	{driver.ErrNoSpace, "no_space"},
-	{driver.ErrStale, "stale"},
-	{driver.ErrTimeout, "timeout"},
-	{driver.ErrRefused, "refused"},
-	{driver.ErrBusy, "busy"},
-	{driver.ErrExists, "exists"},
-	{driver.ErrNotFound, "not_found"},
-	{driver.ErrInvalid, "invalid"},
-	{driver.ErrUnsupported, "not_supported"},
-	{driver.ErrUnavailable, "unavailable"},
-}
-
 // describe brings err into the form that is printed.
 func describe(err error) report {
 	r := report{Code: "failed", Exit: exitCode(err), Message: err.Error(), Next: driver.Next(err)}
-	for _, c := range classes {
-		if errors.Is(err, c.err) {
-			r.Code = c.code
-			break
-		}
+	if errors.Is(err, errInterrupted) {
+		r.Code = "interrupted"
+	} else if class := driver.ClassName(err); class != "" {
+		r.Code = class
 	}
 	var usage *usageError
 	var locked *layout.LockedError

@@ -28,18 +28,17 @@ const (
 )
 
 var codeTable = []struct {
-	code  Code
-	grpc  codes.Code
-	class error
+	code Code
+	grpc codes.Code
 }{
-	{CodeFailed, codes.Internal, driver.ErrGuest},
-	{CodeNotFound, codes.NotFound, driver.ErrNotFound},
-	{CodeExists, codes.AlreadyExists, driver.ErrExists},
-	{CodeInvalid, codes.InvalidArgument, driver.ErrInvalid},
-	{CodeUnsupported, codes.Unimplemented, driver.ErrUnsupported},
-	{CodeTooLarge, codes.OutOfRange, driver.ErrNoSpace},
-	{CodeRefused, codes.FailedPrecondition, driver.ErrRefused},
-	{CodeNoSpace, codes.ResourceExhausted, driver.ErrNoSpace},
+	{CodeFailed, codes.Internal},
+	{CodeNotFound, codes.NotFound},
+	{CodeExists, codes.AlreadyExists},
+	{CodeInvalid, codes.InvalidArgument},
+	{CodeUnsupported, codes.Unimplemented},
+	{CodeTooLarge, codes.OutOfRange},
+	{CodeRefused, codes.FailedPrecondition},
+	{CodeNoSpace, codes.ResourceExhausted},
 }
 
 // GuestError is an error that the guest answered. Message is the guest's own text.
@@ -65,7 +64,7 @@ func (e *GuestError) Error() string {
 func (e *GuestError) Is(target error) bool {
 	for _, row := range codeTable {
 		if row.code == e.Code {
-			return target == row.class
+			return target == driver.ClassOf(string(row.code))
 		}
 	}
 	return target == driver.ErrGuest
