@@ -16,7 +16,7 @@ func (k *maker) specOutputs(workspace string) []observed.SpecOutput {
 			o := k.m.Outputs[name]
 			k.outputsOf[o.From] = append(k.outputsOf[o.From],
 				observed.SpecOutput{Name: name, Path: o.Path, Limit: int64(o.Limit), Optional: o.Optional,
-					MayBeUnchanged: o.MayBeUnchanged})
+					MayBeUnchanged: o.Unchanged == "allow"})
 		}
 	}
 	return k.outputsOf[workspace]

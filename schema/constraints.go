@@ -9,7 +9,7 @@ import (
 	"cuelang.org/go/cue"
 	"cuelang.org/go/cue/errors"
 
-	"microagent/schema/diag"
+	"microagent/schema/printable"
 	"microagent/schema/quantity"
 )
 
@@ -29,7 +29,7 @@ func (c *constraints) check(r *report, n *node, value any, f *format, at address
 		where, found := locate(n, e.Path())
 		format, args := e.Msg()
 		r.error(where.at, "bad_value", at.with(strings.Join(found, ".")).String()+" is not valid: "+
-			diag.Escape(fmt.Sprintf(format, args...)), "")
+			printable.Line(fmt.Sprintf(format, args...)), "")
 	}
 }
 

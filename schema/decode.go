@@ -52,8 +52,8 @@ func (d decoder) manifest(n *node, f *format) *Manifest {
 	root.each("outputs", func(name string, e *entry, o fields) {
 		m.Outputs[name] = Output{
 			From: o.text("from"), Path: o.guestPath("path"), To: o.text("to"), Optional: o.bool("optional"),
-			MayBeUnchanged: o.text("unchanged") == "allow",
-			Limit:          o.size("limit"), Pos: d.pos(e.at),
+			Unchanged: o.text("unchanged"),
+			Limit:     o.size("limit"), Pos: d.pos(e.at),
 		}
 	})
 	return m

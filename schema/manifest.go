@@ -78,8 +78,9 @@ type Output struct {
 	Path     string // absolute, clean
 	To       string // relative to the manifest
 	Optional bool
-	// MayBeUnchanged accepts what was there before the task and what the task did not change.
-	MayBeUnchanged bool
-	Limit          quantity.Size
-	Pos            diag.Pos
+	// Unchanged is what becomes of an output that was there before the task and that the task did not change: "error",
+	// as if it were missing, or "allow".
+	Unchanged string
+	Limit     quantity.Size
+	Pos       diag.Pos
 }

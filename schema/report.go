@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"microagent/schema/diag"
+	"microagent/schema/printable"
 )
 
 // report adds to the list what is found at a place of one manifest.
@@ -46,4 +47,4 @@ func (a address) with(key string) address {
 	return append(a[:len(a):len(a)], key)
 }
 
-func (a address) String() string { return diag.Escape(strings.Join(a, ".")) }
+func (a address) String() string { return printable.Line(strings.Join(a, ".")) }

@@ -9,9 +9,9 @@ import (
 	"strconv"
 	"strings"
 
-	"gopkg.in/yaml.v3"
+	"microagent/schema/printable"
 
-	"microagent/schema/diag"
+	"gopkg.in/yaml.v3"
 )
 
 // yamlError takes the parser's errors apart. The line is near the place only: for some errors it is where the
@@ -40,7 +40,7 @@ func (r *report) syntax(data []byte, err error) {
 		r.error(place{at.line, tab + 1}, "tab_indentation", "a tab can't indent YAML", "indent with spaces, two a level")
 		return
 	}
-	r.error(at, "syntax", "not valid YAML: "+diag.Escape(text), syntaxAdvice(text))
+	r.error(at, "syntax", "not valid YAML: "+printable.Line(text), syntaxAdvice(text))
 }
 
 // syntaxAdvice says what usually is behind an error. What it does not know it leaves to the parser's own words.

@@ -3,9 +3,9 @@ package schema
 import (
 	"strings"
 
-	"cuelang.org/go/cue"
+	"microagent/schema/printable"
 
-	"microagent/schema/diag"
+	"cuelang.org/go/cue"
 )
 
 // wanted completes "write ...".
@@ -74,5 +74,5 @@ func cut(s string) string {
 	if len(s) > most {
 		s = strings.ToValidUTF8(s[:most], "") + "..."
 	}
-	return diag.Escape(s)
+	return printable.Line(s)
 }

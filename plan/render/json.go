@@ -8,6 +8,7 @@ import (
 	"microagent/plan"
 	"microagent/plan/observed"
 	"microagent/schema/diag"
+	"microagent/schema/printable"
 )
 
 // FormatVersion is the version of the JSON document. Readers ignore fields they don't know and reject another major.
@@ -43,7 +44,7 @@ func JSON(w io.Writer, p *plan.Plan) error {
 	if doc.Host.Missing == nil {
 		doc.Host.Missing = []string{}
 	}
-	enc := json.NewEncoder(w)
+	enc := json.NewEncoder(printable.JSONWriter(w))
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
 	if err := enc.Encode(doc); err != nil {

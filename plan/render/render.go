@@ -5,7 +5,7 @@ package render
 
 import (
 	"microagent/plan"
-	"microagent/schema/diag"
+	"microagent/schema/printable"
 )
 
 // Options say how text looks. The zero value is plain UTF-8 without wrapping.
@@ -108,4 +108,4 @@ func isolation(p *plan.Plan) string {
 	return h.VMM + ": software emulation, not a security boundary"
 }
 
-func esc(s string) string { return diag.Escape(s) }
+func esc(s string) string { return printable.Line(s) }

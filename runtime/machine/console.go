@@ -2,15 +2,13 @@ package machine
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"sync"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"microagent/ch"
 	"microagent/runtime/machine/rotate"
+	"microagent/schema/printable"
 )
 
 // Console is a guest's serial console: kept in a bounded log, its last lines in memory.
@@ -96,9 +94,9 @@ func (c *Console) take(data []byte) {
 
 func (c *Console) line(text string) {
 	if _, what, ok := strings.Cut(text, "Kernel panic - not syncing: "); ok && c.panic == "" {
-		c.panic = Escape(what)
+		c.panic = printable.Line(what)
 	}
-	c.lines = append(c.lines, Escape(text))
+	c.lines = append(c.lines, printable.Text(text))
 	if len(c.lines) > 4*tailLines {
 		c.lines = append(c.lines[:0], c.lines[len(c.lines)-tailLines:]...)
 	}
@@ -111,7 +109,7 @@ func (c *Console) Tail() []string {
 	defer c.mu.Unlock()
 	lines := append([]string(nil), c.lines...)
 	if len(c.partial) > 0 {
-		lines = append(lines, Escape(string(c.partial)))
+		lines = append(lines, printable.Text(string(c.partial)))
 	}
 	end := len(lines)
 	for i, line := range lines {
@@ -131,26 +129,3 @@ func (c *Console) Panic() string {
 }
 
 func (c *Console) close() { c.log.Close() }
-
-// Escape makes a guest's text harmless on a terminal: control characters and bytes that are no UTF-8 become \xNN
-// or \u{NNNN}. A tab stays.
-func Escape(s string) string {
-	clean := func(r rune) bool { return r == '\t' || unicode.IsPrint(r) }
-	if utf8.ValidString(s) && strings.IndexFunc(s, func(r rune) bool { return !clean(r) }) < 0 {
-		return s
-	}
-	var b strings.Builder
-	for len(s) > 0 {
-		r, n := utf8.DecodeRuneInString(s)
-		switch {
-		case r == utf8.RuneError && n == 1, r < 0x80 && !clean(r):
-			fmt.Fprintf(&b, `\x%02x`, s[0])
-		case !clean(r):
-			fmt.Fprintf(&b, `\u{%x}`, r)
-		default:
-			b.WriteString(s[:n])
-		}
-		s = s[n:]
-	}
-	return b.String()
-}

@@ -165,19 +165,6 @@ func TestConsole(t *testing.T) {
 	}
 }
 
-func TestEscape(t *testing.T) {
-	for in, want := range map[string]string{
-		"plain\ttext ü": "plain\ttext ü",
-		"\x1b]0;x\x07":  `\x1b]0;x\x07`,
-		"a\xffb\r\n":    `a\xffb\x0d\x0a`,
-		"\u202eabc":     `\u{202e}abc`,
-	} {
-		if got := Escape(in); got != want {
-			t.Errorf("%q became %q, want %q", in, got, want)
-		}
-	}
-}
-
 func TestAMissingVMMIsSaid(t *testing.T) {
 	_, err := Start(t.Context(), Spec{Name: "one", Folder: t.TempDir(), Choice: Choice{Kind: CloudHypervisor, Path: "/none/cloud-hypervisor"}})
 	if !errors.Is(err, driver.ErrUnavailable) || driver.Next(err) == "" {

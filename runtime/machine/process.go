@@ -20,6 +20,7 @@ import (
 	"microagent/runtime/confine"
 	"microagent/runtime/driver"
 	"microagent/runtime/layout"
+	"microagent/schema/printable"
 )
 
 // process is the VMM's process.
@@ -209,5 +210,5 @@ func (p *process) describe() string {
 		return text
 	}
 	lines := strings.Split(said, "\n")
-	return text + ": " + Escape(strings.Join(lines[max(0, len(lines)-4):], "; "))
+	return text + ": " + printable.Line(strings.Join(lines[max(0, len(lines)-4):], "; "))
 }

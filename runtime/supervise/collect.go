@@ -10,8 +10,8 @@ import (
 	"microagent/runtime/driver"
 	"microagent/runtime/guest/proto"
 	"microagent/runtime/layout"
-	"microagent/runtime/machine"
 	"microagent/runtime/output"
+	"microagent/schema/printable"
 )
 
 // collect fetches the outputs of a process into the workspace's folder. What an earlier run left there and this one does not
@@ -29,7 +29,7 @@ func (s *supervisor) collect(ctx context.Context, session *proto.Session, proces
 		case o.Optional && errors.Is(err, driver.ErrNotFound):
 		default:
 			list = append(list, driver.Fetched{
-				Name: o.Name, From: o.Path, Error: machine.Escape(err.Error()), Missing: errors.Is(err, driver.ErrNotFound),
+				Name: o.Name, From: o.Path, Error: printable.Line(err.Error()), Missing: errors.Is(err, driver.ErrNotFound),
 			})
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"microagent/runtime/driver"
 	"microagent/runtime/guest/proto"
 	"microagent/runtime/machine"
+	"microagent/schema/printable"
 )
 
 // Deadlines of a boot: from the VMM's start to the agent's hello. Emulation is slow, and slower on a busy host.
@@ -272,7 +273,7 @@ func (s *supervisor) bootError(w *watch, what string, err error) error {
 		case <-time.After(settle):
 		}
 	}
-	e := &driver.Error{Op: "start workspace", Object: s.spec.Workspace.Name, Err: fmt.Errorf("%s: %s", what, s.nameDisks(machine.Escape(err.Error())))}
+	e := &driver.Error{Op: "start workspace", Object: s.spec.Workspace.Name, Err: fmt.Errorf("%s: %s", what, s.nameDisks(printable.Line(err.Error())))}
 	if errors.Is(err, driver.ErrGuest) {
 		e.Next = "correct what it names, and start again; the guest's console: microagent logs --console " + s.spec.Workspace.Name
 	}

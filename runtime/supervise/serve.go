@@ -8,7 +8,7 @@ import (
 
 	"microagent/runtime/driver"
 	"microagent/runtime/guest/proto"
-	"microagent/runtime/machine"
+	"microagent/schema/printable"
 )
 
 // Limits of the end of a run.
@@ -38,7 +38,7 @@ func (s *supervisor) signalMain(ctx context.Context, session *proto.Session, sig
 	ctx, cancel := context.WithTimeout(ctx, killLimit)
 	defer cancel()
 	if err := session.Signal(ctx, signal); err != nil {
-		s.log.Warn("signal the process", "signal", signal, "error", machine.Escape(err.Error()))
+		s.log.Warn("signal the process", "signal", signal, "error", printable.Line(err.Error()))
 	}
 }
 
@@ -164,7 +164,7 @@ func (s *supervisor) syncAhead(ctx context.Context, session *proto.Session) (sto
 	go func() {
 		defer close(done)
 		if err := session.Sync(ctx); err != nil && ctx.Err() == nil {
-			s.log.Warn("sync ahead", "error", machine.Escape(err.Error()))
+			s.log.Warn("sync ahead", "error", printable.Line(err.Error()))
 		}
 	}()
 	return func() { cancel(); <-done }
@@ -208,10 +208,10 @@ func (s *supervisor) finish(ctx context.Context, w *watch, session *proto.Sessio
 	s.output.end()
 	var diagnostics []string
 	if e.err != nil {
-		diagnostics = append(diagnostics, "output of the process: "+machine.Escape(e.err.Error()))
+		diagnostics = append(diagnostics, "output of the process: "+printable.Line(e.err.Error()))
 	}
 	if e.exit.Message != "" {
-		diagnostics = append(diagnostics, machine.Escape(e.exit.Message))
+		diagnostics = append(diagnostics, printable.Line(e.exit.Message))
 	}
 	syncing, cancel := context.WithTimeout(ctx, syncLimit)
 	err := session.Sync(syncing)
@@ -223,7 +223,7 @@ func (s *supervisor) finish(ctx context.Context, w *watch, session *proto.Sessio
 	case errors.Is(err, driver.ErrUnavailable):
 		return w.vm.Crash("shutdown", "the guest broke while it wrote its disks")
 	default:
-		diagnostics = append(diagnostics, machine.Escape(err.Error()))
+		diagnostics = append(diagnostics, printable.Line(err.Error()))
 	}
 	var collected []driver.Fetched
 	if s.spec.Workspace.Process.Mode == driver.ModeTask {
@@ -252,12 +252,12 @@ func (s *supervisor) powerOff(ctx context.Context, w *watch, session *proto.Sess
 		w.vm.Kill()
 		return []string{s.lost("it had not powered off; " + lostWrites)}
 	case err != nil:
-		diagnostics = append(diagnostics, "shut the guest down: "+machine.Escape(err.Error()))
+		diagnostics = append(diagnostics, "shut the guest down: "+printable.Line(err.Error()))
 	case stopped.Killed:
 		s.setForced()
 	}
 	for _, m := range stopped.Unclean {
-		diagnostics = append(diagnostics, fmt.Sprintf("%s was not unmounted", machine.Escape(m)))
+		diagnostics = append(diagnostics, fmt.Sprintf("%s was not unmounted", printable.Line(m)))
 	}
 	if err == nil {
 		select {

@@ -23,7 +23,7 @@ import (
 
 	"microagent/runtime/driver"
 	"microagent/runtime/layout"
-	"microagent/runtime/machine"
+	"microagent/schema/printable"
 )
 
 // readyFD is the descriptor of the ready pipe in a spawned supervisor.
@@ -33,10 +33,9 @@ const readyFD = 3
 // descriptor 3. When the run's owner is gone at its end, it calls abandoned, which nobody else is left to do. It gives the
 // exit code.
 func Main(ctx context.Context, stdin io.Reader, stderr io.Writer, abandoned func(context.Context, Spec) error) int {
-	bounded := &boundedWriter{w: stderr, left: ownLogLimit}
-	log := slog.New(slog.NewTextHandler(bounded, nil))
-	// ttrpc logs what a guest sends out of turn.
-	clog.L.Logger.SetOutput(bounded)
+	log := slog.New(slog.NewTextHandler(&boundedWriter{w: stderr, left: ownLogLimit}, nil))
+	// ttrpc logs what a guest sends out of turn, as often as it does.
+	clog.L.Logger.SetOutput(&boundedWriter{w: stderr, left: guestLogLimit})
 	signal.Ignore(syscall.SIGHUP, syscall.SIGPIPE)
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
@@ -62,8 +61,12 @@ func Main(ctx context.Context, stdin io.Reader, stderr io.Writer, abandoned func
 	return 0
 }
 
-// ownLogLimit bounds what a run says in supervisor.log, some of which a guest can provoke without end.
-const ownLogLimit = 1 << 20
+// Bounds of supervisor.log, in bytes: of what a run says, and of what a guest makes libraries say. Each has its own, so
+// that no guest can silence its supervisor.
+const (
+	ownLogLimit   = 1 << 20
+	guestLogLimit = 256 << 10
+)
 
 // boundedWriter passes on that much, and drops the rest with a last word.
 type boundedWriter struct {
@@ -195,5 +198,5 @@ func tailOf(path string) string {
 		return "it left no word"
 	}
 	lines := strings.Split(text, "\n")
-	return machine.Escape(strings.Join(lines[max(0, len(lines)-5):], "; "))
+	return printable.Line(strings.Join(lines[max(0, len(lines)-5):], "; "))
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"unicode"
+
+	"microagent/schema/printable"
 )
 
 func problem(line, col int, summary string) Diagnostic {
@@ -109,7 +111,7 @@ func TestWritersEscape(t *testing.T) {
 	if err := json.Unmarshal(js.Bytes(), &back); err != nil || back != d {
 		t.Errorf("%+v, %v", back, err)
 	}
-	if got := Escape("a\xff\xc3(b"); got != `a\xff\xc3(b` {
+	if got := printable.Line("a\xff\xc3(b"); got != `a\xff\xc3(b` {
 		t.Error(got)
 	}
 }
@@ -157,20 +159,4 @@ func TestCaret(t *testing.T) {
 	if i := strings.IndexByte(lines[2], '^'); i != width("  | ")+width(`日本 é \x1b `) {
 		t.Errorf("caret in column %d:\n%s", i, d.Text())
 	}
-}
-
-func FuzzEscape(f *testing.F) {
-	f.Add("plain")
-	f.Add("\x1b[0m\u202e\xff")
-	f.Fuzz(func(t *testing.T, s string) {
-		got := Escape(s)
-		for _, r := range got {
-			if hidden(r) {
-				t.Errorf("%q keeps %U", s, r)
-			}
-		}
-		if Escape(got) != got {
-			t.Errorf("%q is escaped twice", s)
-		}
-	})
 }

@@ -1,5 +1,7 @@
 package diag
 
+import "microagent/schema/printable"
+
 // Severity is how much a diagnostic weighs. Only errors make a manifest invalid.
 type Severity string
 
@@ -30,9 +32,9 @@ type Diagnostic struct {
 
 // Error makes a diagnostic an error for those that need one: place and summary in a line.
 func (d *Diagnostic) Error() string {
-	s := Escape(d.Summary)
+	s := printable.Line(d.Summary)
 	if p := d.Pos.String(); p != "" {
-		s = Escape(p) + ": " + s
+		s = printable.Line(p) + ": " + s
 	}
 	return s
 }

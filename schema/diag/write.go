@@ -7,6 +7,8 @@ import (
 	"io"
 	"strings"
 	"unicode/utf8"
+
+	"microagent/schema/printable"
 )
 
 // Shown is how many diagnostics a person is shown.
@@ -39,7 +41,7 @@ func (l *List) WriteJSON(w io.Writer) error {
 		if err != nil {
 			return fmt.Errorf("write diagnostics: %w", err)
 		}
-		_, _ = b.WriteString(escapeJSON(string(line)) + "\n")
+		_, _ = b.WriteString(printable.JSON(string(line)) + "\n")
 	}
 	return b.Flush()
 }
@@ -48,19 +50,19 @@ func (l *List) WriteJSON(w io.Writer) error {
 func (d *Diagnostic) Text() string {
 	var b strings.Builder
 	if p := d.Pos.String(); p != "" {
-		b.WriteString(Escape(p) + ": ")
+		b.WriteString(printable.Line(p) + ": ")
 	}
-	b.WriteString(string(d.Severity) + ": " + Escape(d.Summary) + "\n")
+	b.WriteString(string(d.Severity) + ": " + printable.Line(d.Summary) + "\n")
 	if d.Snippet != "" {
 		before, _ := splitAt(d.Snippet, d.SnippetCol-1)
-		b.WriteString("  | " + Escape(d.Snippet) + "\n")
-		b.WriteString("  | " + strings.Repeat(" ", width(Escape(before))) + "^\n")
+		b.WriteString("  | " + printable.Line(d.Snippet) + "\n")
+		b.WriteString("  | " + strings.Repeat(" ", width(printable.Line(before))) + "^\n")
 	}
 	if d.Detail != "" {
-		b.WriteString("  " + Escape(d.Detail) + "\n")
+		b.WriteString("  " + printable.Line(d.Detail) + "\n")
 	}
 	if d.Next != "" {
-		b.WriteString("  -> " + Escape(d.Next) + "\n")
+		b.WriteString("  -> " + printable.Line(d.Next) + "\n")
 	}
 	return b.String()
 }

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"microagent/schema/printable"
+
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
 )
@@ -42,7 +44,7 @@ func (b *bars) begin(step string) *barStep {
 		return s
 	}
 	s := &barStep{began: time.Now()}
-	label := printable(step)
+	label := printable.Line(step)
 	s.bar = b.area.New(0, knownTotal{mpb.BarStyle().Lbound("[").Filler("=").Tip(">").Padding(" ").Rbound("]").Build()},
 		mpb.BarWidth(24),
 		mpb.PrependDecorators(decor.Any(func(decor.Statistics) string { return s.before(label) })),
@@ -56,7 +58,7 @@ func (b *bars) begin(step string) *barStep {
 func (b *bars) update(step, text string, done, total int64) {
 	s := b.begin(step)
 	s.mu.Lock()
-	s.text, s.done, s.total = printable(text), done, total
+	s.text, s.done, s.total = printable.Line(text), done, total
 	s.mu.Unlock()
 	s.bar.SetTotal(total, false)
 	s.bar.SetCurrent(done)
@@ -74,7 +76,7 @@ func (b *bars) end(step string) {
 }
 
 // line writes a line that stays, above the others.
-func (b *bars) line(text string) { fmt.Fprintln(b.area, printable(text)) }
+func (b *bars) line(text string) { fmt.Fprintln(b.area, printable.Line(text)) }
 
 // close takes all lines away and leaves the cursor below what stays.
 func (b *bars) close() {

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"microagent/runtime/driver"
+	"microagent/schema/printable"
 )
 
 func (a *app) cpCommand() *cobra.Command {
@@ -56,13 +57,13 @@ func (a *app) cpCommand() *cobra.Command {
 				return err
 			}
 			for _, name := range got.LeftOut.Names {
-				a.say("left out: %s", printable(name))
+				a.say("left out: %s", printable.Line(name))
 			}
 			if more := got.LeftOut.Count - len(got.LeftOut.Names); more > 0 {
 				a.say("left out: %d more", more)
 			}
 			if len(got.Git) > 0 && fromGuest {
-				a.say("note: %s came from the guest, and git runs what the configuration in it says", printable(strings.Join(got.Git, ", ")))
+				a.say("note: %s came from the guest, and git runs what the configuration in it says", printable.Line(strings.Join(got.Git, ", ")))
 			}
 			if a.flags.json && spec.Host.Writer == nil {
 				return a.printJSON(got)

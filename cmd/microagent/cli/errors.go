@@ -10,6 +10,7 @@ import (
 	"microagent/runtime/driver"
 	"microagent/runtime/layout"
 	"microagent/schema/diag"
+	"microagent/schema/printable"
 )
 
 // printedError was told to the user already; only its exit code is left to give.
@@ -73,11 +74,16 @@ func describe(err error) report {
 	return r
 }
 
+// maxMessage bounds a message in bytes: a guest may have written it.
+const maxMessage = 4096
+
 // printError tells err on stderr: the only place that does.
 //
 //	error: op object: why
 //	  | last lines of the guest's console, or of the process's stderr
 //	next: what to do
+//
+// Message and advice are one printable line each, on a terminal and in a pipe: a guest may have written parts of them.
 func (a *app) printError(err error) {
 	if several, ok := err.(interface{ Unwrap() []error }); ok {
 		if _, one := err.(*driver.Error); !one {
@@ -104,22 +110,18 @@ func (a *app) printError(err error) {
 		data, _ := json.Marshal(struct {
 			Error report `json:"error"`
 		}{r})
-		fmt.Fprintf(a.stderr, "%s\n", data)
+		fmt.Fprintf(a.stderr, "%s\n", printable.JSON(string(data)))
 		return
 	}
-	show := func(s string) string { return s }
-	if isTerminal(a.stderr) {
-		show = printable
-	}
-	fmt.Fprintf(a.stderr, "%s %s\n", a.paint(red, "error:"), show(r.Message))
+	fmt.Fprintf(a.stderr, "%s %s\n", a.paint(red, "error:"), printable.Line(printable.Cut(r.Message, maxMessage)))
 	for _, line := range append(r.Console, r.Stderr...) {
-		fmt.Fprintf(a.stderr, "  | %s\n", printable(line))
+		fmt.Fprintf(a.stderr, "  | %s\n", printable.Text(line))
 	}
 	if r.Log != "" {
 		fmt.Fprintf(a.stderr, "  the whole console: %s\n", r.Log)
 	}
 	if r.Next != "" {
-		fmt.Fprintf(a.stderr, "%s %s\n", a.paint(bold, "next:"), show(r.Next))
+		fmt.Fprintf(a.stderr, "%s %s\n", a.paint(bold, "next:"), printable.Line(printable.Cut(r.Next, maxMessage)))
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"microagent/apply/event"
+	"microagent/schema/printable"
 )
 
 // events shows an apply's events on stderr: as lines, as bars on a terminal, or as records. The sink is closed
@@ -77,7 +78,7 @@ func (s *eventSink) line(format string, args ...any) {
 		s.bars.line(text)
 		return
 	}
-	fmt.Fprintln(s.w, printable(text))
+	fmt.Fprintln(s.w, printable.Line(text))
 }
 
 // close leaves the terminal to others.

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"microagent/runtime/driver"
+	"microagent/schema/printable"
 )
 
 func (a *app) outputCommand() *cobra.Command {
@@ -52,7 +53,7 @@ func (a *app) outputList() *cobra.Command {
 				}
 				for _, f := range ws.Run.Collected {
 					lines = append(lines, outputLine{ws.Spec.Name, f})
-					rows = append(rows, []string{ws.Spec.Name, f.Name, strconv.Itoa(f.Files), strconv.FormatInt(f.Bytes, 10), printable(f.Error)})
+					rows = append(rows, []string{ws.Spec.Name, f.Name, strconv.Itoa(f.Files), strconv.FormatInt(f.Bytes, 10), printable.Line(f.Error)})
 				}
 			}
 			if a.flags.json {
@@ -160,7 +161,7 @@ func (a *app) bringOut(ctx context.Context, w *world, tree io.Reader, f driver.F
 	f.LeftOut.Add(got.LeftOut)
 	got.LeftOut, got.Unchanged, got.Older = f.LeftOut, f.Unchanged, f.Older
 	for _, note := range got.Notes() {
-		a.say("output %s: %s", f.Name, printable(note))
+		a.say("output %s: %s", f.Name, printable.Line(note))
 	}
 	return got, nil
 }

@@ -6,11 +6,13 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
+
+	"microagent/schema/printable"
 )
 
 // printJSON writes one document to stdout.
 func (a *app) printJSON(v any) error {
-	enc := json.NewEncoder(a.stdout)
+	enc := json.NewEncoder(printable.JSONWriter(a.stdout))
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
 	return enc.Encode(v)
@@ -20,7 +22,7 @@ func (a *app) printJSON(v any) error {
 func (a *app) printLine(v any) error { return writeRecord(a.stdout, v) }
 
 func writeRecord(w io.Writer, v any) error {
-	enc := json.NewEncoder(w)
+	enc := json.NewEncoder(printable.JSONWriter(w))
 	enc.SetEscapeHTML(false)
 	return enc.Encode(v)
 }
@@ -37,7 +39,7 @@ func (a *app) table(header []string, rows [][]string) error {
 	}
 	for _, row := range append([][]string{header}, rows...) {
 		for i, cell := range row {
-			if cell == "" {
+			if row[i] = printable.Line(cell); cell == "" {
 				row[i] = "-"
 			}
 		}
@@ -70,7 +72,7 @@ func (a *app) say(format string, args ...any) {
 	if a.flags.progress == "quiet" || a.flags.json {
 		return
 	}
-	fmt.Fprintf(a.stderr, format+"\n", args...)
+	fmt.Fprintln(a.stderr, printable.Line(fmt.Sprintf(format, args...)))
 }
 
 // done writes a line that is the result of a command for people, or v for programs.
@@ -78,7 +80,7 @@ func (a *app) done(v any, format string, args ...any) error {
 	if a.flags.json {
 		return a.printJSON(v)
 	}
-	_, err := fmt.Fprintf(a.stdout, format+"\n", args...)
+	_, err := fmt.Fprintln(a.stdout, printable.Line(fmt.Sprintf(format, args...)))
 	return err
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"microagent/plan/observed"
 	"microagent/runtime/driver"
+	"microagent/schema/printable"
 )
 
 func (a *app) statusCommand() *cobra.Command {
@@ -135,13 +136,13 @@ func (a *app) showWorkspace(ws driver.Workspace) error {
 			lines = append(lines, [2]string{"Exit", fmt.Sprint(*r.ExitCode)})
 		}
 		if r.Error != "" {
-			lines = append(lines, [2]string{"Error", printable(r.Error)})
+			lines = append(lines, [2]string{"Error", printable.Line(r.Error)})
 		}
 		for _, f := range r.Collected {
-			lines = append(lines, [2]string{"Output", fmt.Sprintf("%s %s%s", f.Name, size(f.Bytes), map[bool]string{true: " " + printable(f.Error)}[f.Error != ""])})
+			lines = append(lines, [2]string{"Output", fmt.Sprintf("%s %s%s", f.Name, size(f.Bytes), map[bool]string{true: " " + printable.Line(f.Error)}[f.Error != ""])})
 		}
 		for _, line := range r.Console {
-			lines = append(lines, [2]string{"Console", printable(line)})
+			lines = append(lines, [2]string{"Console", printable.Line(line)})
 		}
 	}
 	for _, l := range lines {

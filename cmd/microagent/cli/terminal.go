@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"io"
 	"os"
 	"os/signal"
 	"sync"
@@ -68,5 +67,3 @@ func watchSize(ctx context.Context, f *os.File, sizes chan driver.WindowSize) {
 		}
 	}
 }
-
-var _ io.Writer = (*escaper)(nil)

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"microagent/runtime/driver"
+	"microagent/schema/printable"
 )
 
 // Code says what kind of error a guest answered.
@@ -111,7 +112,7 @@ func callError(op string, err error) error {
 				code = row.code
 			}
 		}
-		return &GuestError{Op: op, Code: code, Message: cut(st.Message())}
+		return &GuestError{Op: op, Code: code, Message: said(st.Message())}
 	}
 	return lost(op, err)
 }
@@ -120,6 +121,12 @@ func callError(op string, err error) error {
 func lost(op string, err error) error {
 	return &driver.Error{Class: driver.ErrUnavailable, Op: op, Err: fmt.Errorf("connection to the guest: %w", err)}
 }
+
+// maxSaid bounds an error's text, in bytes.
+const maxSaid = 1024
+
+// said is what a guest says in an error: one printable line, bounded.
+func said(s string) string { return printable.Line(printable.Cut(s, maxSaid)) }
 
 // cut bounds a guest's text and makes it valid UTF-8.
 func cut(s string) string {

@@ -106,7 +106,7 @@ func (f *frameReader) failure(size int) error {
 	if err := proto.Unmarshal(data, &msg); err != nil {
 		return &FrameError{"an error frame that can't be read"}
 	}
-	return &GuestError{Code: Code(cut(msg.GetCode())), Message: cut(msg.GetMessage())}
+	return &GuestError{Code: Code(said(msg.GetCode())), Message: said(msg.GetMessage())}
 }
 
 // header takes the first frame of the host.

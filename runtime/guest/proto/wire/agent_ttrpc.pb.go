@@ -4,6 +4,7 @@ package wire
 
 import (
 	context "context"
+
 	ttrpc "github.com/containerd/ttrpc"
 )
 
