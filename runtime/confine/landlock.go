@@ -17,9 +17,8 @@ const (
 	Read    Rights = unix.LANDLOCK_ACCESS_FS_READ_FILE | unix.LANDLOCK_ACCESS_FS_READ_DIR
 	Execute Rights = unix.LANDLOCK_ACCESS_FS_EXECUTE | Read
 	Device  Rights = unix.LANDLOCK_ACCESS_FS_READ_FILE | unix.LANDLOCK_ACCESS_FS_WRITE_FILE | unix.LANDLOCK_ACCESS_FS_IOCTL_DEV
-	// Serve is for a folder of sockets and their locks.
-	Serve Rights = Read | unix.LANDLOCK_ACCESS_FS_WRITE_FILE | unix.LANDLOCK_ACCESS_FS_MAKE_SOCK |
-		unix.LANDLOCK_ACCESS_FS_MAKE_REG | unix.LANDLOCK_ACCESS_FS_REMOVE_FILE
+	// Serve is for a folder to bind sockets in.
+	Serve Rights = unix.LANDLOCK_ACCESS_FS_MAKE_SOCK | unix.LANDLOCK_ACCESS_FS_REMOVE_FILE
 )
 
 // Rule allows something with what is at a path. A path where nothing is, or that can't be reached, allows nothing.

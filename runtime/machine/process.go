@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -36,7 +38,8 @@ type process struct {
 // eventPipe is how much may wait unread in the event stream; a VMM drops events rather than wait.
 const eventPipe = 1 << 20
 
-// firstExtra is the number of the first inherited file: the event stream. The handed ones follow.
+// firstExtra is the number of the first inherited file: the event stream. For the adapter the API's socket and the
+// handed ones follow.
 const firstExtra = 3
 
 func (vm *VM) spawn() error {
@@ -67,6 +70,14 @@ func (vm *VM) spawn() error {
 	p.cmd.Dir = "/proc/self/fd/" + strconv.Itoa(int(sockets.Fd()))
 	p.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LANG=C.UTF-8"}
 	p.cmd.ExtraFiles = []*os.File{eventsIn}
+	if vm.spec.Choice.Kind != CloudHypervisor {
+		api, err := listen(sockets, filepath.Base(layout.APISocket))
+		if err != nil {
+			return errors.Join(fmt.Errorf("%s: %w", op, err), events.Close())
+		}
+		defer api.Close()
+		p.cmd.ExtraFiles = append(p.cmd.ExtraFiles, api)
+	}
 	for _, file := range handed {
 		p.cmd.ExtraFiles = append(p.cmd.ExtraFiles, file.file)
 	}
@@ -122,6 +133,21 @@ type handedFile struct {
 	path string
 }
 
+// listen opens a socket in a folder, for a process that may make no other file there.
+func listen(dir *os.File, name string) (*os.File, error) {
+	path := fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), name)
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Net: "unix", Name: path})
+	if err != nil {
+		return nil, err
+	}
+	l.SetUnlinkOnClose(false)
+	if err := os.Chmod(path, 0o600); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	file, err := l.File()
+	return file, errors.Join(err, l.Close())
+}
+
 // open gives all that the VMM inherits: the leases, which are the disks themselves, and for the adapter what the guest
 // boots. A VMM without capabilities may not get to the files, also where root runs it.
 func (s Spec) open() (handed []handedFile, done func(), err error) {
@@ -154,22 +180,19 @@ func (s Spec) missing(err error) error {
 
 // argv starts cloud-hypervisor, or the adapter, which takes the same options.
 func (s Spec) argv(handed []handedFile) []string {
-	options := []string{
-		"--api-socket", "path=./" + filepath.Base(layout.APISocket),
-		"--event-monitor", "fd=" + strconv.Itoa(firstExtra),
-	}
+	events := []string{"--event-monitor", "fd=" + strconv.Itoa(firstExtra)}
 	if s.Choice.Kind == CloudHypervisor {
-		return append([]string{s.Choice.Path, "--seccomp", "true"}, options...)
+		return append([]string{s.Choice.Path, "--seccomp", "true", "--api-socket", "path=./" + filepath.Base(layout.APISocket)}, events...)
 	}
-	argv := append([]string{}, s.Adapter...)
-	argv = append(argv, options...)
+	argv := append(slices.Clone(s.Adapter), events...)
+	argv = append(argv, "--api-socket", "fd="+strconv.Itoa(firstExtra+1))
 	accel := "tcg"
 	if s.Choice.Hardware {
 		accel = "kvm"
 	}
 	argv = append(argv, "--qemu", s.Choice.Path, "--accel", accel)
 	for i, h := range handed {
-		argv = append(argv, "--opened", fmt.Sprintf("fd=%d,path=%s", firstExtra+1+i, h.path))
+		argv = append(argv, "--opened", fmt.Sprintf("fd=%d,path=%s", firstExtra+2+i, h.path))
 	}
 	return argv
 }

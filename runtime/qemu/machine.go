@@ -170,15 +170,18 @@ func (m *machine) launch(h *host, c api.VmConfig, console *serial) error {
 		l.diskFDs = append(l.diskFDs, 2+len(files))
 	}
 	// QEMU opens these by name. One that is open already has a name that any process can follow which has it.
-	boot := func(path string) string {
-		file, ok := h.opened[path]
-		if !ok {
-			return path
+	l.kernel, l.initramfs = *c.Payload.Kernel, deref(c.Payload.Initramfs)
+	for _, name := range []*string{&l.kernel, &l.initramfs} {
+		file, err := h.opened.openable(*name)
+		if err != nil {
+			closeAll(ours)
+			return wrap(err, "Cannot start QEMU")
 		}
-		files = append(files, file)
-		return fmt.Sprintf("/proc/self/fd/%d", 2+len(files))
+		if file != nil {
+			files = append(files, file)
+			*name = fmt.Sprintf("/proc/self/fd/%d", 2+len(files))
+		}
 	}
-	l.kernel, l.initramfs = boot(*c.Payload.Kernel), boot(deref(c.Payload.Initramfs))
 	process, err := h.spawner.start(h.binary, l.arguments(), files)
 	if err != nil {
 		closeAll(ours)

@@ -2,7 +2,12 @@ package qemu
 
 import (
 	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -43,4 +48,31 @@ func (o opened) open(path string, flags int) (*os.File, error) {
 		return nil, &os.PathError{Op: "dup", Path: path, Err: err}
 	}
 	return os.NewFile(uintptr(fd), path), nil
+}
+
+// openable gives the inherited file of a path, nil for none, in a form that a program which inherits it can open anew by
+// its name in /proc/self/fd. That takes the right to the file itself: root without capabilities has none to those of
+// other users, and gets a copy in memory.
+func (o opened) openable(path string) (*os.File, error) {
+	file, ok := o[path]
+	if !ok {
+		return nil, nil
+	}
+	again, err := os.Open(fmt.Sprintf("/proc/self/fd/%d", file.Fd()))
+	if err == nil {
+		return file, again.Close()
+	}
+	if !errors.Is(err, fs.ErrPermission) {
+		return nil, err
+	}
+	fd, err := unix.MemfdCreate(filepath.Base(path), unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("copy %s to memory: %w", path, err)
+	}
+	memory := os.NewFile(uintptr(fd), path)
+	if _, err := io.Copy(memory, io.NewSectionReader(file, 0, math.MaxInt64)); err != nil {
+		return nil, errors.Join(fmt.Errorf("copy %s to memory: %w", path, err), memory.Close())
+	}
+	o[path] = memory
+	return memory, file.Close()
 }
