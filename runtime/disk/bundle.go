@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"microagent/runtime/disk/ext4"
 	"microagent/runtime/disk/layer"
@@ -102,8 +105,15 @@ func sourceError(_ *source, src driver.BundleSource, err error) error {
 		return nil
 	}
 	err = wrap("read bundle", src.Files.Resolve(src.Path), err)
-	if e, ok := errors.AsType[*driver.Error](err); ok && e.Next == "" && errors.Is(err, driver.ErrCorrupt) {
-		e.Next = "pack it again, or get a whole copy of it"
+	if e, ok := err.(*driver.Error); ok && driver.Next(err) == "" {
+		switch {
+		case errors.Is(err, driver.ErrCorrupt):
+			e.Next = "pack it again, or get a whole copy of it"
+		case errors.Is(err, fs.ErrNotExist):
+			e.Next = "make it first, or correct the path"
+		case errors.Is(err, unix.ELOOP):
+			e.Next = "mend the symlinks, which lead in a circle, or name the folder itself"
+		}
 	}
 	return err
 }

@@ -381,3 +381,16 @@ func TestAGitFolderOfAnotherNameIsLeftOut(t *testing.T) {
 		t.Errorf("%+v, %v; before %+v", after, err, before)
 	}
 }
+
+func TestASourceThatCannotBeOpenedSaysWhatToDo(t *testing.T) {
+	d := newDisks(t, nil)
+	loop := t.TempDir() + "/loop"
+	if err := os.Symlink("loop", loop); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{t.TempDir() + "/none", loop} {
+		if _, err := d.DigestBundle(t.Context(), from(name), nil); err == nil || driver.Next(err) == "" {
+			t.Errorf("%s: %v; next: %s", name, err, driver.Next(err))
+		}
+	}
+}
