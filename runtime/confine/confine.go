@@ -1,21 +1,40 @@
-// Package confine takes power away from one thread of this process, and with it from every program that the thread
-// starts: capabilities(7), no_new_privs and landlock(7) all belong to the thread, and are inherited over clone and execve.
+// Package confine starts programs with little power: from a thread that it was taken away from. capabilities(7),
+// no_new_privs and landlock(7) all belong to a thread, and are inherited over clone and execve.
 //
 // Promised: nothing that was taken away comes back, whatever is executed, also for root. The rest of the process keeps
-// what it has. Never: a program that is started with less than what Thread says it did. Package machine imports it.
+// what it has, which the libraries for landlock don't offer: they restrict all threads. Never: a program that starts
+// when not all of it could be taken away that the kernel can. Package machine imports it.
 package confine
 
 import (
 	"errors"
 	"fmt"
+	"runtime"
 
 	"golang.org/x/sys/unix"
 )
 
-// Thread confines the calling thread for good: the goroutine must have locked it, and must end without unlocking it. No
-// capability is left, no execve gives one, and where the kernel has landlock only the files of the rules can be opened
-// and no TCP port. An open file stays as it is.
-func Thread(rules []Rule) error {
+// Run calls f on a thread of its own, and returns when f has; the thread ends with it. The thread has no capability, no
+// execve gives one, and where the kernel has landlock only the files of the rules can be opened, and of the network TCP
+// is closed; other protocols are not. A file that is open stays as it is. f gets the error of what could not be done.
+func Run(rules []Rule, f func(error)) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // and never unlocked: nothing else of this process may run there
+		if unix.Gettid() != unix.Getpid() {
+			f(confine(rules))
+			return
+		}
+		// The main thread is what others see of the whole process. It is kept here, so that another is taken.
+		Run(rules, f)
+		runtime.UnlockOSThread()
+	}()
+	<-done
+}
+
+// confine takes the power of the calling thread away for good.
+func confine(rules []Rule) error {
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("set no_new_privs: %w", err)
 	}

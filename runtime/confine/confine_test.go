@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -87,9 +86,8 @@ func confined(t *testing.T, rules []Rule, f func() error) map[string]string {
 	t.Helper()
 	thread, done := make(chan int), make(chan error)
 	looked := make(chan struct{})
-	go func() {
-		runtime.LockOSThread()
-		if err := Thread(rules); err != nil {
+	go Run(rules, func(err error) {
+		if err != nil {
 			close(thread)
 			done <- err
 			return
@@ -97,7 +95,7 @@ func confined(t *testing.T, rules []Rule, f func() error) map[string]string {
 		thread <- unix.Gettid()
 		<-looked // by another thread: this one may not
 		done <- f()
-	}()
+	})
 	var status map[string]string
 	if id, ok := <-thread; ok {
 		status = statusOf(t, fmt.Sprintf("/proc/self/task/%d/status", id))
@@ -109,7 +107,7 @@ func confined(t *testing.T, rules []Rule, f func() error) map[string]string {
 	return status
 }
 
-func TestThread(t *testing.T) {
+func TestRun(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{"allowed", "secret"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(name), 0o600); err != nil {

@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -86,11 +85,8 @@ func (vm *VM) spawn() error {
 	out := io.MultiWriter(vm.log, p)
 	p.cmd.Stdout, p.cmd.Stderr = out, out
 	started := make(chan error)
-	// The parent-death signal is bound to the thread that started the process: it is kept until the process is gone. What
-	// confines the thread and thereby the process can't be undone: it is never unlocked, and ends with its goroutine.
-	vm.owned.Go(func() {
-		runtime.LockOSThread()
-		err := confine.Thread(rules)
+	// The parent-death signal is bound to the thread that started the process: it is kept until the process is gone.
+	run := func(err error) {
 		if err == nil {
 			err = p.cmd.Start()
 		}
@@ -100,7 +96,8 @@ func (vm *VM) spawn() error {
 		}
 		p.err = p.cmd.Wait()
 		close(p.exited)
-	})
+	}
+	vm.owned.Go(func() { confine.Run(rules, run) })
 	if err := <-started; err != nil {
 		events.Close()
 		e := &driver.Error{Class: driver.ErrUnavailable, Op: op + " of workspace", Object: vm.spec.Name, Err: err}
