@@ -31,6 +31,7 @@ var commands = map[string]func(ts *testscript.TestScript, neg bool, args []strin
 	"kernel":    kernel,
 	"registry":  registry,
 	"killrun":   killrun,
+	"freeze":    freeze,
 	"killvmm":   killvmm,
 	"confined":  confined,
 	"killall":   killall,

@@ -135,3 +135,18 @@ func allocated(path string) int64 {
 	}
 	return st.Blocks * 512
 }
+
+// freeze NAME: stops every process of the workspace but its supervisor, as kill -STOP does.
+func freeze(ts *testscript.TestScript, neg bool, args []string) {
+	need(ts, neg, args, 1, "freeze NAME")
+	supervisor, folder := runPID(ts, args[0])
+	stopped := 0
+	for pid := range below(folder) {
+		if pid != supervisor && syscall.Kill(pid, syscall.SIGSTOP) == nil {
+			stopped++
+		}
+	}
+	if stopped == 0 {
+		ts.Fatalf("no process of %s", args[0])
+	}
+}

@@ -203,7 +203,9 @@ type Workspace struct {
 	// supervisor is gone.
 	Run *Run `json:"run,omitempty"`
 	// RootFSMissing says that the record is there and the root file system is not.
-	RootFSMissing bool   `json:"rootfs_missing,omitempty"`
+	RootFSMissing bool `json:"rootfs_missing,omitempty"`
+	// Silent says that the guest runs and did not answer when it was asked; only status and list ask.
+	Silent       bool   `json:"silent,omitempty"`
 	RecordDigest  string `json:"record_digest"`
 }
 
@@ -258,6 +260,9 @@ type Workspaces interface {
 	Start(ctx context.Context, name string, runKey string) (Run, error)
 	// Wait returns when the run has ended. Ending ctx stops the waiting only.
 	Wait(ctx context.Context, name string) (Run, error)
+	// Silent says that the guest of a running workspace does not answer, after waiting for that as long as the caller does.
+	// One that is still starting, or that does not run, is not silent.
+	Silent(ctx context.Context, name string) bool
 	// Stop asks the guest to shut down, and forces it when grace ran out.
 	Stop(ctx context.Context, name string, o StopOptions) (Stopped, error)
 	// Delete removes a stopped workspace with its root file system. ErrBusy while it runs.

@@ -101,6 +101,9 @@ func (w *fakeWorkspace) collect(o driver.Output) driver.Fetched {
 	return got
 }
 
+// Silent is never so: this guest is no process.
+func (f *FakeWorkspaces) Silent(context.Context, string) bool { return false }
+
 // Wait gives the run when it has ended.
 func (f *FakeWorkspaces) Wait(ctx context.Context, name string) (driver.Run, error) {
 	if err := f.call("wait", name); err != nil {

@@ -18,6 +18,7 @@ const (
 	CallKill   Call = "kill"
 
 	CallWait   Call = "wait"
+	CallPing   Call = "ping" // the guest
 	CallExec   Call = "exec"
 	CallSignal Call = "signal" // to an exec
 	CallResize Call = "resize" // of an exec's terminal

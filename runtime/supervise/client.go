@@ -117,6 +117,12 @@ func (c Client) Status(ctx context.Context) (driver.Run, string, error) {
 	return *r.Run, r.Tool, nil
 }
 
+// Ping returns when the guest has answered. An error of class ErrUnavailable says that it did not.
+func (c Client) Ping(ctx context.Context) error {
+	_, err := c.call(ctx, Request{Call: CallPing}, nil, sinks{})
+	return err
+}
+
 // Wait returns when the run has ended. The leases are free a moment later.
 func (c Client) Wait(ctx context.Context) error {
 	_, err := c.call(ctx, Request{Call: CallWait}, nil, sinks{})

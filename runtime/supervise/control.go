@@ -177,6 +177,11 @@ func (s *supervisor) handle(ctx context.Context, cancel context.CancelFunc, c *c
 	case CallLogs:
 		go watchHangUp(c, cancel)
 		return Result{}, s.sendLogs(ctx, c, req)
+	case CallPing:
+		return s.withGuest(ctx, "ask workspace", func(ctx context.Context, session *proto.Session) (Result, error) {
+			go watchHangUp(c, cancel)
+			return Result{}, session.Ping(ctx)
+		})
 	case CallExec:
 		return s.withGuest(ctx, opExec, func(ctx context.Context, session *proto.Session) (Result, error) {
 			return s.exec(ctx, cancel, c, session, req.Exec)

@@ -78,9 +78,18 @@ func (s *supervisor) withGuest(ctx context.Context, op string, call func(context
 	case <-life.over:
 		return result, life.why
 	case <-ctx.Done():
+		return result, err
 	case <-time.After(2 * settle):
 	}
-	return result, err
+	return result, s.silent(op, err)
+}
+
+// silent is the error of a call that a guest does not answer that is there all the same: its VMM stands still, or its
+// kernel does.
+func (s *supervisor) silent(op string, err error) error {
+	name := s.spec.Workspace.Name
+	return &driver.Error{Class: driver.ErrUnavailable, Op: op, Object: name, Err: fmt.Errorf("the guest does not answer: %w", err),
+		Next: "microagent halt --force " + name + " ends it"}
 }
 
 const opExec = "exec in workspace"

@@ -158,6 +158,9 @@ func Spawn(ctx context.Context, argv []string, spec Spec) (driver.Run, error) {
 	if r.Failure != nil {
 		// Its leases go with it: who tries again must not find them.
 		<-reaped
+		if ctx.Err() != nil {
+			return r.Run, ctx.Err()
+		}
 		return r.Run, r.Failure.Error()
 	}
 	return r.Run, nil

@@ -90,6 +90,9 @@ func Run(ctx context.Context, spec Spec, o Options) error {
 	var once sync.Once
 	ready := func(err error) {
 		once.Do(func() {
+			if err == nil && !s.snapshot().Phase.Alive() { // it ended without one, and nobody may take that for a start
+				err = Meanwhile(spec.Workspace.Name, s.snapshot())
+			}
 			if o.Ready == nil {
 				return
 			}

@@ -110,6 +110,17 @@ func (s *Store) Wait(ctx context.Context, name string) (driver.Run, error) {
 	return s.run(op, name)
 }
 
+// Silent asks the guest through its supervisor. A supervisor that stands still itself counts as a silent guest, and one
+// of another version, which does not know the question, does not.
+func (s *Store) Silent(ctx context.Context, name string) bool {
+	run, err := supervise.ReadRun(s.State.Workspace(name))
+	if err != nil || run == nil || !run.Phase.Alive() || run.Phase == driver.PhaseStarting {
+		return false
+	}
+	err = supervise.Client{Folder: s.State.Workspace(name)}.Ping(ctx)
+	return ctx.Err() != nil || errors.Is(err, driver.ErrUnavailable)
+}
+
 func supervisor(run driver.Run) lease.Process {
 	return lease.Process{PID: run.PID, BootID: run.BootID, Start: run.Start}
 }

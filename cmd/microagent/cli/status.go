@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,10 +25,13 @@ func (a *app) statusCommand() *cobra.Command {
 		Annotations: exitsWith(ExitOK, ExitFailed),
 		RunE: does(func(ctx context.Context, args []string) error {
 			if len(args) == 1 {
-				_, ws, err := a.opened(ctx, false, "show workspace", args[0])
+				w, ws, err := a.opened(ctx, false, "show workspace", args[0])
 				if err != nil {
 					return err
 				}
+				one := []driver.Workspace{ws}
+				askGuests(ctx, w, one)
+				ws = one[0]
 				if a.flags.json {
 					return a.printJSON(shown(ws))
 				}
@@ -50,6 +54,8 @@ func (a *app) showObjects(ctx context.Context, project string) error {
 		return err
 	}
 	workspaces, brokenWorkspaces := w.Workspaces.List(ctx)
+	workspaces = slices.DeleteFunc(workspaces, func(ws driver.Workspace) bool { return project != "" && ws.Spec.Project != project })
+	askGuests(ctx, w, workspaces)
 	volumes, brokenVolumes := w.Volumes.List(ctx)
 	broken := errors.Join(brokenWorkspaces, brokenVolumes)
 	mine := struct {
@@ -59,9 +65,6 @@ func (a *app) showObjects(ctx context.Context, project string) error {
 	}{project, []driver.Workspace{}, []driver.Volume{}}
 	var rows [][]string
 	for _, ws := range workspaces {
-		if project != "" && ws.Spec.Project != project {
-			continue
-		}
 		mine.Workspaces = append(mine.Workspaces, shown(ws))
 		rows = append(rows, []string{"workspace/" + ws.Spec.Name, phase(ws), vmmOf(ws)})
 	}
@@ -121,6 +124,9 @@ func (a *app) showWorkspace(ws driver.Workspace) error {
 			mode = "ro"
 		}
 		lines = append(lines, [2]string{"Mount", fmt.Sprintf("%s %s %s %s", m.Path, m.Kind, m.Name, mode)})
+	}
+	if ws.Silent {
+		lines = append(lines, [2]string{"Guest", "does not answer; microagent halt --force " + ws.Spec.Name + " ends it"})
 	}
 	if r := ws.Run; r != nil {
 		lines = append(lines, [2]string{"VMM", vmmOf(ws)}, [2]string{"Started", r.Started.UTC().Format(time.RFC3339)})

@@ -38,6 +38,7 @@ func (a *app) listCommand() *cobra.Command {
 				return err
 			}
 			list, broken := w.Workspaces.List(ctx)
+			askGuests(ctx, w, list)
 			if a.flags.json {
 				docs := make([]driver.Workspace, len(list))
 				for i, ws := range list {
@@ -59,6 +60,8 @@ func phase(ws driver.Workspace) string {
 	switch {
 	case ws.Run == nil:
 		return "created"
+	case ws.Silent:
+		return "silent"
 	case ws.Run.Phase == driver.PhaseFinished && ws.Run.Stopped:
 		return "stopped"
 	case ws.Run.Phase == driver.PhaseFinished && ws.Run.ExitCode != nil:
