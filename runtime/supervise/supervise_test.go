@@ -377,7 +377,7 @@ func TestEnvironmentIsClean(t *testing.T) {
 func TestASpecOfAnotherVersionIsRefused(t *testing.T) {
 	var ready bytes.Buffer
 	err := Run(context.Background(), Spec{Version: Version + 1}, Options{Ready: &ready})
-	if !errors.Is(err, driver.ErrUnsupported) || !strings.Contains(ready.String(), `"class":"unsupported"`) {
+	if !errors.Is(err, driver.ErrUnsupported) || !strings.Contains(ready.String(), `"class":"not_supported"`) {
 		t.Errorf("%v, ready line %q", err, ready.String())
 	}
 }
