@@ -206,7 +206,7 @@ type Workspace struct {
 	RootFSMissing bool `json:"rootfs_missing,omitempty"`
 	// Silent says that the guest runs and did not answer when it was asked; only status and list ask.
 	Silent       bool   `json:"silent,omitempty"`
-	RecordDigest  string `json:"record_digest"`
+	RecordDigest string `json:"record_digest"`
 }
 
 // StopOptions say how to stop.
