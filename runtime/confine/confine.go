@@ -2,8 +2,8 @@
 // no_new_privs and landlock(7) all belong to a thread, and are inherited over clone and execve.
 //
 // Promised: nothing that was taken away comes back, whatever is executed, also for root. The rest of the process keeps
-// what it has, which the libraries for landlock don't offer: they restrict all threads. Never: a program that starts
-// when not all of it could be taken away that the kernel can. Package machine imports it.
+// what it has, which the libraries for landlock don't offer: they restrict all threads. Never: a program
+// with more power than Run says, because something failed. Package machine imports it.
 package confine
 
 import (

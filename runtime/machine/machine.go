@@ -148,6 +148,8 @@ func (vm *VM) vmmError(ctx context.Context, op string, err error) error {
 		e.Next = "end the process that has the disk open"
 	case ch.IsMissingFile(err):
 		e.Class = driver.ErrNotFound
+	case os.Geteuid() == 0 && strings.Contains(strings.ToLower(err.Error()), "permission denied"):
+		e.Next = "give root the files that it names, or run microagent as their owner: without capabilities root may not open them"
 	case strings.Contains(strings.ToLower(err.Error()), "cannot allocate memory"):
 		e.Next = "give it less memory than the host has free"
 	case strings.Contains(err.Error(), "memory.size"):
