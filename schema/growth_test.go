@@ -2,9 +2,9 @@ package schema
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
-	"time"
 )
 
 // shapes are manifests that grow in one direction each. Some are what people write, others what an enemy would.
@@ -65,35 +65,28 @@ func repeat(n int, format string) string {
 	return b.String()
 }
 
-// TestGrowth checks that four times the manifest takes less than six times as long, for every shape.
+// TestGrowth checks that four times the manifest takes less than six times the allocations, in number and in bytes, for
+// every shape.
 func TestGrowth(t *testing.T) {
-	if testing.Short() {
-		t.Skip("measures time; left out with -short")
-	}
-	const n = 1000
+	const n = 500
 	for name, shape := range shapes {
 		t.Run(name, func(t *testing.T) {
-			small, large := []byte(shape(n)), []byte(shape(4*n))
-			ratio := 0.0
-			for range 3 { // a busy machine may spoil one measurement, not all
-				a, b := fastest(small), fastest(large)
-				ratio = float64(b) / float64(a)
-				if ratio < 6 {
-					t.Logf("%v, %v for four times as many: %.1f", a, b, ratio)
-					return
-				}
+			objects, bytes := allocated([]byte(shape(n)))
+			moreObjects, moreBytes := allocated([]byte(shape(4 * n)))
+			if moreObjects > 6*objects || moreBytes > 6*bytes {
+				t.Errorf("%d objects of %d bytes, and %d of %d for four times as much", objects, bytes, moreObjects, moreBytes)
 			}
-			t.Errorf("four times as many take %.1f times as long", ratio)
 		})
 	}
 }
 
-func fastest(data []byte) time.Duration {
-	best := time.Hour
-	for range 3 {
-		start := time.Now()
-		Load("microagent.yaml", data, Options{})
-		best = min(best, time.Since(start))
-	}
-	return best
+// allocated is what loading a manifest takes, once what is made only once is there.
+func allocated(data []byte) (objects, bytes uint64) {
+	load := func() { Load("microagent.yaml", data, Options{}) }
+	load()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	load()
+	runtime.ReadMemStats(&after)
+	return after.Mallocs - before.Mallocs, after.TotalAlloc - before.TotalAlloc
 }

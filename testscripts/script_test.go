@@ -14,6 +14,7 @@ import (
 
 	"microagent/cmd/microagent/cli"
 	"microagent/testscripts/image"
+	"microagent/testscripts/lane"
 )
 
 func TestMain(m *testing.M) {
@@ -25,6 +26,7 @@ func TestMain(m *testing.M) {
 
 // TestScripts runs testdata/*.txtar. UPDATE=1 rewrites what cmp compares with inside of the scripts.
 func TestScripts(t *testing.T) {
+	lane.Guest(t)
 	if signal.Ignored(syscall.SIGHUP) { // below nohup; a script that hangs up needs programs that hear it
 		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 	}

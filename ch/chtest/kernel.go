@@ -36,6 +36,9 @@ var modules = []string{
 // PrepareGuest builds the guest in dir. The test is skipped, with the reason, where there is no kernel to be had.
 func PrepareGuest(t *testing.T, dir string) Guest {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("boots guests: left out with -short")
+	}
 	if runtime.GOARCH != "amd64" {
 		t.Skipf("the suite's guest is for amd64, this is %s", runtime.GOARCH)
 	}

@@ -24,6 +24,7 @@ import (
 	"microagent/runtime/guest/proto/serialmux"
 	"microagent/runtime/kernel"
 	"microagent/runtime/layout"
+	"microagent/testscripts/lane"
 )
 
 // KernelDeb names the environment variable with a Debian kernel package; without it apt is asked for one.
@@ -51,6 +52,7 @@ func TestMain(m *testing.M) {
 // kernels is a store with one kernel and this tree's guest binary; the test is skipped where there can be none.
 func kernels(t testing.TB) *kernel.Store {
 	t.Helper()
+	lane.Guest(t)
 	storeOnce.Do(func() { storeSkip, storeErr = prepare() })
 	if storeErr != nil {
 		t.Fatal(storeErr)

@@ -152,14 +152,13 @@ func testExec(t *testing.T, s *proto.Session) {
 	if exit.Code != 126 || !strings.Contains(exit.Message, "nobody-here") {
 		t.Errorf("unknown user: %+v", exit)
 	}
-	begin := time.Now()
 	spec := sh("sleep 60")
 	spec.Timeout = 300 * time.Millisecond
 	r, w := io.Pipe()
 	defer w.Close()
 	exit, _, _ = output(t, s, spec, r) // stdin stays open
-	if !exit.TimedOut || exit.Code != 143 || time.Since(begin) > 20*time.Second {
-		t.Errorf("timeout: %+v after %v", exit, time.Since(begin))
+	if !exit.TimedOut || exit.Code != 143 {
+		t.Errorf("timeout: %+v", exit)
 	}
 	if exit, out, _ := output(t, s, sh("sleep 100 & echo gone"), nil); exit.Code != 0 || out != "gone\n" {
 		t.Errorf("a child that holds the output: %+v %q", exit, out)

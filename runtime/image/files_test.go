@@ -18,6 +18,7 @@ import (
 	"microagent/runtime/driver"
 	"microagent/runtime/drivertest"
 	"microagent/runtime/layout"
+	"microagent/testscripts/lane"
 )
 
 func write(t testing.TB, path string, data []byte) {
@@ -359,8 +360,8 @@ func TestBusyboxTar(t *testing.T) {
 
 // TestMmdebstrap reads a real root file system, with devices, hard links and long names.
 func TestMmdebstrap(t *testing.T) {
-	if testing.Short() {
-		t.Skip("mmdebstrap takes a minute: -short")
+	if !lane.All() {
+		t.Skip("mmdebstrap takes a minute: TESTS=all")
 	}
 	tool(t, "mmdebstrap", "zstd")
 	dir := t.TempDir()

@@ -21,6 +21,7 @@ import (
 	"microagent/runtime/qemu"
 	"microagent/runtime/supervise"
 	"microagent/runtime/volume"
+	"microagent/testscripts/lane"
 )
 
 const mib = int64(1) << 20
@@ -167,6 +168,7 @@ func (placer) Empty(ctx context.Context, spec driver.EmptySpec, path string) err
 // open gives an empty store in dir whose workspaces are stopped at the end of the test.
 func open(t testing.TB, dir string) *Store {
 	t.Helper()
+	lane.Guest(t)
 	skip, err := prepare()
 	if err != nil {
 		t.Fatal(err)

@@ -153,7 +153,7 @@ func TestManySubdirectories(t *testing.T) {
 
 func TestManyInodesNeedGroups(t *testing.T) {
 	if testing.Short() {
-		t.Skip("makes 200,000 files")
+		t.Skip("makes 200,000 files: left out with -short")
 	}
 	build(t, Options{}, func(b *Builder) error {
 		for i := range 200_000 {

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"microagent/testscripts/lane"
 )
 
 var editTime = time.Date(2024, 2, 3, 4, 5, 6, 7, time.UTC)
@@ -132,7 +134,7 @@ func TestEditFiles(t *testing.T) {
 // TestEditManyNames fills directories one by one until their indexes split at every level.
 func TestEditManyNames(t *testing.T) {
 	images(t, func(t *testing.T, path string) {
-		const count = 3000
+		count := lane.Count(2000, 3000)
 		name := func(i int) string { return fmt.Sprintf("%d-%s", i*7919%count, strings.Repeat("n", 10+i%60)) }
 		change(t, path, func(e *Editor) error {
 			root, err := e.Root()
@@ -184,21 +186,22 @@ func TestEditManyNames(t *testing.T) {
 
 // TestEditKernelsDirectories adds to directories that the kernel made, and lets the kernel work on with the result.
 func TestEditKernelsDirectories(t *testing.T) {
-	path := crashed(t, mke2fs(t, "64M", "-b", "1024"), `
-		mkdir $D/d; for i in $(seq 2000); do : > $D/d/kernel-$i; done; sync -f $D`)
+	theirs, ours := lane.Count(700, 2000), lane.Count(150, 500)
+	path := crashed(t, mke2fs(t, "64M", "-b", "1024"), fmt.Sprintf(`
+		mkdir $D/d; for i in $(seq %d); do : > $D/d/kernel-$i; done; sync -f $D`, theirs))
 	change(t, path, func(e *Editor) error {
-		for i := range 500 {
+		for i := range ours {
 			if err := write(e, fmt.Sprintf("/d/ours-%d-ü-\xff", i), []byte{byte(i)}); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
-	again := crashed(t, path, `
-		for i in $(seq 2000); do rm $D/d/kernel-$i; done
-		for i in $(seq 0 499); do test -e "$D/d/ours-$i-ü-$(printf '\377')"; done
-		for i in $(seq 1000); do : > $D/d/new-$i; done
-		sync -f $D`)
+	again := crashed(t, path, fmt.Sprintf(`
+		for i in $(seq %d); do rm $D/d/kernel-$i; done
+		for i in $(seq 0 %d); do test -e "$D/d/ours-$i-ü-$(printf '\377')"; done
+		for i in $(seq %d); do : > $D/d/new-$i; done
+		sync -f $D`, theirs, ours-1, 2*ours))
 	fsck(t, path) // unmounted by now
 	change(t, again, func(e *Editor) error { return write(e, "/d/new-7", []byte("7")) })
 }

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"microagent/testscripts/lane"
 )
 
 var errPower = errors.New("the power is gone")
@@ -64,7 +66,7 @@ func (f *faulty) cut(kept func(i int) bool) []byte {
 	return data
 }
 
-// TestEditBrokenOffAnywhere stops at every write and sync. The next replay, ours and e2fsck's, finds the state before or the
+// TestEditBrokenOffAnywhere stops at every write and sync, or at a sample of them. The next replay, ours and e2fsck's, finds the state before or the
 // one after, and e2fsck finds nothing else.
 func TestEditBrokenOffAnywhere(t *testing.T) {
 	for _, c := range []struct {
@@ -129,7 +131,7 @@ func TestEditBrokenOffAnywhere(t *testing.T) {
 				}
 				return f
 			}
-			for n := 0; n <= count.done; n++ { // the process dies
+			for _, n := range lane.Steps(8, count.done+1) { // the process dies
 				seen[judge(t, broken(n).data, c.path, data)]++
 				if t.Failed() {
 					t.Fatalf("after %d of %d writes", n, count.done)
@@ -137,7 +139,7 @@ func TestEditBrokenOffAnywhere(t *testing.T) {
 			}
 			for _, n := range count.syncs { // the power goes, with one of the writes, or with all but one
 				f := broken(n)
-				for i := range f.pending {
+				for _, i := range lane.Steps(3, len(f.pending)) {
 					for _, only := range []bool{true, false} {
 						seen[judge(t, f.cut(func(k int) bool { return (k == i) == only }), c.path, data)]++
 						if t.Failed() {

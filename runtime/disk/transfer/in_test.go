@@ -16,6 +16,7 @@ import (
 	"microagent/runtime/disk/ext4"
 	"microagent/runtime/driver"
 	"microagent/runtime/lease"
+	"microagent/testscripts/lane"
 )
 
 func in(from, image, to string, recursive bool) (driver.Copied, error) {
@@ -221,11 +222,12 @@ func TestInTree(t *testing.T) {
 
 // TestInManyFiles needs more than one transaction: the disk's journal is small.
 func TestInManyFiles(t *testing.T) {
+	files := lane.Count(800, 2500)
 	disk, src := image(t, 100<<20, nil), filepath.Join(t.TempDir(), "src")
 	if err := os.Mkdir(src, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for i := range 2500 {
+	for i := range files {
 		name := filepath.Join(src, strings.Repeat("n", 1+i%200)+string(rune('a'+i%26))+strings.Repeat("x", i/250))
 		if err := os.WriteFile(name+".", bytes.Repeat([]byte{byte(i)}, i%9000), 0o644); err != nil {
 			t.Fatal(err)

@@ -134,10 +134,9 @@ func TestCloseEndsAReadInProgress(t *testing.T) {
 		_, err := c.Read(make([]byte, 1))
 		read <- err
 	}()
-	begin := time.Now()
 	c.Close()
-	if err := <-read; !errors.Is(err, net.ErrClosed) || time.Since(begin) > 5*time.Second {
-		t.Fatalf("read gave %v after %v", err, time.Since(begin))
+	if err := <-read; !errors.Is(err, net.ErrClosed) {
+		t.Fatalf("read gave %v", err)
 	}
 }
 
