@@ -20,8 +20,15 @@ import (
 // guestDir names the environment variable with the folder that the guest binary was built in.
 const guestDir = "MICROAGENT_TEST_GUEST"
 
-// guest is the embedded binary, or in a clean clone, where none is embedded, the one that buildGuest built.
+// hostileFile names the environment variable with the file of the payload that hostile guests boot.
+const hostileFile = "MICROAGENT_TEST_HOSTILE"
+
+// guest is the embedded binary, or in a clean clone, where none is embedded, the one that buildGuest built. The hostile
+// one gets in by this function of the tests' own program: microagent has none of it.
 func guest(arch string) ([]byte, error) {
+	if file := os.Getenv(hostileFile); file != "" {
+		return os.ReadFile(file)
+	}
 	data, err := payload.Guest(arch)
 	if dir := os.Getenv(guestDir); err != nil && dir != "" {
 		return os.ReadFile(filepath.Join(dir, "microagent-guest-"+arch+".zst"))
@@ -39,11 +46,20 @@ func buildGuest() (cleanup func(), err error) {
 		return nil, err
 	}
 	cleanup = func() { os.RemoveAll(dir) }
-	if out, err := exec.Command("go", "run", "../runtime/guest/payload/build", "-o", dir).CombinedOutput(); err != nil {
+	if err := buildPayload(dir, "microagent/cmd/microagent-guest"); err != nil {
 		cleanup()
-		return nil, fmt.Errorf("build the guest binary: %w\n%s", err, out)
+		return nil, err
 	}
 	return cleanup, os.Setenv(guestDir, dir)
+}
+
+// buildPayload builds a guest's init into dir, packed as the program has its own.
+func buildPayload(dir, command string) error {
+	out, err := exec.Command("go", "run", "../runtime/guest/payload/build", "-o", dir, "-command", command).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("build %s: %w\n%s", command, err, out)
+	}
+	return nil
 }
 
 // shared is the state directory that the guest kernel is installed in, once for all scripts.
@@ -69,10 +85,17 @@ var shared = sync.OnceValues(func() (string, error) {
 // kernel: installs the guest kernel in the script's state directory, as a copy of one that all share.
 func kernel(ts *testscript.TestScript, neg bool, args []string) {
 	need(ts, neg, args, 0, "kernel")
+	ts.Check(placeKernel(ts.Getenv("STATE")))
+}
+
+// placeKernel is kernel for a state directory.
+func placeKernel(state string) error {
 	from, err := shared()
-	ts.Check(err)
-	to := filepath.Join(ts.Getenv("STATE"), "kernels")
-	ts.Check(filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
+	if err != nil {
+		return err
+	}
+	to := filepath.Join(state, "kernels")
+	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -87,7 +110,7 @@ func kernel(ts *testscript.TestScript, neg bool, args []string) {
 			return err
 		}
 		return duplicate(path, filepath.Join(to, name)) // on another file system
-	}))
+	})
 }
 
 func duplicate(from, to string) error {

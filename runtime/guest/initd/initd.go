@@ -18,18 +18,27 @@ import (
 	"microagent/runtime/guest/agent"
 )
 
+// Guest is a machine that its init has brought up to where the host can be answered.
+type Guest struct {
+	Log     *agent.Log
+	Machine agent.Machine
+}
+
 // Run is the whole life of a guest.
-func Run() {
+func Run() { As(answerHost) }
+
+// As is Run with another life than the agent's: serve must not return.
+func As(serve func(ctx context.Context, g *Guest) error) {
 	log := agent.NewLog(os.Stderr)
 	defer func() {
 		if r := recover(); r != nil {
 			fatal(log, fmt.Errorf("panic: %v\n%s", r, debug.Stack()))
 		}
 	}()
-	fatal(log, serve(log))
+	fatal(log, live(log, serve))
 }
 
-func serve(log *agent.Log) error {
+func live(log *agent.Log, serve func(ctx context.Context, g *Guest) error) error {
 	for _, s := range early {
 		if err := s.Do(); err != nil {
 			return fmt.Errorf("%s: %w", s, err)
@@ -37,13 +46,16 @@ func serve(log *agent.Log) error {
 	}
 	raiseLimits(log)
 	loadModules(log)
-	ctx := context.Background()
-	control, streams, err := listen(ctx, log)
+	return serve(context.Background(), &Guest{Log: log, Machine: &machine{log: log, disks: map[string]mounted{}}})
+}
+
+func answerHost(ctx context.Context, g *Guest) error {
+	control, streams, err := g.Listen(ctx)
 	if err != nil {
 		return err
 	}
-	a := agent.New(&machine{log: log, disks: map[string]mounted{}}, log)
-	log.Printf("agent ready")
+	a := agent.New(g.Machine, g.Log)
+	g.Log.Printf("agent ready")
 	return a.Serve(ctx, control, streams)
 }
 

@@ -24,13 +24,13 @@ const serialPort = "agent"
 // probeTime bounds how long the devices of either channel may take to appear.
 const probeTime = 10 * time.Second
 
-// listen takes the agent's ports on whichever channel this machine has: a serial port means the adapter, a vsock
+// Listen takes the agent's ports on whichever channel this machine has: a serial port means the adapter, a vsock
 // device means cloud-hypervisor.
-func listen(ctx context.Context, log *agent.Log) (control, streams net.Listener, err error) {
+func (g *Guest) Listen(ctx context.Context) (control, streams net.Listener, err error) {
 	deadline := time.Now().Add(probeTime)
 	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
 		if device, ok := findSerial(); ok {
-			return listenSerial(ctx, log, device)
+			return listenSerial(ctx, g.Log, device)
 		}
 		if hasVsock() {
 			return listenVsock()

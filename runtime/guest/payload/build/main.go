@@ -18,19 +18,20 @@ import (
 func main() {
 	log.SetFlags(0)
 	out := flag.String("o", "bin", "directory to write to")
+	command := flag.String("command", "microagent/cmd/microagent-guest", "package of the guest's init")
 	flag.Parse()
 	arches := flag.Args()
 	if len(arches) == 0 {
 		arches = []string{runtime.GOARCH}
 	}
 	for _, arch := range arches {
-		if err := build(filepath.Join(*out, "microagent-guest-"+arch+".zst"), arch); err != nil {
+		if err := build(filepath.Join(*out, "microagent-guest-"+arch+".zst"), *command, arch); err != nil {
 			log.Fatalf("build guest binary for %s: %v", arch, err)
 		}
 	}
 }
 
-func build(out, arch string) error {
+func build(out, command, arch string) error {
 	scratch, err := os.MkdirTemp("", "microagent-guest-")
 	if err != nil {
 		return err
@@ -38,7 +39,7 @@ func build(out, arch string) error {
 	defer os.RemoveAll(scratch)
 	binary := filepath.Join(scratch, "microagent-guest")
 	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -buildid=", "-o", binary,
-		"microagent/cmd/microagent-guest")
+		command)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch, "GOFLAGS=", "GOAMD64=v1")
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	if err := cmd.Run(); err != nil {
