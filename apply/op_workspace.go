@@ -27,7 +27,7 @@ func (r *run) workspace(ctx, whole context.Context, c *plan.Change, p driver.Pro
 		return unknown(c)
 	}
 	var spec driver.WorkspaceSpec
-	recorded := (c.Action == plan.ActionStart || c.Action == plan.ActionStop) && len(c.Fields) == 0
+	recorded := (c.Action == plan.ActionStart || c.Action == plan.ActionStop || c.Action == plan.ActionWait) && len(c.Fields) == 0
 	if !recorded { // before the guest stops: downtime is a stop and a start
 		var err error
 		if spec, err = r.resolve(ctx, *c.Workspace, p); err != nil {
@@ -61,6 +61,7 @@ func (r *run) workspace(ctx, whole context.Context, c *plan.Change, p driver.Pro
 		plan.ActionReplace: {stop, replace, start},
 		plan.ActionStart:   {update, start},
 		plan.ActionStop:    {stop, update},
+		plan.ActionWait:    {start}, // which waits for a start that is under way
 	}[c.Action]
 	if !ok {
 		return unknown(c)

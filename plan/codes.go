@@ -8,6 +8,8 @@ const (
 	CodeRecordForm    = "record_form"     // a record that this version can't compare with
 	CodeVolumeMissing = "volume_missing"  // external and not there
 	CodeVolumeShrinks = "volume_shrinks"  //
+	CodeVolumeDrifted = "volume_drifted"  // its image is not the one that its record is of
+	CodeEmpty         = "empty_manifest"  // it declares nothing, and the project has objects
 	CodeHeld          = "held"            // a volume or disk is held by a workspace that goes on
 	CodeTwoWriters    = "two_writers"     // one volume or disk for a writer and another user
 	CodeCycle         = "waits_in_circle" //
@@ -30,7 +32,7 @@ const (
 // more, or act on something else, before it is done.
 func Refused(code string) bool {
 	switch code {
-	case CodeProjectMoved, CodeForeign, CodeUnrecorded, CodeRecordForm, CodeVolumeShrinks, CodeHeld, CodeTwoWriters,
+	case CodeProjectMoved, CodeForeign, CodeUnrecorded, CodeRecordForm, CodeVolumeShrinks, CodeVolumeDrifted, CodeEmpty, CodeHeld, CodeTwoWriters,
 		CodeIsolation, CodePath, CodeOutputTaken:
 		return true
 	}

@@ -204,6 +204,24 @@ func (st *stage) happen(t *testing.T, f []string) {
 		delete(s.targets, arg(1))
 	case "edit-output":
 		s.targets[arg(1)] = digestOf("edited")
+	case "starting":
+		onWorkspace(func(ws *observed.Workspace) {
+			run := *ws.Run
+			run.Phase = "starting"
+			ws.Run, ws.Starting = &run, true
+		})
+	case "protect":
+		v := s.volumes[arg(1)]
+		v.Protected = true
+		s.volumes[arg(1)] = v
+	case "lost-image":
+		v := s.volumes[arg(1)]
+		v.Missing = true
+		s.volumes[arg(1)] = v
+	case "changed-image":
+		v := s.volumes[arg(1)]
+		v.Changed = strings.Join(f[2:], " ")
+		s.volumes[arg(1)] = v
 	case "gone-volume":
 		delete(s.volumes, arg(1))
 	case "volume": // NAME PROJECT|- [HOLDER]

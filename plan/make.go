@@ -33,6 +33,7 @@ type Options struct {
 func Make(m *schema.Manifest, w *observed.World, o Options) (*Plan, diag.List) {
 	k := newMaker(m, w, o)
 	k.projectRecord()
+	k.nothingDeclared()
 	k.volumes()
 	k.bundles()
 	k.disks()

@@ -52,7 +52,7 @@ const (
 	ActionStart   Action = "start"   // workspace: record the spec when Fields is not empty, start
 	ActionStop    Action = "stop"    // workspace: stop, record the spec when Fields is not empty
 	ActionRun     Action = "run"     // task
-	ActionWait    Action = "wait"    // task: this very run is under way
+	ActionWait    Action = "wait"    // task, workspace: this very run or start is under way
 	ActionCollect Action = "collect" // output: bring what the run left to the host
 	ActionDelete  Action = "delete"  // workspace, bundle record
 	ActionKeep    Action = "keep"    // volume that is no longer declared: stays, and the plan says so

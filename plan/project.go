@@ -38,6 +38,22 @@ func (k *maker) here() bool {
 	return false
 }
 
+// nothingDeclared refuses a manifest that declares nothing of a project that has workspaces: a file that was cut short or
+// not written yet looks like that.
+func (k *maker) nothingDeclared() {
+	m := k.m
+	if len(m.Workspaces)+len(m.Volumes)+len(m.Bundles)+len(m.Disks)+len(m.Outputs) > 0 {
+		return
+	}
+	for _, ws := range k.w.Workspaces {
+		if ws.Spec.Project == m.Project {
+			k.fail(CodeEmpty, m.Pos, "microagent destroy removes what the project has",
+				"the manifest declares nothing, and project %s has workspaces", m.Project)
+			return
+		}
+	}
+}
+
 // Destroy computes what it takes to remove what project owns: its workspaces and the records of its bundles. Its
 // volumes are kept, whatever the options say, and the plan tells how each is deleted by name.
 func Destroy(project string, w *observed.World, o Options) (*Plan, diag.List) {

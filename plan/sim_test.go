@@ -244,7 +244,7 @@ func (s *sim) workspace(p *plan.Plan, c *plan.Change) {
 				phase = "running"
 			}
 			ws.Run = &observed.Run{ID: s.id("run"), Phase: phase}
-			ws.Running = true
+			ws.Running, ws.Starting = true, false
 			s.hold(name, ws.Spec, true)
 		}
 	}
@@ -256,7 +256,7 @@ func (s *sim) stop(ws *observed.Workspace) {
 		s.hold(ws.Spec.Name, ws.Spec, false)
 		run := *ws.Run
 		run.Phase, run.Stopped = "finished", true
-		ws.Running, ws.Run = false, &run
+		ws.Running, ws.Starting, ws.Run = false, false, &run
 	}
 }
 

@@ -34,6 +34,8 @@ func (k *maker) externalVolume(name string, v schema.Volume) {
 	case have.NoRecord:
 		k.unrecorded(name, v)
 		return
+	case k.broken(name, name, v, have):
+		return
 	}
 	k.add(Change{Address: Address{KindVolume, name}, Action: ActionNone, Detail: "external: used, never changed", Pos: v.Pos})
 }
@@ -42,9 +44,12 @@ func (k *maker) volume(name string, v schema.Volume, applied map[string]bool) {
 	disk := OnDisk(k.m.Project, name)
 	c := Change{
 		Address: Address{KindVolume, name}, Action: ActionNone, Pos: v.Pos,
-		Volume: &VolumeObject{Name: disk, Size: int64(v.Size), Protected: v.Protected},
 	}
 	have, ok := k.w.Volumes[disk]
+	c.Volume = &VolumeObject{Name: disk, Size: int64(v.Size), Protected: have.Protected}
+	if v.Protected != nil {
+		c.Volume.Protected = *v.Protected
+	}
 	if have.NoRecord && have.Unborn && have.Size == int64(v.Size) {
 		have, ok = observed.Volume{}, false // the create that was killed is done again
 	}
@@ -64,10 +69,35 @@ func (k *maker) volume(name string, v schema.Volume, applied map[string]bool) {
 		k.foreign(KindVolume, disk, have.Project, v.Pos,
 			fmt.Sprintf("take it over with: microagent volume adopt %s --project %s, or choose another name", disk, k.m.Project))
 		return
+	case k.broken(name, disk, v, have):
+		return
 	default:
 		k.changeVolume(&c, v, have)
 	}
 	k.add(c)
+}
+
+// broken refuses a volume whose image is not the one that its record is of: what was in it may be elsewhere, and nothing
+// is made in its place unless somebody says so.
+func (k *maker) broken(name, disk string, v schema.Volume, have observed.Volume) bool {
+	switch {
+	case have.Missing:
+		k.fail(CodeVolumeDrifted, v.Pos, "put the image back, or give it up for an empty one: microagent volume delete "+disk,
+			"volume %s has drifted: its image is gone", name)
+	case have.Changed != "":
+		k.fail(CodeVolumeDrifted, v.Pos, "put its image back, or take it as it is: microagent volume adopt "+disk+project(have.Project),
+			"volume %s has drifted: %s", name, have.Changed)
+	default:
+		return false
+	}
+	return true
+}
+
+func project(name string) string {
+	if name == "" {
+		return ""
+	}
+	return " --project " + name
 }
 
 func (k *maker) changeVolume(c *Change, v schema.Volume, have observed.Volume) {
@@ -78,14 +108,14 @@ func (k *maker) changeVolume(c *Change, v schema.Volume, have observed.Volume) {
 			"volume %s would shrink from %s to %s, and a volume never shrinks", c.Address.Name, was, v.Size)
 		c.Volume.Size = have.Size
 	}
-	if have.Protected != v.Protected {
+	if have.Protected != c.Volume.Protected {
 		c.Action, c.Reason = ActionUpdate, ReasonFieldChanged
 		c.Detail = "its protection against deletion is set"
 		if have.Protected {
 			c.Detail = "its protection against deletion is lifted"
 		}
 		c.Fields = append(c.Fields, FieldChange{
-			Path: "protected", Before: strconv.FormatBool(have.Protected), After: strconv.FormatBool(v.Protected),
+			Path: "protected", Before: strconv.FormatBool(have.Protected), After: strconv.FormatBool(c.Volume.Protected),
 		})
 	}
 	if v.Size > was {

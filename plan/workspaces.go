@@ -116,6 +116,8 @@ func keepUp(c *Change, s *workspaceState) {
 		c.Danger, c.Warning = DangerDowntime, "a running guest is stopped and started"
 	case s.have.Running && s.diff.any():
 		c.Action, c.Reason, c.Detail = ActionUpdate, fieldReason(&s.diff), "the running guest is not affected"
+	case s.have.Starting:
+		c.Action, c.Reason, c.Detail = ActionWait, ReasonUnderWay, "its start is under way"
 	case s.have.Running:
 	case s.diff.any() && !s.diff.desiredOnly:
 		c.Action, c.Reason, c.Detail = ActionStart, fieldReason(&s.diff), "it is not running now; its files stay"

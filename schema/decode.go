@@ -37,7 +37,7 @@ func (d decoder) manifest(n *node, f *format) *Manifest {
 	}
 	root.each("volumes", func(name string, e *entry, o fields) {
 		m.Volumes[name] = Volume{
-			Size: o.disk("size"), External: o.bool("external"), Protected: o.bool("protected"), Pos: d.pos(e.at),
+			Size: o.disk("size"), External: o.bool("external"), Protected: o.maybe("protected"), Pos: d.pos(e.at),
 		}
 	})
 	root.each("bundles", func(name string, e *entry, o fields) {
@@ -140,6 +140,14 @@ func (o fields) guestPath(name string) string {
 }
 
 func (o fields) bool(name string) bool { return strings.EqualFold(o.text(name), "true") }
+
+// maybe is a bool that may be absent.
+func (o fields) maybe(name string) *bool {
+	if n := o.n.get(name); n == nil || n.bad {
+		return nil
+	}
+	return new(o.bool(name))
+}
 
 func (o fields) int(name string) int {
 	v, _ := strconv.ParseInt(strings.ReplaceAll(o.text(name), "_", ""), 0, 32)

@@ -22,8 +22,8 @@ type Volume struct {
 	Size quantity.Size // 0 exactly when External
 	// External volumes were made with `volume create`; they are used and never created, grown or deleted.
 	External bool
-	// Protected volumes can't be deleted, also by name, until an apply lifts it.
-	Protected bool
+	// Protected volumes can't be deleted, not even by name; nil leaves that as it is.
+	Protected *bool
 	Pos       diag.Pos
 }
 

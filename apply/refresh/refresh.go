@@ -111,7 +111,8 @@ func objects(ctx context.Context, d Drivers, project, manifest string) (*observe
 		return nil, rec, err
 	}
 	for _, v := range volumes {
-		o := observed.Volume{ID: v.ID, Project: v.Project, Size: v.Size, Protected: v.Protected, NoRecord: v.RecordDigest == "", Unborn: v.Unborn}
+		o := observed.Volume{ID: v.ID, Project: v.Project, Size: v.Size, Protected: v.Protected, Missing: v.ImageMissing, Changed: v.Changed,
+			NoRecord: v.RecordDigest == "", Unborn: v.Unborn}
 		if v.Attached {
 			o.Holder = "another process"
 			if v.Holder != nil {
@@ -203,7 +204,7 @@ func workspace(ws driver.Workspace) observed.Workspace {
 	if r == nil {
 		return o
 	}
-	o.Running = r.Phase.Alive()
+	o.Running, o.Starting = r.Phase.Alive(), r.Phase == driver.PhaseStarting
 	o.Run = &observed.Run{
 		ID: r.ID, Key: r.Key, Phase: string(r.Phase), Started: r.Started, ExitCode: r.ExitCode, Stopped: r.Stopped,
 		TimedOut: r.TimedOut, Error: r.Error, VMM: r.VMM, Hardware: r.Hardware, Collected: map[string]observed.Collected{},

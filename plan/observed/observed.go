@@ -41,6 +41,10 @@ type Volume struct {
 	// Holder is the workspace that holds it now, "" for none.
 	Holder         string
 	HolderReadOnly bool
+	// Missing says that the record is there and the image is not; Changed, why the image is not the one that the record is
+	// of, "" when it is.
+	Missing bool
+	Changed string
 	// NoRecord says that there is an image without a record; Unborn, that it was never mounted, too: what a create
 	// that was killed left.
 	NoRecord, Unborn bool
@@ -117,7 +121,9 @@ type Workspace struct {
 	ID            string
 	RootFSMissing bool
 	Running       bool
-	Run           *Run
+	// Starting says that it runs and its guest is not ready yet.
+	Starting bool
+	Run      *Run
 }
 
 // Run is the newest run of a workspace.

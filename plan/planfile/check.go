@@ -14,7 +14,7 @@ var operations = map[plan.Kind][]plan.Action{
 	plan.KindBundle:  {plan.ActionNone, plan.ActionBuild, plan.ActionUpdate, plan.ActionDelete},
 	plan.KindDisk:    {plan.ActionNone},
 	plan.KindWorkspace: {plan.ActionNone, plan.ActionCreate, plan.ActionUpdate, plan.ActionRestart, plan.ActionReplace,
-		plan.ActionStart, plan.ActionStop, plan.ActionDelete},
+		plan.ActionStart, plan.ActionStop, plan.ActionWait, plan.ActionDelete},
 	plan.KindTask:   {plan.ActionNone, plan.ActionRun, plan.ActionWait},
 	plan.KindOutput: {plan.ActionNone, plan.ActionCollect},
 }

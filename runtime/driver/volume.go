@@ -27,6 +27,8 @@ type Volume struct {
 	Attached bool    `json:"attached"`
 	// ImageMissing says that the record is there and the image is not.
 	ImageMissing bool `json:"image_missing,omitempty"`
+	// Changed says why the image is not the one that the record is of: it was cut short, or holds another file system.
+	Changed string `json:"changed,omitempty"`
 	// RecordDigest identifies the record's bytes; "" when there is an image without a record.
 	RecordDigest string `json:"record_digest,omitempty"`
 	// Unborn says that an image without a record was never mounted: a Create that was killed left it, and Create

@@ -166,7 +166,7 @@ func (s *supervisor) checkVolume(m driver.Mount) error {
 	var meta layout.Meta
 	err := layout.ReadJSON(s.state.VolumeRecord(m.Name), &meta)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && meta.Deleting {
-		return noVolume(m)
+		return s.noVolume(m)
 	}
 	if err != nil {
 		return fmt.Errorf("attach volume %s: %w", m.Name, err)
@@ -200,11 +200,14 @@ func checkDisk(m driver.Mount, l *lease.Lease) error {
 	}
 }
 
-func noVolume(m driver.Mount) error {
-	return &driver.Error{
-		Class: driver.ErrNotFound, Op: "attach volume", Object: m.Name, Err: errors.New("there is no such volume"),
-		Next: "microagent volume create " + m.Name + " --size 512MiB",
+func (s *supervisor) noVolume(m driver.Mount) error {
+	e := &driver.Error{Class: driver.ErrNotFound, Op: "attach volume", Object: m.Name, Err: errors.New("there is no such volume"),
+		Next: volume.NextMissing(m.Name)}
+	if _, err := os.Lstat(s.state.VolumeRecord(m.Name)); err == nil {
+		e.Err = fmt.Errorf("its image %s is gone", s.state.VolumeImage(m.Name))
+		e.Next = "put the image back, or give it up: microagent volume delete " + m.Name
 	}
+	return e
 }
 
 func (s *supervisor) attachError(m driver.Mount, path string, err error) error {
@@ -221,7 +224,7 @@ func (s *supervisor) attachError(m driver.Mount, path string, err error) error {
 		return e
 	}
 	if errors.Is(err, fs.ErrNotExist) && m.Kind == driver.MountVolume {
-		return noVolume(m)
+		return s.noVolume(m)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		e := &driver.Error{Class: driver.ErrNotFound, Op: op, Object: m.Name, Err: fmt.Errorf("%s is not there", path)}

@@ -127,7 +127,7 @@ func (s *Store) Adopt(ctx context.Context, name, project string) error {
 		}
 		return &driver.Error{Class: driver.ErrCorrupt, Op: op, Object: name, Err: errors.New("its image is missing")}
 	}
-	if r != nil && r.Project == project {
+	if r != nil && r.Project == project && changed(r, s.State.VolumeImage(name), info.Size()) == "" {
 		return nil
 	}
 	l, err := s.hold(op, name)
@@ -139,7 +139,7 @@ func (s *Store) Adopt(ctx context.Context, name, project string) error {
 		fresh := s.newRecord(name, project, info.Size())
 		r = &fresh
 	}
-	r.Project = project
+	r.Project, r.Size, r.UUID = project, info.Size(), ""
 	return s.save(r)
 }
 

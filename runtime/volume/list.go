@@ -107,6 +107,9 @@ func (s *Store) observe(name string, locks lease.Locks) (*driver.Volume, error) 
 		return v, nil
 	}
 	v.Size = info.Size()
+	if r != nil {
+		v.Changed = changed(r, v.Path, info.Size())
+	}
 	if st, ok := info.Sys().(*syscall.Stat_t); ok {
 		v.Allocated = st.Blocks * 512
 	}

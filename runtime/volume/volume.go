@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 	"time"
 
 	"microagent/runtime/driver"
@@ -48,6 +49,8 @@ type record struct {
 	Size      int64     `json:"size"`
 	Created   time.Time `json:"created"`
 	Protected bool      `json:"protected,omitempty"`
+	// UUID is the file system's; "" in a record of an older version, until it is written again.
+	UUID string `json:"uuid,omitempty"`
 }
 
 func (s *Store) now() time.Time {
@@ -88,6 +91,7 @@ func (s *Store) load(name string) (*record, error) {
 }
 
 func (s *Store) save(r *record) error {
+	r.learn(s.State.VolumeImage(r.Name))
 	if err := layout.WriteJSON(s.State.VolumeRecord(r.Name), r); err != nil {
 		return fmt.Errorf("write record of volume %s: %w", r.Name, err)
 	}
@@ -141,10 +145,15 @@ func checkSize(op, name string, size int64) error {
 }
 
 func (s *Store) notFound(op, name string) error {
-	return &driver.Error{
-		Class: driver.ErrNotFound, Op: op, Object: name, Err: errors.New("there is no such volume"),
-		Next: "microagent volume create " + name + " --size 512MiB",
+	return &driver.Error{Class: driver.ErrNotFound, Op: op, Object: name, Err: errors.New("there is no such volume"), Next: NextMissing(name)}
+}
+
+// NextMissing is what to do where there is no volume of that name. A name with a dot is one that an apply gives.
+func NextMissing(name string) string {
+	if strings.Contains(name, ".") {
+		return "microagent volume list"
 	}
+	return "microagent volume create " + name + " --size 512MiB"
 }
 
 // stat is the image's file info, nil when there is no image.

@@ -25,11 +25,11 @@ func (s *Store) Start(ctx context.Context, name, runKey string) (driver.Run, err
 	defer unlock()
 	r, err := s.stopped(ctx, op, name)
 	if errors.Is(err, driver.ErrBusy) {
-		run, readErr := supervise.ReadRun(s.State.Workspace(name))
+		run, readErr := s.awaitReady(ctx, name)
 		if readErr == nil && run != nil && run.Phase.Alive() {
 			return *run, nil
 		}
-		return driver.Run{}, err
+		return driver.Run{}, errors.Join(readErr, err)
 	}
 	if err != nil {
 		return driver.Run{}, err
@@ -42,6 +42,24 @@ func (s *Store) Start(ctx context.Context, name, runKey string) (driver.Run, err
 		return driver.Run{}, err
 	}
 	return supervise.Spawn(ctx, s.Supervisor, spec)
+}
+
+// readyPeriod is how often a start that another command began is looked at: its supervisor tells that command alone.
+const readyPeriod = 50 * time.Millisecond
+
+// awaitReady gives a run once it is starting no more.
+func (s *Store) awaitReady(ctx context.Context, name string) (*driver.Run, error) {
+	for {
+		run, err := supervise.ReadRun(s.State.Workspace(name))
+		if err != nil || run == nil || run.Phase != driver.PhaseStarting {
+			return run, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(readyPeriod):
+		}
+	}
 }
 
 // spec is all that the run's supervisor needs to know.

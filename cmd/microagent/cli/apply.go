@@ -72,6 +72,9 @@ func (a *app) applyManifest(ctx context.Context, p planFlags, o applyFlags) erro
 	}
 	defer made.files.Close()
 	if made.plan.Empty() {
+		if err := apply.Settled(ctx, made.world.Drivers, made.plan.Project, o.lockWait); err != nil {
+			return err
+		}
 		return a.nothing(made.plan)
 	}
 	if err := needsRegistry(made.plan); p.offline && err != nil {

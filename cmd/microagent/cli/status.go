@@ -77,6 +77,10 @@ func (a *app) showObjects(ctx context.Context, project string) error {
 		if v.Attached {
 			state = "attached:" + holderName(v)
 		}
+		if fault := faultOf(v); fault != "" {
+			state = "drifted"
+			a.say("volume %s has drifted: %s", v.Name, fault)
+		}
 		rows = append(rows, []string{"volume/" + v.Name, state, strings.ReplaceAll(mib(v.Size), " ", "")})
 	}
 	switch {

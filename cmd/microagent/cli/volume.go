@@ -110,6 +110,9 @@ func (a *app) volumeList() *cobra.Command {
 					holder = holderName(v)
 				}
 				rows = append(rows, []string{v.Name, strconv.FormatInt(v.Size/mebibyte, 10), holder})
+				if fault := faultOf(v); fault != "" {
+					a.say("volume %s has drifted: %s", v.Name, fault)
+				}
 			}
 			return errors.Join(a.table([]string{"NAME", "SIZE-MIB", "ATTACHED"}, rows), broken)
 		}),
@@ -135,6 +138,9 @@ func (a *app) volumeStatus() *cobra.Command {
 			}
 			fmt.Fprintf(a.stdout, "Name: %s\nSize: %s\nCreated: %s\nAttached: %s\nPath: %s\n",
 				v.Name, mib(v.Size), v.Created.UTC().Format(time.RFC3339), orDash(holderName(v)), v.Path)
+			if fault := faultOf(v); fault != "" {
+				fmt.Fprintf(a.stdout, "Drifted: %s\n", fault)
+			}
 			if v.Protected {
 				fmt.Fprintf(a.stdout, "Protected: until microagent volume unprotect %s\n", v.Name)
 			}
@@ -255,6 +261,14 @@ func (a *app) stopHolders(ctx context.Context, w *world, v driver.Volume) error 
 // volume finds the volume that the user means.
 func (a *app) volume(ctx context.Context, w *world, op, name string) (driver.Volume, error) {
 	return find(a, op, name, "microagent volume list", func(n string) (driver.Volume, error) { return w.Volumes.Get(ctx, n) })
+}
+
+// faultOf says why a volume's image is not the one that its record is of, "" when it is.
+func faultOf(v driver.Volume) string {
+	if v.ImageMissing {
+		return "its image is gone"
+	}
+	return v.Changed
 }
 
 func holderName(v driver.Volume) string {

@@ -1,0 +1,80 @@
+package volume
+
+import (
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"microagent/runtime/driver"
+	"microagent/runtime/layout"
+)
+
+// What happened to an image behind the record's back is told, and adopting takes it as it is.
+func TestChangedImages(t *testing.T) {
+	s := store(t)
+	create := func(name string) string {
+		if _, _, err := s.Create(t.Context(), driver.VolumeSpec{Name: name, Size: 16 << 20}); err != nil {
+			t.Fatal(err)
+		}
+		return s.State.VolumeImage(name)
+	}
+	told := func(name, want string) {
+		t.Helper()
+		v, err := s.Get(t.Context(), name)
+		if err != nil || (v.Changed == "") != (want == "") || !strings.Contains(v.Changed, want) {
+			t.Errorf("%s: %q, %v; want %q", name, v.Changed, err, want)
+		}
+	}
+	cut, formatted, zeroed, grown, old := create("cut"), create("formatted"), create("zeroed"), create("grown"), create("old")
+	for _, name := range []string{"cut", "formatted", "zeroed", "grown", "old"} {
+		told(name, "")
+	}
+	for path, size := range map[string]int64{cut: 8 << 20, grown: 32 << 20} {
+		if err := os.Truncate(path, size); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out, err := exec.Command("mke2fs", "-q", "-F", "-t", "ext4", formatted).CombinedOutput(); err != nil {
+		t.Fatalf("%s", out)
+	}
+	f, err := os.OpenFile(zeroed, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteAt(make([]byte, 2048), 0); err != nil {
+		t.Fatal(err)
+	}
+	told("cut", "8 MiB, and had 16 MiB")
+	told("formatted", "another file system")
+	told("zeroed", "no ext4 file system")
+	told("grown", "") // a grow that was killed before it was noted
+
+	// A record of an older version knows no identity: nothing is told, and the next write learns it.
+	var r record
+	if err := layout.ReadJSON(s.State.VolumeRecord("old"), &r); err != nil || r.UUID == "" {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	r.UUID = ""
+	if err := layout.WriteJSON(s.State.VolumeRecord("old"), r); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("mke2fs", "-q", "-F", "-t", "ext4", old).CombinedOutput(); err != nil {
+		t.Fatalf("%s", out)
+	}
+	told("old", "")
+	if err := s.Protect(t.Context(), "old", true); err != nil {
+		t.Fatal(err)
+	}
+	if err := layout.ReadJSON(s.State.VolumeRecord("old"), &r); err != nil || r.UUID == "" {
+		t.Errorf("nothing was learned: %+v, %v", r, err)
+	}
+
+	for _, name := range []string{"cut", "formatted"} {
+		if err := s.Adopt(t.Context(), name, ""); err != nil {
+			t.Fatal(err)
+		}
+		told(name, "")
+	}
+}
