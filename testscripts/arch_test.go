@@ -21,16 +21,17 @@ const module = "microagent/"
 // sub-rooms. A room that is not here may import no other.
 var rooms = map[string][]string{
 	"compress":      {},
+	"tartree":       {},
 	"drivertest":    {},
-	"disk":          {"compress", "guesttree"},
+	"disk":          {"compress", "guesttree", "tartree"},
 	"volume":        {},
-	"kernel":        {"compress"},
-	"image":         {"compress"},
+	"kernel":        {"compress", "tartree"},
+	"image":         {"compress", "tartree"},
 	"output":        {"guesttree"},
-	"guesttree":     {},
+	"guesttree":     {"tartree"},
 	"project":       {},
 	"confine":       {},
-	"guest/agent":   {"guest/proto"},
+	"guest/agent":   {"guest/proto", "tartree"},
 	"guest/initd":   {"guest/proto", "guest/agent"},
 	"guest/proto":   {},
 	"guest/payload": {},
@@ -223,6 +224,32 @@ func TestArchitectureGuest(t *testing.T) {
 				t.Errorf("%s is to import the standard library alone and imports %s", p.ImportPath, imp)
 			}
 		}
+	}
+}
+
+// TestArchitectureTar: streams of tars are read in one place. Tests and what only tests use read as they like.
+func TestArchitectureTar(t *testing.T) {
+	seen := false
+	for _, p := range list(t, "./...") {
+		from := strings.TrimPrefix(p.ImportPath, module)
+		if in(from, "testscripts") || in(from, "runtime/drivertest") {
+			continue
+		}
+		for _, file := range p.GoFiles {
+			data, err := os.ReadFile(filepath.Join(p.Dir, file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Contains(data, []byte("tar.NewReader(")) {
+				continue
+			}
+			if seen = seen || from == "runtime/tartree"; from != "runtime/tartree" {
+				t.Errorf("%s/%s reads a tar by itself; runtime/tartree does", from, file)
+			}
+		}
+	}
+	if !seen {
+		t.Error("runtime/tartree reads no tar: this test looks for the wrong words")
 	}
 }
 

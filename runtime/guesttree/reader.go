@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"microagent/runtime/driver"
+	"microagent/runtime/tartree"
 )
 
 // What a stream may hold besides content: headerRoom for an entry's own headers, with what PAX adds to them, and
@@ -17,14 +18,11 @@ const (
 	slack      = 2 << 20
 )
 
-// trailer is the end of a tar stream: two blocks of zeros.
-const trailer = 1024
-
 // Reader reads a guest's tar stream. Headers that no entry follows are an *ExceededError, a stream that ends early or is
 // no tar is ErrCorrupt; the stream's own errors and its context's end come as they are.
 type Reader struct {
 	ctx     context.Context
-	tr      *tar.Reader
+	tr      *tartree.Reader
 	r       io.Reader
 	n       int64 // bytes that were read of r
 	allowed int64 // bytes that the entries so far account for
@@ -34,19 +32,14 @@ type Reader struct {
 // NewReader begins a stream.
 func NewReader(ctx context.Context, r io.Reader) *Reader {
 	t := &Reader{ctx: ctx, r: r}
-	t.tr = tar.NewReader(raw{t})
+	t.tr = tartree.NewReader(raw{t}, tartree.Options{EndMark: tartree.Whole})
 	return t
 }
 
 // Next gives the next entry, io.EOF at the stream's proper end. Its name and target hold on to no other memory.
 func (t *Reader) Next() (*tar.Header, error) {
-	before := t.n
 	h, err := t.tr.Next()
 	if err == io.EOF {
-		// There is less than one block of padding before the end.
-		if t.n-before < trailer {
-			return nil, Corrupt(io.ErrUnexpectedEOF)
-		}
 		return nil, io.EOF
 	}
 	if err != nil {

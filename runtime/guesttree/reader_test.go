@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"microagent/runtime/driver"
+	"microagent/runtime/tartree"
 )
 
 // endless repeats a piece for ever, and counts what was taken of it.
@@ -51,12 +52,12 @@ func extended(bytes int) *tar.Header {
 // TestHeadersWithoutEntries end, however they go on, before much was read.
 func TestHeadersWithoutEntries(t *testing.T) {
 	pax := stream(t, extended(100_000))
-	entry := len(pax) - trailer - 512
+	entry := len(pax) - tartree.Whole - 512
 	global := stream(t, &tar.Header{Typeflag: tar.TypeXGlobalHeader, Name: "g", PAXRecords: map[string]string{"X.y": strings.Repeat("x", 100_000)}})
 	for name, piece := range map[string][]byte{
 		"extended headers alone":          pax[:entry],
 		"large ones, each with its entry": pax[:entry+512],
-		"global headers":                  global[:len(global)-trailer],
+		"global headers":                  global[:len(global)-tartree.Whole],
 	} {
 		t.Run(name, func(t *testing.T) {
 			source := &endless{piece: piece}

@@ -13,6 +13,7 @@ import (
 
 	"microagent/runtime/compress"
 	"microagent/runtime/driver"
+	"microagent/runtime/tartree"
 )
 
 // Bounds on an archive.
@@ -109,7 +110,7 @@ func isDocument(name string) bool {
 }
 
 // entryName is a name as it is in entries: relative to the archive's root, and never above it.
-func entryName(name string) string { return strings.TrimPrefix(path.Clean("/"+name), "/") }
+func entryName(name string) string { return tartree.Clean(name) }
 
 // walk reads the tar from its beginning.
 func (a *archive) walk(ctx context.Context, visit func(*tar.Header, io.Reader) error) error {
@@ -140,7 +141,7 @@ func (a *archive) walk(ctx context.Context, visit func(*tar.Header, io.Reader) e
 		defer z.Close()
 		r = &boundedReader{z, maxArchiveBytes}
 	}
-	for tr := tar.NewReader(r); ; {
+	for tr := tartree.NewReader(r, tartree.Options{EndMark: tartree.NoMark}); ; {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -148,25 +149,16 @@ func (a *archive) walk(ctx context.Context, visit func(*tar.Header, io.Reader) e
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
-		if err != nil {
-			return tarError(err)
+		if err == nil {
+			err = visit(h, tr)
 		}
-		err = visit(h, tr)
 		if errors.Is(err, fs.SkipAll) {
 			return nil
 		}
 		if err != nil {
-			return tarError(err)
+			return err
 		}
 	}
-}
-
-// tarError makes what archive/tar says ErrCorrupt, and leaves other errors as they are.
-func tarError(err error) error {
-	if errors.Is(err, tar.ErrHeader) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return corruptf("tar: %w", err)
-	}
-	return err
 }
 
 // boundedReader refuses to read for ever.

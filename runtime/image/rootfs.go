@@ -1,14 +1,16 @@
 package image
 
 import (
-	"archive/tar"
 	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+
+	"microagent/runtime/tartree"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -37,7 +39,7 @@ func (o *rootFS) manifest(ctx context.Context) (manifest, error) {
 		return manifest{}, err
 	}
 	defer z.Close()
-	plain := &countReader{r: io.TeeReader(&boundedReader{z, maxArchiveBytes}, diff)}
+	plain := io.TeeReader(&boundedReader{z, maxArchiveBytes}, diff)
 	if err := checkTar(plain); err != nil {
 		return manifest{}, err
 	}
@@ -60,28 +62,19 @@ func (o *rootFS) manifest(ctx context.Context) (manifest, error) {
 }
 
 // checkTar reads a tar to its end mark. Without it the file is cut short, even where it is cut between entries.
-func checkTar(in *countReader) error {
-	tr := tar.NewReader(in)
+func checkTar(in io.Reader) error {
+	t := tartree.NewReader(in, tartree.Options{EndMark: tartree.Whole})
 	for entries := 0; ; entries++ {
-		if _, err := io.Copy(io.Discard, tr); err != nil && entries > 0 {
-			return tarError(err)
-		}
-		before := in.n
-		_, err := tr.Next()
-		if err == nil {
-			continue
-		}
-		if err != io.EOF {
-			return tarError(err)
-		}
-		if entries == 0 {
+		_, err := t.Next()
+		switch {
+		case err == nil:
+		case entries == 0 && (err == io.EOF || errors.Is(err, tartree.ErrUnended)):
 			return corruptf("it is no tar, or an empty one")
+		case err == io.EOF:
+			return nil
+		default:
+			return err
 		}
-		// The end mark is two zero blocks, after less than one block of padding.
-		if in.n-before < 1024 {
-			return corruptf("tar: %w", io.ErrUnexpectedEOF)
-		}
-		return nil
 	}
 }
 
@@ -100,17 +93,6 @@ func (o *rootFS) copy(_ context.Context, want []ocispec.Descriptor, put putFunc)
 		}
 	}
 	return nil
-}
-
-type countReader struct {
-	r io.Reader
-	n int64
-}
-
-func (c *countReader) Read(p []byte) (int, error) {
-	n, err := c.r.Read(p)
-	c.n += int64(n)
-	return n, err
 }
 
 type countWriter struct{ n int64 }

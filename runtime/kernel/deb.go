@@ -1,7 +1,6 @@
 package kernel
 
 import (
-	"archive/tar"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +14,7 @@ import (
 
 	"microagent/runtime/compress"
 	"microagent/runtime/driver"
+	"microagent/runtime/tartree"
 )
 
 // maxImage bounds a kernel image, in bytes.
@@ -74,7 +74,7 @@ func readDeb(ctx context.Context, file string, k *parts) error {
 		if data.Format == compress.Plain && name != "data.tar" {
 			return fmt.Errorf("its compression %q is unknown", path.Ext(name))
 		}
-		if err := readTree(ctx, tar.NewReader(data), k); err != nil {
+		if err := readTree(ctx, tartree.NewReader(data, tartree.Options{EndMark: tartree.OneBlock}), k); err != nil {
 			return fmt.Errorf("read %s: %w", name, err)
 		}
 		return nil
@@ -82,7 +82,7 @@ func readDeb(ctx context.Context, file string, k *parts) error {
 }
 
 // readTree takes kernel image, modules.builtin and modules out of a package's files.
-func readTree(ctx context.Context, in *tar.Reader, k *parts) error {
+func readTree(ctx context.Context, in *tartree.Reader, k *parts) error {
 	for {
 		h, err := in.Next()
 		if errors.Is(err, io.EOF) {
@@ -94,10 +94,10 @@ func readTree(ctx context.Context, in *tar.Reader, k *parts) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if h.Typeflag != tar.TypeReg {
+		if !tartree.IsFile(h) {
 			continue
 		}
-		name := path.Clean("/" + h.Name)
+		name := "/" + tartree.Clean(h.Name)
 		switch {
 		case strings.HasPrefix(name, "/boot/vmlinu"):
 			if k.vmlinuz, err = readBounded(in, maxImage); err != nil {

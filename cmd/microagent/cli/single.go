@@ -1,18 +1,19 @@
 package cli
 
 import (
-	"archive/tar"
 	"io"
+
+	"microagent/runtime/tartree"
 )
 
 // singleFile writes the one regular file that an output's tree is made of.
 func singleFile(tree io.Reader, name string, w io.Writer) error {
-	r := tar.NewReader(tree)
+	r := tartree.NewReader(tree, tartree.Options{EndMark: tartree.NoMark})
 	h, err := r.Next()
 	if err != nil {
 		return outputError(name, err)
 	}
-	if h.Typeflag != tar.TypeReg {
+	if !tartree.IsFile(h) {
 		return outputError(name, errNotSingle)
 	}
 	_, err = io.Copy(w, r)

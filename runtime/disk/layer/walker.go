@@ -12,6 +12,7 @@ import (
 
 	"microagent/runtime/disk/ext4"
 	"microagent/runtime/driver"
+	"microagent/runtime/tartree"
 )
 
 const (
@@ -39,36 +40,20 @@ type link struct {
 	dead                bool // a later entry has its path
 }
 
-// counter counts what the tar reader took; it is what the tar reader reads from.
+// counter tells what the tar reader took; it is what the tar reader reads from.
 type counter struct {
 	io.Reader
-	n    int64
 	tell func(n int64)
 }
 
 func (c *counter) Read(p []byte) (int, error) {
 	n, err := c.Reader.Read(p)
-	c.n += int64(n)
 	c.tell(int64(n))
 	return n, err
 }
 
 func (w *walker) fail(entry string, err error) error {
 	return &Error{Layer: w.layer, Entry: entry, Err: err}
-}
-
-// corrupt gives errors of the tar itself their class; the source's own keep theirs.
-func corrupt(err error) error {
-	if errors.Is(err, driver.ErrCorrupt) {
-		return err
-	}
-	if errors.Is(err, tar.ErrHeader) || errors.Is(err, tar.ErrFieldTooLong) || errors.Is(err, io.ErrUnexpectedEOF) {
-		if errors.Is(err, io.ErrUnexpectedEOF) {
-			return fmt.Errorf("%w: it ends too early", driver.ErrCorrupt)
-		}
-		return fmt.Errorf("%w: %w", driver.ErrCorrupt, err)
-	}
-	return err
 }
 
 // apply reads one tar to its end, and what follows the end mark too: a source may check a digest there.
@@ -82,31 +67,31 @@ func (w *walker) apply(ctx context.Context, r io.Reader) error {
 		}
 		w.read += n
 	}
-	t := tar.NewReader(c)
+	mark := int64(tartree.OneBlock)
+	if w.image {
+		mark = tartree.NoMark
+	}
+	t := tartree.NewReader(c, tartree.Options{EndMark: mark})
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		before := c.n
 		hdr, err := t.Next()
 		if err == io.EOF {
-			if c.n-before < 512 && !w.image {
-				return w.fail("", fmt.Errorf("%w: it ends without an end mark", driver.ErrCorrupt))
-			}
 			break
 		}
 		if err != nil {
-			return w.fail("", corrupt(err))
+			return w.fail("", err)
 		}
 		if err := w.entry(hdr, t); err != nil {
-			return w.fail(hdr.Name, corrupt(err))
+			return w.fail(hdr.Name, err)
 		}
 	}
 	if err := w.resolve(); err != nil {
 		return err
 	}
-	if _, err := io.Copy(io.Discard, c); err != nil {
-		return w.fail("", corrupt(err))
+	if err := t.Drain(); err != nil {
+		return w.fail("", err)
 	}
 	return nil
 }
@@ -116,23 +101,13 @@ func (w *walker) clean(name string) (string, error) {
 	if len(name) > w.limits.Path {
 		return "", fmt.Errorf("%w: path is longer than %d bytes", driver.ErrInvalid, w.limits.Path)
 	}
-	if !w.image {
-		if strings.HasPrefix(name, "/") {
-			return "", fmt.Errorf("%w: absolute path", driver.ErrInvalid)
-		}
-		for part := range strings.SplitSeq(name, "/") {
-			if part == ".." {
-				return "", fmt.Errorf("%w: .. in its path", driver.ErrInvalid)
-			}
-		}
+	if w.image {
+		return tartree.Clean(name), nil
 	}
-	return path.Clean("/" + name)[1:], nil
+	return tartree.Strict(name)
 }
 
 func (w *walker) entry(hdr *tar.Header, r io.Reader) error {
-	if hdr.Typeflag == tar.TypeXGlobalHeader {
-		return nil
-	}
 	if w.totals.Entries++; w.totals.Entries > w.limits.Entries {
 		return fmt.Errorf("%w: more than %d entries", driver.ErrInvalid, w.limits.Entries)
 	}
@@ -158,14 +133,15 @@ func (w *walker) entry(hdr *tar.Header, r io.Reader) error {
 	if err != nil {
 		return err
 	}
-	switch hdr.Typeflag {
-	case tar.TypeDir:
-		return w.tree.Mkdir(name, attr)
-	case tar.TypeReg, '\x00', tar.TypeCont, tar.TypeGNUSparse:
+	if tartree.IsFile(hdr) {
 		if w.totals.Bytes += hdr.Size; w.totals.Bytes > w.limits.Bytes {
 			return fmt.Errorf("%w: files of more than %d bytes", driver.ErrInvalid, w.limits.Bytes)
 		}
 		return w.tree.File(name, attr, hdr.Size, r)
+	}
+	switch hdr.Typeflag {
+	case tar.TypeDir:
+		return w.tree.Mkdir(name, attr)
 	case tar.TypeSymlink:
 		return w.tree.Symlink(name, hdr.Linkname, attr)
 	case tar.TypeLink:

@@ -18,6 +18,7 @@ import (
 
 	"microagent/runtime/guest/proto"
 	"microagent/runtime/guest/proto/wire"
+	"microagent/runtime/tartree"
 )
 
 type unixStat = syscall.Stat_t
@@ -66,7 +67,7 @@ type unpacker struct {
 }
 
 func (u *unpacker) unpack(r io.Reader) error {
-	in := tar.NewReader(r)
+	in := tartree.NewReader(r, tartree.Options{EndMark: tartree.Whole})
 	for {
 		h, err := in.Next()
 		if errors.Is(err, io.EOF) {

@@ -1,0 +1,165 @@
+// Package tartree reads tar streams: where they end, what their entries are and what their names mean. What becomes of
+// an entry is for who asks.
+//
+// It promises that a stream that was cut is never taken for a whole one, wherever an end mark is asked for; that errors
+// of the format are driver.ErrCorrupt and the source's own come as they are; and that a name it cleaned leads nowhere
+// out of its tree. It follows no link and writes nothing.
+package tartree
+
+import (
+	"archive/tar"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"strings"
+
+	"microagent/runtime/driver"
+)
+
+// block is the unit of a tar stream; its end mark is two of zeros, and many writers leave the second out.
+const block = 512
+
+// ErrUnended says that a stream ends between two entries, and without the end mark that was asked for.
+var ErrUnended = errors.New("it ends without an end mark")
+
+// Options say what a stream must be.
+type Options struct {
+	// EndMark is how many zero bytes must end the stream: 0 takes an end between two entries for the end, as layers
+	// of some tools have it.
+	EndMark int64
+}
+
+// End marks.
+const (
+	NoMark   = 0
+	OneBlock = block
+	Whole    = 2 * block
+)
+
+// Reader reads one stream.
+type Reader struct {
+	in  *counted
+	tar *tar.Reader
+	opt Options
+	any bool
+}
+
+// NewReader begins a stream. Where no end mark is asked for, what is not read of a file is jumped over.
+func NewReader(r io.Reader, opt Options) *Reader {
+	in := &counted{r: r}
+	t := &Reader{in: in, tar: tar.NewReader(in), opt: opt}
+	if s, ok := r.(io.Seeker); ok && opt.EndMark == NoMark {
+		t.tar = tar.NewReader(seekable{in, s})
+	}
+	return t
+}
+
+// Next gives the next entry, and io.EOF at the stream's end. Global headers are passed over. A regular file of an
+// archive before POSIX whose name ends in a slash is a directory, as other readers of tars have it.
+func (t *Reader) Next() (*tar.Header, error) {
+	for {
+		// What is left of the last entry is read apart, so that what comes behind it can be counted.
+		if t.any && t.opt.EndMark != NoMark {
+			if _, err := io.Copy(io.Discard, t.tar); err != nil {
+				return nil, t.explain(err)
+			}
+		}
+		before := t.in.n
+		h, err := t.tar.Next()
+		switch {
+		case errors.Is(err, io.EOF):
+			// There is less than one block of padding before the mark.
+			if t.in.n-before < t.opt.EndMark {
+				return nil, fmt.Errorf("%w: %w", driver.ErrCorrupt, ErrUnended)
+			}
+			return nil, io.EOF
+		case err != nil:
+			return nil, t.explain(err)
+		}
+		t.any = true
+		if h.Typeflag == tar.TypeXGlobalHeader {
+			continue
+		}
+		if h.Typeflag == tar.TypeReg && h.Format == tar.FormatUnknown && h.Size == 0 && strings.HasSuffix(h.Name, "/") {
+			h.Typeflag = tar.TypeDir
+		}
+		return h, nil
+	}
+}
+
+// Read reads the entry's content.
+func (t *Reader) Read(p []byte) (int, error) {
+	n, err := t.tar.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = t.explain(err)
+	}
+	return n, err
+}
+
+// Drain reads what follows the end: a source may check a digest there.
+func (t *Reader) Drain() error {
+	_, err := io.Copy(io.Discard, t.in)
+	return t.explain(err)
+}
+
+func (t *Reader) explain(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case t.in.err != nil && !errors.Is(t.in.err, io.ErrUnexpectedEOF):
+		return t.in.err
+	case errors.Is(err, driver.ErrCorrupt):
+		return err
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return fmt.Errorf("%w: it ends too early: %w", driver.ErrCorrupt, err)
+	}
+	return fmt.Errorf("%w: %w", driver.ErrCorrupt, err)
+}
+
+// IsFile says whether an entry is a regular file, however old the archive.
+func IsFile(h *tar.Header) bool {
+	switch h.Typeflag {
+	case tar.TypeReg, '\x00', tar.TypeCont, tar.TypeGNUSparse:
+		return true
+	}
+	return false
+}
+
+// Clean is a name relative to the tree's root and never above it; "" for the root.
+func Clean(name string) string { return path.Clean("/" + name)[1:] }
+
+// Strict is Clean for names that must not try to leave: absolute ones and those with ".." are ErrInvalid.
+func Strict(name string) (string, error) {
+	if strings.HasPrefix(name, "/") {
+		return "", fmt.Errorf("%w: absolute path", driver.ErrInvalid)
+	}
+	for part := range strings.SplitSeq(name, "/") {
+		if part == ".." {
+			return "", fmt.Errorf("%w: .. in its path", driver.ErrInvalid)
+		}
+	}
+	return Clean(name), nil
+}
+
+// seekable is a source that archive/tar can jump in.
+type seekable struct {
+	io.Reader
+	io.Seeker
+}
+
+// counted counts what was taken of a source, and remembers how it broke.
+type counted struct {
+	r   io.Reader
+	n   int64
+	err error
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += int64(n)
+	if err != nil && !errors.Is(err, io.EOF) {
+		c.err = err
+	}
+	return n, err
+}
