@@ -4,7 +4,6 @@ package wire
 
 import (
 	context "context"
-
 	ttrpc "github.com/containerd/ttrpc"
 )
 
