@@ -1,6 +1,8 @@
 module microagent
 
-go 1.26.8
+go 1.26.6
+
+toolchain go1.26.8
 
 require (
 	al.essio.dev/pkg/shellescape v1.6.1

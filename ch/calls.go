@@ -105,11 +105,6 @@ func (c *Client) AddDisk(ctx context.Context, d DiskConfig) (*PciDeviceInfo, err
 	return c.add(ctx, "vm.add-disk", func(ctx context.Context) (*http.Response, error) { return c.api.VmAddDisk(ctx, d) })
 }
 
-// AddVsock adds the VM's one vsock device; nil as for AddDisk.
-func (c *Client) AddVsock(ctx context.Context, v VsockConfig) (*PciDeviceInfo, error) {
-	return c.add(ctx, "vm.add-vsock", func(ctx context.Context) (*http.Response, error) { return c.api.VmAddVsock(ctx, v) })
-}
-
 // RemoveDevice asks the guest to let go of a device. The event vm/device-removed says when it has; until then
 // the file stays open and locked, and the id taken.
 func (c *Client) RemoveDevice(ctx context.Context, id string) error {

@@ -3,8 +3,6 @@
 // that the same inputs give the same initramfs, and that nothing is fetched but by Apt, through apt and its
 // signatures. It never runs as part of a start: a start only reads, and builds an initramfs that is missing.
 //
-// The commands' wiring and machine import it.
-//
 //	kernels/ARCH/ID/kernel.json     the record, written last
 //	kernels/ARCH/ID/vmlinuz         as distributed
 //	kernels/ARCH/ID/vmlinux         the ELF inside it, where it could be unpacked

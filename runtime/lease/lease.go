@@ -1,7 +1,7 @@
 // Package lease says who may write a disk now. A lease is flock(2) on the image itself: it lives as long as
 // any process has the open file, so a lease that was passed on to a VMM is free only when the last process
 // that could write is gone. It is never an OFD or POSIX lock, because those belong to the VMM. A lease never
-// waits, never creates a file and never writes a byte. volume, supervise and workspace import it.
+// waits, never creates a file and never writes a byte.
 package lease
 
 import (

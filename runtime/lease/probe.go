@@ -72,15 +72,6 @@ func (l Locks) Probe(path string) (held bool, pids []int, err error) {
 	return false, nil, nil
 }
 
-// Holders describes who holds a lease on the image at path: "workspace db (pid 4711)". It is for messages only.
-func Holders(path string) []string {
-	_, pids, err := Probe(path)
-	if err != nil {
-		return nil
-	}
-	return describe(pids)
-}
-
 // lockers lists the processes that took a flock on f's inode.
 func lockers(f *os.File) []int { return ReadLocks().flocks[lockKey(f)] }
 

@@ -6,8 +6,7 @@
 // environment and no file beyond what the spec names, and carries the leases of its disks.
 // It has no capability and can get none, also when root started it, and opens few files where the kernel has landlock. Whatever it or the guest writes
 // is bounded on disk. Nothing here outlives the process that called Start, except a VMM whose caller was killed:
-// the kernel is asked to kill it then, and its leases show it when that failed. Package supervise imports it, and
-// cmd for Hosts.
+// the kernel is asked to kill it then, and its leases show it when that failed.
 package machine
 
 import (
@@ -172,9 +171,6 @@ func (vm *VM) exitedWithin(d time.Duration) bool {
 
 // Client is the VMM's API.
 func (vm *VM) Client() *ch.Client { return vm.client }
-
-// Ping is what the VMM said about itself when the guest had been started.
-func (vm *VM) Ping() ch.Ping { return vm.ping }
 
 // PID is the VMM's process.
 func (vm *VM) PID() int { return vm.process.cmd.Process.Pid }

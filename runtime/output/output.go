@@ -4,8 +4,7 @@
 // are bounded.
 //
 // A tree appears under its name whole or not at all, and one that is there already with the same content is
-// not touched. Nothing outside the target's root is ever read or written. The supervisor and the commands'
-// wiring import it.
+// not touched. Nothing outside the target's root is ever read or written.
 package output
 
 import (

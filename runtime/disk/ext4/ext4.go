@@ -6,8 +6,12 @@
 // image as hostile: a bad one gives an error that is ErrCorrupt, never a panic, a loop or an allocation that
 // its size does not justify. Neither ever changes a file system in place.
 //
-// On-disk formats follow Documentation/filesystems/ext4 of the Linux kernel. runtime/disk and the rooms that
-// look into stopped disks import this package.
+// Recover and the Editor do. Recover brings to its place what the journal holds. The Editor adds and replaces files
+// of a file system that nobody else uses: what it does between two Commits becomes true by one transaction in the
+// file system's own journal, so that whenever it is broken off, the next replay, ours or a kernel's, gives the state
+// before or the one after. It never touches a file system with a feature that it does not know how to keep.
+//
+// On-disk formats follow Documentation/filesystems/ext4 of the Linux kernel.
 package ext4
 
 import (

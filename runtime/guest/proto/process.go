@@ -26,7 +26,6 @@ type Streams struct {
 type Process struct {
 	session *Session
 	id      string
-	pid     int
 	input   *Stream // stdin or tty; nil without
 	outputs []*Stream
 	copies  sync.WaitGroup
@@ -62,12 +61,11 @@ func (s *Session) Start(ctx context.Context, spec ExecSpec, streams Streams) (*P
 		_ = p.Close()
 		return nil, streamError(op, err)
 	}
-	resp, err := s.agent.Start(ctx, req)
+	_, err = s.agent.Start(ctx, req)
 	if err != nil {
 		_ = p.Close()
 		return nil, callError(op, err)
 	}
-	p.pid = int(resp.GetPid())
 	for _, c := range copies {
 		p.copies.Go(c)
 	}
@@ -141,9 +139,6 @@ func (p *Process) feed(r io.Reader) {
 // ID names the process in the guest.
 func (p *Process) ID() string { return p.id }
 
-// PID is its number in the guest; 0 when it could not be started.
-func (p *Process) PID() int { return p.pid }
-
 // Wait returns when the process has ended and its output was written whole. The error is of class ErrUnavailable
 // when the guest is gone, and says so when output was cut off; Exit is meaningful beside an error about output.
 // Ending ctx ends the waiting and closes the streams, not the process.
@@ -176,14 +171,6 @@ func (p *Process) Signal(ctx context.Context, signal string) error {
 func (p *Process) Resize(ctx context.Context, size WindowSize) error {
 	_, err := p.session.agent.Resize(ctx, &wire.ResizeRequest{Id: p.id, Size: size.wire()})
 	return callError("resize terminal", err)
-}
-
-// CloseStdin ends the process's input, whatever Streams.Stdin still has. On a terminal it sends end of file.
-func (p *Process) CloseStdin() error {
-	if p.input == nil {
-		return nil
-	}
-	return p.input.CloseWrite()
 }
 
 // Close lets go of the streams: the process finds its output closed and its input ended, and is not signalled.
