@@ -1,6 +1,7 @@
 package volume
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"strings"
@@ -46,6 +47,16 @@ func TestChangedImages(t *testing.T) {
 	if _, err := f.WriteAt(make([]byte, 2048), 0); err != nil {
 		t.Fatal(err)
 	}
+	damaged := create("damaged")
+	d, err := os.OpenFile(damaged, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	if _, err := d.WriteAt([]byte("another label"), 1024+0x78); err != nil { // without its checksum: as read between two writes
+		t.Fatal(err)
+	}
+	told("damaged", "")
 	told("cut", "8 MiB, and had 16 MiB")
 	told("formatted", "another file system")
 	told("zeroed", "no ext4 file system")
@@ -72,6 +83,9 @@ func TestChangedImages(t *testing.T) {
 	}
 
 	for _, name := range []string{"cut", "formatted"} {
+		if _, err := s.Grow(t.Context(), name, 64<<20); !errors.Is(err, driver.ErrRefused) || !strings.Contains(driver.Next(err), "volume adopt "+name) {
+			t.Errorf("grow %s: %v, next %q", name, err, driver.Next(err))
+		}
 		if err := s.Adopt(t.Context(), name, ""); err != nil {
 			t.Fatal(err)
 		}
