@@ -12,6 +12,7 @@ import (
 
 	"microagent/runtime/compress"
 	"microagent/runtime/driver"
+	"microagent/runtime/drivertest"
 )
 
 // listed is an entry of index.json, as other tools write it.
@@ -148,5 +149,28 @@ func TestGrownLayout(t *testing.T) {
 	for _, find := range []func(context.Context, driver.ImageSource) (driver.Image, error){s.Find, s.Head} {
 		_, err := find(t.Context(), source(t, dir, "oci:lay:app"))
 		refused(t, s, dir, "oci:lay", 2, err)
+	}
+}
+
+// TestSavedTwice: two images under one name in docker's archive are refused as well.
+func TestSavedTwice(t *testing.T) {
+	saved := func(second string) []byte {
+		return savedArchive(t, func(e []drivertest.Entry) []drivertest.Entry {
+			last := &e[len(e)-1]
+			last.Data = strings.TrimSuffix(last.Data, "]") + `,{"Config":"` + second + `","RepoTags":["app:1"],"Layers":[]}]`
+			return append(e, drivertest.Entry{Name: "d.json", Data: "{}"})
+		})
+	}
+	dir := t.TempDir()
+	write(t, dir+"/two.tar", saved("d.json"))
+	write(t, dir+"/one.tar", saved("c.json"))
+	s, _ := newStore(t)
+	if _, err := s.Find(t.Context(), source(t, dir, "docker-archive:two.tar:app:1")); !errors.Is(err, driver.ErrInvalid) || !strings.Contains(err.Error(), "2 images that are named docker.io/library/app:1") {
+		t.Errorf("one of two was taken: %v", err)
+	}
+	for _, say := range []string{"two.tar:app:2", "one.tar:app:1", "one.tar"} {
+		if _, err := s.Find(t.Context(), source(t, dir, "docker-archive:"+say)); err != nil {
+			t.Errorf("%s: %v", say, err)
+		}
 	}
 }

@@ -88,11 +88,16 @@ func (o *dockerArchive) choose(list []savedImage) (savedImage, error) {
 		return fit[0], nil
 	}
 	slices.Sort(tags)
-	return savedImage{}, &driver.Error{
+	e := &driver.Error{
 		Class: driver.ErrInvalid, Op: "choose from", Object: o.ref.Path,
-		Err:  fmt.Errorf("it has %d images, named %s", len(list), strings.Join(tags, ", ")),
+		Err:  fmt.Errorf("it has %d images, named %s", len(list), strings.Join(slices.Compact(tags), ", ")),
 		Next: "name one of them: docker-archive:" + o.ref.Path + ":NAME",
 	}
+	if o.ref.Tag != "" && len(fit) > 1 {
+		e.Err = fmt.Errorf("it has %d images that are named %s", len(fit), o.ref.Tag)
+		e.Next = "name each by itself with docker tag, and save them again"
+	}
+	return savedImage{}, e
 }
 
 // hash reads the layers once for their digests and sizes.

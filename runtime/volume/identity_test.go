@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"microagent/runtime/disk/ext4/super"
 	"microagent/runtime/driver"
 	"microagent/runtime/layout"
 )
@@ -53,10 +54,10 @@ func TestChangedImages(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer d.Close()
-	if _, err := d.WriteAt([]byte("another label"), 1024+0x78); err != nil { // without its checksum: as read between two writes
+	if _, err := d.WriteAt([]byte{99}, super.Offset+0x18); err != nil { // its block size
 		t.Fatal(err)
 	}
-	told("damaged", "")
+	told("damaged", "") // whoever attaches it tells
 	told("cut", "8 MiB, and had 16 MiB")
 	told("formatted", "another file system")
 	told("zeroed", "no ext4 file system")
