@@ -118,6 +118,9 @@ func (s *Sink) Add(ctx context.Context, e Entry, content io.Reader) error {
 	if !filepath.IsLocal(e.Name) {
 		return problem(driver.ErrRefused, opIn, s.Path("."), "", "the guest names a file %q", e.Name)
 	}
+	if depth := strings.Count(e.Name, "/"); depth > maxDepth { // each is walked for every entry below it
+		return problem(driver.ErrRefused, opIn, s.Path("."), "copy a part of it", "it has directories more than %d deep", maxDepth)
+	}
 	if e.Name != "." && !s.dirs[path.Dir(e.Name)] {
 		return problem(driver.ErrRefused, opIn, s.Path("."), "", "the guest names a file %q below what is no directory", e.Name)
 	}

@@ -67,6 +67,25 @@ func TestHostileCopyWritesNothingBesideItself(t *testing.T) {
 	}
 }
 
+// TestDepthHasABound: what a directory costs grows with those above it.
+func TestDepthHasABound(t *testing.T) {
+	var out driver.Copied
+	s, err := NewSink(t.TempDir(), "copy", true, &out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	err = s.Add(t.Context(), dirEntry("."), nil)
+	depth := 0
+	for name := "d"; err == nil && depth < 2*maxDepth; name += "/d" {
+		err = s.Add(t.Context(), dirEntry(name), nil)
+		depth++
+	}
+	if !errors.Is(err, driver.ErrRefused) || depth < maxDepth {
+		t.Errorf("%d deep: %v", depth, err)
+	}
+}
+
 // TestUnpackHasABound: a guest that sends more than its disks have is told off before that is written.
 func TestUnpackHasABound(t *testing.T) {
 	many := []drivertest.Entry{{Name: ".", Type: tar.TypeDir, Mode: 0o755}}
