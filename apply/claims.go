@@ -4,7 +4,7 @@ import (
 	"microagent/apply/folder"
 	"microagent/plan"
 	"microagent/runtime/driver"
-	"microagent/schema/imageref"
+	"microagent/schema"
 )
 
 // claims are what no output of p may write, as refresh claims them from a manifest: that, what it reads, other outputs.
@@ -16,7 +16,7 @@ func claims(p *plan.Plan) []folder.Claim {
 			list = append(list, folder.Claim{What: "the source of bundle " + c.Address.Name, Path: c.Bundle.Source, Exclude: c.Bundle.Exclude})
 		}
 		if c.Image != nil {
-			if path, ok := imageref.Path(c.Image.Ref); ok {
+			if path, ok := schema.ImagePath(c.Image.Ref); ok {
 				list = append(list, folder.Claim{What: "image " + c.Image.Ref, Path: path})
 			}
 		}

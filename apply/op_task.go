@@ -4,17 +4,20 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
 	"microagent/plan"
 	"microagent/plan/observed"
 	"microagent/runtime/driver"
+	"microagent/schema/printable"
 )
 
 const (
-	stderrTail  = 10  // how many lines of a failed task's stderr go into its error
-	consoleTail = 100 // how many lines of the console are searched for the kernel's reason
+	stderrTail  = 10   // how many lines of a failed task's stderr go into its error
+	stderrLine  = 1024 // bytes of one of them
+	consoleTail = 100  // how many lines of the console are searched for the kernel's reason
 	killed      = 128 + 9
 )
 
@@ -90,21 +93,39 @@ func (r *run) verdict(ctx context.Context, name string, timeout time.Duration, r
 	return &driver.Error{Class: driver.ErrGuest, Op: "run", Object: "task/" + name, Err: failure, Next: next}
 }
 
-// lastStderr gives the last lines that a run's process wrote to stderr, none when they can't be read.
+// lastStderr gives the last lines that a run's process wrote to stderr, none when they can't be read. A line may be as
+// long as the process likes: what is kept of all has a bound.
 func (r *run) lastStderr(ctx context.Context, name string) []string {
-	var stdout, stderr bytes.Buffer
-	if err := r.drivers.Workspaces.Logs(ctx, name, driver.LogOptions{Stream: "stderr", Tail: new(stderrTail)}, &stdout, &stderr); err != nil {
+	end := lastBytes{limit: stderrTail * stderrLine}
+	if err := r.drivers.Workspaces.Logs(ctx, name, driver.LogOptions{Stream: "stderr", Tail: new(stderrTail)}, io.Discard, &end); err != nil {
 		return nil
 	}
-	if text := strings.TrimRight(stderr.String(), "\n"); text != "" {
-		return strings.Split(text, "\n")
+	text := strings.TrimRight(string(end.kept), "\n")
+	if text == "" {
+		return nil
 	}
-	return nil
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		lines[i] = printable.Cut(line, stderrLine)
+	}
+	return lines
+}
+
+// lastBytes keeps the end of what is written, at most limit bytes.
+type lastBytes struct {
+	limit int
+	kept  []byte
+}
+
+func (l *lastBytes) Write(p []byte) (int, error) {
+	l.kept = append(l.kept, p[max(0, len(p)-l.limit):]...)
+	l.kept = l.kept[max(0, len(l.kept)-l.limit):]
+	return len(p), nil
 }
 
 // outOfMemory says whether the guest's kernel has killed for want of memory lately.
 func (r *run) outOfMemory(ctx context.Context, name string) bool {
-	var console bytes.Buffer
+	console := lastBytes{limit: consoleTail << 10}
 	err := r.drivers.Workspaces.Logs(ctx, name, driver.LogOptions{Stream: "console", Tail: new(consoleTail)}, &console, &console)
-	return err == nil && bytes.Contains(console.Bytes(), []byte("Out of memory: Killed process"))
+	return err == nil && bytes.Contains(console.kept, []byte("Out of memory: Killed process"))
 }
