@@ -146,10 +146,10 @@ func (p *Process) Wait(ctx context.Context) (Exit, error) {
 	defer func() { _ = p.Close() }()
 	resp, err := p.session.agent.Wait(ctx, &wire.WaitRequest{Id: p.id})
 	if err != nil {
-		return Exit{}, callError("wait for process", err)
+		return Exit{Code: unknownCode}, callError("wait for process", err)
 	}
 	exit := Exit{
-		Code: int(resp.GetCode()), Signal: int(resp.GetSignal()), TimedOut: resp.GetTimedOut(), Message: cut(resp.GetMessage()),
+		Code: exitCode(resp.GetCode()), Signal: int(resp.GetSignal()), TimedOut: resp.GetTimedOut(), Message: cut(resp.GetMessage()),
 	}
 	stop := context.AfterFunc(ctx, p.closeStreams)
 	p.copies.Wait()
@@ -159,6 +159,18 @@ func (p *Process) Wait(ctx context.Context) (Exit, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return exit, p.failed
+}
+
+// unknownCode is the exit code of a process of which the guest does not say how it ended: none that ended well.
+const unknownCode = 255
+
+// exitCode takes a code of the guest's for what a process can end with: the host's own would be cut to its low byte,
+// which makes a success of some.
+func exitCode(code int32) int {
+	if code < 0 || code > 255 {
+		return unknownCode
+	}
+	return int(code)
 }
 
 // Signal sends a signal ("TERM", "SIGTERM", "15") to the process group.
