@@ -13,7 +13,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -31,7 +30,7 @@ const (
 )
 
 // hangs is what no command of a siege needs, however busy the host is: beyond it, it hangs.
-const hangs = 3 * time.Minute
+const hangs = 2 * time.Minute
 
 // siege is one hostile guest, from its image to its deletion, and what it cost.
 type siege struct {
@@ -44,6 +43,7 @@ type siege struct {
 	rows    []row
 	peaks   map[string]int64 // memory, by role
 	disk    int64
+	since   time.Time // when a guest was last started: what is older on a console was said by another
 	watched chan struct{}
 }
 
@@ -129,6 +129,22 @@ func highWater(pid int) int64 {
 	return n << 10
 }
 
+// watchMemory looks at a process's memory until peak is called, which gives the most of it.
+func watchMemory(pid int) (peak func() int64) {
+	over, most := make(chan struct{}), make(chan int64)
+	go func() {
+		for n := int64(0); ; n = max(n, highWater(pid)) {
+			select {
+			case <-over:
+				most <- n
+				return
+			case <-time.After(10 * time.Millisecond):
+			}
+		}
+	}()
+	return func() int64 { close(over); return <-most }
+}
+
 // bounded keeps the beginning of what is written, and counts all of it.
 type bounded struct {
 	mu    sync.Mutex
@@ -175,26 +191,34 @@ func (l *siege) run(codes string, args ...string) said {
 	return l.finish(codes, nil, args)
 }
 
-// interrupt is run for a command that gets ^C once it has written that many bytes to stdout, or when began is closed.
-func (l *siege) interrupt(codes string, bytes int64, began <-chan struct{}, args ...string) said {
+// moment is when a command gets ^C: once it has written that many bytes to stdout, or once a text is on the console of
+// the workspace's run.
+type moment struct {
+	bytes      int64
+	name, text string
+}
+
+// interrupt is run for a command that gets ^C at that moment.
+func (l *siege) interrupt(codes string, when moment, args ...string) said {
 	l.t.Helper()
-	return l.finish(codes, func(cmd *exec.Cmd, out *bounded) {
+	return l.finish(codes, func(cmd *exec.Cmd, out *bounded) (started func()) {
 		var once sync.Once
 		press := func() { once.Do(func() { _ = cmd.Process.Signal(os.Interrupt) }) }
-		if bytes > 0 {
+		if when.bytes > 0 {
 			out.more = func(total int64) {
-				if total >= bytes {
+				if total >= when.bytes {
 					press()
 				}
 			}
+			return func() {}
 		}
-		if began != nil {
-			go func() { <-began; press() }()
+		return func() {
+			go func() { <-l.hears(when.name, when.text); press() }()
 		}
 	}, args)
 }
 
-func (l *siege) finish(codes string, steer func(*exec.Cmd, *bounded), args []string) said {
+func (l *siege) finish(codes string, steer func(*exec.Cmd, *bounded) (started func()), args []string) said {
 	l.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), hangs)
 	defer cancel()
@@ -202,33 +226,50 @@ func (l *siege) finish(codes string, steer func(*exec.Cmd, *bounded), args []str
 	var stdout, stderr bounded
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	cmd.WaitDelay = 10 * time.Second
+	started := func() {}
 	if steer != nil {
-		steer(cmd, &stdout)
+		started = steer(cmd, &stdout)
 	}
 	start := time.Now()
-	if err := cmd.Start(); err != nil {
-		l.t.Fatal(err)
+	if args[0] == "start" || args[0] == "apply" {
+		l.mu.Lock()
+		l.since = start
+		l.mu.Unlock()
 	}
+	if err := cmd.Start(); err != nil {
+		l.t.Error(err)
+		return said{}
+	}
+	started()
+	memory := watchMemory(cmd.Process.Pid)
 	_ = cmd.Wait()
 	code := cmd.ProcessState.ExitCode()
-	memory := cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss << 10
+	took := time.Since(start)
+	peak := memory()
 	line := strings.Join(args, " ")
+	l.look()
 	l.mu.Lock()
-	l.rows = append(l.rows, row{line, code, time.Since(start), memory})
+	if n := len(l.rows); n > 0 && l.rows[n-1].what == line && args[0] == "status" { // polled
+		l.rows = l.rows[:n-1]
+	}
+	l.rows = append(l.rows, row{line, code, took, peak})
 	l.mu.Unlock()
 	s := said{stdout.String(), stderr.String()}
 	if ctx.Err() != nil {
-		l.t.Fatalf("%s hangs\n%s", line, s.stderr)
+		l.t.Errorf("%s hangs\n%s", line, s.stderr)
 	}
 	if !strings.Contains(" "+codes+" ", fmt.Sprintf(" %d ", code)) {
 		l.t.Errorf("%s: exit code %d, want %s\n%s", line, code, codes, s.stderr)
 	}
-	if memory > mostCommand {
-		l.t.Errorf("%s took %d MiB of memory", line, memory>>20)
+	if peak > mostCommand {
+		l.t.Errorf("%s took %d MiB of memory", line, peak>>20)
 	}
 	l.judge(line, s.stderr, stderr.total)
 	return s
 }
+
+// quoted begins a line of a guest's console in a message; there, tabs are as they are.
+const quoted = "  | "
 
 // judge: messages are printable lines of which none is the guest's.
 func (l *siege) judge(command, text string, total int64) {
@@ -241,7 +282,7 @@ func (l *siege) judge(command, text string, total int64) {
 		if !whole && total <= mostSaid {
 			l.t.Errorf("%s: a line without an end: %q", command, line)
 		}
-		if line != printable.Line(line) {
+		if safe := printable.Line(strings.TrimPrefix(line, quoted)); line != safe && line != quoted+printable.Text(strings.TrimPrefix(line, quoted)) {
 			l.t.Errorf("%s: not printable: %q", command, line)
 		}
 		if strings.HasPrefix(line, "next: forged") || strings.HasPrefix(line, "error: forged") || strings.HasPrefix(line, "forged") {
@@ -250,17 +291,15 @@ func (l *siege) judge(command, text string, total int64) {
 	}
 }
 
-// begin creates and starts the idle workspace one.
-func (l *siege) begin(codes string) said {
+// create makes the workspace one, which idles.
+func (l *siege) create() {
 	l.t.Helper()
 	l.run("0", "create", "one", "--image", "oci-archive:hostile.tar", "--memory", "128MiB", "--disk-size", "32MiB")
-	return l.run(codes, "start", "one")
 }
 
 // end halts and deletes what there is, after which nothing is left.
 func (l *siege) end() {
 	l.t.Helper()
-	l.look()
 	l.run("0", "halt", "one", "--grace", "1s")
 	l.gone("one")
 }
@@ -312,19 +351,40 @@ func hostilePayload(t *testing.T) string {
 	return filepath.Join(dir, "microagent-guest-"+runtime.GOARCH+".zst")
 }
 
-// booted is closed once the guest's kernel and init have said something on the console of the workspace's run.
-func (l *siege) booted(name string) <-chan struct{} {
+// hears is closed once a text is on the console of the workspace's run, which a hostile guest says what it does on.
+func (l *siege) hears(name, text string) <-chan struct{} {
 	seen := make(chan struct{})
 	go func() {
 		defer close(seen)
 		for deadline := time.Now().Add(hangs); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
-			console, _ := filepath.Glob(filepath.Join(l.state, "workspaces", name, "*console*"))
-			for _, file := range console {
-				if text, _ := os.ReadFile(file); bytes.Contains(text, []byte("hostile: ")) {
+			consoles, _ := filepath.Glob(filepath.Join(l.state, "workspaces", name, "*console*"))
+			l.mu.Lock()
+			since := l.since
+			l.mu.Unlock()
+			for _, file := range consoles {
+				if info, err := os.Stat(file); err != nil || info.ModTime().Before(since) {
+					continue
+				}
+				if said, _ := os.ReadFile(file); bytes.Contains(said, []byte(text)) {
 					return
 				}
 			}
 		}
 	}()
 	return seen
+}
+
+// background starts a command as run does, and gives what waits for its end.
+func (l *siege) background(codes string, args ...string) (wait func() said) {
+	ended := make(chan said, 1)
+	begun := make(chan struct{})
+	go func() {
+		ended <- l.finish(codes, func(*exec.Cmd, *bounded) func() { return func() { close(begun) } }, args)
+	}()
+	select {
+	case <-begun:
+	case s := <-ended: // it could not be started
+		ended <- s
+	}
+	return func() said { return <-ended }
 }

@@ -51,3 +51,43 @@ func FuzzArchive(f *testing.F) {
 		}
 	})
 }
+
+// FuzzReference checks that a normalised name reads as itself.
+func FuzzReference(f *testing.F) {
+	for _, text := range []string{
+		"alpine", "docker.io/library/alpine:3.20", "localhost:5000/a/b@sha256:" + zeros64, "oci:./a/../b:tag", "oci:a:b/c",
+		"docker-archive:x.tar:app:1", "rootfs:a:b", "oci-archive:/abs/x.tar",
+	} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		r, err := parse(text)
+		if err != nil {
+			return
+		}
+		again, err := parse(r.name)
+		if err != nil || again != r {
+			t.Fatalf("%q reads as %+v, and its name as %+v, %v", text, r, again, err)
+		}
+	})
+}
+
+const zeros64 = "0000000000000000000000000000000000000000000000000000000000000000"
+
+func TestReferences(t *testing.T) {
+	for text, want := range map[string]reference{
+		"alpine":                     {name: "docker.io/library/alpine:latest", host: "docker.io"},
+		"me/app:1":                   {name: "docker.io/me/app:1", host: "docker.io"},
+		"localhost:5000/app":         {name: "localhost:5000/app:latest", host: "localhost:5000"},
+		"a.io/b@sha256:" + zeros64:   {name: "a.io/b@sha256:" + zeros64, host: "a.io", digest: "sha256:" + zeros64},
+		"oci:./dir":                  {kind: kindOCI, name: "oci:dir", path: "dir"},
+		"oci:dir/x:v1":               {kind: kindOCI, name: "oci:dir/x:v1", path: "dir/x", tag: "v1"},
+		"oci:a:b/c":                  {kind: kindOCI, name: "oci:a:b/c", path: "a:b/c"},
+		"docker-archive:x.tar:app:1": {kind: kindDockerArchive, name: "docker-archive:x.tar:docker.io/library/app:1", path: "x.tar", tag: "docker.io/library/app:1"},
+		"rootfs:a//b.tar":            {kind: kindRootFS, name: "rootfs:a/b.tar", path: "a/b.tar"},
+	} {
+		if got, err := parse(text); err != nil || got != want {
+			t.Errorf("%s: %+v, %v", text, got, err)
+		}
+	}
+}

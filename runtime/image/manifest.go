@@ -22,7 +22,6 @@ const (
 // Media types of docker's that mean the same as OCI's.
 const (
 	dockerManifest = "application/vnd.docker.distribution.manifest.v2+json"
-	dockerConfig   = "application/vnd.docker.container.image.v1+json"
 	dockerIndex    = "application/vnd.docker.distribution.manifest.list.v2+json"
 )
 

@@ -13,7 +13,6 @@ import (
 
 	"microagent/runtime/driver"
 	"microagent/runtime/layout"
-	"microagent/schema/imageref"
 )
 
 // origin is where an image comes from.
@@ -33,7 +32,7 @@ type putFunc func(d ocispec.Descriptor, r io.Reader) error
 // that very digest, so that a tag which moved on does no harm while the registry still has the image.
 func (s *Store) Pull(ctx context.Context, src driver.ImageSource, want string, p driver.Progress) (driver.Image, error) {
 	const op = "pull image"
-	r, err := imageref.Parse(src.Ref)
+	r, err := parse(src.Ref)
 	if err == nil && want != "" {
 		err = validDigest(want)
 	}
@@ -41,26 +40,26 @@ func (s *Store) Pull(ctx context.Context, src driver.ImageSource, want string, p
 		return driver.Image{}, invalid(op, src.Ref, err)
 	}
 	explain := sourceError
-	if r.Kind == imageref.Registry {
+	if r.kind == kindRegistry {
 		explain = registryError
 	}
 	img, err := s.pull(ctx, r, src.Files, want, p)
 	if err != nil {
 		return driver.Image{}, explain(op, r, err)
 	}
-	img.Ref = r.Name
+	img.Ref = r.name
 	return img, nil
 }
 
-func (s *Store) pull(ctx context.Context, r imageref.Reference, files driver.Files, want string, p driver.Progress) (driver.Image, error) {
+func (s *Store) pull(ctx context.Context, r reference, files driver.Files, want string, p driver.Progress) (driver.Image, error) {
 	idx, err := s.readIndex()
 	if err != nil {
 		return driver.Image{}, err
 	}
-	key := keyOf(r, files)
+	key := r.key(files)
 	digest, known := idx.known(r, files)
-	if r.Kind == imageref.Registry {
-		digest, known = idx.Images[r.Name].Digest, true
+	if r.kind == kindRegistry {
+		digest, known = idx.Images[r.name].Digest, true
 	}
 	if known && digest != "" && (want == "" || want == digest) {
 		if img, err := s.stored(digest); err == nil {
@@ -96,7 +95,7 @@ func (s *Store) pull(ctx context.Context, r imageref.Reference, files driver.Fil
 	if err := in.name(r, key, entry); err != nil {
 		return driver.Image{}, err
 	}
-	if r.Kind != imageref.Registry {
+	if r.kind != kindRegistry {
 		if err := in.sweep(ctx); err != nil {
 			return driver.Image{}, err
 		}
@@ -104,8 +103,8 @@ func (s *Store) pull(ctx context.Context, r imageref.Reference, files driver.Fil
 	return img, nil
 }
 
-func (s *Store) open(ctx context.Context, r imageref.Reference, files driver.Files, want string) (origin, error) {
-	if r.Kind != imageref.Registry {
+func (s *Store) open(ctx context.Context, r reference, files driver.Files, want string) (origin, error) {
+	if r.kind != kindRegistry {
 		return s.openFile(ctx, r, files)
 	}
 	if want != "" {
@@ -119,7 +118,7 @@ func (s *Store) open(ctx context.Context, r imageref.Reference, files driver.Fil
 }
 
 // wanted finds the manifest and checks that it is the one that was asked for, and for this platform.
-func (s *Store) wanted(ctx context.Context, r imageref.Reference, o origin, want string) (manifest, error) {
+func (s *Store) wanted(ctx context.Context, r reference, o origin, want string) (manifest, error) {
 	m, err := o.manifest(ctx)
 	if err != nil {
 		return manifest{}, err
@@ -135,15 +134,15 @@ func (s *Store) wanted(ctx context.Context, r imageref.Reference, o origin, want
 	return m, err
 }
 
-func staleError(r imageref.Reference, want, now string) error {
+func staleError(r reference, want, now string) error {
 	return &driver.Error{
-		Class: driver.ErrStale, Op: "take", Object: r.Name,
+		Class: driver.ErrStale, Op: "take", Object: r.name,
 		Err: fmt.Errorf("it is %s now, not %s", now, want), Next: "plan again",
 	}
 }
 
 // bring copies what the store lacks of an image, the manifest last.
-func (in *ingest) bring(ctx context.Context, r imageref.Reference, o origin, m manifest, p driver.Progress) error {
+func (in *ingest) bring(ctx context.Context, r reference, o origin, m manifest, p driver.Progress) error {
 	if err := in.dropWrong(ctx, m); err != nil {
 		return err
 	}
@@ -156,7 +155,7 @@ func (in *ingest) bring(ctx context.Context, r imageref.Reference, o origin, m m
 		total += d.Size
 	}
 	if len(lack) > 0 {
-		bar := &meter{what: r.Name, total: total, report: p}
+		bar := &meter{what: r.name, total: total, report: p}
 		err := o.copy(ctx, lack, func(d ocispec.Descriptor, rd io.Reader) error {
 			return in.put(ctx, d, bar.wrap(rd))
 		})
@@ -168,11 +167,11 @@ func (in *ingest) bring(ctx context.Context, r imageref.Reference, o origin, m m
 }
 
 // sourceOf is what the index keeps of a file whose digest is dear to compute.
-func sourceOf(r imageref.Reference, files driver.Files, digest string, taken time.Time) *driver.Fingerprint {
-	if r.Kind == imageref.Registry || r.Kind == imageref.OCI {
+func sourceOf(r reference, files driver.Files, digest string, taken time.Time) *driver.Fingerprint {
+	if r.kind == kindRegistry || r.kind == kindOCI {
 		return nil
 	}
-	fi, err := files.Stat(r.Path)
+	fi, err := files.Stat(r.path)
 	if err != nil {
 		return nil
 	}
@@ -186,30 +185,30 @@ func sourceOf(r imageref.Reference, files driver.Files, digest string, taken tim
 // Remove forgets a name and the blobs that only it held.
 func (s *Store) Remove(ctx context.Context, ref string) error {
 	const op = "remove image"
-	r, err := imageref.Parse(ref)
+	r, err := parse(ref)
 	if err != nil {
 		return invalid(op, ref, err)
 	}
 	in, err := s.ingest(ctx, nil)
 	if err != nil {
-		return storeError(op, r.Name, err)
+		return storeError(op, r.name, err)
 	}
 	defer in.unlock()
 	idx, err := in.readIndex()
 	if err != nil {
-		return &driver.Error{Op: op, Object: r.Name, Err: err}
+		return &driver.Error{Op: op, Object: r.name, Err: err}
 	}
 	had := len(idx.Images)
-	delete(idx.Images, r.Name)
-	delete(idx.Images, keyOf(r, nil))
+	delete(idx.Images, r.name)
+	delete(idx.Images, r.key(nil))
 	if len(idx.Images) == had {
 		return &driver.Error{Class: driver.ErrNotFound, Op: op, Object: ref, Err: errors.New("there is none of that name"), Next: "microagent image list"}
 	}
 	if err := layout.WriteJSON(in.indexPath(), idx); err != nil {
-		return storeError(op, r.Name, err)
+		return storeError(op, r.name, err)
 	}
 	if err := in.sweep(ctx); err != nil {
-		return storeError(op, r.Name, err)
+		return storeError(op, r.name, err)
 	}
 	return nil
 }

@@ -12,8 +12,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	dockerref "github.com/distribution/reference"
-
-	"microagent/schema/imageref"
 )
 
 // parallelBlobs is how many blobs of an image are fetched at a time.
@@ -21,7 +19,7 @@ const parallelBlobs = 3
 
 // registry is an image in a registry, as an origin.
 type registry struct {
-	ref      imageref.Reference
+	ref      reference
 	arch     string
 	want     string // the digest to ask for instead of the tag; "" takes the tag's
 	resolver remotes.Resolver
@@ -42,9 +40,9 @@ func (o *registry) resolve(ctx context.Context, name string) (ocispec.Descriptor
 
 // byDigest is the name under which the registry has digest.
 func (o *registry) byDigest(d string) string {
-	named, err := dockerref.ParseNormalizedNamed(o.ref.Name)
+	named, err := dockerref.ParseNormalizedNamed(o.ref.name)
 	if err != nil {
-		return o.ref.Name
+		return o.ref.name
 	}
 	return dockerref.TrimNamed(named).Name() + "@" + d
 }
@@ -100,7 +98,7 @@ func (o *registry) head(ctx context.Context) (string, error) {
 // platform goes from the name to the platform's manifest through any index on the way. data is the manifest when
 // it had to be read.
 func (o *registry) platform(ctx context.Context) (ocispec.Descriptor, []byte, error) {
-	d, err := o.resolve(ctx, o.ref.Name)
+	d, err := o.resolve(ctx, o.ref.name)
 	for depth := 0; err == nil; depth++ {
 		if isManifestType(d.MediaType) {
 			return d, nil, nil
@@ -165,7 +163,7 @@ func (o *registry) fetch(ctx context.Context, d ocispec.Descriptor) ([]byte, err
 }
 
 func (o *registry) reader(ctx context.Context, d ocispec.Descriptor) (io.ReadCloser, error) {
-	f, err := o.resolver.Fetcher(ctx, o.ref.Name)
+	f, err := o.resolver.Fetcher(ctx, o.ref.name)
 	if err != nil {
 		return nil, err
 	}

@@ -77,7 +77,7 @@ func (s *supervisor) attachRoot() error {
 	case errors.Is(err, fs.ErrNotExist):
 		return &driver.Error{
 			Class: driver.ErrCorrupt, Op: "start workspace", Object: name, Err: errors.New("its root file system is missing"),
-			Next: nextRootFS(name),
+			Next: "microagent delete " + name + ", and create it again",
 		}
 	case errors.Is(err, driver.ErrBusy):
 		return &driver.Error{
@@ -102,15 +102,6 @@ func (s *supervisor) attachRoot() error {
 		}
 	}
 	return nil
-}
-
-// nextRootFS is what to do about a workspace that has a record and no root file system. A name with a dot is one that an
-// apply gives.
-func nextRootFS(name string) string {
-	if strings.Contains(name, ".") {
-		return "microagent apply makes a new one"
-	}
-	return "microagent delete --yes " + name + ", and create it again"
 }
 
 func (s *supervisor) attachMount(i int, m driver.Mount) (attachment, error) {
@@ -186,7 +177,7 @@ func (s *supervisor) checkVolume(m driver.Mount) error {
 			Err: errors.New("it was deleted and made anew since this workspace was set up"), Next: "apply again, or create the workspace again",
 		}
 	}
-	return volume.Changed(s.state, "attach volume", m.Name)
+	return nil
 }
 
 // checkDisk refuses a user's disk whose path leads to another file than when the workspace was set up: what a manifest
@@ -214,17 +205,9 @@ func (s *supervisor) noVolume(m driver.Mount) error {
 		Next: volume.NextMissing(m.Name)}
 	if _, err := os.Lstat(s.state.VolumeRecord(m.Name)); err == nil {
 		e.Err = fmt.Errorf("its image %s is gone", s.state.VolumeImage(m.Name))
-		e.Next = volume.NextGone(m.Name)
+		e.Next = "put the image back, or give it up: microagent volume delete " + m.Name
 	}
 	return e
-}
-
-// nextBundle is what to do about a bundle whose disk left the cache.
-func nextBundle(workspace string) string {
-	if strings.Contains(workspace, ".") {
-		return "microagent apply builds it again"
-	}
-	return "create the workspace again, which builds it: microagent delete --yes " + workspace
 }
 
 func (s *supervisor) attachError(m driver.Mount, path string, err error) error {
@@ -245,8 +228,8 @@ func (s *supervisor) attachError(m driver.Mount, path string, err error) error {
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		e := &driver.Error{Class: driver.ErrNotFound, Op: op, Object: m.Name, Err: fmt.Errorf("%s is not there", path)}
-		if e.Next = "put the file back, or set the workspace up without it"; m.Kind == driver.MountBundle {
-			e.Next = nextBundle(s.spec.Workspace.Name)
+		if m.Kind == driver.MountBundle {
+			e.Next = "apply again to build it"
 		}
 		return e
 	}

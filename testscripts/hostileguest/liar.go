@@ -7,6 +7,7 @@ import (
 	"path"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/containerd/ttrpc"
 	"golang.org/x/sys/unix"
@@ -25,11 +26,13 @@ type liar struct {
 
 	mu   sync.Mutex
 	lies map[string]bool // processes about whose end it lies
+	asks map[string]int  // how often what is below /evil was asked for
 }
 
 // serve answers calls itself, and leaves the streams that it does not want to the agent.
 func (l *liar) serve(ctx context.Context, a *agent.Agent, control, streams net.Listener) error {
-	l.AgentService, l.lies, l.link = a, map[string]bool{}, &link{Listener: control}
+	l.AgentService, l.link = a, &link{Listener: control}
+	l.lies, l.asks = map[string]bool{}, map[string]int{}
 	server, err := ttrpc.NewServer()
 	if err != nil {
 		return err
@@ -50,7 +53,11 @@ func (n nobody) Close() error              { return nil }
 func (n nobody) Addr() net.Addr            { return n.addr }
 
 // never is a call that has no answer, also when the host does not wait for it any more.
-func never() { select {} }
+func never() {
+	for {
+		time.Sleep(time.Hour) // a process in which all wait for ever panics
+	}
+}
 
 func (l *liar) Hello(ctx context.Context, req *wire.HelloRequest) (*wire.HelloResponse, error) {
 	if l.kind == "hello" {
@@ -153,6 +160,7 @@ func (l *liar) Stat(ctx context.Context, req *wire.StatRequest) (*wire.StatRespo
 	case "stat":
 		return nil, proto.Errorf(proto.CodeFailed, "%s", forged(3<<20))
 	case "never":
+		l.asked(name)
 		never()
 	}
 	return &wire.StatResponse{Mode: unix.S_IFDIR | 0o755, Size: math.MinInt64, MtimeNanos: math.MinInt64, Target: forged(1 << 20)}, nil
@@ -164,6 +172,14 @@ func evil(asked string) string {
 		return name
 	}
 	return ""
+}
+
+// asked says on the console that something evil was asked for, and how often it was.
+func (l *liar) asked(name string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.asks[name]++
+	l.log.Printf("hostile: asked for %s %d", name, l.asks[name])
 }
 
 // forged is text of n bytes that would clear a terminal, begin lines of ours and end none.

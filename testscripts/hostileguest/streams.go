@@ -64,19 +64,22 @@ func (r *replayed) Read(p []byte) (int, error) { return r.r.Read(p) }
 func (l *liar) wants(h *wire.StreamHeader) func(conn net.Conn, st *proto.Stream) {
 	switch h.GetKind() {
 	case proto.KindFetch, proto.KindPut:
-		switch name := evil(h.GetPath()); name {
-		case "":
+		name := evil(h.GetPath())
+		if name == "" {
 			return nil
+		}
+		l.asked(name)
+		switch name {
 		case "silent":
 			return func(net.Conn, *proto.Stream) { never() }
 		case "frame":
 			return func(conn net.Conn, _ *proto.Stream) { hugeFrame(conn) }
 		case "refuse":
 			return func(_ net.Conn, st *proto.Stream) { refuse(st) }
-		default:
-			return func(_ net.Conn, st *proto.Stream) { sendTree(st, name) }
 		}
+		return func(_ net.Conn, st *proto.Stream) { sendTree(st, name) }
 	case proto.KindStdout:
+		l.asked("stdout")
 		if l.kind == "output" {
 			return func(conn net.Conn, _ *proto.Stream) { hugeFrame(conn) }
 		}

@@ -5,7 +5,7 @@ import (
 
 	"microagent/apply/folder"
 	"microagent/runtime/driver"
-	"microagent/schema/imageref"
+	"microagent/schema"
 )
 
 // keepsOff refuses outputs that would replace what the same command line names, whatever they are called, or the
@@ -26,7 +26,7 @@ func (o *composeFlags) keepsOff(a *app, p *parsed) error {
 	for _, file := range o.envFiles {
 		list = append(list, folder.Claim{What: "--env-file " + file, Path: file})
 	}
-	if path, ok := imageref.Path(o.image); ok {
+	if path, ok := schema.ImagePath(o.image); ok {
 		list = append(list, folder.Claim{What: "the image " + o.image, Path: path})
 	}
 	for _, m := range p.attachments {
