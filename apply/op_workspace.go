@@ -192,7 +192,7 @@ func (r *run) mount(ctx context.Context, m *observed.Mount) (driver.Mount, error
 // it unless the manifest has its own (then the image's Cmd goes as well), and the manifest's environment wins.
 func process(spec observed.WorkspaceSpec, image driver.ImageConfig) driver.Process {
 	p := driver.Process{Mode: driver.Mode(spec.Mode), Env: map[string]string{}, User: spec.User, Workdir: spec.Workdir,
-		StopSignal: image.StopSignal, Timeout: duration(spec.Timeout)}
+		StopSignal: image.StopSignal, Directories: image.Volumes, Timeout: duration(spec.Timeout)}
 	maps.Copy(p.Env, image.Env)
 	maps.Copy(p.Env, spec.Env)
 	if p.User == "" {

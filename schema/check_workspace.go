@@ -27,6 +27,7 @@ func (c *checker) workspace(at address, e *entry) []claim {
 		c.error(t.at, "conflict", at.String()+" has a timeout and no task",
 			"leave timeout out: it ends a task that takes too long")
 	}
+	c.user(at.with("user"), n.entry("user"))
 	c.mounts(at.with("mounts"), n.get("mounts"))
 	if image := n.entry("image"); image != nil {
 		return c.image(image, at.with("image"))
@@ -44,6 +45,9 @@ func (c *checker) mounts(at address, n *node) {
 			continue
 		}
 		clean := path.Clean(key)
+		if strings.TrimSuffix(key, "/") != clean && key != clean {
+			c.error(e.at, "bad_key", at.String()+": "+quote(key)+" is not the plainest form of its path", "write "+quote(clean))
+		}
 		root := kernelOwned(clean)
 		if root != "" {
 			c.error(e.at, "mount_forbidden", at.String()+": nothing can be mounted at "+quote(key)+", which is "+root,
@@ -57,6 +61,7 @@ func (c *checker) mounts(at address, n *node) {
 		}
 		if !e.value.bad {
 			c.mount(at.with(key), e)
+			c.user(at.with(key).with("owner"), e.value.entry("owner"))
 			if root == "" {
 				good = append(good, mountAt{clean, e.at, isReadOnly(e.value)})
 			}

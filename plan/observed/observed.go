@@ -92,6 +92,7 @@ type ImageConfig struct {
 	WorkingDir string            `json:"working_dir,omitempty"`
 	User       string            `json:"user,omitempty"`
 	StopSignal string            `json:"stop_signal,omitempty"`
+	Volumes    []string          `json:"volumes,omitempty"`
 }
 
 // Disk is a user's disk.

@@ -31,6 +31,8 @@ type ImageConfig struct {
 	WorkingDir string            `json:"working_dir,omitempty"`
 	User       string            `json:"user,omitempty"`
 	StopSignal string            `json:"stop_signal,omitempty"`
+	// Volumes are directories that programs of the image expect, made where its layers have none.
+	Volumes []string `json:"volumes,omitempty"`
 }
 
 // Images is the content store and the ways into it.

@@ -51,6 +51,8 @@ type Process struct {
 	Workdir string            `json:"workdir,omitempty"`
 	// StopSignal is the image's ("SIGTERM" when it has none).
 	StopSignal string `json:"stop_signal,omitempty"`
+	// Directories are made in the guest where they are missing: the image's volumes.
+	Directories []string `json:"directories,omitempty"`
 	// Timeout ends the task; 0 means never.
 	Timeout time.Duration `json:"timeout,omitempty"`
 }

@@ -3,6 +3,8 @@ package image
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -118,6 +120,7 @@ func describe(m manifest, config []byte, arch string) (driver.Image, error) {
 		WorkingDir: c.Config.WorkingDir,
 		User:       c.Config.User,
 		StopSignal: c.Config.StopSignal,
+		Volumes:    slices.Sorted(maps.Keys(c.Config.Volumes)),
 	}
 	for _, kv := range c.Config.Env {
 		name, value, ok := strings.Cut(kv, "=")

@@ -128,6 +128,7 @@ func (s *supervisor) exec(ctx context.Context, cancel context.CancelFunc, c *cha
 		hangingUp, cancel := context.WithTimeout(context.WithoutCancel(ctx), killLimit)
 		defer cancel()
 		_ = p.Signal(hangingUp, "SIGHUP")
+		_ = p.Signal(hangingUp, "SIGCONT") // one that is stopped would never hear of it
 		return Result{}, ctx.Err()
 	}
 	if err == nil && req.Spec.Collect {

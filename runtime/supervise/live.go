@@ -286,7 +286,7 @@ func (s *supervisor) config() proto.Config {
 	p := s.spec.Workspace.Process
 	c := proto.Config{
 		Command: proto.Command{Argv: p.Argv, Env: p.Env, User: p.User, Workdir: p.Workdir, StopSignal: p.StopSignal},
-		Wall:    time.Now(), Seed: make([]byte, 64), Hostname: hostname(s.spec.Workspace.Name),
+		Wall:    time.Now(), Seed: make([]byte, 64), Hostname: hostname(s.spec.Workspace.Name), Directories: p.Directories,
 	}
 	_, _ = rand.Read(c.Seed)
 	for _, a := range s.disks {

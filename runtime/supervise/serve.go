@@ -37,7 +37,12 @@ func (s *supervisor) settingUp(ctx context.Context) (context.Context, context.Ca
 func (s *supervisor) signalMain(ctx context.Context, session *proto.Session, signal string) {
 	ctx, cancel := context.WithTimeout(ctx, killLimit)
 	defer cancel()
-	if err := session.Signal(ctx, signal); err != nil {
+	err := session.Signal(ctx, signal)
+	if errors.Is(err, driver.ErrInvalid) { // an image may name one that Linux has not; docker takes SIGTERM as well
+		s.log.Warn("SIGTERM stands for the stop signal", "signal", signal, "error", printable.Line(err.Error()))
+		err = session.Signal(ctx, "SIGTERM")
+	}
+	if err != nil {
 		s.log.Warn("signal the process", "signal", signal, "error", printable.Line(err.Error()))
 	}
 }

@@ -29,10 +29,11 @@ func Main(args []string, stderr io.Writer) int {
 	user := set.String("user", "", "the image's user")
 	workdir := set.String("workdir", "", "the image's working directory")
 	stop := set.String("stop-signal", "", "the image's stop signal")
-	var cmd, entrypoint, env list
+	var cmd, entrypoint, env, volumes list
 	set.Var(&cmd, "cmd", "one word of the image's command, repeated (default sh)")
 	set.Var(&entrypoint, "entrypoint", "one word of the image's entrypoint, repeated")
 	set.Var(&env, "env", "NAME=VALUE, repeated")
+	set.Var(&volumes, "volume", "a directory that the image's programs expect, repeated")
 	if err := set.Parse(args); err != nil {
 		return 64
 	}
@@ -45,6 +46,12 @@ func Main(args []string, stderr io.Writer) int {
 	}
 	config := v1.ImageConfig{Cmd: cmd, Entrypoint: entrypoint, User: *user, WorkingDir: *workdir, StopSignal: *stop,
 		Env: append([]string{"PATH=/usr/local/bin:/usr/bin:/bin"}, env...)}
+	for _, path := range volumes {
+		if config.Volumes == nil {
+			config.Volumes = map[string]struct{}{}
+		}
+		config.Volumes[path] = struct{}{}
+	}
 	if err := write(set.Arg(0), *busybox, *add, config); err != nil {
 		fmt.Fprintf(stderr, "mkimage: %v\n", err)
 		return 1

@@ -41,7 +41,7 @@ func (a *Agent) Configure(ctx context.Context, req *wire.ConfigureRequest) (*wir
 		return &wire.ConfigureResponse{}, nil
 	}
 	if _, err := parseSignal(req.GetProcess().GetStopSignal()); err != nil {
-		return nil, err
+		a.log.Printf("stop signal: %v: SIGTERM stands for it", err)
 	}
 	if len(req.GetSeed()) > 0 {
 		if err := a.machine.AddEntropy(req.GetSeed()); err != nil {

@@ -119,7 +119,7 @@ func find(name, dir, path string, runnable func(path string) error) (string, err
 	}
 	if strings.Contains(name, "/") {
 		if !filepath.IsAbs(name) {
-			name = filepath.Join(dir, name)
+			return name, runnable(filepath.Join(dir, name))
 		}
 		return name, runnable(name)
 	}

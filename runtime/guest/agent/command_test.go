@@ -31,6 +31,7 @@ func TestFindUser(t *testing.T) {
 		"100":         {100, 101, []uint32{101, 44}, "/srv"},
 		"app:media":   {100, 44, []uint32{44}, "/srv"},
 		"app:7":       {100, 7, []uint32{7}, "/srv"},
+		"0100":        {100, 101, []uint32{101, 44}, "/srv"}, // numbers are compared as numbers
 		"4000":        {4000, 0, []uint32{0}, "/"},
 		"4000:4001":   {4000, 4001, []uint32{4001}, "/"},
 		"7":           {70, 71, []uint32{71}, "/seven"}, // a name before a number
@@ -62,7 +63,7 @@ func TestFindUser(t *testing.T) {
 
 func TestParseSignal(t *testing.T) {
 	for in, want := range map[string]syscall.Signal{
-		"": 15, "TERM": 15, "SIGTERM": 15, "sigint": 2, "9": 9, "SIGRTMIN+3": 37, "RTMAX": 64, "RTMAX-1": 63, "RTMIN": 34,
+		"": 15, "TERM": 15, "SIGTERM": 15, "sigint": 2, "9": 9, "SIGRTMIN+3": 37, "RTMAX": 64, "RTMAX-1": 63, "RTMIN": 34, "SIGCLD": 17, "POLL": 29, "SIGIOT": 6, "STKFLT": 16,
 		"0": 0, "65": 0, "SIGNOPE": 0, "RTMIN+99": 0, "RTMIN-1": 0, "RTMINx": 0,
 	} {
 		got, err := parseSignal(in)
@@ -84,7 +85,7 @@ func TestFindProgram(t *testing.T) {
 	write(t, filepath.Join(dir, "a/data"), "", 0o644)
 	path := filepath.Join(dir, "a") + ":" + filepath.Join(dir, "b") + "::" + filepath.Join(dir, "none")
 	for name, want := range map[string]any{
-		"tool": filepath.Join(dir, "b/tool"), "b/tool": filepath.Join(dir, "b/tool"), "./b/tool": filepath.Join(dir, "b/tool"),
+		"tool": filepath.Join(dir, "b/tool"), "b/tool": "b/tool", "./b/tool": "./b/tool", // as it was written: it is what the program sees of itself
 		"data": 126, "nope": 127, "sub": 126, "a/tool": 126, "b/nope": 127, "a/tool/x": 127, "": 127,
 	} {
 		got, err := find(name, dir, path, (&identity{}).runnable)

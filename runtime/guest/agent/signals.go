@@ -16,6 +16,9 @@ const (
 	signalRTMax = 64
 )
 
+// synonyms are names of signal(7) that x/sys does not know.
+var synonyms = map[string]string{"CLD": "CHLD", "POLL": "IO", "IOT": "ABRT", "UNUSED": "SYS"}
+
 // parseSignal reads "SIGTERM", "TERM", "15", "SIGRTMIN+3"; "" is SIGTERM.
 func parseSignal(s string) (syscall.Signal, error) {
 	name := strings.TrimPrefix(strings.ToUpper(s), "SIG")
@@ -32,6 +35,9 @@ func parseSignal(s string) (syscall.Signal, error) {
 			return 0, proto.Errorf(proto.CodeInvalid, "there is no signal %d", n)
 		}
 		return syscall.Signal(n), nil
+	}
+	if same, ok := synonyms[name]; ok {
+		name = same
 	}
 	if sig := unix.SignalNum("SIG" + name); sig != 0 {
 		return sig, nil

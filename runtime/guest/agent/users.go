@@ -32,6 +32,7 @@ type accounts struct{ passwd, group string }
 // does; without an entry the group is 0; supplementary groups are those that list the user, unless a group is named.
 func (a accounts) find(spec string) (identity, error) {
 	user, group, grouped := strings.Cut(spec, ":")
+	user, group = plainNumber(user), plainNumber(group)
 	if user == "" {
 		user = "0"
 	}
@@ -76,6 +77,14 @@ func (a accounts) find(spec string) (identity, error) {
 	}
 	id.groups, err = a.supplementary(user, id.gid)
 	return id, err
+}
+
+// plainNumber is a number without zeros in front, so that numbers are compared as numbers; a name stays as it is.
+func plainNumber(s string) string {
+	if n, err := strconv.ParseUint(s, 10, 32); err == nil {
+		return strconv.FormatUint(n, 10)
+	}
+	return s
 }
 
 // lookup finds the entry by name, else by number in the third field; nil when there is none.

@@ -54,7 +54,7 @@ func (m *machine) Setup(_ context.Context, req *wire.ConfigureRequest, own agent
 		}
 		m.settle(root, "/", fresh, own)
 	}
-	furnish(m.log, req.GetHostname())
+	furnish(m.log, req.GetHostname(), req.GetDirectories())
 	for _, d := range req.GetMounts() {
 		if _, there := m.disks[d.GetSerial()]; there {
 			continue // by an earlier Configure that failed at a later disk

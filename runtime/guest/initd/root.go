@@ -78,7 +78,7 @@ func device(path string) (uint64, error) {
 
 // furnish gives the root file system what programs expect and images leave to their runtime. On a read-only one
 // it is there already or stays away.
-func furnish(log *agent.Log, hostname string) {
+func furnish(log *agent.Log, hostname string, directories []string) {
 	if hostname == "" {
 		if data, err := os.ReadFile("/etc/hostname"); err == nil {
 			hostname = strings.TrimSpace(string(data))
@@ -97,12 +97,27 @@ func furnish(log *agent.Log, hostname string) {
 		file{"/etc/resolv.conf", "# this guest has no network\n"},
 		file{"/etc/hostname", hostname + "\n"},
 	}
+	for _, path := range directories {
+		steps = append(steps, folder(path))
+	}
 	for _, s := range steps {
 		if err := s.Do(); err != nil && !errors.Is(err, unix.EROFS) {
 			log.Printf("%s: %v", s, err)
 		}
 	}
 }
+
+// folder makes a directory, with those above it, where there is nothing of its name.
+type folder string
+
+func (f folder) Do() error {
+	if _, err := os.Lstat(string(f)); err == nil {
+		return nil
+	}
+	return os.MkdirAll(string(f), 0o755)
+}
+
+func (f folder) String() string { return "directory " + string(f) }
 
 // file writes a file that is missing or empty; whatever else has its name stays.
 type file struct{ path, content string }

@@ -12,10 +12,12 @@ type Config struct {
 	Mounts []Mount // mounted in this order; a path that is missing in the root is made
 	// Command is the workspace's own process; an exec takes from it what it leaves empty. Without Argv
 	// the workspace idles.
-	Command  Command
-	Hostname string    // "" keeps the image's, or "localhost"
-	Wall     time.Time // the guest's clock; zero means the moment of the call
-	Seed     []byte    // entropy, at most 512 bytes
+	Command Command
+	// Directories are made in the root file system where they are missing, before anything is mounted over them.
+	Directories []string
+	Hostname    string    // "" keeps the image's, or "localhost"
+	Wall        time.Time // the guest's clock; zero means the moment of the call
+	Seed        []byte    // entropy, at most 512 bytes
 }
 
 // Mount attaches a disk, found by its virtio serial, at a guest path.
@@ -91,7 +93,7 @@ func (c Config) wire() *wire.ConfigureRequest {
 		wall = time.Now()
 	}
 	req := &wire.ConfigureRequest{
-		Root: c.Root.wire(), Process: c.Command.wire(), Hostname: c.Hostname, WallNanos: wall.UnixNano(), Seed: c.Seed,
+		Root: c.Root.wire(), Process: c.Command.wire(), Directories: c.Directories, Hostname: c.Hostname, WallNanos: wall.UnixNano(), Seed: c.Seed,
 	}
 	for _, m := range c.Mounts {
 		req.Mounts = append(req.Mounts, m.wire())

@@ -211,6 +211,7 @@ type ConfigureRequest struct {
 	Hostname      string                 `protobuf:"bytes,4,opt,name=hostname,proto3" json:"hostname,omitempty"`
 	WallNanos     int64                  `protobuf:"varint,5,opt,name=wall_nanos,json=wallNanos,proto3" json:"wall_nanos,omitempty"` // since the epoch; 0 leaves the clock alone
 	Seed          []byte                 `protobuf:"bytes,6,opt,name=seed,proto3" json:"seed,omitempty"`                             // entropy
+	Directories   []string               `protobuf:"bytes,7,rep,name=directories,proto3" json:"directories,omitempty"`               // absolute; made where they are missing
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -283,6 +284,13 @@ func (x *ConfigureRequest) GetWallNanos() int64 {
 func (x *ConfigureRequest) GetSeed() []byte {
 	if x != nil {
 		return x.Seed
+	}
+	return nil
+}
+
+func (x *ConfigureRequest) GetDirectories() []string {
+	if x != nil {
+		return x.Directories
 	}
 	return nil
 }
@@ -1686,7 +1694,7 @@ const file_agent_proto_rawDesc = "" +
 	"\n" +
 	"configured\x18\b \x01(\bR\n" +
 	"configured\x12!\n" +
-	"\fuptime_nanos\x18\t \x01(\x04R\vuptimeNanos\"\xfd\x01\n" +
+	"\fuptime_nanos\x18\t \x01(\x04R\vuptimeNanos\"\x9f\x02\n" +
 	"\x10ConfigureRequest\x12.\n" +
 	"\x04root\x18\x01 \x01(\v2\x1a.microagent.guest.v1.MountR\x04root\x122\n" +
 	"\x06mounts\x18\x02 \x03(\v2\x1a.microagent.guest.v1.MountR\x06mounts\x126\n" +
@@ -1694,7 +1702,8 @@ const file_agent_proto_rawDesc = "" +
 	"\bhostname\x18\x04 \x01(\tR\bhostname\x12\x1d\n" +
 	"\n" +
 	"wall_nanos\x18\x05 \x01(\x03R\twallNanos\x12\x12\n" +
-	"\x04seed\x18\x06 \x01(\fR\x04seed\"\x13\n" +
+	"\x04seed\x18\x06 \x01(\fR\x04seed\x12 \n" +
+	"\vdirectories\x18\a \x03(\tR\vdirectories\"\x13\n" +
 	"\x11ConfigureResponse\"\x9e\x01\n" +
 	"\x05Mount\x12\x16\n" +
 	"\x06serial\x18\x01 \x01(\tR\x06serial\x12\x12\n" +
