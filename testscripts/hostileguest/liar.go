@@ -61,6 +61,7 @@ func never() {
 
 func (l *liar) Hello(ctx context.Context, req *wire.HelloRequest) (*wire.HelloResponse, error) {
 	if l.kind == "hello" {
+		l.log.Printf(flooded)
 		never()
 	}
 	resp, err := l.AgentService.Hello(ctx, req)
@@ -76,6 +77,7 @@ func (l *liar) Hello(ctx context.Context, req *wire.HelloRequest) (*wire.HelloRe
 func (l *liar) Configure(ctx context.Context, req *wire.ConfigureRequest) (*wire.ConfigureResponse, error) {
 	switch l.kind {
 	case "configure":
+		l.log.Printf(flooded)
 		never()
 	case "refuse":
 		return nil, proto.Errorf(proto.CodeInvalid, "%s", forged(3<<20))
@@ -86,14 +88,16 @@ func (l *liar) Configure(ctx context.Context, req *wire.ConfigureRequest) (*wire
 	}
 	switch l.kind {
 	case "reset-ready":
-		go func() { _ = reset() }()
+		time.AfterFunc(time.Second, func() { _ = reset() })
 	case "console":
+		time.AfterFunc(floodTime, func() { l.log.Printf(flooded) })
 		go func() {
 			for {
 				_, _ = unix.Write(2, []byte(forged(64<<10)))
 			}
 		}()
 	case "answers", "calls", "length":
+		time.AfterFunc(floodTime, func() { l.log.Printf(flooded) })
 		go l.link.flood(l.kind)
 	}
 	return resp, err
