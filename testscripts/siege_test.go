@@ -22,10 +22,10 @@ import (
 // Bounds of what a hostile guest costs its host. Memory is the most that a process ever had resident, as its kernel counts
 // it; disk is what files of the state directory take, but for the guest's root file system, images and kernels.
 const (
-	mostSupervisor = 160 << 20
-	mostAdapter    = 160 << 20
-	mostCommand    = 192 << 20
-	mostDisk       = 96 << 20
+	mostSupervisor = 96 << 20
+	mostAdapter    = 128 << 20
+	mostCommand    = 128 << 20
+	mostDisk       = 80 << 20
 	mostSaid       = 64 << 10 // what a command writes to stderr, in bytes
 )
 
