@@ -197,6 +197,7 @@ func collect(l *siege) {
 
 // noise is of a task that writes without end; its guest is as it should be.
 func noise(l *siege) {
+	l.most = mostLogs
 	l.manifest(`[sh, -c, "yes forged & cat /dev/zero >&2"]`, "git")
 	apply := l.background("3", "apply", "--yes")
 	l.ready("siege.job")

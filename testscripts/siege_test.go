@@ -19,18 +19,23 @@ import (
 	"microagent/schema/printable"
 )
 
-// Bounds of what a hostile guest costs its host. Memory is the most that a process ever had resident, as its kernel counts
-// it; disk is what files of the state directory take, but for the guest's root file system, images and kernels.
+// Bounds of what a hostile guest costs its host, each less than twice what was measured. Memory is the most that a process
+// ever had resident, as its kernel counts it; disk is what files of the state directory take, but for the guest's
+// root file system, images and kernels.
 const (
-	mostSupervisor = 96 << 20
-	mostAdapter    = 128 << 20
-	mostCommand    = 128 << 20
-	mostDisk       = 80 << 20
+	mostSupervisor = 64 << 20
+	mostAdapter    = 80 << 20
+	mostCommand    = 96 << 20
+	mostDisk       = 2 << 20
+	mostLogs       = 80 << 20 // disk, with the logs of a task that writes without end
 	mostSaid       = 64 << 10 // what a command writes to stderr, in bytes
 )
 
-// hangs is what no command of a siege needs, however busy the host is: beyond it, it hangs.
-const hangs = 2 * time.Minute
+// Beyond these a command hangs, however busy the host is. What ends a guest has four times what is promised of it.
+const (
+	hangs = 2 * time.Minute
+	stops = 20 * time.Second
+)
 
 // siege is one hostile guest, from its image to its deletion, and what it cost.
 type siege struct {
@@ -43,6 +48,7 @@ type siege struct {
 	rows    []row
 	peaks   map[string]int64 // memory, by role
 	disk    int64
+	most    int64     // of disk
 	since   time.Time // when a guest was last started: what is older on a console was said by another
 	watched chan struct{}
 }
@@ -59,7 +65,7 @@ type row struct {
 func besiege(t *testing.T, payload, kind string) *siege {
 	t.Helper()
 	dir := t.TempDir()
-	l := &siege{t: t, dir: dir, state: filepath.Join(dir, "state"), payload: payload, peaks: map[string]int64{}, watched: make(chan struct{})}
+	l := &siege{t: t, dir: dir, state: filepath.Join(dir, "state"), payload: payload, peaks: map[string]int64{}, most: mostDisk, watched: make(chan struct{})}
 	if err := errors.Join(os.MkdirAll(filepath.Join(dir, "root"), 0o755), os.MkdirAll(filepath.Join(dir, "home"), 0o755),
 		os.WriteFile(filepath.Join(dir, "root/hostile"), []byte(kind), 0o644), placeKernel(l.state)); err != nil {
 		t.Fatal(err)
@@ -220,7 +226,11 @@ func (l *siege) interrupt(codes string, when moment, args ...string) said {
 
 func (l *siege) finish(codes string, steer func(*exec.Cmd, *bounded) (started func()), args []string) said {
 	l.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), hangs)
+	limit := hangs
+	if args[0] == "halt" || args[0] == "delete" {
+		limit = stops
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	cmd := l.command(ctx, args...)
 	var stdout, stderr bounded
@@ -265,6 +275,9 @@ func (l *siege) finish(codes string, steer func(*exec.Cmd, *bounded) (started fu
 		l.t.Errorf("%s took %d MiB of memory", line, peak>>20)
 	}
 	l.judge(line, s.stderr, stderr.total)
+	if args[0] == "status" || args[0] == "list" {
+		l.judge(line, s.stdout, stdout.total)
+	}
 	return s
 }
 
@@ -328,7 +341,7 @@ func (l *siege) report(kind string) {
 	for _, b := range []struct {
 		what      string
 		got, most int64
-	}{{"the supervisor's memory", l.peaks["supervisor"], mostSupervisor}, {"the adapter's memory", l.peaks["adapter"], mostAdapter}, {"disk", l.disk, mostDisk}} {
+	}{{"the supervisor's memory", l.peaks["supervisor"], mostSupervisor}, {"the adapter's memory", l.peaks["adapter"], mostAdapter}, {"disk", l.disk, l.most}} {
 		if b.got > b.most {
 			l.t.Errorf("%s: %d MiB, at most %d are right", b.what, b.got>>20, b.most>>20)
 		}
