@@ -85,17 +85,12 @@ func Run(ctx context.Context, d Drivers, p *plan.Plan, files *folder.Folder, o O
 // Settled says whether a plan that found nothing to do may be believed: not while another apply works on the project,
 // which may fail yet. ErrLocked then; after waiting for it, up to wait, a *StaleError: the plan is to be made again.
 func Settled(ctx context.Context, d Drivers, project string, wait time.Duration) error {
-	unlock, err := d.Projects.Lock(ctx, project, 0)
-	switch {
-	case err == nil:
-		unlock()
-		return nil
-	case !errors.Is(err, driver.ErrLocked): // a state directory that can't be written is not being applied to
-		return nil
-	case wait <= 0:
+	err := d.Projects.Locked(ctx, project)
+	if err == nil || !errors.Is(err, driver.ErrLocked) || wait <= 0 {
 		return err
 	}
-	if unlock, err = d.Projects.Lock(ctx, project, wait); err != nil {
+	unlock, err := d.Projects.Lock(ctx, project, wait)
+	if err != nil {
 		return err
 	}
 	unlock()

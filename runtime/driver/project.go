@@ -31,6 +31,8 @@ type Projects interface {
 	// Lock makes the caller the only one that changes the project. ErrLocked, naming the holder, when
 	// wait ran out.
 	Lock(ctx context.Context, project string, wait time.Duration) (unlock func(), err error)
+	// Locked is ErrLocked, naming the holder, while another command has the lock. It writes nothing.
+	Locked(ctx context.Context, project string) error
 	List(ctx context.Context) ([]Project, error)
 	Get(ctx context.Context, name string) (Project, error) // ErrNotFound
 	Put(ctx context.Context, p Project) error

@@ -108,6 +108,9 @@ func Projects(t *testing.T, open func(t *testing.T) driver.Projects) {
 		other, err := p.Lock(t.Context(), "other", 0)
 		must(t, err)
 		other()
+		wantClass(t, p.Locked(t.Context(), "counter"), driver.ErrLocked)
+		must(t, p.Locked(t.Context(), "other"))
+		must(t, p.Locked(t.Context(), "never"))
 		_, err = p.Lock(t.Context(), "counter", 0)
 		wantClass(t, err, driver.ErrLocked)
 		if driver.Next(err) == "" {
@@ -139,6 +142,16 @@ type FakeProjects struct {
 	projects map[string]driver.Project
 	bundles  map[string]driver.BundleRecord
 	locks    map[string]bool
+}
+
+// Locked looks whether somebody has the lock.
+func (f *FakeProjects) Locked(_ context.Context, project string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.locks[project] {
+		return nil
+	}
+	return &driver.Error{Class: driver.ErrLocked, Op: "lock project", Object: project, Err: errors.New("held by another")}
 }
 
 // Lock takes the lock of a project.

@@ -17,6 +17,7 @@ import (
 
 	"microagent/runtime/driver"
 	"microagent/runtime/layout"
+	"microagent/runtime/lease"
 )
 
 // Store is driver.Projects on a state directory.
@@ -42,17 +43,40 @@ func (s *Store) Lock(ctx context.Context, project string, wait time.Duration) (f
 		return unlock, nil
 	}
 	if locked, ok := errors.AsType[*layout.LockedError](err); ok {
-		holder := locked.Holder
-		if holder == "" {
-			holder = "another process"
-		}
-		return nil, &driver.Error{
-			Class: driver.ErrLocked, Op: op, Object: project,
-			Err:  fmt.Errorf("held by %s", holder),
-			Next: "try again when it is done, or wait for it: --lock-timeout 10m",
-		}
+		return nil, lockedBy(op, project, locked.Holder)
 	}
 	return nil, &driver.Error{Op: op, Object: project, Err: err}
+}
+
+// Locked looks whether another command has the lock.
+func (s *Store) Locked(_ context.Context, project string) error {
+	const op = "lock project"
+	if err := validProject(op, project); err != nil {
+		return err
+	}
+	path := s.state.LockFile("project", project)
+	held, _, err := lease.ReadLocks().Probe(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return &driver.Error{Op: op, Object: project, Err: err}
+	case !held:
+		return nil
+	}
+	holder, _ := os.ReadFile(path)
+	return lockedBy(op, project, string(holder))
+}
+
+func lockedBy(op, project, holder string) error {
+	if holder == "" {
+		holder = "another process"
+	}
+	return &driver.Error{
+		Class: driver.ErrLocked, Op: op, Object: project,
+		Err:  fmt.Errorf("held by %s", holder),
+		Next: "try again when it is done, or wait for it: --lock-timeout 10m",
+	}
 }
 
 type projectRecord struct {
