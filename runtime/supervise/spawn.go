@@ -33,9 +33,10 @@ const readyFD = 3
 // descriptor 3. When the run's owner is gone at its end, it calls abandoned, which nobody else is left to do. It gives the
 // exit code.
 func Main(ctx context.Context, stdin io.Reader, stderr io.Writer, abandoned func(context.Context, Spec) error) int {
-	log := slog.New(slog.NewTextHandler(&boundedWriter{w: stderr, left: ownLogLimit}, nil))
+	own, guests := logWriters(stderr)
+	log := slog.New(slog.NewTextHandler(own, nil))
 	// ttrpc logs what a guest sends out of turn, as often as it does.
-	clog.L.Logger.SetOutput(&boundedWriter{w: stderr, left: guestLogLimit})
+	clog.L.Logger.SetOutput(guests)
 	signal.Ignore(syscall.SIGHUP, syscall.SIGPIPE)
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
@@ -67,6 +68,11 @@ const (
 	ownLogLimit   = 1 << 20
 	guestLogLimit = 256 << 10
 )
+
+// logWriters gives what the supervisor says, and what a guest makes libraries say, a bound each.
+func logWriters(w io.Writer) (own, guests io.Writer) {
+	return &boundedWriter{w: w, left: ownLogLimit}, &boundedWriter{w: w, left: guestLogLimit}
+}
 
 // boundedWriter passes on that much, and drops the rest with a last word.
 type boundedWriter struct {

@@ -1,6 +1,8 @@
 package supervise
 
 import (
+	"bytes"
+	"io"
 	"os"
 	"os/exec"
 	"strconv"
@@ -54,5 +56,29 @@ func TestOwnLogIsBounded(t *testing.T) {
 	}
 	if text := out.String(); len(text) > 200 || strings.Count(text, "a line\n") != 14 || !strings.HasSuffix(text, "dropped\n") {
 		t.Errorf("the log holds %q", text)
+	}
+}
+
+// However much a guest makes libraries log, its supervisor still has its say, and all of it has a bound.
+func TestAGuestCannotSilenceTheLog(t *testing.T) {
+	var log bytes.Buffer
+	own, guests := logWriters(&log)
+	flood := bytes.Repeat([]byte("frame on an unknown stream\n"), 1000)
+	for range 1000 {
+		if _, err := guests.Write(flood); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if log.Len() > guestLogLimit+len(flood)+100 {
+		t.Errorf("a guest filled %d bytes", log.Len())
+	}
+	if _, err := io.WriteString(own, "the supervisor's word\n"); err != nil || !strings.Contains(log.String(), "the supervisor's word") {
+		t.Errorf("the supervisor was not heard: %v", err)
+	}
+	for range 1000 {
+		_, _ = own.Write(flood)
+	}
+	if log.Len() > guestLogLimit+ownLogLimit+2*len(flood)+200 {
+		t.Errorf("the log has %d bytes", log.Len())
 	}
 }
