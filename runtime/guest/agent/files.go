@@ -2,6 +2,7 @@ package agent
 
 import (
 	"archive/tar"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -234,13 +235,21 @@ func (r *archive) file(name, path string) error {
 		}
 		r.links[key] = name
 	}
+	var content io.Reader = f
+	if h.Size == 0 || ofKernel(f) {
+		data, err := wholeOf(f)
+		if err != nil {
+			return fmt.Errorf("read %s: %w", path, err)
+		}
+		content, h.Size = bytes.NewReader(data), int64(len(data))
+	}
 	if err := r.spend(entryCost + h.Size); err != nil {
 		return err
 	}
 	if err := r.w.WriteHeader(h); err != nil {
 		return err
 	}
-	switch n, err := io.CopyN(r.w, f, h.Size); {
+	switch n, err := io.CopyN(r.w, content, h.Size); {
 	case errors.Is(err, io.EOF):
 		return fmt.Errorf("%s became shorter while it was read (%d of %d bytes)", path, n, h.Size)
 	case err != nil:
