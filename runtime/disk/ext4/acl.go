@@ -21,6 +21,9 @@ func encodeACL(value []byte) ([]byte, error) {
 		tag := le.Uint16(e)
 		switch tag {
 		case aclUser, aclGroup:
+			if le.Uint32(e[4:]) == aclNoID {
+				return nil, fmt.Errorf("%w: POSIX ACL entry for nobody", ErrInvalid)
+			}
 			out = append(out, e[:8]...)
 		case 0x01, 0x04, 0x10, 0x20:
 			out = append(out, e[:4]...)

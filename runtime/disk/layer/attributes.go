@@ -28,11 +28,12 @@ const (
 )
 
 func (w *walker) attributes(hdr *tar.Header) (ext4.Attr, error) {
-	const max32 = 1<<32 - 1
-	if hdr.Uid < 0 || hdr.Gid < 0 || int64(hdr.Uid) > max32 || int64(hdr.Gid) > max32 {
+	uid, okUID := owner(hdr.Uid)
+	gid, okGID := owner(hdr.Gid)
+	if !okUID || !okGID {
 		return ext4.Attr{}, fmt.Errorf("%w: owner %d:%d", driver.ErrInvalid, hdr.Uid, hdr.Gid)
 	}
-	attr := ext4.Attr{Mode: uint32(hdr.Mode & 0o7777), UID: uint32(hdr.Uid), GID: uint32(hdr.Gid), Mtime: hdr.ModTime}
+	attr := ext4.Attr{Mode: uint32(hdr.Mode & 0o7777), UID: uid, GID: gid, Mtime: hdr.ModTime}
 	if len(hdr.PAXRecords) == 0 {
 		return attr, nil
 	}
@@ -50,7 +51,7 @@ func (w *walker) attributes(hdr *tar.Header) (ext4.Attr, error) {
 	}
 	for k, v := range hdr.PAXRecords {
 		if name, ok := strings.CutPrefix(k, paxXattr); ok {
-			set(name, []byte(v))
+			set(starName.Replace(name), []byte(v))
 		}
 	}
 	for k, v := range hdr.PAXRecords {
@@ -86,6 +87,21 @@ func (w *walker) attributes(hdr *tar.Header) (ext4.Attr, error) {
 	return attr, nil
 }
 
+// noID is the id that chown(2) takes for "leave it": no file can have it, and a file that has it on disk can't be
+// changed by anybody.
+const noID = 1<<32 - 1
+
+// owner gives the user or group that a tar's number stands for: noID is root, as where chown leaves it.
+func owner(id int) (uint32, bool) {
+	if int64(id) == noID {
+		return 0, true
+	}
+	return uint32(id), id >= 0 && int64(id) < noID
+}
+
+// starName undoes what GNU tar and bsdtar do to the two characters that a PAX record's name can't hold.
+var starName = strings.NewReplacer("%3D", "=", "%25", "%")
+
 // known says whether Linux has a place for the attribute: others come from other systems and mean nothing here.
 func known(name string, link bool) bool {
 	switch {
@@ -97,7 +113,7 @@ func known(name string, link bool) bool {
 	return false
 }
 
-var errACLName = errors.New("ACL names users or groups without their numbers; make the tar with --numeric-owner")
+var errACLName = errors.New("ACL names users or groups without their numbers; make the tar with --xattrs --xattrs-include='*', or with bsdtar")
 
 // parseACL reads the text form "user::rwx,user:1000:r--,...", in which star appends the number as a fourth
 // field, and gives the form of the system calls.
@@ -140,7 +156,7 @@ func parseACL(text string) ([]byte, error) {
 				number = f[1]
 			}
 			id, err := strconv.ParseUint(number, 10, 32)
-			if err != nil {
+			if err != nil || id == noID {
 				return nil, errACLName
 			}
 			e.id = uint32(id)
