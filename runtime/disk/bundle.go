@@ -130,6 +130,8 @@ func (nothing) Link(string, string) error                              { return 
 func (nothing) Device(string, uint32, uint32, uint32, ext4.Attr) error { return nil }
 func (nothing) Whiteout(string) error                                  { return nil }
 func (nothing) Opaque(string) error                                    { return nil }
+func (nothing) Remove(string) error                                    { return nil }
+func (nothing) Own(string) bool                                        { return true }
 func (nothing) File(_ string, _ ext4.Attr, size int64, r io.Reader) error {
 	n, err := io.CopyN(io.Discard, r, size)
 	if errors.Is(err, io.EOF) && n < size {

@@ -303,14 +303,25 @@ func (b *Builder) Whiteout(path string) error {
 	if !ok {
 		return nil
 	}
-	keep := e.layer == b.layer
-	if e.isDir() && b.clearBelow(e.inode) {
-		keep = true
-	}
-	if !keep {
+	below := e.isDir() && b.clearBelow(e.inode)
+	switch {
+	case e.layer == b.layer:
+	case below:
+		b.unnamed(dir, name)
+	default:
 		b.detach(dir, name)
 	}
 	return nil
+}
+
+// Own says whether the layer that is being applied put something at path.
+func (b *Builder) Own(path string) bool {
+	dir, name, err := b.locate(path, false)
+	if err != nil {
+		return false
+	}
+	e, ok := dir.children[name]
+	return ok && e.layer == b.layer
 }
 
 // Opaque hides what earlier layers have below the directory at path.

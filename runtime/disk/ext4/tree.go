@@ -180,11 +180,25 @@ func (b *Builder) clearBelow(dir *inode) bool {
 	left := false
 	for name, e := range dir.children {
 		keep := e.layer == b.layer
-		if e.isDir() && b.clearBelow(e.inode) || keep {
+		switch {
+		case e.isDir() && b.clearBelow(e.inode):
 			left = true
-			continue
+			if !keep {
+				b.unnamed(dir, name)
+			}
+		case keep:
+			left = true
+		default:
+			b.detach(dir, name)
 		}
-		b.detach(dir, name)
 	}
 	return left
+}
+
+// unnamed makes the directory name in dir one that this layer made by what it put below it: what earlier layers said
+// of it is hidden.
+func (b *Builder) unnamed(dir *inode, name string) {
+	n := dir.children[name].inode
+	n.mode, n.uid, n.gid, n.mtime, n.xattrs = ModeDir|0o755, 0, 0, stampOf(b.opt.Time), nil
+	dir.children[name] = entry{n, b.layer}
 }

@@ -2,7 +2,8 @@
 //
 // Layers are applied from the lowest to the highest: a path's parents are resolved through the symlinks that
 // are there by then, inside the tree. Whiteouts and opaque marks hide what lower layers put there and nothing
-// else; of entries that name the same path the last one wins. Nothing can leave the tree, and the limits hold
+// else, in whatever order a layer has them; of entries that name the same path the last one wins. A hard link is to
+// what its own layer has at the target, before or after it, and else to what lower layers have. Nothing can leave the tree, and the limits hold
 // for whatever a layer claims. Every error names the layer and the entry. runtime/disk imports this package.
 package layer
 
@@ -29,6 +30,10 @@ type Tree interface {
 	Device(path string, kind, major, minor uint32, attr ext4.Attr) error
 	Whiteout(path string) error
 	Opaque(path string) error
+	// Remove takes path away with all below it; fs.ErrNotExist when it is not there.
+	Remove(path string) error
+	// Own says whether this layer put something at path.
+	Own(path string) bool
 }
 
 // Limits bound what layers may hold. Zero values stand for the defaults.

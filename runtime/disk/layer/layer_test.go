@@ -287,6 +287,8 @@ func (sink) Link(string, string) error                              { return nil
 func (sink) Device(string, uint32, uint32, uint32, ext4.Attr) error { return nil }
 func (sink) Whiteout(string) error                                  { return nil }
 func (sink) Opaque(string) error                                    { return nil }
+func (sink) Remove(string) error                                    { return nil }
+func (sink) Own(string) bool                                        { return true }
 func (sink) File(_ string, _ ext4.Attr, size int64, r io.Reader) error {
 	if n, err := io.Copy(io.Discard, r); err != nil || n != size {
 		return errors.Join(err, io.ErrUnexpectedEOF)

@@ -18,7 +18,8 @@ import (
 const (
 	whiteout = ".wh."
 	opaque   = ".wh..wh..opq"
-	aufs     = ".wh..wh." // marks of aufs that mean nothing to others
+	aufs     = ".wh..wh."     // marks of aufs that mean nothing to others
+	plnk     = ".wh..wh.plnk" // where aufs keeps files that have several names; what is in it is there for hard links only
 )
 
 // walker puts tars into a tree.
@@ -30,14 +31,17 @@ type walker struct {
 	layer    int
 	totals   Totals
 	names    int64
-	read     int64          // bytes of the tars
-	pending  []link         // hard links whose target was not there yet
-	waiting  map[string]int // index into pending by path
+	read     int64            // bytes of the tars
+	pending  []link           // hard links whose target this layer had not put there yet
+	waiting  map[string]int   // index into pending by path
+	lower    map[string][]int // those of pending that are made, with what lower layers have, by target
+	plinks   bool             // there is something in the directory plnk
 }
 
 type link struct {
 	path, target, entry string
 	dead                bool // a later entry has its path
+	made                bool
 }
 
 // counter tells what the tar reader took; it is what the tar reader reads from.
@@ -59,7 +63,7 @@ func (w *walker) fail(entry string, err error) error {
 // apply reads one tar to its end, and what follows the end mark too: a source may check a digest there.
 func (w *walker) apply(ctx context.Context, r io.Reader) error {
 	const step = 4 << 20
-	w.pending, w.waiting = nil, map[string]int{}
+	w.pending, w.waiting, w.lower, w.plinks = nil, map[string]int{}, map[string][]int{}, false
 	c := &counter{Reader: r}
 	c.tell = func(n int64) {
 		if w.read/step != (w.read+n)/step {
@@ -89,6 +93,11 @@ func (w *walker) apply(ctx context.Context, r io.Reader) error {
 	}
 	if err := w.resolve(); err != nil {
 		return err
+	}
+	if w.plinks {
+		if err := w.tree.Remove(plnk); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return w.fail(plnk, err)
+		}
 	}
 	if err := t.Drain(); err != nil {
 		return w.fail("", err)
@@ -129,6 +138,9 @@ func (w *walker) entry(hdr *tar.Header, r io.Reader) error {
 		w.pending[i].dead = true
 		delete(w.waiting, name)
 	}
+	if len(w.lower) > 0 {
+		w.unmake(name)
+	}
 	attr, err := w.attributes(hdr)
 	if err != nil {
 		return err
@@ -155,6 +167,10 @@ func (w *walker) entry(hdr *tar.Header, r io.Reader) error {
 // mark handles whiteouts and opaque marks, and says whether name was one.
 func (w *walker) mark(name string) (bool, error) {
 	if !w.image {
+		return false, nil
+	}
+	if strings.HasPrefix(name, plnk+"/") {
+		w.plinks = true
 		return false, nil
 	}
 	if strings.HasPrefix(name, aufs) && name != opaque {
@@ -192,13 +208,37 @@ func (w *walker) hardlink(name string, hdr *tar.Header) error {
 	if err != nil {
 		return fmt.Errorf("hard link to %q: %w", hdr.Linkname, err)
 	}
+	_, late := w.waiting[target]
+	late = late || !w.tree.Own(target)
 	err = w.tree.Link(name, target)
-	if errors.Is(err, fs.ErrNotExist) {
-		w.waiting[name] = len(w.pending)
-		w.pending = append(w.pending, link{path: name, target: target, entry: hdr.Name})
-		return nil
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
-	return err
+	if late || err != nil {
+		i := len(w.pending)
+		w.waiting[name] = i
+		w.pending = append(w.pending, link{path: name, target: target, entry: hdr.Name, made: err == nil})
+		if err == nil {
+			w.lower[target] = append(w.lower[target], i)
+		}
+	}
+	return nil
+}
+
+// unmake lets the links that were made to what lower layers have at name, and the links to those, wait for what this
+// layer has there.
+func (w *walker) unmake(name string) {
+	for work := []string{name}; len(work) > 0; {
+		at := work[len(work)-1]
+		work = work[:len(work)-1]
+		for _, i := range w.lower[at] {
+			if l := &w.pending[i]; !l.dead && l.made {
+				l.made = false
+				work = append(work, l.path)
+			}
+		}
+		delete(w.lower, at)
+	}
 }
 
 // rounds is how often what is left of the pending hard links is gone through. Chains of links in whatever order take
@@ -225,7 +265,7 @@ func (w *walker) resolve() error {
 		}
 	}
 	for _, l := range w.pending {
-		if !l.dead {
+		if !l.dead && !l.made {
 			return w.fail(l.entry, fmt.Errorf("%w: hard link to %q, which is not there", driver.ErrInvalid, l.target))
 		}
 	}
@@ -237,8 +277,11 @@ func (w *walker) follow(i int, wanted map[string][]int) (made bool, err error) {
 	for work := []int{i}; len(work) > 0; {
 		l := &w.pending[work[len(work)-1]]
 		work = work[:len(work)-1]
-		if l.dead {
+		if l.dead || l.made {
 			continue
+		}
+		if j, ok := w.waiting[l.target]; ok && !w.pending[j].made {
+			continue // what is there is of a lower layer
 		}
 		err := w.tree.Link(l.path, l.target)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -247,7 +290,7 @@ func (w *walker) follow(i int, wanted map[string][]int) (made bool, err error) {
 		if err != nil {
 			return made, w.fail(l.entry, err)
 		}
-		l.dead, made = true, true
+		l.made, made = true, true
 		work = append(work, wanted[l.path]...)
 	}
 	return made, nil
