@@ -70,10 +70,12 @@ func (f *FS) editable() error {
 		return corruptf("the kernel marked the file system as having errors")
 	case s.Compat&super.HasJournal == 0:
 		return unsupportedf("a file system without a journal can't be changed safely")
-	case s.Incompat&^editableIncompat != 0, s.Incompat&neededIncompat != neededIncompat:
-		return unsupportedf("incompatible features %#x can't be written", s.Incompat)
+	case s.Incompat&^editableIncompat != 0:
+		return unsupportedf("features that can't be written without a kernel: %v", s.Incompat&^editableIncompat)
+	case s.Incompat&neededIncompat != neededIncompat:
+		return unsupportedf("a file system without the features %v can't be written without a kernel", neededIncompat&^s.Incompat)
 	case s.ROCompat&^editableRO != 0:
-		return unsupportedf("read-only features %#x can't be written", s.ROCompat)
+		return unsupportedf("features that can't be written without a kernel: %v", s.ROCompat&^editableRO)
 	case f.blockSize > BlockSize:
 		return unsupportedf("blocks of %d bytes can't be written", f.blockSize)
 	}

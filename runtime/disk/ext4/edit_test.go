@@ -334,15 +334,17 @@ func TestEditFullDisk(t *testing.T) {
 }
 
 func TestEditRefuses(t *testing.T) {
-	for name, path := range map[string]string{
-		"no journal": mke2fs(t, "32M", "-O", "^has_journal"),
-		"ext3":       mke2fs(t, "32M", "-O", "^extents,^64bit"),
-		"quota":      mke2fs(t, "32M", "-O", "quota"),
-		"bigalloc":   mke2fs(t, "64M", "-O", "bigalloc"),
-		"casefold":   mke2fs(t, "32M", "-O", "casefold"),
+	for name, c := range map[string]struct{ path, why string }{
+		"no journal": {mke2fs(t, "32M", "-O", "^has_journal"), "a file system without a journal can't be changed safely"},
+		"ext3":       {mke2fs(t, "32M", "-O", "^extents,^64bit"), "a file system without the features extent can't be written without a kernel"},
+		"quota":      {mke2fs(t, "32M", "-O", "quota"), "features that can't be written without a kernel: quota"},
+		"project":    {mke2fs(t, "32M", "-O", "quota,project"), "features that can't be written without a kernel: quota, project"},
+		"bigalloc":   {mke2fs(t, "64M", "-O", "bigalloc"), "features that can't be written without a kernel: bigalloc"},
+		"casefold":   {mke2fs(t, "32M", "-O", "casefold"), "features that can't be written without a kernel: casefold"},
+		"uninit_bg":  {mke2fs(t, "32M", "-O", "^metadata_csum,uninit_bg"), "features that can't be written without a kernel: uninit_bg"},
 	} {
-		err := tryChange(t, path, func(e *Editor) error { return write(e, "/x", nil) })
-		if !errors.Is(err, ErrUnsupported) {
+		err := tryChange(t, c.path, func(e *Editor) error { return write(e, "/x", nil) })
+		if !errors.Is(err, ErrUnsupported) || !strings.HasSuffix(err.Error(), ": "+c.why) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

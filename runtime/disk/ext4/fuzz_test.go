@@ -115,7 +115,7 @@ func explore(t *testing.T, image []byte) {
 // expected fails for errors that no caller could give a class.
 func expected(t *testing.T, err error) {
 	t.Helper()
-	if err != nil && !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrUnsupported) {
+	if err != nil && !errors.Is(err, ErrCorrupt) && !errors.Is(err, super.ErrNone) && !errors.Is(err, ErrUnsupported) {
 		t.Errorf("error without a class: %v", err)
 	}
 }

@@ -45,11 +45,11 @@ func unsupportedf(format string, args ...any) error {
 	return fmt.Errorf("%w: "+format, append([]any{ErrUnsupported}, args...)...)
 }
 
-// Open reads the superblock of an image of size bytes. ErrCorrupt when it is none that can be trusted with
+// Open reads the superblock of an image of size bytes. super.ErrNone when there is none at all, ErrCorrupt when it is none that can be trusted with
 // arithmetic, ErrUnsupported when it has features that change what lies where.
 func Open(r io.ReaderAt, size int64) (*FS, error) {
 	sb, err := super.Read(r)
-	if errors.Is(err, super.ErrNone) || errors.Is(err, super.ErrDamaged) {
+	if errors.Is(err, super.ErrDamaged) {
 		return nil, corruptf("%v", err)
 	}
 	if err != nil {
@@ -64,7 +64,7 @@ func Open(r io.ReaderAt, size int64) (*FS, error) {
 		return nil, unsupportedf("an external journal is no file system")
 	}
 	if more := s.Incompat &^ readable; more != 0 {
-		return nil, unsupportedf("incompatible features %#x", more)
+		return nil, unsupportedf("features that can't be read: %v", more)
 	}
 	bits := uint32(8 * f.blockSize)
 	switch {
