@@ -323,7 +323,7 @@ func (c *copying) spooled(p *transfer.Pack, e transfer.Entry, content io.Reader,
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
-	e.Time = time.Now().UnixNano()
+	e.Time = time.Now()
 	if to.mode != 0 {
 		e.Mode = to.mode
 	}

@@ -73,7 +73,7 @@ type inward struct {
 
 type madeDir struct {
 	inode uint32
-	time  int64
+	time  time.Time
 }
 
 func (in *inward) problem(class error, next, format string, args ...any) error {
@@ -174,7 +174,7 @@ func (in *inward) add(e Entry, content io.Reader) error {
 			}
 		}
 	}
-	attr := ext4.Attr{Mode: bits(e.Mode), UID: in.uid, GID: in.gid, Mtime: time.Unix(0, e.Time)}
+	attr := ext4.Attr{Mode: bits(e.Mode), UID: in.uid, GID: in.gid, Mtime: e.Time}
 	if e.Size < 0 {
 		attr.Mtime = time.Now()
 		if in.replaced != nil {
@@ -215,7 +215,7 @@ func (in *inward) put(e Entry, parent ext4.Inode, name string, attr ext4.Attr, c
 // finish gives directories the times that they had before anything came into them.
 func (in *inward) finish() error {
 	for _, d := range in.made {
-		if err := in.e.SetTime(d.inode, time.Unix(0, d.time)); err != nil {
+		if err := in.e.SetTime(d.inode, d.time); err != nil {
 			return err
 		}
 		if in.e.Full() {

@@ -145,7 +145,7 @@ type tree struct {
 }
 
 func (t *tree) add(name string, n ext4.Inode, depth int) error {
-	e := Entry{Name: name, Mode: mode(n), Time: n.Mtime.UnixNano(), Size: n.Size}
+	e := Entry{Name: name, Mode: mode(n), Time: n.Mtime, Size: n.Size}
 	switch {
 	case n.IsDir():
 		return t.directory(e, n, depth)

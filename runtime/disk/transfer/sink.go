@@ -14,11 +14,11 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 
 	"microagent/runtime/driver"
+	"microagent/runtime/filetime"
 	"microagent/runtime/guesttree"
 )
 
@@ -203,8 +203,7 @@ func (s *Sink) file(ctx context.Context, temp string, e Entry, content io.Reader
 	if err := f.Chmod(e.Mode & fs.ModePerm); err != nil {
 		return err
 	}
-	when := time.Unix(0, e.Time)
-	if err := s.root.Chtimes(temp, when, when); err != nil || s.tree {
+	if err := filetime.Set(s.root, temp, e.Time); err != nil || s.tree {
 		return err // Finish brings a tree to the disk
 	}
 	return f.Sync()
@@ -217,8 +216,7 @@ func (s *Sink) Finish() error {
 		if s.name == "." && e.Name == "." {
 			continue // the folder is the user's
 		}
-		when := time.Unix(0, e.Time)
-		err := s.root.Chtimes(s.at(e.Name), when, when)
+		err := filetime.Set(s.root, s.at(e.Name), e.Time)
 		if err == nil {
 			err = s.root.Chmod(s.at(e.Name), e.Mode&fs.ModePerm)
 		}

@@ -66,7 +66,7 @@ func NewSource(op string, end driver.HostEnd, recursive bool, out *driver.Copied
 }
 
 func entryOf(name string, st fs.FileInfo) Entry {
-	return Entry{Name: name, Mode: st.Mode(), Time: st.ModTime().UnixNano(), Size: st.Size()}
+	return Entry{Name: name, Mode: st.Mode(), Time: st.ModTime(), Size: st.Size()}
 }
 
 // Walk gives every entry, directories before what is in them; content is there for regular files. What can't be

@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"path"
 	"strings"
-	"time"
 
 	"microagent/runtime/driver"
 	"microagent/runtime/guesttree"
@@ -31,7 +30,7 @@ func Unpack(ctx context.Context, r io.Reader, s *Sink, limit int64) error {
 		if err != nil {
 			return sent(s.Path("."), err)
 		}
-		e := Entry{Name: path.Clean(h.Name), Mode: h.FileInfo().Mode(), Time: h.ModTime.UnixNano(), Size: h.Size, Target: h.Linkname}
+		e := Entry{Name: path.Clean(h.Name), Mode: h.FileInfo().Mode(), Time: h.ModTime, Size: h.Size, Target: h.Linkname}
 		if h.Typeflag == tar.TypeLink {
 			e.Mode, e.Link, e.Target = e.Mode.Perm(), path.Clean(h.Linkname), ""
 		}
@@ -95,7 +94,7 @@ func NewPack(w io.Writer, name string, uid, gid uint32) *Pack {
 func (p *Pack) Add(e Entry, content io.Reader) (int64, error) {
 	h := &tar.Header{
 		Format: tar.FormatPAX, Name: path.Join(p.name, e.Name), Mode: int64(bits(e.Mode)), Uid: p.uid, Gid: p.gid,
-		ModTime: time.Unix(0, e.Time),
+		ModTime: e.Time,
 	}
 	switch {
 	case e.Mode.IsDir():

@@ -14,10 +14,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"microagent/runtime/disk/ext4"
+	"microagent/runtime/disk/ext4/super"
 	"microagent/runtime/driver"
 	"microagent/runtime/lease"
 )
@@ -26,7 +28,7 @@ import (
 type Entry struct {
 	Name   string      // slash-separated, relative to what is copied; "." is that itself
 	Mode   fs.FileMode // type, permissions, setuid, setgid, sticky
-	Time   int64       // of modification, in Unix nanoseconds
+	Time   time.Time   // of modification; ext4 has it to 2446, which is more than an int64 of nanoseconds
 	Size   int64       // of a regular file; -1 while it is not known
 	Target string      // of a symlink
 	// Link is the name of an earlier regular file that this one is the same as.
@@ -112,6 +114,9 @@ func wrap(op, object string, err error) error {
 	}
 	e := &driver.Error{Op: op, Object: object, Err: err, Next: driver.Next(err)}
 	switch {
+	case errors.Is(err, super.ErrNone):
+		e.Class = driver.ErrInvalid
+		e.Next = "name a disk that was made with mke2fs -t ext4"
 	case errors.Is(err, ext4.ErrCorrupt):
 		e.Class = driver.ErrCorrupt
 		e.Next = "start the workspace once, so that its kernel looks at the disk, or run e2fsck on it"

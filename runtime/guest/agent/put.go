@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"microagent/runtime/filetime"
 	"microagent/runtime/guest/proto"
 	"microagent/runtime/guest/proto/wire"
 	"microagent/runtime/tartree"
@@ -82,7 +83,7 @@ func (u *unpacker) unpack(r io.Reader) error {
 		}
 	}
 	for _, h := range u.dirs {
-		if err := u.root.Chtimes(h.Name, h.ModTime, h.ModTime); err != nil {
+		if err := filetime.Set(u.root, h.Name, h.ModTime); err != nil {
 			return err
 		}
 	}
@@ -170,7 +171,7 @@ func (u *unpacker) file(temp string, h *tar.Header, r io.Reader) error {
 	if err := f.Chmod(h.FileInfo().Mode()); err != nil {
 		return err
 	}
-	if err := u.root.Chtimes(temp, h.ModTime, h.ModTime); err != nil {
+	if err := filetime.Set(u.root, temp, h.ModTime); err != nil {
 		return err
 	}
 	return f.Sync()
