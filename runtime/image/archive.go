@@ -36,6 +36,7 @@ type archive struct {
 
 // archived is one entry.
 type archived struct {
+	at   int // its number among all; of several of one name the last counts
 	size int64
 	link string // the name of the entry that this one is a link to
 }
@@ -76,12 +77,14 @@ func (a *archive) Close() error { return a.f.Close() }
 // scan is the first reading. Whatever is small enough to be a document is kept.
 func (a *archive) scan(ctx context.Context) error {
 	var kept int64
+	number := 0
 	return a.walk(ctx, func(h *tar.Header, r io.Reader) error {
 		if len(a.entries) >= maxArchiveEntries {
 			return corruptf("it has more than %d entries", maxArchiveEntries)
 		}
 		name := entryName(h.Name)
-		e := archived{size: h.Size}
+		number++
+		e := archived{at: number, size: h.Size}
 		switch h.Typeflag {
 		case tar.TypeReg:
 		case tar.TypeLink:
@@ -211,14 +214,13 @@ func (a *archive) document(ctx context.Context, name string) ([]byte, error) {
 
 // each hands the named entries to visit, in the archive's order. Names must be resolved.
 func (a *archive) each(ctx context.Context, names map[string]bool, visit func(name string, size int64, r io.Reader) error) error {
-	left := len(names)
-	done := map[string]bool{}
+	left, number := len(names), 0
 	err := a.walk(ctx, func(h *tar.Header, r io.Reader) error {
 		name := entryName(h.Name)
-		if h.Typeflag != tar.TypeReg || !names[name] || done[name] {
+		number++
+		if h.Typeflag != tar.TypeReg || !names[name] || a.entries[name].at != number {
 			return nil
 		}
-		done[name] = true
 		if err := visit(name, h.Size, r); err != nil {
 			return err
 		}

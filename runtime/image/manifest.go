@@ -1,7 +1,9 @@
 package image
 
 import (
+	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -24,6 +26,7 @@ const (
 // Media types of docker's that mean the same as OCI's.
 const (
 	dockerManifest = "application/vnd.docker.distribution.manifest.v2+json"
+	dockerConfig   = "application/vnd.docker.container.image.v1+json"
 	dockerIndex    = "application/vnd.docker.distribution.manifest.list.v2+json"
 )
 
@@ -62,7 +65,7 @@ func (d document) isIndex() bool {
 func parseDocument(data []byte) (document, error) {
 	var d document
 	if err := json.Unmarshal(data, &d); err != nil {
-		return d, corruptf("a manifest is not JSON: %v", err)
+		return d, unreadable("a manifest", err)
 	}
 	if d.SchemaVersion == 1 {
 		return d, fmt.Errorf("%w: it is in docker's old format, schema 1", driver.ErrUnsupported)
@@ -74,14 +77,14 @@ func parseDocument(data []byte) (document, error) {
 func parseManifest(data []byte) (manifest, error) {
 	m := manifest{digest: digest.FromBytes(data).String(), data: data}
 	if err := json.Unmarshal(data, &m.Manifest); err != nil {
-		return manifest{}, corruptf("manifest %s is not JSON: %v", m.digest, err)
+		return manifest{}, unreadable("manifest "+m.digest, err)
 	}
 	if len(m.Layers) > maxLayers {
 		return manifest{}, corruptf("manifest %s has %d layers, more than %d", m.digest, len(m.Layers), maxLayers)
 	}
 	for _, d := range append([]ocispec.Descriptor{m.Config}, m.Layers...) {
 		if err := validDigest(d.Digest.String()); err != nil {
-			return manifest{}, corruptf("manifest %s: %v", m.digest, err)
+			return manifest{}, badDigest("manifest "+m.digest, err)
 		}
 		if d.Size < 0 || d.Size > maxBlob {
 			return manifest{}, corruptf("manifest %s says that blob %s has %d bytes", m.digest, d.Digest, d.Size)
@@ -103,6 +106,13 @@ func describe(m manifest, config []byte, arch string) (driver.Image, error) {
 		img.Size += d.Size
 	}
 	c, err := parseConfig(config)
+	if kind := m.Config.MediaType; !isConfigType(kind) && (err != nil || len(c.RootFS.DiffIDs) == 0) {
+		return driver.Image{}, &driver.Error{
+			Class: driver.ErrInvalid, Op: "read", Object: "manifest " + m.digest,
+			Err:  fmt.Errorf("it is not an image but an OCI artifact of type %s", cmp.Or(m.ArtifactType, kind)),
+			Next: "name an image",
+		}
+	}
 	if err != nil {
 		return driver.Image{}, err
 	}
@@ -135,17 +145,57 @@ func describe(m manifest, config []byte, arch string) (driver.Image, error) {
 	return img, nil
 }
 
-func parseConfig(data []byte) (ocispec.Image, error) {
-	var c ocispec.Image
+// isConfigType says whether a media type is that of an image's config. Nothing said is nothing wrong.
+func isConfigType(t string) bool {
+	return t == "" || t == ocispec.MediaTypeImageConfig || t == dockerConfig
+}
+
+// imageConfig is what is used of a config. What tools write into other fields makes no image unusable.
+type imageConfig struct {
+	ocispec.Platform
+	Config struct {
+		User       string
+		Env        []string
+		Entrypoint []string
+		Cmd        []string
+		Volumes    map[string]struct{}
+		WorkingDir string
+		StopSignal string
+	} `json:"config"`
+	RootFS ocispec.RootFS `json:"rootfs"`
+}
+
+func parseConfig(data []byte) (imageConfig, error) {
+	var c imageConfig
 	if err := json.Unmarshal(data, &c); err != nil {
-		return c, corruptf("the image's config is not JSON: %v", err)
+		return c, unreadable("the image's config", err)
 	}
 	for _, d := range c.RootFS.DiffIDs {
 		if err := validDigest(d.String()); err != nil {
-			return c, corruptf("the image's config: diff id %v", err)
+			return c, badDigest("the image's config: diff id", err)
 		}
 	}
 	return c, nil
+}
+
+// unreadable says what is wrong with a document: that it is no JSON, or which field of it is of another kind.
+func unreadable(what string, err error) error {
+	if kind, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		field := "its top"
+		if kind.Field != "" {
+			field = "its field " + kind.Field
+		}
+		return corruptf("%s: %s is a JSON %s, which it can't be", what, field, kind.Value)
+	}
+	return corruptf("%s is not JSON: %v", what, err)
+}
+
+// badDigest is an error of validDigest, with where it was: corrupt, unless it is of an algorithm that is not supported.
+func badDigest(where string, err error) error {
+	if errors.Is(err, driver.ErrUnsupported) {
+		return fmt.Errorf("%s: %w", where, err)
+	}
+	return corruptf("%s: %v", where, err)
 }
 
 func corruptf(format string, args ...any) error {

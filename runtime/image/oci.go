@@ -74,7 +74,7 @@ func (o *ociLayout) manifest(ctx context.Context) (manifest, error) {
 	}
 	var top ocispec.Index
 	if err := json.Unmarshal(data, &top); err != nil {
-		return manifest{}, corruptf("%s is not JSON: %v", ocispec.ImageIndexFile, err)
+		return manifest{}, unreadable(ocispec.ImageIndexFile, err)
 	}
 	d, err := o.choose(top.Manifests)
 	for depth := 0; err == nil; depth++ {
@@ -145,7 +145,7 @@ func differ(list []ocispec.Descriptor) bool {
 // verified gives a document of the layout.
 func (o *ociLayout) verified(ctx context.Context, d ocispec.Descriptor) ([]byte, error) {
 	if err := validDigest(d.Digest.String()); err != nil {
-		return nil, corruptf("an index: %v", err)
+		return nil, badDigest("an index", err)
 	}
 	data, err := o.source.document(ctx, blobName(d.Digest))
 	if err != nil {

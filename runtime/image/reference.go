@@ -113,7 +113,14 @@ func (r reference) key(files driver.Files) string {
 
 var sha256Digest = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 
+// otherDigest is what digests of other algorithms look like, sha512 and blake3 of image-spec's among them.
+var otherDigest = regexp.MustCompile(`^[a-z0-9]+([+._-][a-z0-9]+)*:[0-9a-f]{64,}$`)
+
+// validDigest gives ErrUnsupported for a digest of another algorithm than sha256.
 func validDigest(d string) error {
+	if name, _, _ := strings.Cut(d, ":"); name != "sha256" && otherDigest.MatchString(d) {
+		return fmt.Errorf("%w: digests of %s, as in %.24s...", driver.ErrUnsupported, name, d)
+	}
 	if !sha256Digest.MatchString(d) {
 		return fmt.Errorf("%q is not a sha256 digest", d)
 	}

@@ -31,7 +31,7 @@ func (o *registry) resolve(ctx context.Context, name string) (ocispec.Descriptor
 		_, d, err := o.resolver.Resolve(ctx, name)
 		if err == nil {
 			if bad := validDigest(d.Digest.String()); bad != nil {
-				err = corruptf("the registry answers %v", bad)
+				err = badDigest("the registry answers", bad)
 			}
 		}
 		return d, err
@@ -126,7 +126,7 @@ func (o *registry) platform(ctx context.Context) (ocispec.Descriptor, []byte, er
 
 func validDocument(d ocispec.Descriptor) error {
 	if err := validDigest(d.Digest.String()); err != nil {
-		return corruptf("an index: %v", err)
+		return badDigest("an index", err)
 	}
 	if d.Size < 0 || d.Size > maxDocument {
 		return corruptf("an index says that manifest %s has %d bytes", d.Digest, d.Size)

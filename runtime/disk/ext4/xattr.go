@@ -2,6 +2,7 @@ package ext4
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 )
@@ -85,22 +86,65 @@ func encodeXattr(full string, value []byte) (xattr, error) {
 func (x *xattr) entrySize() int { return (16 + len(x.name) + 3) &^ 3 }
 func (x *xattr) size() int      { return x.entrySize() + (len(x.value)+3)&^3 }
 
-// splitXattrs puts into the inode what fits there, in order, and the rest into the block.
+// Bytes for attributes, their end mark apart.
+const (
+	inlineRoom = xattrInlineSpace - 4
+	blockRoom  = BlockSize - xattrBlockHeader - 4
+)
+
+// splitXattrs puts into the inode what fits there, in order, and the rest into the block; where that is too much for
+// the block, those into the inode that fill it best.
 func splitXattrs(list []xattr) (inline, block []xattr, err error) {
-	left, room := xattrInlineSpace-4, BlockSize-xattrBlockHeader-4
+	first := make([]bool, len(list))
+	left := inlineRoom
+	for i := range list {
+		if n := list[i].size(); n <= left {
+			left -= n
+			first[i] = true
+		}
+	}
+	for _, choice := range []func() []bool{func() []bool { return first }, func() []bool { return fullest(list) }} {
+		inline, block = nil, nil
+		room := blockRoom
+		for i, in := range choice() {
+			if in {
+				inline = append(inline, list[i])
+				continue
+			}
+			room -= list[i].size()
+			block = append(block, list[i])
+		}
+		if room >= 0 {
+			return inline, block, nil
+		}
+	}
+	return nil, nil, fmt.Errorf("%w: extended attributes need more than the inode and one block of %d bytes", ErrInvalid, BlockSize)
+}
+
+// fullest says which attributes fill the inode's room as far as any choice of them can.
+func fullest(list []xattr) []bool {
+	// with[size] are the attributes before the present one that have this size together; nil where none have.
+	var with [inlineRoom + 1][]int
+	with[0] = []int{}
 	for i := range list {
 		n := list[i].size()
-		if n <= left {
-			left -= n
-			inline = append(inline, list[i])
+		for size := inlineRoom; size >= n; size-- {
+			if with[size] == nil && with[size-n] != nil {
+				with[size] = append(slices.Clone(with[size-n]), i)
+			}
+		}
+	}
+	chosen := make([]bool, len(list))
+	for size := inlineRoom; size >= 0; size-- {
+		if with[size] == nil {
 			continue
 		}
-		if room -= n; room < 0 {
-			return nil, nil, fmt.Errorf("%w: extended attributes need more than the inode and one block of %d bytes", ErrInvalid, BlockSize)
+		for _, i := range with[size] {
+			chosen[i] = true
 		}
-		block = append(block, list[i])
+		break
 	}
-	return inline, block, nil
+	return chosen
 }
 
 // putXattrs writes entries from first on and values from the end of b down; offsets count from base.
