@@ -45,13 +45,17 @@ func (s *Store) ImportApt(ctx context.Context, p driver.Progress) (Installed, er
 		return Installed{}, err
 	}
 	defer os.RemoveAll(dir)
-	p.Report("download "+name, 0, 0)
-	if _, err := apt(ctx, dir, "apt-get", "-q", "download", name); err != nil {
+	names, err := kernelPackages(ctx, name)
+	if err != nil {
+		return fail(driver.ErrNotFound, err, nextUpdate)
+	}
+	p.Report("download "+strings.Join(names, ", "), 0, 0)
+	if _, err := apt(ctx, dir, "apt-get", append([]string{"-q", "download"}, names...)...); err != nil {
 		return fail(driver.ErrUnavailable, err, nextUpdate)
 	}
 	files, err := filepath.Glob(filepath.Join(dir, "*.deb"))
-	if err != nil || len(files) != 1 {
-		return fail(driver.ErrUnavailable, fmt.Errorf("apt-get download left %d packages", len(files)), nextDeb)
+	if err != nil || len(files) != len(names) {
+		return fail(driver.ErrUnavailable, fmt.Errorf("apt-get download left %d packages instead of %d", len(files), len(names)), nextDeb)
 	}
 	return s.ImportDeb(ctx, files, p)
 }
@@ -67,6 +71,32 @@ func kernelDependency(out string) (string, bool) {
 		}
 	}
 	return "", false
+}
+
+// maxPackages bounds into how many packages a kernel is split.
+const maxPackages = 16
+
+// kernelPackages are those that a kernel is split into: image, and what it depends on, directly or not, that is of the
+// same release.
+func kernelPackages(ctx context.Context, image string) ([]string, error) {
+	release := strings.TrimPrefix(image, "linux-image-")
+	names := []string{image}
+	for i := 0; i < len(names); i++ {
+		out, err := apt(ctx, "", "apt-cache", "depends", "--important", names[i])
+		if err != nil {
+			return nil, err
+		}
+		for line := range strings.Lines(out) {
+			name, ok := strings.CutPrefix(strings.TrimSpace(line), "Depends: ")
+			if !ok || !strings.HasPrefix(name, "linux-") || !strings.HasSuffix(name, "-"+release) || slices.Contains(names, name) {
+				continue
+			}
+			if names = append(names, name); len(names) > maxPackages {
+				return nil, fmt.Errorf("%s is split into more than %d packages", image, maxPackages)
+			}
+		}
+	}
+	return names, nil
 }
 
 // apt runs one of apt's tools in its own words; the error ends with what it said.

@@ -20,7 +20,8 @@ import (
 // maxImage bounds a kernel image, in bytes.
 const maxImage = 256 << 20
 
-// ImportDeb installs the kernel out of Debian packages: the one with the image, and any further ones with modules.
+// ImportDeb installs the kernel out of Debian packages, whichever of them has the image, the modules and the list of
+// what is built in.
 func (s *Store) ImportDeb(ctx context.Context, files []string, p driver.Progress) (Installed, error) {
 	k := &parts{modules: map[string][]byte{}}
 	for _, file := range files {
@@ -98,12 +99,13 @@ func readTree(ctx context.Context, in *tartree.Reader, k *parts) error {
 			continue
 		}
 		name := "/" + tartree.Clean(h.Name)
+		release, isImage := imageRelease(name)
 		switch {
-		case strings.HasPrefix(name, "/boot/vmlinu"):
+		case isImage:
 			if k.vmlinuz, err = readBounded(in, maxImage); err != nil {
 				return err
 			}
-			_, k.release, _ = strings.Cut(path.Base(name), "-")
+			k.release = release
 		case path.Base(name) == "modules.builtin":
 			data, err := readBounded(in, 16<<20)
 			if err != nil {
@@ -116,6 +118,18 @@ func readTree(ctx context.Context, in *tartree.Reader, k *parts) error {
 			}
 		}
 	}
+}
+
+// imageRelease says whether a package's file is a kernel image, and of which release: /boot/vmlinuz-RELEASE, or
+// /usr/lib/modules/RELEASE/vmlinuz as Debian has it since Linux 6.19.
+func imageRelease(name string) (string, bool) {
+	if strings.HasPrefix(name, "/boot/vmlinu") {
+		_, release, _ := strings.Cut(path.Base(name), "-")
+		return release, true
+	}
+	dir, base := path.Split(strings.TrimPrefix(name, "/usr"))
+	release, ok := strings.CutPrefix(path.Clean(dir), "/lib/modules/")
+	return release, ok && release != "" && !strings.Contains(release, "/") && strings.HasPrefix(base, "vmlinu")
 }
 
 func readBounded(r io.Reader, limit int64) ([]byte, error) {

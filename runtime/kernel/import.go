@@ -34,7 +34,10 @@ func (s *Store) install(ctx context.Context, p *parts, progress driver.Progress)
 		}
 	}
 	if len(p.vmlinuz) == 0 {
-		return fail(driver.ErrInvalid, errors.New("it holds no kernel image"))
+		return Installed{}, &driver.Error{
+			Class: driver.ErrInvalid, Op: "install kernel from", Object: p.source, Err: errors.New("it holds no kernel image"),
+			Next: "give every package that the kernel is split into with --deb FILE each; dpkg-deb -f FILE Depends lists them",
+		}
 	}
 	r := &record{Format: layout.Format, Source: p.source, Created: time.Now().UTC(), Modules: map[VMM][]string{}}
 	chosen, err := choose(p, r)
