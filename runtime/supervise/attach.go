@@ -271,6 +271,13 @@ func checkFileSystem(m driver.Mount, l *lease.Lease, readOnly bool) error {
 			Err: fmt.Errorf("%s has %d bytes, which is no multiple of 512", l.Path(), info.Size()), Next: "truncate -s %512 " + l.Path(),
 		}
 	}
+	if !readOnly && sb.ReadOnly() {
+		return &driver.Error{
+			Class: driver.ErrRefused, Op: op, Object: m.Name,
+			Err:  fmt.Errorf("%s can't be mounted writable: its file system has the feature %v", l.Path(), super.ReadOnly),
+			Next: "mount it read-only, or write to a copy: tune2fs -O ^read-only COPY",
+		}
+	}
 	if !readOnly || !sb.NeedsRecovery() {
 		return nil
 	}
@@ -278,13 +285,18 @@ func checkFileSystem(m driver.Mount, l *lease.Lease, readOnly bool) error {
 		Class: driver.ErrRefused, Op: op, Object: m.Name,
 		Err: errors.New("its journal was not written back, since its last writer was killed; it can't be mounted read-only like that"),
 	}
-	if m.Kind == driver.MountVolume {
-		e.Next = "mount it writable once, in any workspace, and stop that"
-	} else {
+	switch {
+	case m.Kind == driver.MountVolume:
+		e.Next = nextReplay
+	case sb.Compat&super.FastCommit != 0: // e2fsck 1.47 calls it clean and loses what the fast commits hold
+		e.Next = nextReplay + "; its link counts may be wrong until e2fsck -f after that"
+	default:
 		e.Next = "run: e2fsck -p " + l.Path()
 	}
 	return e
 }
+
+const nextReplay = "mount it writable once, in any workspace, and stop that"
 
 // replay writes back what the journal of a volume still holds, since a guest can't mount it read-only otherwise. It does
 // nothing while anybody holds the volume: whoever does has replayed it or is about to.
