@@ -1,6 +1,7 @@
 package image
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -23,6 +24,7 @@ type registry struct {
 	arch     string
 	want     string // the digest to ask for instead of the tag; "" takes the tag's
 	resolver remotes.Resolver
+	had      map[digest.Digest][]byte // configs that were read
 }
 
 // resolve asks what a name stands for: an index or a manifest.
@@ -137,7 +139,11 @@ func validDocument(d ocispec.Descriptor) error {
 func isManifestType(t string) bool { return t == ocispec.MediaTypeImageManifest || t == dockerManifest }
 
 func (o *registry) config(ctx context.Context, m manifest) ([]byte, error) {
-	return o.fetch(ctx, m.Config)
+	data, err := o.fetch(ctx, m.Config)
+	if err == nil {
+		o.had = map[digest.Digest][]byte{m.Config.Digest: data}
+	}
+	return data, err
 }
 
 // fetch gives a small blob, verified.
@@ -177,6 +183,9 @@ func (o *registry) copy(ctx context.Context, want []ocispec.Descriptor, put putF
 	g.SetLimit(parallelBlobs)
 	for _, d := range want {
 		g.Go(func() error {
+			if data, ok := o.had[d.Digest]; ok {
+				return put(d, bytes.NewReader(data))
+			}
 			_, err := retry(ctx, func() (struct{}, error) {
 				rc, err := o.reader(ctx, d)
 				if err != nil {
