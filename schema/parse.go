@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"regexp"
 	"strconv"
 
 	"gopkg.in/yaml.v3"
@@ -17,6 +18,7 @@ func (r *report) tree(data []byte) *node {
 			strconv.Itoa(maxBytes), "put big contents in files and name them as a bundle")
 		return nil
 	}
+	data = versioned(data)
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	var doc yaml.Node
 	err := dec.Decode(&doc)
@@ -43,6 +45,21 @@ func (r *report) tree(data []byte) *node {
 			"the manifest has a second YAML document", "put everything into one document, without a line of ---")
 	}
 	return root
+}
+
+// version12 is a manifest's beginning up to its directive of YAML 1.2.
+var version12 = regexp.MustCompile(`\A\x{FEFF}?(?:[ \t]*(?:#[^\n]*)?\r?\n|%[^\n]*\n)*%YAML[ \t]+1\.2\b`)
+
+// versioned gives the text with the one version that the parser knows by name in the place of 1.2, which it reads alike.
+// Every other byte stays where it is.
+func versioned(data []byte) []byte {
+	at := version12.FindIndex(data)
+	if at == nil {
+		return data
+	}
+	data = bytes.Clone(data)
+	data[at[1]-1] = '1'
+	return data
 }
 
 func empty(doc *yaml.Node) bool {

@@ -56,6 +56,8 @@ func syntaxAdvice(text string) string {
 		return "indent keys of one mapping alike"
 	case strings.Contains(text, "did not find expected ','"):
 		return "close the bracket, and put commas between what it holds"
+	case strings.Contains(text, "unknown escape character"):
+		return `in double quotes write \\ for a backslash, and / without one; or use single quotes`
 	case strings.Contains(text, "unknown anchor"):
 		return "define the anchor before it is used, or put a text that begins with * in quotes"
 	}
