@@ -39,7 +39,7 @@ func (s *Store) ingest(ctx context.Context, p driver.Progress) (*ingest, error) 
 	if err != nil {
 		return nil, err
 	}
-	if err := os.RemoveAll(filepath.Join(s.state.Images(), "ingest")); err != nil {
+	if err := s.sweep(); err != nil {
 		unlock()
 		return nil, err
 	}
@@ -49,6 +49,16 @@ func (s *Store) ingest(ctx context.Context, p driver.Progress) (*ingest, error) 
 		return nil, err
 	}
 	return &ingest{Store: s, content: cs, unlock: unlock}, nil
+}
+
+// sweep removes what a writer that was killed left: ingests, and the folder in which containerd's store tries, as it is
+// opened, whether the file system has fs-verity.
+func (s *Store) sweep() error {
+	left, err := filepath.Glob(filepath.Join(s.state.Images(), ".fsverity-check-*"))
+	for _, path := range append(left, filepath.Join(s.state.Images(), "ingest")) {
+		err = errors.Join(err, os.RemoveAll(path))
+	}
+	return err
 }
 
 func (s *Store) lock(ctx context.Context, p driver.Progress) (func(), error) {

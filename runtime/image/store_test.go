@@ -217,8 +217,11 @@ func snapshot(t *testing.T, dir string) string {
 func TestLeftoversOfADeadWriter(t *testing.T) {
 	s, state, src, img := pulled(t)
 	dead := filepath.Join(state.Images(), "ingest", "dead")
-	if err := os.MkdirAll(dead, 0o700); err != nil {
-		t.Fatal(err)
+	tried := filepath.Join(state.Images(), ".fsverity-check-1")
+	for _, dir := range []string{dead, tried} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if err := os.WriteFile(filepath.Join(dead, "data"), []byte("half"), 0o600); err != nil {
 		t.Fatal(err)
@@ -229,8 +232,10 @@ func TestLeftoversOfADeadWriter(t *testing.T) {
 	if _, err := s.Pull(t.Context(), src, "", nil); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.Stat(dead); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("still there: %v", err)
+	for _, dir := range []string{dead, tried} {
+		if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s is still there: %v", dir, err)
+		}
 	}
 }
 
