@@ -66,7 +66,7 @@ func TestForeignIsNotCorrupt(t *testing.T) {
 		class error
 		text  string
 	}{
-		"sha512.tar": {driver.ErrUnsupported, "digests of sha512"},
+		"sha512.tar": {driver.ErrUnsupported, "is a digest of sha512"},
 		"oras.tar":   {driver.ErrInvalid, "not an image but an OCI artifact of type application/vnd.acme.rocket"},
 		"helm.tar":   {driver.ErrInvalid, "not an image but an OCI artifact of type application/vnd.cncf.helm.config.v1+json"},
 	} {

@@ -119,7 +119,7 @@ var otherDigest = regexp.MustCompile(`^[a-z0-9]+([+._-][a-z0-9]+)*:[0-9a-f]{64,}
 // validDigest gives ErrUnsupported for a digest of another algorithm than sha256.
 func validDigest(d string) error {
 	if name, _, _ := strings.Cut(d, ":"); name != "sha256" && otherDigest.MatchString(d) {
-		return fmt.Errorf("%w: digests of %s, as in %.24s...", driver.ErrUnsupported, name, d)
+		return fmt.Errorf("%w: %.24s... is a digest of %s", driver.ErrUnsupported, d, name)
 	}
 	if !sha256Digest.MatchString(d) {
 		return fmt.Errorf("%q is not a sha256 digest", d)
