@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"microagent/runtime/driver"
@@ -31,6 +32,8 @@ type Store struct {
 	// GrowLive makes the disk of a running workspace larger, device and file system. Nil: a volume can't grow
 	// while it is attached.
 	GrowLive func(ctx context.Context, workspace, volume string, size int64) error
+
+	swept sync.Once // finishDeletes
 }
 
 var _ driver.Volumes = (*Store)(nil)
@@ -98,12 +101,15 @@ func (s *Store) save(r *record) error {
 	return nil
 }
 
-// lock makes the caller the only one that changes the volume, after finishing what interrupted deletes left.
+// lock makes the caller the only one that changes the volume. What an interrupted delete left of it is finished, and a
+// store's first change finishes that of all others: once, since each look reads every record there is.
 func (s *Store) lock(ctx context.Context, op, name string) (func(), error) {
 	if !layout.ValidName(name) {
 		return nil, invalidName(op, name)
 	}
-	if err := s.finishDeletes(ctx, name); err != nil {
+	var err error
+	s.swept.Do(func() { err = s.finishDeletes(ctx, name) })
+	if err != nil {
 		return nil, err
 	}
 	unlock, err := s.State.Lock(ctx, kind, name, lockWait)

@@ -163,7 +163,7 @@ func TestInterruptedDeleteIsFinished(t *testing.T) {
 			if list, err := s.List(t.Context()); err != nil || len(list) != 0 {
 				t.Errorf("a volume being deleted is listed: %+v, %v", list, err)
 			}
-			create(t, s, "other")
+			create(t, next(s), "other")
 			left, err := filepath.Glob(filepath.Join(s.State.Volumes(), "data*"))
 			if err != nil || len(left) != 0 {
 				t.Errorf("left after the next command that writes: %v, %v", left, err)
@@ -279,3 +279,6 @@ func TestGrowOfAnAttachedVolumeAsksItsHolder(t *testing.T) {
 		t.Errorf("%+v, %v", v, err)
 	}
 }
+
+// next is the store as the next command has it.
+func next(s *Store) *Store { return &Store{State: s.State, Disks: s.Disks, Tool: s.Tool} }

@@ -57,7 +57,8 @@ func TestAbandonedWorkspacesAreSwept(t *testing.T) {
 			}
 			other := rooted("key")
 			other.Name = "two"
-			if _, err := s.Create(t.Context(), other, nil); err != nil {
+			next := &Store{State: s.State, Disks: s.Disks} // as the next command has it
+			if _, err := next.Create(t.Context(), other, nil); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := os.Stat(s.State.Workspace("one").Dir); errors.Is(err, os.ErrNotExist) != c.gone {

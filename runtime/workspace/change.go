@@ -24,7 +24,7 @@ func (s *Store) Create(ctx context.Context, spec driver.WorkspaceSpec, p driver.
 	if err := checkSpec(op, spec); err != nil {
 		return driver.Workspace{}, err
 	}
-	s.sweep(ctx)
+	s.swept.Do(func() { s.sweep(ctx) }) // once: it reads every record there is
 	unlock, err := s.lock(ctx, op, spec.Name, lockWait)
 	if err != nil {
 		return driver.Workspace{}, err

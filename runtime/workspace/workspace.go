@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
 	"microagent/runtime/driver"
@@ -43,6 +44,8 @@ type Store struct {
 	Supervisor []string
 	Adapter    []string
 	Now        func() time.Time // nil means time.Now
+
+	swept sync.Once // sweep, by Create
 }
 
 var _ driver.Workspaces = (*Store)(nil)
