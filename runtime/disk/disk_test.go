@@ -33,8 +33,9 @@ func (hostFiles) Resolve(name string) string             { return name }
 // tarLayers are layers that lie in memory.
 type tarLayers [][]byte
 
-func (l tarLayers) Len() int     { return len(l) }
-func (l tarLayers) Close() error { return nil }
+func (l tarLayers) Len() int           { return len(l) }
+func (l tarLayers) Close() error       { return nil }
+func (l tarLayers) Whiteouts(int) bool { return true }
 func (l tarLayers) Open(_ context.Context, i int) (io.ReadCloser, error) {
 	return io.NopCloser(bytes.NewReader(l[i])), nil
 }

@@ -61,6 +61,9 @@ type Images interface {
 // Layers are an image's layers, lowest first.
 type Layers interface {
 	Len() int
+	// Whiteouts says whether names like whiteouts in layer i hide what lower layers have. In a root file system they are
+	// the names of files.
+	Whiteouts(i int) bool
 	// Open gives layer i as an uncompressed tar stream; several may be open and read at a time. Its digest and diff id are checked on the way:
 	// the reader returns ErrCorrupt in the place of io.EOF when they are not right.
 	Open(ctx context.Context, i int) (io.ReadCloser, error)

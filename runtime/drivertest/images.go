@@ -313,6 +313,8 @@ type fakeLayers [][]byte
 
 func (l fakeLayers) Len() int { return len(l) }
 
+func (l fakeLayers) Whiteouts(int) bool { return true }
+
 func (l fakeLayers) Open(_ context.Context, i int) (io.ReadCloser, error) {
 	if i >= len(l) {
 		return nil, errors.New("no such layer")

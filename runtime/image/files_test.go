@@ -128,6 +128,38 @@ func TestRootFSLayer(t *testing.T) {
 	}
 }
 
+// The layer of a rootfs: source says that it has no whiteouts where it has names like them, and one without keeps its
+// digest.
+func TestRootFSHasNoWhiteouts(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir+"/plain.tar", small(t, "root"))
+	write(t, dir+"/marks.tar", drivertest.Tar(t, drivertest.Entry{Name: "d/a", Mode: 0o644}, drivertest.Entry{Name: "d/.wh.a", Mode: 0o644}))
+	archive, _ := oneImage(t, "one")
+	write(t, dir+"/oci.tar", archive)
+	s, _ := newStore(t)
+	for name, want := range map[string]bool{"rootfs:marks.tar": false, "oci-archive:oci.tar": true} {
+		img, err := s.Pull(t.Context(), source(t, dir, name), "", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		layers, err := s.Layers(t.Context(), img.Digest)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := layers.Whiteouts(0); got != want {
+			t.Errorf("%s: whiteouts %v", name, got)
+		}
+		layers.Close()
+	}
+	img, err := s.Pull(t.Context(), source(t, dir, "rootfs:plain.tar"), "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m, _, err := s.load(img.Digest); err != nil || strings.Contains(string(m.data), "annotations") {
+		t.Errorf("manifest of a plain root file system: %s, %v", m.data, err)
+	}
+}
+
 // TestFingerprint sees when the remembered digest of a file is trusted, and that a changed file is read again.
 func TestFingerprint(t *testing.T) {
 	dir := t.TempDir()

@@ -21,6 +21,7 @@ type layers struct {
 	files  []*os.File
 	blobs  []string // digests
 	diffs  []string // diff ids
+	roots  []bool   // those that are whole root file systems
 	closed bool
 }
 
@@ -50,11 +51,14 @@ func (s *Store) Layers(_ context.Context, image string) (driver.Layers, error) {
 		l.files = append(l.files, f)
 		l.blobs = append(l.blobs, d.Digest.String())
 		l.diffs = append(l.diffs, c.RootFS.DiffIDs[i].String())
+		l.roots = append(l.roots, d.Annotations[annotationRoot] != "")
 	}
 	return l, nil
 }
 
 func (l *layers) Len() int { return len(l.files) }
+
+func (l *layers) Whiteouts(i int) bool { return !l.roots[i] }
 
 // Open gives layer i, verified on the way.
 func (l *layers) Open(ctx context.Context, i int) (io.ReadCloser, error) {

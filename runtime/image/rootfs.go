@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path"
+	"strings"
 
 	"microagent/runtime/tartree"
 
@@ -40,7 +42,8 @@ func (o *rootFS) manifest(ctx context.Context) (manifest, error) {
 	}
 	defer z.Close()
 	plain := io.TeeReader(&boundedReader{z, maxArchiveBytes}, diff)
-	if err := checkTar(plain); err != nil {
+	marked, err := checkTar(plain)
+	if err != nil {
 		return manifest{}, err
 	}
 	if _, err := io.Copy(io.Discard, plain); err != nil {
@@ -56,24 +59,32 @@ func (o *rootFS) manifest(ctx context.Context) (manifest, error) {
 	if err != nil {
 		return manifest{}, fmt.Errorf("make a config: %w", err)
 	}
-	return makeManifest(o.raw, []ocispec.Descriptor{
-		{MediaType: layerTypes[z.Format], Digest: digest.NewDigest(digest.SHA256, blob), Size: size.n},
-	})
+	root := ocispec.Descriptor{MediaType: layerTypes[z.Format], Digest: digest.NewDigest(digest.SHA256, blob), Size: size.n}
+	if marked {
+		root.Annotations = map[string]string{annotationRoot: "true"}
+	}
+	return makeManifest(o.raw, []ocispec.Descriptor{root})
 }
 
-// checkTar reads a tar to its end mark. Without it the file is cut short, even where it is cut between entries.
-func checkTar(in io.Reader) error {
+// annotationRoot is the annotation of a layer that is a root file system with files called like whiteouts. One without
+// such files has none, and with it the digest that it always had.
+const annotationRoot = "microagent.rootfs"
+
+// checkTar reads a tar to its end mark, and says whether there are names like whiteouts in it. Without the mark the file
+// is cut short, even where it is cut between entries.
+func checkTar(in io.Reader) (marked bool, err error) {
 	t := tartree.NewReader(in, tartree.Options{EndMark: tartree.Whole})
 	for entries := 0; ; entries++ {
-		_, err := t.Next()
+		h, err := t.Next()
 		switch {
 		case err == nil:
+			marked = marked || strings.HasPrefix(path.Base(h.Name), ".wh.")
 		case entries == 0 && (err == io.EOF || errors.Is(err, tartree.ErrUnended)):
-			return corruptf("it is no tar, or an empty one")
+			return false, corruptf("it is no tar, or an empty one")
 		case err == io.EOF:
-			return nil
+			return marked, nil
 		default:
-			return err
+			return false, err
 		}
 	}
 }

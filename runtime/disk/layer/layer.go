@@ -116,7 +116,7 @@ func Apply(ctx context.Context, tree Tree, layers driver.Layers, limits Limits, 
 			n := started
 			open = append(open, ReadAhead(ctx, layerWindow, func() (io.ReadCloser, error) { return layers.Open(ctx, n) }))
 		}
-		w.layer = i
+		w.layer, w.marks = i, layers.Whiteouts(i)
 		if err := w.apply(ctx, open[i]); err != nil {
 			return w.totals, err
 		}

@@ -21,8 +21,9 @@ import (
 
 type memory [][]byte
 
-func (m memory) Len() int     { return len(m) }
-func (m memory) Close() error { return nil }
+func (m memory) Len() int           { return len(m) }
+func (m memory) Close() error       { return nil }
+func (m memory) Whiteouts(int) bool { return true }
 func (m memory) Open(_ context.Context, i int) (io.ReadCloser, error) {
 	if m[i] == nil {
 		return nil, driver.ErrUnavailable
@@ -74,6 +75,11 @@ func pack(t testing.TB, items ...item) []byte {
 // apply builds an image of layers, checks it and opens it.
 func apply(t testing.TB, limits Limits, layers ...[]byte) (*ext4.FS, error) {
 	t.Helper()
+	return build(t, limits, memory(layers))
+}
+
+func build(t testing.TB, limits Limits, layers driver.Layers) (*ext4.FS, error) {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "image")
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -85,7 +91,7 @@ func apply(t testing.TB, limits Limits, layers ...[]byte) (*ext4.FS, error) {
 		t.Fatal(err)
 	}
 	defer b.Close()
-	if _, err := Apply(t.Context(), b, memory(layers), limits, nil); err != nil {
+	if _, err := Apply(t.Context(), b, layers, limits, nil); err != nil {
 		return nil, err
 	}
 	if _, err := b.Finish(); err != nil {

@@ -88,3 +88,21 @@ func TestWhiteoutsInAnyOrder(t *testing.T) {
 		}
 	}
 }
+
+// roots are layers that are root file systems.
+type roots struct{ memory }
+
+func (roots) Whiteouts(int) bool { return false }
+
+// In a root file system a name like a whiteout is a name, before what a whiteout of that name would hide and behind it.
+func TestRootFileSystemHasNoWhiteouts(t *testing.T) {
+	x, err := build(t, Limits{}, roots{memory{pack(t, reg("d/a", "1"), reg("d/.wh.a", "2"), reg("d/.wh..wh..opq", "3"), reg(".wh.", "4"),
+		dir(".wh..wh.plnk"), reg(".wh..wh.plnk/1.2", "5"), named(tar.TypeLink, "b", ".wh..wh.plnk/1.2"), reg("d/z", "6"))}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := ".wh..wh.plnk/ .wh..wh.plnk/1.2=5 .wh.=4 b=5 d/ d/.wh..wh..opq=3 d/.wh.a=2 d/a=1 d/z=6"
+	if got := strings.Join(paths(t, x), " "); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}

@@ -28,6 +28,7 @@ type walker struct {
 	limits   Limits
 	progress driver.Progress
 	image    bool
+	marks    bool // names like whiteouts hide what lower layers have
 	layer    int
 	totals   Totals
 	names    int64
@@ -166,7 +167,7 @@ func (w *walker) entry(hdr *tar.Header, r io.Reader) error {
 
 // mark handles whiteouts and opaque marks, and says whether name was one.
 func (w *walker) mark(name string) (bool, error) {
-	if !w.image {
+	if !w.marks {
 		return false, nil
 	}
 	if strings.HasPrefix(name, plnk+"/") {
