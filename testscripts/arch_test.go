@@ -48,6 +48,9 @@ var contracts = []string{"driver", "layout", "lease"}
 // leaves are packages that all rooms may import, the guest's too, and that import the standard library alone.
 var leaves = []string{"runtime/disk/ext4/super", "runtime/frame", "schema/printable", "schema/quantity"}
 
+// inner are sub-rooms of runtime that their room alone may import.
+var inner = []string{"supervise/attach"}
+
 // overCH are the rooms that may speak the VMM's API.
 var overCH = []string{"machine", "qemu", "supervise", "workspace"}
 
@@ -172,6 +175,9 @@ func roomMayImport(from, to string) bool {
 		if other == c {
 			return from != "driver"
 		}
+	}
+	if i := slices.IndexFunc(inner, func(p string) bool { return in(other, p) }); i >= 0 && !in(from, path.Dir(inner[i])) {
+		return false
 	}
 	for room, more := range rooms {
 		if in(from, room) && (in(other, room) || slices.ContainsFunc(more, func(m string) bool { return in(other, m) })) {

@@ -147,3 +147,13 @@ func (p Process) Kill(ctx context.Context) error {
 	}
 	return p.Wait(ctx)
 }
+
+// AnyAlive says whether one of the processes runs.
+func AnyAlive(pids []int) bool {
+	for _, pid := range pids {
+		if p, err := Find(pid); err == nil && p.Alive() {
+			return true
+		}
+	}
+	return false
+}

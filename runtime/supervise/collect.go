@@ -60,6 +60,17 @@ func (s *supervisor) collectLast(ctx context.Context, session *proto.Session) []
 	return list
 }
 
+// collectNow brings the outputs of a process out of a guest that goes on, and notes them in the run.
+func (s *supervisor) collectNow(ctx context.Context, session *proto.Session, process string) error {
+	ctx, cancel := context.WithTimeout(ctx, fetchLimit)
+	defer cancel()
+	collected := s.collect(ctx, session, process)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return s.change(func(r *driver.Run) { r.Collected = collected })
+}
+
 func (s *supervisor) collectOne(ctx context.Context, session *proto.Session, process string, o driver.Output) (driver.Fetched, error) {
 	root, err := s.openOutputs()
 	if err != nil {

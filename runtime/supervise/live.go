@@ -77,7 +77,7 @@ func (s *supervisor) live(ctx context.Context, ready func()) error {
 	booting, cancel := s.untilStop(ctx)
 	vm, err := machine.Start(booting, machine.Spec{
 		Name: s.spec.Workspace.Name, Folder: s.folder.Dir, Choice: s.spec.VMM, Adapter: s.spec.Adapter, Boot: s.spec.Boot,
-		CPUs: s.spec.Workspace.CPUs, Memory: s.spec.Workspace.Memory, Disks: s.machineDisks(), Leases: s.leaseFiles(),
+		CPUs: s.spec.Workspace.CPUs, Memory: s.spec.Workspace.Memory, Disks: s.disks.Machine(), Leases: s.disks.Leases(),
 	})
 	cancel()
 	if err != nil {
@@ -136,14 +136,6 @@ func (s *supervisor) untilStop(ctx context.Context) (context.Context, context.Ca
 	return ctx, func() { close(finished); cancel(nil) }
 }
 
-func (s *supervisor) machineDisks() []machine.Disk {
-	var disks []machine.Disk
-	for _, a := range s.disks {
-		disks = append(disks, a.disk)
-	}
-	return disks
-}
-
 // boot follows one boot of the guest: hello, Configure, the process. again says that the guest reboots, up when it
 // was ready.
 func (s *supervisor) boot(ctx context.Context, w *watch, ready func()) (again bool, up time.Time, err error) {
@@ -175,7 +167,7 @@ func (s *supervisor) boot(ctx context.Context, w *watch, ready func()) (again bo
 		starting, cancel := context.WithTimeout(ctx, startLimit)
 		defer cancel()
 		process, err = session.Start(starting, proto.ExecSpec{ID: mainID, Main: true, Timeout: s.spec.Workspace.Process.Timeout},
-			proto.Streams{Stdout: s.output.stdout(), Stderr: s.output.stderr()})
+			proto.Streams{Stdout: s.output.Stdout(), Stderr: s.output.Stderr()})
 		if err != nil {
 			return false, up, s.bootError(w, "start the process", err)
 		}
@@ -273,7 +265,7 @@ func (s *supervisor) bootError(w *watch, what string, err error) error {
 		case <-time.After(settle):
 		}
 	}
-	e := &driver.Error{Op: "start workspace", Object: s.spec.Workspace.Name, Err: fmt.Errorf("%s: %s", what, s.nameDisks(printable.Line(err.Error())))}
+	e := &driver.Error{Op: "start workspace", Object: s.spec.Workspace.Name, Err: fmt.Errorf("%s: %s", what, s.disks.NameIn(printable.Line(err.Error())))}
 	if errors.Is(err, driver.ErrGuest) {
 		e.Next = "correct what it names, and start again; the guest's console: microagent logs --console " + s.spec.Workspace.Name
 	}
@@ -289,15 +281,15 @@ func (s *supervisor) config() proto.Config {
 		Wall:    time.Now(), Seed: make([]byte, 64), Hostname: hostname(s.spec.Workspace.Name), Directories: p.Directories,
 	}
 	_, _ = rand.Read(c.Seed)
-	for _, a := range s.disks {
-		if a.kind == "" {
-			c.Root = a.mount
+	for _, d := range s.disks {
+		if d.Kind == "" {
+			c.Root = d.Mount
 			continue
 		}
-		if a.mount.Owner == "" && a.kind == driver.MountVolume {
-			a.mount.Owner = p.User
+		if d.Mount.Owner == "" && d.Kind == driver.MountVolume {
+			d.Mount.Owner = p.User
 		}
-		c.Mounts = append(c.Mounts, a.mount)
+		c.Mounts = append(c.Mounts, d.Mount)
 	}
 	return c
 }

@@ -11,6 +11,8 @@ import (
 
 	"microagent/runtime/driver"
 	"microagent/runtime/layout"
+	"microagent/runtime/supervise/attach"
+	"microagent/runtime/supervise/control"
 )
 
 // TestEndIsWrittenOnAFullDisk fills a small file system after the start of a run: its end can still be written.
@@ -29,7 +31,7 @@ func TestEndIsWrittenOnAFullDisk(t *testing.T) {
 	})
 	s := &supervisor{folder: layout.Workspace{Dir: dir}}
 	var err error
-	if s.room, err = newReserve(dir); err != nil {
+	if s.room, err = attach.NewReserve(dir); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.change(func(r *driver.Run) { r.Phase = driver.PhaseRunning }); err != nil {
@@ -39,13 +41,13 @@ func TestEndIsWrittenOnAFullDisk(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "full"), full, 0o600); !errors.Is(err, syscall.ENOSPC) {
 		t.Fatalf("the file system is not full: %v", err)
 	}
-	if _, err := newReserve(dir); !errors.Is(err, syscall.ENOSPC) {
+	if _, err := attach.NewReserve(dir); !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("room was reserved on a full disk: %v", err)
 	}
 	if err := s.change(func(r *driver.Run) { r.Phase = driver.PhaseFinished }); err != nil {
 		t.Error(err)
 	}
-	run, err := ReadRun(s.folder)
+	run, err := control.ReadRun(s.folder)
 	if err != nil || run == nil || run.Phase != driver.PhaseFinished {
 		t.Errorf("%+v, %v", run, err)
 	}

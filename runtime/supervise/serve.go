@@ -210,7 +210,7 @@ func (s *supervisor) powerOffStopped(ctx context.Context, w *watch, session *pro
 
 // finish is the end of a task or service: sync, outputs onto the host's disk, run.json, power-off, in this order.
 func (s *supervisor) finish(ctx context.Context, w *watch, session *proto.Session, e exited, stopped bool) error {
-	s.output.end()
+	s.output.End()
 	var diagnostics []string
 	if e.err != nil {
 		diagnostics = append(diagnostics, "output of the process: "+printable.Line(e.err.Error()))

@@ -6,7 +6,7 @@ import (
 	"microagent/runtime/machine"
 )
 
-// Version is the major version of the control protocol and of Spec.
+// Version is the major version of Spec.
 const Version = 1
 
 // Spec is all that a supervisor needs to know: one JSON value. It holds the environment of the workspace's process and

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"microagent/runtime/driver"
+	"microagent/runtime/supervise/control"
 )
 
 // stopRequest says how to stop.
@@ -124,22 +125,12 @@ func (s *supervisor) stoppedEarly() error {
 // dismiss ends accepting clients and gives those under way a moment to take their answer. One that is not done then, with
 // a large tree to remove or a disk of the host to wait for, ends with the process; what it leaves is swept by whoever
 // comes next.
-func (s *supervisor) dismiss(c *control) {
+func (s *supervisor) dismiss(server *control.Server) {
 	limit := answerLimit
 	if _, stop := s.stopping(); stop {
 		limit = answerHurry
 	}
-	c.Close(limit)
-	gone := make(chan struct{})
-	go func() {
-		s.clients.Wait()
-		close(gone)
-	}()
-	t := time.NewTimer(limit + settleAnswers)
-	defer t.Stop()
-	select {
-	case <-gone:
-	case <-t.C:
+	if !server.Close(limit, settleAnswers) {
 		s.log.Warn("left a client behind")
 	}
 }

@@ -3,6 +3,7 @@ package supervise
 import (
 	"context"
 	"io"
+	"log/slog"
 	"net"
 	"strings"
 	"sync"
@@ -17,6 +18,7 @@ import (
 	"microagent/runtime/guest/proto/wire"
 	"microagent/runtime/layout"
 	"microagent/runtime/machine"
+	"microagent/runtime/supervise/outlog"
 )
 
 // silent is a guest that greets, and answers only what answers names.
@@ -105,10 +107,10 @@ func stuck(t *testing.T, spec driver.WorkspaceSpec, answers string) (*supervisor
 	}
 	folder := workspace(t)
 	s := &supervisor{
-		folder: folder, log: quiet(), stop: make(chan struct{}), ended: make(chan struct{}),
+		folder: folder, log: slog.New(slog.DiscardHandler), stop: make(chan struct{}), ended: make(chan struct{}),
 		spec: Spec{Workspace: spec}, run: driver.Run{ID: "r", Phase: driver.PhaseReady},
 	}
-	if s.output, err = newOutlog(folder.Dir); err != nil {
+	if s.output, err = outlog.Create(folder.Dir); err != nil {
 		t.Fatal(err)
 	}
 	s.guest, s.cut = context.WithCancel(context.Background())
@@ -123,7 +125,7 @@ func stuck(t *testing.T, spec driver.WorkspaceSpec, answers string) (*supervisor
 			c.Close()
 		}
 		server.Close()
-		s.output.close()
+		s.output.Close()
 		synctest.Wait()
 	})
 	return s, w, session

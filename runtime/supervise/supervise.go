@@ -1,13 +1,13 @@
-// Package supervise owns one running workspace: the leases of its disks, its VMM, its guest and its control socket.
+// Package supervise is the life of one running workspace: its VMM, its guest, its process, and the end of all three.
 // Run does that in the foreground, for one self-contained Spec, and knows nothing of detaching; Spawn starts a
-// detached process that calls it, and Dial talks to one.
+// detached process that calls it, and control.Client talks to one.
 //
 // Promised: the leases are taken before anything starts, all or none; run.json tells the truth at every moment at which the
 // process may be killed; the outputs of a task are on the host's disk before run.json says finished, and that before
 // the guest powers off; a request to stop is honoured at any time, also while the guest boots, and whatever the guest
 // does it is gone the grace and five seconds later, at once when that was asked for. What a guest sends is bounded on
 // disk and in memory. Never: a secret on a command line or in a log, a second writer of a disk, an answer
-// to another user's process. Package workspace imports it, and cmd for Main.
+// to another user's process.
 package supervise
 
 import (
@@ -23,10 +23,12 @@ import (
 	"time"
 
 	"microagent/runtime/driver"
-	"microagent/runtime/guest/proto"
 	"microagent/runtime/layout"
 	"microagent/runtime/lease"
 	"microagent/runtime/machine"
+	"microagent/runtime/supervise/attach"
+	"microagent/runtime/supervise/control"
+	"microagent/runtime/supervise/outlog"
 )
 
 // Options are what Run needs of the process it runs in.
@@ -38,25 +40,24 @@ type Options struct {
 
 // Ready is the line on the ready pipe.
 type Ready struct {
-	Run     driver.Run `json:"run"`
-	Failure *Failure   `json:"failure,omitempty"`
+	Run     driver.Run       `json:"run"`
+	Failure *control.Failure `json:"failure,omitempty"`
 }
 
 // supervisor is one run.
 type supervisor struct {
-	spec    Spec
-	state   layout.State
-	folder  layout.Workspace
-	self    lease.Process
-	log     *slog.Logger
-	disks   []attachment
-	output  *outlog
-	room    *reserve
-	stop    chan struct{}   // closed by the first request to stop
-	guest   context.Context // of all that is done for the guest; a stop that is overdue ends it
-	cut     context.CancelFunc
-	ended   chan struct{} // closed when the run has ended and the VMM is gone; the leases go next
-	clients sync.WaitGroup
+	spec   Spec
+	state  layout.State
+	folder layout.Workspace
+	self   lease.Process
+	log    *slog.Logger
+	disks  attach.Disks
+	output *outlog.Log
+	room   *attach.Reserve
+	stop   chan struct{}   // closed by the first request to stop
+	guest  context.Context // of all that is done for the guest; a stop that is overdue ends it
+	cut    context.CancelFunc
+	ended  chan struct{} // closed when the run has ended and the VMM is gone; the leases go next
 
 	mu      sync.Mutex
 	run     driver.Run
@@ -65,7 +66,6 @@ type supervisor struct {
 	stopReq stopRequest
 	overdue *time.Timer // runs from the first request to stop
 	forced  bool
-	execs   map[string]*proto.Process
 }
 
 func now() time.Time { return time.Now().UTC() }
@@ -82,7 +82,7 @@ func Run(ctx context.Context, spec Spec, o Options) error {
 	}
 	s := &supervisor{
 		spec: spec, state: layout.State{Dir: spec.State}, self: self, log: o.Log,
-		stop: make(chan struct{}), ended: make(chan struct{}), execs: map[string]*proto.Process{},
+		stop: make(chan struct{}), ended: make(chan struct{}),
 	}
 	s.guest, s.cut = context.WithCancel(context.WithoutCancel(ctx))
 	defer s.cut()
@@ -91,12 +91,12 @@ func Run(ctx context.Context, spec Spec, o Options) error {
 	ready := func(err error) {
 		once.Do(func() {
 			if err == nil && !s.snapshot().Phase.Alive() { // it ended without one, and nobody may take that for a start
-				err = Meanwhile(spec.Workspace.Name, s.snapshot())
+				err = control.EndedDuringCall(spec.Workspace.Name, s.snapshot())
 			}
 			if o.Ready == nil {
 				return
 			}
-			line, jsonErr := json.Marshal(Ready{Run: s.snapshot(), Failure: failure(err)})
+			line, jsonErr := json.Marshal(Ready{Run: s.snapshot(), Failure: control.FailureOf(err)})
 			if jsonErr != nil {
 				panic(jsonErr) // plain structs always encode
 			}
@@ -117,23 +117,23 @@ func (s *supervisor) supervise(ctx context.Context, ready func()) error {
 			Err: fmt.Errorf("its spec has version %d, this microagent knows %d", s.spec.Version, Version),
 		}
 	}
-	if err := s.attach(); err != nil {
+	var err error
+	if s.disks, err = attach.Acquire(s.state, s.self, s.spec.Workspace); err != nil {
 		return err
 	}
 	// From here on this process is the only one that writes run.json: it has the lease of the root file system.
-	defer s.release()
-	var err error
-	if s.room, err = newReserve(s.folder.Dir); err != nil {
+	defer s.disks.Release()
+	if s.room, err = attach.NewReserve(s.folder.Dir); err != nil {
 		return &driver.Error{
 			Class: driver.ErrNoSpace, Op: "start workspace", Object: s.spec.Workspace.Name, Err: err,
 			Next: driver.NextNoSpace,
 		}
 	}
-	defer s.room.free()
-	if s.output, err = newOutlog(s.folder.Dir); err != nil {
+	defer s.room.Free()
+	if s.output, err = outlog.Create(s.folder.Dir); err != nil {
 		return fmt.Errorf("start workspace %s: %w", s.spec.Workspace.Name, err)
 	}
-	defer s.output.close()
+	defer s.output.Close()
 	s.run = driver.Run{
 		ID: s.spec.RunID, Key: s.spec.RunKey, Phase: driver.PhaseStarting, Started: now(),
 		PID: s.self.PID, BootID: s.self.BootID, Start: s.self.Start, Tool: s.spec.Tool,
@@ -142,7 +142,7 @@ func (s *supervisor) supervise(ctx context.Context, ready func()) error {
 	if err := s.saveRun(); err != nil {
 		return err
 	}
-	control, err := s.listen()
+	server, err := control.Listen(s.folder, s.spec.Workspace.Name, s.spec.Tool, s.log, calls{s})
 	if err != nil {
 		return s.fail(err)
 	}
@@ -152,9 +152,9 @@ func (s *supervisor) supervise(ctx context.Context, ready func()) error {
 	defer stopWatching()
 	err = s.live(s.guest, ready)
 	s.finished()
-	s.output.end()
+	s.output.End()
 	close(s.ended)
-	s.dismiss(control)
+	s.dismiss(server)
 	if err == nil {
 		s.log.Info("ended", "phase", s.snapshot().Phase)
 	}
@@ -181,7 +181,7 @@ func (s *supervisor) change(f func(r *driver.Run)) error {
 func (s *supervisor) saveRun() error {
 	run := s.snapshot()
 	err := layout.WriteJSON(s.folder.Run(), run)
-	if errors.Is(err, syscall.ENOSPC) && s.room.free() {
+	if errors.Is(err, syscall.ENOSPC) && s.room.Free() {
 		err = layout.WriteJSON(s.folder.Run(), run)
 	}
 	if err != nil {
@@ -196,7 +196,7 @@ func (s *supervisor) fail(err error) error {
 	saveErr := s.change(func(r *driver.Run) {
 		ended := now()
 		r.Phase, r.Ended, r.Error = driver.PhaseFailed, &ended, err.Error()
-		if f := failure(err); f.Crash != nil {
+		if f := control.FailureOf(err); f.Crash != nil {
 			r.Console, r.Error = f.Crash.Console, f.Crash.Reason
 		}
 	})

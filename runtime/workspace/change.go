@@ -13,7 +13,7 @@ import (
 	"microagent/runtime/driver"
 	"microagent/runtime/layout"
 	"microagent/runtime/lease"
-	"microagent/runtime/supervise"
+	"microagent/runtime/supervise/control"
 )
 
 // Create places the root file system, then writes the record. A root file system that lies there without a record is
@@ -104,10 +104,10 @@ func (s *Store) stopped(ctx context.Context, op, name string) (*record, error) {
 		return nil, err
 	}
 	folder := s.State.Workspace(name)
-	if err := supervise.Reclaim(ctx, folder); err != nil {
+	if err := control.Reclaim(ctx, folder); err != nil {
 		return nil, fmt.Errorf("%s %s: %w", op, name, err)
 	}
-	run, err := supervise.ReadRun(folder)
+	run, err := control.ReadRun(folder)
 	if err != nil {
 		return nil, fmt.Errorf("%s %s: %w", op, name, err)
 	}

@@ -15,7 +15,7 @@ import (
 	"microagent/runtime/disk/transfer"
 	"microagent/runtime/driver"
 	"microagent/runtime/guesttree"
-	"microagent/runtime/supervise"
+	"microagent/runtime/supervise/control"
 )
 
 // Online is the driver.Copier for workspaces that run: their guest's agent does it.
@@ -62,7 +62,7 @@ func (o Online) CopyOut(ctx context.Context, spec driver.CopySpec) (driver.Copie
 
 // copying is one copy with a running guest.
 type copying struct {
-	supervise.Client
+	control.Client
 	ctx    context.Context
 	store  *Store
 	op     string
@@ -253,7 +253,7 @@ func cutLast(p string) (folder, name string) {
 const maxLinks = 40
 
 // follow goes through symlinks at a path's end: put would replace the link itself.
-func (c *copying) follow(to string) (string, supervise.FileInfo, error) {
+func (c *copying) follow(to string) (string, control.FileInfo, error) {
 	if to = strings.TrimRight(to, "/"); to == "" {
 		to = "/"
 	}

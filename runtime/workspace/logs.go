@@ -14,7 +14,8 @@ import (
 	"microagent/runtime/layout"
 	"microagent/runtime/machine/rotate"
 	"microagent/runtime/output"
-	"microagent/runtime/supervise"
+	"microagent/runtime/supervise/control"
+	"microagent/runtime/supervise/outlog"
 )
 
 // Streams of a log.
@@ -51,13 +52,13 @@ func (s *Store) Logs(ctx context.Context, name string, o driver.LogOptions, stdo
 		out.left, errs.left = skip[streamStdout], skip[streamStderr]
 	}
 	if o.Follow {
-		run, err := supervise.ReadRun(folder)
+		run, err := control.ReadRun(folder)
 		if err == nil && run != nil && run.Phase.Alive() {
-			err = supervise.Client{Folder: folder}.Logs(ctx, o.Stream, true, out, errs)
+			err = control.Client{Folder: folder}.Logs(ctx, o.Stream, true, out, errs)
 		} else if err == nil {
-			err = supervise.ErrGone
+			err = control.ErrGone
 		}
-		if !errors.Is(err, supervise.ErrGone) || out.wrote || errs.wrote {
+		if !errors.Is(err, control.ErrGone) || out.wrote || errs.wrote {
 			return err
 		}
 	}
@@ -74,7 +75,7 @@ func kept(folder layout.Workspace, stream string, stdout, stderr io.Writer) erro
 		return err
 	}
 	defer r.Close()
-	return supervise.ReadOutput(r, func(which byte, data []byte) error {
+	return outlog.Read(r, func(which byte, data []byte) error {
 		w, name := stdout, streamStdout
 		if which == 2 {
 			w, name = stderr, streamStderr
@@ -111,7 +112,7 @@ func (s *Store) console(ctx context.Context, folder layout.Workspace, o driver.L
 		}
 	}
 	return followFile(ctx, path, out, func() bool {
-		run, err := supervise.ReadRun(folder)
+		run, err := control.ReadRun(folder)
 		return err == nil && run != nil && run.Phase.Alive()
 	})
 }
@@ -174,7 +175,7 @@ func (s *Store) OutputFile(ctx context.Context, name, out string) (io.ReadCloser
 		return nil, driver.Fetched{}, err
 	}
 	folder := s.State.Workspace(name)
-	run, err := supervise.ReadRun(folder)
+	run, err := control.ReadRun(folder)
 	if err != nil {
 		return nil, driver.Fetched{}, fmt.Errorf("%s %s: %w", op, name, err)
 	}

@@ -13,6 +13,7 @@ import (
 	"microagent/runtime/lease"
 	"microagent/runtime/machine"
 	"microagent/runtime/supervise"
+	"microagent/runtime/supervise/control"
 )
 
 // Start launches a supervisor and returns when its guest is ready. A workspace that runs is a success.
@@ -50,7 +51,7 @@ const readyPeriod = 50 * time.Millisecond
 // awaitReady gives a run once it is starting no more.
 func (s *Store) awaitReady(ctx context.Context, name string) (*driver.Run, error) {
 	for {
-		run, err := supervise.ReadRun(s.State.Workspace(name))
+		run, err := control.ReadRun(s.State.Workspace(name))
 		if err != nil || run == nil || run.Phase != driver.PhaseStarting {
 			return run, err
 		}
@@ -103,7 +104,7 @@ func (s *Store) run(op, name string) (driver.Run, error) {
 	if _, err := s.need(op, name); err != nil {
 		return driver.Run{}, err
 	}
-	run, err := supervise.ReadRun(s.State.Workspace(name))
+	run, err := control.ReadRun(s.State.Workspace(name))
 	if err != nil {
 		return driver.Run{}, fmt.Errorf("%s %s: %w", op, name, err)
 	}
@@ -131,11 +132,11 @@ func (s *Store) Wait(ctx context.Context, name string) (driver.Run, error) {
 // Silent asks the guest through its supervisor. A supervisor that stands still itself counts as a silent guest, and one
 // of another version, which does not know the question, does not.
 func (s *Store) Silent(ctx context.Context, name string) bool {
-	run, err := supervise.ReadRun(s.State.Workspace(name))
+	run, err := control.ReadRun(s.State.Workspace(name))
 	if err != nil || run == nil || !run.Phase.Alive() || run.Phase == driver.PhaseStarting {
 		return false
 	}
-	err = supervise.Client{Folder: s.State.Workspace(name)}.Ping(ctx)
+	err = control.Client{Folder: s.State.Workspace(name)}.Ping(ctx)
 	return ctx.Err() != nil || errors.Is(err, driver.ErrUnavailable)
 }
 
@@ -150,31 +151,31 @@ func (s *Store) Stop(ctx context.Context, name string, o driver.StopOptions) (dr
 		return driver.Stopped{}, err
 	}
 	folder := s.State.Workspace(name)
-	run, err := supervise.ReadRun(folder)
+	run, err := control.ReadRun(folder)
 	if err != nil {
 		return driver.Stopped{}, fmt.Errorf("%s %s: %w", op, name, err)
 	}
 	if run == nil || !run.Phase.Alive() {
 		if run != nil && run.Phase == driver.PhaseLost {
-			err = supervise.Reclaim(ctx, folder)
+			err = control.Reclaim(ctx, folder)
 		}
-		return driver.Stopped{}, errors.Join(err, supervise.Settle(ctx, run))
+		return driver.Stopped{}, errors.Join(err, control.Settle(ctx, run))
 	}
 	stopped := driver.Stopped{Was: true, Forced: o.Force}
-	client := supervise.Client{Folder: folder}
+	client := control.Client{Folder: folder}
 	if o.Force {
 		err = s.kill(ctx, client, supervisor(*run))
 	} else {
 		stopped.Forced, err = client.Halt(ctx, o.Grace)
 	}
 	p := supervisor(*run)
-	if errors.Is(err, supervise.ErrGone) && p.Alive() {
+	if errors.Is(err, control.ErrGone) && p.Alive() {
 		// It does not listen yet, or not any more: the signal is heard either way.
 		if err = p.Signal(syscall.SIGTERM); err == nil {
 			err = s.awaitOrReclaim(ctx, p, folder)
 		}
 	}
-	if err != nil && !errors.Is(err, supervise.ErrGone) {
+	if err != nil && !errors.Is(err, control.ErrGone) {
 		return stopped, &driver.Error{Op: op, Object: name, Err: err, Next: driver.Next(err)}
 	}
 	return stopped, p.Wait(ctx)
@@ -184,7 +185,7 @@ func (s *Store) Stop(ctx context.Context, name string, o driver.StopOptions) (dr
 const forceLimit = 4 * time.Second
 
 // kill ends a guest at once, and with it a supervisor that does not come to it. It returns when the supervisor is gone.
-func (s *Store) kill(ctx context.Context, client supervise.Client, p lease.Process) error {
+func (s *Store) kill(ctx context.Context, client control.Client, p lease.Process) error {
 	waiting, cancel := context.WithTimeout(ctx, forceLimit)
 	defer cancel()
 	err := client.Kill(waiting)
@@ -197,7 +198,7 @@ func (s *Store) kill(ctx context.Context, client supervise.Client, p lease.Proce
 	if err := p.Kill(ctx); err != nil {
 		return err
 	}
-	return supervise.Reclaim(ctx, client.Folder)
+	return control.Reclaim(ctx, client.Folder)
 }
 
 // awaitOrReclaim gives a signalled supervisor time, then ends it.
@@ -207,7 +208,7 @@ func (s *Store) awaitOrReclaim(ctx context.Context, p lease.Process, folder layo
 	if err := p.Wait(waiting); err == nil || ctx.Err() != nil {
 		return err
 	}
-	return supervise.Reclaim(ctx, folder)
+	return control.Reclaim(ctx, folder)
 }
 
 // Exec runs a process in a running workspace.
@@ -229,26 +230,26 @@ func (s *Store) Exec(ctx context.Context, name string, spec driver.ExecSpec, str
 
 // Running is the way to the supervisor of a workspace that runs, for what only a running guest can do. ErrRefused
 // when it does not run.
-func (s *Store) Running(op, name string) (supervise.Client, error) {
+func (s *Store) Running(op, name string) (control.Client, error) {
 	if _, err := s.need(op, name); err != nil {
-		return supervise.Client{}, err
+		return control.Client{}, err
 	}
 	return s.client(op, name)
 }
 
 // client is Running of a workspace whose record was read.
-func (s *Store) client(op, name string) (supervise.Client, error) {
+func (s *Store) client(op, name string) (control.Client, error) {
 	folder := s.State.Workspace(name)
-	run, err := supervise.ReadRun(folder)
+	run, err := control.ReadRun(folder)
 	if err != nil {
-		return supervise.Client{}, fmt.Errorf("%s %s: %w", op, name, err)
+		return control.Client{}, fmt.Errorf("%s %s: %w", op, name, err)
 	}
 	if run == nil || !run.Phase.Alive() {
-		return supervise.Client{}, &driver.Error{
+		return control.Client{}, &driver.Error{
 			Class: driver.ErrRefused, Op: op, Object: name, Err: errors.New("it does not run"), Next: "microagent start " + name,
 		}
 	}
-	return supervise.Client{Folder: folder}, nil
+	return control.Client{Folder: folder}, nil
 }
 
 // controlError is the error of an operation on an object, of workspace name or in it, that its supervisor or guest
@@ -257,12 +258,12 @@ func (s *Store) controlError(ctx context.Context, op, object, name string, err e
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if errors.Is(err, supervise.ErrGone) {
+	if errors.Is(err, control.ErrGone) {
 		var run driver.Run
-		if last, err := supervise.ReadRun(s.State.Workspace(name)); err == nil && last != nil {
+		if last, err := control.ReadRun(s.State.Workspace(name)); err == nil && last != nil {
 			run = *last
 		}
-		err = supervise.Meanwhile(name, run)
+		err = control.EndedDuringCall(name, run)
 	}
 	if e, ok := err.(*driver.Error); ok && e.Object == name { // the same thing, said from its side
 		return &driver.Error{Class: e.Class, Op: op, Object: object, Err: e.Err, Next: e.Next}

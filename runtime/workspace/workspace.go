@@ -20,7 +20,7 @@ import (
 	"microagent/runtime/layout"
 	"microagent/runtime/lease"
 	"microagent/runtime/machine"
-	"microagent/runtime/supervise"
+	"microagent/runtime/supervise/control"
 )
 
 // Placer publishes private copies of cached disks; driver.Disks is one.
@@ -228,7 +228,7 @@ func (s *Store) observe(r *record) (driver.Workspace, error) {
 		return w, fmt.Errorf("look at workspace %s: %w", r.Name, err)
 	}
 	w.RootFSMissing = (err != nil || !info.Mode().IsRegular()) && !r.setAside(folder)
-	if w.Run, err = supervise.ReadRun(folder); err != nil {
+	if w.Run, err = control.ReadRun(folder); err != nil {
 		return w, &driver.Error{Class: driver.ErrCorrupt, Op: "read run of workspace", Object: r.Name, Err: err, Next: "move " + folder.Run() + " away"}
 	}
 	return w, nil

@@ -1,4 +1,7 @@
-package supervise
+// Package outlog keeps what a workspace's process writes: each stream in a file of its own, and both in their order in
+// output.log. What it keeps is bounded, and the writing never fails: a full disk must not look to the guest's process
+// like a closed pipe.
+package outlog
 
 import (
 	"context"
@@ -19,9 +22,9 @@ const (
 	streamLimit = 8 << 20
 )
 
-// outlog keeps what the workspace's process writes: the streams apart, and both in their order in output.log, whose
-// records are one byte of stream (1, 2), the length in four bytes (big endian), and as many bytes.
-type outlog struct {
+// Log is the log of a run. The records of output.log are one byte of stream (1 is stdout, 2 stderr), the length in four
+// bytes (big endian), and as many bytes.
+type Log struct {
 	all, out, err *rotate.Writer
 
 	mu      sync.Mutex
@@ -29,10 +32,11 @@ type outlog struct {
 	closed  bool
 }
 
-const logHeader = 5
+const headerSize = 5
 
-func newOutlog(folder string) (*outlog, error) {
-	l := &outlog{changed: make(chan struct{})}
+// Create begins the log of a run anew in a folder.
+func Create(folder string) (*Log, error) {
+	l := &Log{changed: make(chan struct{})}
 	var err error
 	for _, o := range []struct {
 		w     **rotate.Writer
@@ -40,28 +44,29 @@ func newOutlog(folder string) (*outlog, error) {
 		limit int64
 	}{{&l.all, layout.OutputLog, outputLimit}, {&l.out, layout.StdoutLog, streamLimit}, {&l.err, layout.StderrLog, streamLimit}} {
 		if *o.w, err = rotate.Create(filepath.Join(folder, o.name), o.limit); err != nil {
-			l.close()
+			l.Close()
 			return nil, err
 		}
 	}
 	return l, nil
 }
 
-type logStream struct {
-	log    *outlog
-	stream byte
+type stream struct {
+	log    *Log
+	number byte
 	file   *rotate.Writer
 }
 
-func (l *outlog) stdout() io.Writer { return logStream{l, 1, l.out} }
-func (l *outlog) stderr() io.Writer { return logStream{l, 2, l.err} }
+// Stdout takes what the process writes there, and Stderr likewise.
+func (l *Log) Stdout() io.Writer { return stream{l, 1, l.out} }
+func (l *Log) Stderr() io.Writer { return stream{l, 2, l.err} }
 
 // Write never fails: a full disk must not look to the guest's process like a closed pipe.
-func (s logStream) Write(p []byte) (int, error) {
+func (s stream) Write(p []byte) (int, error) {
 	s.log.mu.Lock()
 	defer s.log.mu.Unlock()
-	record := make([]byte, logHeader, logHeader+len(p))
-	record[0] = s.stream
+	record := make([]byte, headerSize, headerSize+len(p))
+	record[0] = s.number
 	binary.BigEndian.PutUint32(record[1:], uint32(len(p)))
 	_, _ = s.log.all.Write(append(record, p...))
 	_, _ = s.file.Write(p)
@@ -70,8 +75,8 @@ func (s logStream) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// end says that nothing more comes.
-func (l *outlog) end() {
+// End says that nothing more comes.
+func (l *Log) End() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.closed {
@@ -83,7 +88,8 @@ func (l *outlog) end() {
 	}
 }
 
-func (l *outlog) close() {
+// Close lets go of the files.
+func (l *Log) Close() {
 	for _, w := range []*rotate.Writer{l.all, l.out, l.err} {
 		if w != nil {
 			w.Close()
@@ -91,22 +97,22 @@ func (l *outlog) close() {
 	}
 }
 
-func (l *outlog) state() (changed <-chan struct{}, closed bool) {
+func (l *Log) state() (changed <-chan struct{}, closed bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.changed, l.closed
 }
 
-// follow gives every record that is kept, and each new one until the end or until ctx ends. A reader that is slower
+// Follow gives every record that is kept, and each new one until the end or until ctx ends. A reader that is slower
 // than two turns of the log misses what was dropped in between.
-func (l *outlog) follow(ctx context.Context, emit func(stream byte, data []byte) error) error {
+func (l *Log) Follow(ctx context.Context, emit func(stream byte, data []byte) error) error {
 	file, before, part, err := l.all.Follow(true)
 	if err != nil {
 		return err
 	}
 	defer func() { file.Close() }()
 	if before != nil {
-		err := ReadOutput(before, emit)
+		err := Read(before, emit)
 		before.Close()
 		if err != nil {
 			return err
@@ -142,8 +148,8 @@ func readFrom(f *os.File, emit func(byte, []byte) error) error {
 	if err != nil {
 		return err
 	}
-	err = ReadOutput(f, func(stream byte, data []byte) error {
-		at += logHeader + int64(len(data))
+	err = Read(f, func(stream byte, data []byte) error {
+		at += headerSize + int64(len(data))
 		return emit(stream, data)
 	})
 	if err != nil {
@@ -153,9 +159,9 @@ func readFrom(f *os.File, emit func(byte, []byte) error) error {
 	return err
 }
 
-// ReadOutput reads the records of an output.log to its end. A record that was cut off by a crash is the end.
-func ReadOutput(r io.Reader, emit func(stream byte, data []byte) error) error {
-	var header [logHeader]byte
+// Read reads the records of an output.log to its end. A record that was cut off by a crash is the end.
+func Read(r io.Reader, emit func(stream byte, data []byte) error) error {
+	var header [headerSize]byte
 	for {
 		if _, err := io.ReadFull(r, header[:]); err != nil {
 			return endOf(err)

@@ -1,4 +1,4 @@
-package supervise
+package control
 
 import (
 	"encoding/json"

@@ -1,4 +1,4 @@
-package supervise
+package control
 
 import (
 	"errors"
@@ -9,7 +9,7 @@ import (
 )
 
 // What a call is told whose workspace ended under it, by how its run stands.
-func TestMeanwhile(t *testing.T) {
+func TestEndedDuringCall(t *testing.T) {
 	up := time.Now()
 	for _, c := range []struct {
 		run   driver.Run
@@ -25,31 +25,9 @@ func TestMeanwhile(t *testing.T) {
 		{driver.Run{Phase: driver.PhaseFailed, Ready: &up, Error: "kernel panic"}, "guest of workspace box failed during running: kernel panic", "microagent logs --console box", driver.ErrGuest},
 		{driver.Run{Phase: driver.PhaseFailed, Error: "no agent"}, "guest of workspace box failed during boot: no agent", "microagent logs --console box", driver.ErrGuest},
 	} {
-		err := Meanwhile("box", c.run)
+		err := EndedDuringCall("box", c.run)
 		if err.Error() != c.text || driver.Next(err) != c.next || !errors.Is(err, c.class) {
 			t.Errorf("%+v: %v, next %q", c.run, err, driver.Next(err))
-		}
-	}
-}
-
-// A life's end tells of a reboot, of a crash with the crash itself, and of another error as of a failure.
-func TestLifeEnds(t *testing.T) {
-	up := time.Now()
-	crash := &driver.CrashError{Workspace: "box", Phase: "running", Reason: "kernel panic", Console: []string{"oops"}}
-	for _, c := range []struct {
-		reboots bool
-		err     error
-		text    string
-	}{
-		{true, nil, "use workspace box: the guest rebooted meanwhile"},
-		{false, crash, crash.Error()},
-		{false, errors.New("write run: no space"), "guest of workspace box failed during running: write run: no space"},
-	} {
-		l := life{over: make(chan struct{})}
-		l.end("box", c.reboots, c.err, driver.Run{Phase: driver.PhaseReady, Ready: &up})
-		<-l.over
-		if l.why.Error() != c.text {
-			t.Errorf("%v", l.why)
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package supervise
+package attach
 
 import (
 	"encoding/binary"
@@ -37,10 +37,10 @@ func TestVolumeMadeAnewDuringAttach(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &supervisor{state: state, folder: state.Workspace("one")}
+	s := acquirer{state: state, workspace: "one"}
 	attached := make(chan error, 1)
 	go func() {
-		a, err := s.attachMount(0, driver.Mount{Path: "/data", Kind: driver.MountVolume, Name: "data", Source: "old"})
+		a, err := s.mount(0, driver.Mount{Path: "/data", Kind: driver.MountVolume, Name: "data", Source: "old"})
 		if err == nil {
 			a.lease.Close()
 		}
@@ -56,17 +56,17 @@ func TestVolumeMadeAnewDuringAttach(t *testing.T) {
 }
 
 func TestGuestsErrorsNameDisksAsTheUserDoes(t *testing.T) {
-	s := &supervisor{disks: []attachment{
-		{disk: machine.Disk{Serial: rootSerial}},
-		{disk: machine.Disk{Serial: "m00"}, kind: driver.MountVolume, name: "data", mount: proto.Mount{Path: "/data"}},
-	}}
+	s := Disks{
+		{Machine: machine.Disk{Serial: rootSerial}},
+		{Machine: machine.Disk{Serial: "m00"}, Kind: driver.MountVolume, Name: "data", Mount: proto.Mount{Path: "/data"}},
+	}
 	for text, want := range map[string]string{
 		"disk m00: make mount point: mkdir /data: not a directory": "volume data at /data: make mount point: mkdir /data: not a directory",
 		"disk m00 for /data: grow: no space":                       "volume data at /data: grow: no space",
 		"disk root: bad":                                           "the root file system: bad",
 		"disk m01: bad":                                            "disk m01: bad",
 	} {
-		if got := s.nameDisks(text); got != want {
+		if got := s.NameIn(text); got != want {
 			t.Errorf("%q became %q", text, got)
 		}
 	}

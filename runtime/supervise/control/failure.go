@@ -1,4 +1,4 @@
-package supervise
+package control
 
 import (
 	"errors"
@@ -16,8 +16,8 @@ type Failure struct {
 	Crash   *driver.CrashError `json:"crash,omitempty"`
 }
 
-// failure makes err portable; nil stays nil.
-func failure(err error) *Failure {
+// FailureOf makes err portable; nil stays nil.
+func FailureOf(err error) *Failure {
 	if err == nil {
 		return nil
 	}
@@ -36,7 +36,7 @@ func failure(err error) *Failure {
 	return f
 }
 
-// Error gives back what failure took: a *driver.CrashError or a *driver.Error. A nil Failure is nil.
+// Error gives back what FailureOf took: a *driver.CrashError or a *driver.Error. A nil Failure is nil.
 func (f *Failure) Error() error {
 	if f == nil {
 		return nil

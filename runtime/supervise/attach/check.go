@@ -1,0 +1,95 @@
+package attach
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"microagent/runtime/disk/ext4/super"
+	"microagent/runtime/driver"
+	"microagent/runtime/lease"
+)
+
+// checkDisk refuses a user's disk whose path leads to another file than when the workspace was set up: what a manifest
+// names was judged then. Device numbers are not compared, since some file systems get new ones at each boot.
+func checkDisk(m driver.Mount, l *lease.Lease) error {
+	_, want, known := strings.Cut(m.DiskID, ":")
+	if m.Kind != driver.MountDisk || !known {
+		return nil
+	}
+	info, err := l.File().Stat()
+	if err != nil {
+		return fmt.Errorf("attach disk %s: %w", m.Name, err)
+	}
+	if st, ok := info.Sys().(*syscall.Stat_t); ok && strconv.FormatUint(st.Ino, 10) == want {
+		return nil
+	}
+	return &driver.Error{
+		Class: driver.ErrStale, Op: "attach disk", Object: m.Name,
+		Err: fmt.Errorf("%s is another file than when this workspace was set up", m.Source), Next: "microagent apply",
+	}
+}
+
+// checkFileSystem refuses what the guest could not mount.
+func checkFileSystem(m driver.Mount, l *lease.Lease, readOnly bool) error {
+	op := "attach " + string(m.Kind)
+	sb, err := super.Read(l.File())
+	switch {
+	case errors.Is(err, super.ErrNone):
+		return &driver.Error{
+			Class: driver.ErrInvalid, Op: op, Object: m.Name, Err: fmt.Errorf("%s is no ext4 file system", l.Path()),
+			Next: "make one with mke2fs -t ext4, or use a volume",
+		}
+	case errors.Is(err, super.ErrDamaged):
+		return &driver.Error{
+			Class: driver.ErrInvalid, Op: op, Object: m.Name, Err: fmt.Errorf("%s: %w", l.Path(), err),
+			Next: "get a whole copy of it",
+		}
+	case err != nil:
+		return fmt.Errorf("%s %s: %w", op, m.Name, err)
+	}
+	info, err := l.File().Stat()
+	if err != nil {
+		return fmt.Errorf("%s %s: %w", op, m.Name, err)
+	}
+	if need := sb.Length(); need > info.Size() {
+		return &driver.Error{
+			Class: driver.ErrInvalid, Op: op, Object: m.Name,
+			Err:  fmt.Errorf("%s was cut off: its file system has %d bytes, the file %d", l.Path(), need, info.Size()),
+			Next: "get a whole copy of it",
+		}
+	}
+	if info.Size()%512 != 0 {
+		return &driver.Error{
+			Class: driver.ErrInvalid, Op: op, Object: m.Name,
+			Err: fmt.Errorf("%s has %d bytes, which is no multiple of 512", l.Path(), info.Size()), Next: "truncate -s %512 " + l.Path(),
+		}
+	}
+	if !readOnly && sb.ReadOnly() {
+		return &driver.Error{
+			Class: driver.ErrRefused, Op: op, Object: m.Name,
+			Err:  fmt.Errorf("%s can't be mounted writable: its file system has the feature %v", l.Path(), super.ReadOnly),
+			Next: "mount it read-only, or write to a copy: tune2fs -O ^read-only COPY",
+		}
+	}
+	if !readOnly || !sb.NeedsRecovery() {
+		return nil
+	}
+	e := &driver.Error{
+		Class: driver.ErrRefused, Op: op, Object: m.Name,
+		Err: errors.New("its journal was not written back, since its last writer was killed; it can't be mounted read-only like that"),
+	}
+	switch {
+	case m.Kind == driver.MountVolume:
+		e.Next = nextReplay
+	case sb.Compat&super.FastCommit != 0: // e2fsck 1.47 calls it clean and loses what the fast commits hold
+		e.Next = nextReplay + "; its link counts may be wrong until e2fsck -f after that"
+	default:
+		e.Next = "run: e2fsck -p " + l.Path()
+	}
+	return e
+}
+
+const nextReplay = "mount it writable once, in any workspace, and stop that"

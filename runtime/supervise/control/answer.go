@@ -1,0 +1,184 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"time"
+
+	"microagent/runtime/driver"
+)
+
+// requestLimit is how long a client may take to say what it wants.
+const requestLimit = 10 * time.Second
+
+// answer reads the call of a connection and sends its result.
+func (s *Server) answer(conn net.Conn) {
+	c := newChannel(conn)
+	_ = conn.SetReadDeadline(time.Now().Add(requestLimit))
+	kind, payload, err := c.receive()
+	if err != nil || kind != frameRequest {
+		return
+	}
+	_ = conn.SetReadDeadline(time.Time{})
+	var h header
+	if err := json.Unmarshal(payload, &h); err != nil {
+		_ = c.sendJSON(frameResult, outcome{unreadable})
+		return
+	}
+	if h.Version != Version && !h.Call.frozen() {
+		_ = c.sendJSON(frameResult, helloResult{Version: Version, outcome: outcome{FailureOf(&driver.Error{
+			Class: driver.ErrUnsupported, Op: string(h.Call), Object: s.workspace,
+			Err: fmt.Errorf("it runs under microagent %s, which speaks version %d", s.tool, Version), Next: "restart it",
+		})}})
+		return
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	_ = c.sendJSON(frameResult, s.serve(&serving{ctx, cancel, c, payload}, h.Call))
+}
+
+var unreadable = &Failure{Class: driver.ClassName(driver.ErrInvalid), Message: "unreadable request"}
+
+// serving is a call under way.
+type serving struct {
+	ctx     context.Context // ends when the client goes away
+	cancel  context.CancelFunc
+	c       *channel
+	payload []byte // of the request
+}
+
+// watchHangUp cancels a call whose client has nothing more to say and goes away.
+func (v *serving) watchHangUp() {
+	for {
+		if _, _, err := v.c.receive(); err != nil {
+			v.cancel()
+			return
+		}
+	}
+}
+
+func (v *serving) stdout() io.Writer { return frameWriter{v.c, frameOut} }
+func (v *serving) stderr() io.Writer { return frameWriter{v.c, frameErr} }
+
+// serve carries out a call.
+func (s *Server) serve(v *serving, call Call) result {
+	switch call { // those that the client goes on talking in
+	case CallExec:
+		return ask(v, func(r execRequest) result { return s.exec(v, r.Exec) })
+	case CallPut:
+		return ask(v, func(r putRequest) result {
+			return outcome{FailureOf(s.service.Put(v.ctx, r.Path, &inputReader{c: v.c}))}
+		})
+	}
+	go v.watchHangUp()
+	switch call {
+	case CallHello, CallStatus:
+		run := s.service.Status()
+		return helloResult{Version: Version, Tool: s.tool, Run: &run}
+	case CallWait:
+		return ended(s.service.Wait(v.ctx))
+	case CallHalt:
+		return ask(v, func(r haltRequest) result { return ended(s.service.Halt(v.ctx, r.Grace)) })
+	case CallKill:
+		return ended(s.service.Kill(v.ctx))
+	case CallLogs:
+		return ask(v, func(r logsRequest) result {
+			return outcome{FailureOf(s.service.Logs(v.ctx, r.Stream, r.Follow, v.stdout(), v.stderr()))}
+		})
+	case CallPing:
+		return outcome{FailureOf(s.service.Ping(v.ctx))}
+	case CallSignal:
+		return ask(v, func(r signalRequest) result {
+			return outcome{FailureOf(s.steer(v.ctx, call, r.ID, Steering{Signal: r.Signal}))}
+		})
+	case CallResize:
+		return ask(v, func(r resizeRequest) result {
+			return outcome{FailureOf(s.steer(v.ctx, call, r.ID, Steering{Size: driver.WindowSize{Rows: r.Rows, Columns: r.Columns}}))}
+		})
+	case CallFetch:
+		return ask(v, func(r fetchRequest) result {
+			return outcome{FailureOf(s.service.Fetch(v.ctx, r.Path, r.Limit, v.stdout()))}
+		})
+	case CallStat:
+		return ask(v, func(r statRequest) result {
+			i, err := s.service.Stat(v.ctx, r.Path, r.Follows)
+			return statResult{outcome{FailureOf(err)}, i.Size, uint32(i.Mode), i.ModTime, i.UID, i.GID, i.Target}
+		})
+	case CallSync:
+		return outcome{FailureOf(s.service.Sync(v.ctx))}
+	case CallGrow:
+		return ask(v, func(r growRequest) result {
+			size, err := s.service.Grow(v.ctx, r.Volume, r.Size)
+			return growResult{outcome{FailureOf(err)}, size}
+		})
+	}
+	return outcome{FailureOf(&driver.Error{
+		Class: driver.ErrUnsupported, Op: "control workspace", Object: s.workspace, Err: fmt.Errorf("unknown call %q", call),
+	})}
+}
+
+// ask reads what a call has besides its header.
+func ask[R any](v *serving, serve func(R) result) result {
+	var r R
+	if err := json.Unmarshal(v.payload, &r); err != nil {
+		return outcome{unreadable}
+	}
+	return serve(r)
+}
+
+func ended(e Ended, err error) result {
+	if err != nil {
+		return outcome{FailureOf(err)}
+	}
+	return endedResult{Run: &e.Run, Forced: e.Forced}
+}
+
+// steeringRoom is how much steering may be on its way to a process before those that send it wait.
+const steeringRoom = 64
+
+// exec runs a process. It can be steered from here on.
+func (s *Server) exec(v *serving, r *execWire) result {
+	if r == nil || len(r.Spec.Argv) == 0 || r.ID == "" {
+		return outcome{FailureOf(&driver.Error{Class: driver.ErrInvalid, Op: "exec in workspace", Object: s.workspace, Err: errors.New("no command")})}
+	}
+	steering := make(chan Steering, steeringRoom)
+	if !s.register(r.ID, steering) {
+		return outcome{FailureOf(&driver.Error{Class: driver.ErrInvalid, Op: "exec in workspace", Object: s.workspace, Err: errors.New("its id is taken")})}
+	}
+	defer s.unregister(r.ID)
+	streams := ExecStreams{Stdout: v.stdout(), Steering: steering}
+	if !r.Terminal {
+		streams.Stderr = v.stderr()
+	}
+	if r.Input {
+		streams.Stdin = &hangUp{r: &inputReader{c: v.c}, v: v}
+	} else {
+		go v.watchHangUp()
+	}
+	exit, err := s.service.Exec(v.ctx, Exec{
+		ID: r.ID, Spec: driver.ExecSpec(r.Spec), Terminal: r.Terminal, Size: driver.WindowSize{Rows: r.Rows, Columns: r.Columns},
+	}, streams)
+	return execResult{outcome{FailureOf(err)}, exit.Code, exit.TimedOut}
+}
+
+// hangUp is a client's input. After its end it goes on listening, for the client's going away.
+type hangUp struct {
+	r *inputReader
+	v *serving
+}
+
+func (h *hangUp) Read(p []byte) (int, error) {
+	n, err := h.r.Read(p)
+	switch {
+	case err == nil:
+	case errors.Is(err, io.EOF):
+		go h.v.watchHangUp()
+	default:
+		h.v.cancel()
+	}
+	return n, err
+}

@@ -1,0 +1,42 @@
+// Package control is what a supervisor and everybody who wants something of it agree on: the control socket with its
+// client and its server, run.json, and how to end what a supervisor that is dead left behind.
+//
+// Promised: the calls hello, status, logs, halt and kill keep their form for ever, so that any version looks at and stops
+// what any other started; a call ends by a result or by the end of the connection, never by silence; ending a call's
+// context hangs up on it, and the server hears of that. Never: an answer to another user's process; a supervisor ended
+// that still answers.
+package control
+
+// Version is the major version of the control protocol: calls that are not frozen need the same one on both sides.
+const Version = 1
+
+// Call names what is asked of a supervisor.
+type Call string
+
+// The calls. The first five are frozen.
+const (
+	CallHello  Call = "hello"
+	CallStatus Call = "status"
+	CallLogs   Call = "logs"
+	CallHalt   Call = "halt"
+	CallKill   Call = "kill"
+
+	CallWait   Call = "wait"
+	CallPing   Call = "ping" // the guest
+	CallExec   Call = "exec"
+	CallSignal Call = "signal" // to an exec
+	CallResize Call = "resize" // of an exec's terminal
+	CallFetch  Call = "fetch"
+	CallPut    Call = "put"
+	CallStat   Call = "stat"
+	CallSync   Call = "sync"
+	CallGrow   Call = "grow"
+)
+
+func (c Call) frozen() bool {
+	switch c {
+	case CallHello, CallStatus, CallLogs, CallHalt, CallKill:
+		return true
+	}
+	return false
+}

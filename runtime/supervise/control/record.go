@@ -1,0 +1,48 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+
+	"microagent/runtime/driver"
+	"microagent/runtime/layout"
+	"microagent/runtime/lease"
+)
+
+// ReadRun reads a workspace's newest run, nil when it never ran. A run whose supervisor is gone without an end is
+// shown as lost; nothing is written.
+func ReadRun(folder layout.Workspace) (*driver.Run, error) {
+	var run driver.Run
+	err := layout.ReadJSON(folder.Run(), &run)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if !run.Phase.Alive() || owner(&run).Alive() {
+		return &run, nil
+	}
+	// It may have ended between the two looks.
+	if err := layout.ReadJSON(folder.Run(), &run); err != nil {
+		return nil, err
+	}
+	if run.Phase.Alive() && !owner(&run).Alive() {
+		run.Phase = driver.PhaseLost
+		run.Error = "its supervisor was killed"
+	}
+	return &run, nil
+}
+
+func owner(run *driver.Run) lease.Process {
+	return lease.Process{PID: run.PID, BootID: run.BootID, Start: run.Start}
+}
+
+// Settle waits for a supervisor that has reported the end of its run to be gone, with its leases.
+func Settle(ctx context.Context, run *driver.Run) error {
+	if run == nil || run.Phase.Alive() {
+		return nil
+	}
+	return owner(run).Wait(ctx)
+}

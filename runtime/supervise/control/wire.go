@@ -1,0 +1,137 @@
+package control
+
+import (
+	"io/fs"
+	"time"
+
+	"microagent/runtime/driver"
+)
+
+// What goes over the wire, in JSON: a call's header and its own fields lie side by side in one object, and so do an
+// outcome and what the call gives.
+
+type header struct {
+	Version int  `json:"version"`
+	Call    Call `json:"call"`
+}
+
+type haltRequest struct {
+	header
+	Grace time.Duration `json:"grace,omitempty"` // 0 is the workspace's own
+}
+
+type logsRequest struct {
+	header
+	Follow bool   `json:"follow,omitempty"`
+	Stream string `json:"stream,omitempty"` // "stdout", "stderr", "" for both
+}
+
+type execRequest struct {
+	header
+	Exec *execWire `json:"exec,omitempty"`
+}
+
+type execWire struct {
+	ID       string   `json:"id"`
+	Spec     specWire `json:"spec"`
+	Input    bool     `json:"input,omitempty"` // input frames follow
+	Terminal bool     `json:"terminal,omitempty"`
+	Rows     uint16   `json:"rows,omitempty"`
+	Columns  uint16   `json:"columns,omitempty"`
+}
+
+// specWire is a driver.ExecSpec; its fields go by these names, and all of them.
+type specWire struct {
+	Argv    []string
+	Env     map[string]string
+	User    string
+	Workdir string
+	Timeout time.Duration
+	Collect bool
+}
+
+type signalRequest struct {
+	header
+	ID     string `json:"id,omitempty"` // the exec's
+	Signal string `json:"signal,omitempty"`
+}
+
+type resizeRequest struct {
+	header
+	ID      string `json:"id,omitempty"`
+	Rows    uint16 `json:"rows,omitempty"`
+	Columns uint16 `json:"columns,omitempty"`
+}
+
+type fetchRequest struct {
+	header
+	Path  string `json:"path,omitempty"`  // absolute, in the guest
+	Limit int64  `json:"limit,omitempty"` // in bytes
+}
+
+type putRequest struct {
+	header
+	Path string `json:"path,omitempty"`
+}
+
+type statRequest struct {
+	header
+	Path    string `json:"path,omitempty"`
+	Follows bool   `json:"follows,omitempty"` // through a symlink at the end
+}
+
+type growRequest struct {
+	header
+	Volume string `json:"volume,omitempty"` // "" is the root file system
+	Size   int64  `json:"size,omitempty"`
+}
+
+// outcome is in every result.
+type outcome struct {
+	Failure *Failure `json:"failure,omitempty"`
+}
+
+func (o outcome) err() error { return o.Failure.Error() }
+
+// result is the last frame of a call.
+type result interface{ err() error }
+
+// helloResult answers hello and status, and tells one of another version which it should be.
+type helloResult struct {
+	outcome
+	Version int         `json:"version,omitempty"` // of the protocol
+	Tool    string      `json:"tool,omitempty"`    // of the microagent that runs
+	Run     *driver.Run `json:"run,omitempty"`
+}
+
+// endedResult answers wait, halt and kill.
+type endedResult struct {
+	outcome
+	Run    *driver.Run `json:"run,omitempty"`
+	Forced bool        `json:"forced,omitempty"`
+}
+
+type execResult struct {
+	outcome
+	Code     int  `json:"code,omitempty"`
+	TimedOut bool `json:"timed_out,omitempty"`
+}
+
+type statResult struct {
+	outcome
+	Size   int64     `json:"size,omitempty"`
+	Mode   uint32    `json:"mode,omitempty"` // fs.FileMode
+	MTime  time.Time `json:"mtime,omitzero"`
+	UID    uint32    `json:"uid,omitempty"`
+	GID    uint32    `json:"gid,omitempty"`
+	Target string    `json:"target,omitempty"`
+}
+
+func (r statResult) info() FileInfo {
+	return FileInfo{Mode: fs.FileMode(r.Mode), Size: r.Size, ModTime: r.MTime, UID: r.UID, GID: r.GID, Target: r.Target}
+}
+
+type growResult struct {
+	outcome
+	Size int64 `json:"size,omitempty"` // of the file system
+}

@@ -1,0 +1,76 @@
+package supervise
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"microagent/runtime/driver"
+	"microagent/runtime/guest/proto"
+	"microagent/runtime/supervise/control"
+)
+
+// life is a guest from when it is configured to its end or its reboot.
+type life struct {
+	session *proto.Session
+	over    chan struct{} // closed at its end
+	why     error         // what a call that was under way is told; meaningful after over
+}
+
+// end says how the life of a workspace's guest ended: it reboots, err is why the run can't go on, or the run is over.
+func (l *life) end(workspace string, reboots bool, err error, run driver.Run) {
+	switch crash, crashed := errors.AsType[*driver.CrashError](err); {
+	case reboots:
+		l.why = control.RebootedDuringCall(workspace)
+	case crashed:
+		l.why = crash
+	default:
+		if err != nil {
+			run.Phase, run.Error = driver.PhaseFailed, err.Error()
+		}
+		l.why = control.EndedDuringCall(workspace, run)
+	}
+	close(l.over)
+}
+
+// withGuest makes a call to the guest that is there now. When it goes away in the middle of the call, the error says
+// why.
+func (s *supervisor) withGuest(ctx context.Context, op string, call func(context.Context, *proto.Session) error) error {
+	s.mu.Lock()
+	life, phase := s.life, s.run.Phase
+	s.mu.Unlock()
+	if life == nil {
+		why := fmt.Sprintf("the guest is not ready; the run is %s", phase)
+		if phase != driver.PhaseStarting && phase.Alive() {
+			why = "the guest reboots"
+		}
+		return &driver.Error{
+			Class: driver.ErrRefused, Op: op, Object: s.spec.Workspace.Name, Err: errors.New(why), Next: "microagent status " + s.spec.Workspace.Name,
+		}
+	}
+	calling, cancel := s.forGuest(ctx)
+	defer cancel()
+	err := call(calling, life.session)
+	cut := err != nil && s.wasCut()
+	if ctx.Err() != nil || !cut && !errors.Is(err, driver.ErrUnavailable) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return err
+	}
+	select { // a connection ends before it is known why
+	case <-life.over:
+		return life.why
+	case <-ctx.Done():
+		return err
+	case <-time.After(2 * settle):
+	}
+	return s.silent(op, err)
+}
+
+// silent is the error of a call that a guest does not answer that is there all the same: its VMM stands still, or its
+// kernel does.
+func (s *supervisor) silent(op string, err error) error {
+	name := s.spec.Workspace.Name
+	return &driver.Error{Class: driver.ErrUnavailable, Op: op, Object: name, Err: fmt.Errorf("the guest does not answer: %w", err),
+		Next: "microagent halt --force " + name + " ends it"}
+}
