@@ -1,13 +1,3 @@
-// Package supervise is the life of one running workspace: its VMM, its guest, its process, and the end of all three.
-// Run does that in the foreground, for one self-contained Spec, and knows nothing of detaching; Spawn starts a
-// detached process that calls it, and control.Client talks to one.
-//
-// Promised: the leases are taken before anything starts, all or none; run.json tells the truth at every moment at which the
-// process may be killed; the outputs of a task are on the host's disk before run.json says finished, and that before
-// the guest powers off; a request to stop is honoured at any time, also while the guest boots, and whatever the guest
-// does it is gone the grace and five seconds later, at once when that was asked for. What a guest sends is bounded on
-// disk and in memory. Never: a secret on a command line or in a log, a second writer of a disk, an answer
-// to another user's process.
 package supervise
 
 import (
@@ -59,7 +49,8 @@ type supervisor struct {
 	cut    context.CancelFunc
 	ended  chan struct{} // closed when the run has ended and the VMM is gone; the leases go next
 
-	mu      sync.Mutex
+	saving  sync.Mutex // run.json
+	mu      sync.Mutex // what follows
 	run     driver.Run
 	vm      *machine.VM
 	life    *life // of a configured guest
@@ -178,7 +169,10 @@ func (s *supervisor) change(f func(r *driver.Run)) error {
 	return s.saveRun()
 }
 
+// saveRun writes the run as it is now.
 func (s *supervisor) saveRun() error {
+	s.saving.Lock()
+	defer s.saving.Unlock()
 	run := s.snapshot()
 	err := layout.WriteJSON(s.folder.Run(), run)
 	if errors.Is(err, syscall.ENOSPC) && s.room.Free() {

@@ -6,10 +6,12 @@ import (
 	"errors"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 
 	"microagent/runtime/driver"
 	"microagent/runtime/layout"
+	"microagent/runtime/supervise/control"
 )
 
 func workspace(t *testing.T) layout.Workspace {
@@ -44,5 +46,28 @@ func TestLastReason(t *testing.T) {
 	silent := &driver.Error{Op: "connect to guest", Err: errors.Join(context.DeadlineExceeded, errors.New("vsock port 1024: nothing listens"))}
 	if got := lastReason(silent); got != "vsock port 1024: nothing listens" {
 		t.Errorf("the reason is %q", got)
+	}
+}
+
+// Of two changes at once, one of the life and one of an exec that collects, neither is overwritten by what was before it.
+func TestRunFileIsNeverOlderThanTheRun(t *testing.T) {
+	s := &supervisor{folder: layout.Workspace{Dir: t.TempDir()}}
+	for round := range 300 {
+		var both sync.WaitGroup
+		for range 2 {
+			both.Go(func() {
+				if err := s.change(func(r *driver.Run) { r.Diagnostics = append(r.Diagnostics, "x") }); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		both.Wait()
+		run, err := control.ReadRun(s.folder)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := 2 * (round + 1); len(run.Diagnostics) != want {
+			t.Fatalf("run.json has %d of %d changes", len(run.Diagnostics), want)
+		}
 	}
 }
