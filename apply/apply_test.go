@@ -17,6 +17,7 @@ import (
 	"microagent/runtime/driver"
 	"microagent/runtime/drivertest"
 	"microagent/schema"
+	"microagent/schema/spec"
 )
 
 const manifest = `project: demo
@@ -63,7 +64,7 @@ func newBench(t *testing.T) *bench {
 	b.files = files
 	b.drivers = Drivers{
 		Images: &drivertest.FakeImages{Remote: map[string]drivertest.FakeImage{
-			"example.org/base:1": {Config: driver.ImageConfig{Env: map[string]string{"PATH": "/bin"}}},
+			"example.org/base:1": {Config: spec.ImageConfig{Env: map[string]string{"PATH": "/bin"}}},
 		}},
 		Disks: b.disks, Volumes: b.volumes, Workspaces: b.workspaces, Projects: &drivertest.FakeProjects{},
 		Outputs: &drivertest.FakeOutputs{}, Hosts: drivertest.NewFakeHosts(),
@@ -352,7 +353,7 @@ func TestInterruptLeavesTheTaskRunning(t *testing.T) {
 	b.write("microagent.yaml", strings.Replace(manifest, "echo 42 > /work/count", "sleep 1000", 1))
 	ctx, interrupt := context.WithCancel(t.Context())
 	go func() {
-		_ = b.workspaces.WaitUntil(t.Context(), "demo.counter", driver.PhaseRunning)
+		_ = b.workspaces.WaitUntil(t.Context(), "demo.counter", spec.PhaseRunning)
 		interrupt()
 	}()
 	res := b.apply(ctx, b.plan())

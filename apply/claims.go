@@ -3,8 +3,8 @@ package apply
 import (
 	"microagent/apply/folder"
 	"microagent/plan"
-	"microagent/runtime/driver"
 	"microagent/schema"
+	"microagent/schema/spec"
 )
 
 // claims are what no output of p may write, as refresh claims them from a manifest: that, what it reads, other outputs.
@@ -27,7 +27,7 @@ func claims(p *plan.Plan) []folder.Claim {
 			continue
 		}
 		for _, m := range c.Workspace.Mounts {
-			if m.Kind == string(driver.MountDisk) {
+			if m.Kind == spec.MountDisk {
 				list = append(list, folder.Claim{What: "disk " + m.Name, Path: m.Source})
 			}
 		}

@@ -3,7 +3,6 @@ package apply
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"microagent/plan"
 	"microagent/runtime/driver"
@@ -36,5 +35,3 @@ func unknown(c *plan.Change) error {
 	return &driver.Error{Class: driver.ErrUnsupported, Op: "apply", Object: c.Address.String(),
 		Err: fmt.Errorf("no operation %q on a %s", c.Action, c.Address.Kind), Next: "use the microagent that made this plan"}
 }
-
-func duration(ns int64) time.Duration { return time.Duration(ns) }

@@ -12,6 +12,7 @@ import (
 	"microagent/plan/observed"
 	"microagent/runtime/driver"
 	"microagent/schema/printable"
+	"microagent/schema/spec"
 )
 
 const (
@@ -49,7 +50,7 @@ func (r *run) task(ctx, whole context.Context, c *plan.Change) error {
 	if err != nil {
 		return err
 	}
-	return r.verdict(whole, name, duration(c.Workspace.Timeout), run)
+	return r.verdict(whole, name, c.Workspace.Timeout, run)
 }
 
 // runKey is the plan's, or computed now when the plan could not know all its parts.
@@ -71,9 +72,9 @@ func (r *run) runKey(ctx context.Context, c *plan.Change) (string, error) {
 // verdict turns the end of a run into the change's outcome.
 func (r *run) verdict(ctx context.Context, name string, timeout time.Duration, run driver.Run) error {
 	switch {
-	case run.Phase == driver.PhaseFailed:
+	case run.Phase == spec.PhaseFailed:
 		return &driver.Error{Class: driver.ErrGuest, Op: "run task of workspace", Object: name, Err: run.Crash(name)}
-	case run.Phase == driver.PhaseLost:
+	case run.Phase == spec.PhaseLost:
 		return &driver.Error{Class: driver.ErrGuest, Op: "run task of workspace", Object: name,
 			Err: fmt.Errorf("its supervisor is gone and left no result"), Next: "apply again: the task runs once more"}
 	case run.Stopped && run.ExitCode == nil:

@@ -12,6 +12,7 @@ import (
 	"microagent/plan"
 	"microagent/plan/observed"
 	"microagent/runtime/driver"
+	"microagent/schema/spec"
 )
 
 func (r *run) workspace(ctx, whole context.Context, c *plan.Change, p driver.Progress) error {
@@ -75,15 +76,15 @@ func (r *run) workspace(ctx, whole context.Context, c *plan.Change, p driver.Pro
 }
 
 // start boots what is declared to run without a task; a task is a change of its own.
-func (r *run) start(ctx context.Context, spec observed.WorkspaceSpec) error {
-	if spec.Desired == "stopped" || spec.Mode == string(driver.ModeTask) {
+func (r *run) start(ctx context.Context, want observed.WorkspaceSpec) error {
+	if want.Desired == spec.DesiredStopped || want.Mode == spec.ModeTask {
 		return nil
 	}
 	began := time.Now()
-	if _, err := r.drivers.Workspaces.Start(ctx, spec.Name, ""); err != nil || spec.Mode != string(driver.ModeService) {
+	if _, err := r.drivers.Workspaces.Start(ctx, want.Name, ""); err != nil || want.Mode != spec.ModeService {
 		return err
 	}
-	return r.stays(ctx, spec.Name, earlyEnd(time.Since(began)))
+	return r.stays(ctx, want.Name, earlyEnd(time.Since(began)))
 }
 
 // earlyEnd is how long a service is watched for an end right after its start: enough for a program that is not there or
@@ -108,56 +109,52 @@ func (r *run) stays(ctx context.Context, name string, within time.Duration) erro
 
 // resolve fills in what only the walk can know, makes the root file system's disk, and brings the spec into the
 // driver's form.
-func (r *run) resolve(ctx context.Context, spec observed.WorkspaceSpec, p driver.Progress) (driver.WorkspaceSpec, error) {
-	image, err := r.image(ctx, &spec)
+func (r *run) resolve(ctx context.Context, want observed.WorkspaceSpec, p driver.Progress) (driver.WorkspaceSpec, error) {
+	image, err := r.image(ctx, &want)
 	if err != nil {
 		return driver.WorkspaceSpec{}, err
 	}
 	out := driver.WorkspaceSpec{
-		Name: spec.Name, Project: spec.Project, Image: spec.Image, ImageDigest: spec.ImageDigest,
-		DiskSize: spec.DiskSize, CPUs: spec.CPUs, Memory: spec.Memory, Isolation: spec.Isolation,
-		StopGrace: duration(spec.StopGrace), Process: process(spec, image.Config),
+		Name: want.Name, Project: want.Project, Image: want.Image, ImageDigest: want.ImageDigest,
+		DiskSize: want.DiskSize, CPUs: want.CPUs, Memory: want.Memory, Isolation: want.Isolation,
+		StopGrace: want.StopGrace, Process: process(want, image.Config), Outputs: want.Outputs,
 	}
-	disk, err := r.drivers.Disks.RootFS(ctx, driver.RootFSSpec{ImageDigest: spec.ImageDigest, Size: spec.DiskSize}, p)
+	disk, err := r.drivers.Disks.RootFS(ctx, driver.RootFSSpec{ImageDigest: want.ImageDigest, Size: want.DiskSize}, p)
 	if err != nil {
-		return driver.WorkspaceSpec{}, &driver.Error{Op: "unpack image", Object: spec.Image, Err: err, Next: driver.Next(err)}
+		return driver.WorkspaceSpec{}, &driver.Error{Op: "unpack image", Object: want.Image, Err: err, Next: driver.Next(err)}
 	}
 	out.RootFS = disk.Key
-	for i := range spec.Mounts {
-		mount, err := r.mount(ctx, &spec.Mounts[i])
+	for i := range want.Mounts {
+		mount, err := r.mount(ctx, &want.Mounts[i])
 		if err != nil {
 			return driver.WorkspaceSpec{}, err
 		}
 		out.Mounts = append(out.Mounts, mount)
 	}
-	for _, o := range spec.Outputs {
-		out.Outputs = append(out.Outputs, driver.Output(o))
-	}
-	out.Applied, err = json.Marshal(spec)
+	out.Applied, err = json.Marshal(want)
 	return out, err
 }
 
-// image is the image of spec in the store; spec's digest is filled in when it was known after pull only.
-func (r *run) image(ctx context.Context, spec *observed.WorkspaceSpec) (driver.Image, error) {
-	if spec.ImageDigest != "" {
-		return r.drivers.Images.Get(ctx, spec.ImageDigest)
+// image is the image of want in the store; want's digest is filled in when it was known after pull only.
+func (r *run) image(ctx context.Context, want *observed.WorkspaceSpec) (driver.Image, error) {
+	if want.ImageDigest != "" {
+		return r.drivers.Images.Get(ctx, want.ImageDigest)
 	}
 	r.mu.Lock()
-	img, ok := r.images[spec.Image]
+	img, ok := r.images[want.Image]
 	r.mu.Unlock()
 	if !ok {
-		return img, &driver.Error{Class: driver.ErrNotFound, Op: "find image", Object: spec.Image,
+		return img, &driver.Error{Class: driver.ErrNotFound, Op: "find image", Object: want.Image,
 			Err: errors.New("the plan did not bring it in"), Next: "make a new plan: microagent plan"}
 	}
-	spec.ImageDigest = img.Digest
+	want.ImageDigest = img.Digest
 	return img, nil
 }
 
-func (r *run) mount(ctx context.Context, m *observed.Mount) (driver.Mount, error) {
-	out := driver.Mount{Path: m.Path, Kind: driver.MountKind(m.Kind), Name: m.Name, Source: m.Source,
-		ReadOnly: m.ReadOnly, Owner: m.Owner, Mode: m.Mode}
+func (r *run) mount(ctx context.Context, m *spec.Mount) (spec.Mount, error) {
+	out := *m
 	switch out.Kind {
-	case driver.MountVolume:
+	case spec.MountVolume:
 		v, err := r.drivers.Volumes.Get(ctx, m.Name)
 		if err != nil {
 			return out, err
@@ -167,13 +164,13 @@ func (r *run) mount(ctx context.Context, m *observed.Mount) (driver.Mount, error
 				Err: errors.New("it was deleted and made anew since the plan"), Next: "make a new plan: microagent plan"}
 		}
 		m.Source, out.Source = v.ID, v.ID
-	case driver.MountBundle:
+	case spec.MountBundle:
 		disk, err := r.drivers.Disks.FindBundle(ctx, m.Source)
 		if err != nil {
 			return out, fmt.Errorf("attach bundle %s: %w", m.Name, err)
 		}
 		out.Source = disk.Key
-	case driver.MountDisk:
+	case spec.MountDisk:
 		// opened beneath the manifest's folder, so that a link swapped in since the plan leads nowhere else
 		info, err := r.files.Stat(m.Source)
 		if err != nil {
@@ -183,31 +180,30 @@ func (r *run) mount(ctx context.Context, m *observed.Mount) (driver.Mount, error
 			return out, &driver.Error{Class: driver.ErrStale, Op: "attach disk", Object: m.Name,
 				Err: errors.New("it is another file than when it was planned"), Next: "make a new plan: microagent plan"}
 		}
-		out.DiskID = m.DiskID
 	}
 	return out, nil
 }
 
 // process merges the image's config under what the manifest declares: argv replaces Cmd, the entrypoint goes before
 // it unless the manifest has its own (then the image's Cmd goes as well), and the manifest's environment wins.
-func process(spec observed.WorkspaceSpec, image driver.ImageConfig) driver.Process {
-	p := driver.Process{Mode: driver.Mode(spec.Mode), Env: map[string]string{}, User: spec.User, Workdir: spec.Workdir,
-		StopSignal: image.StopSignal, Directories: image.Volumes, Timeout: duration(spec.Timeout)}
+func process(want observed.WorkspaceSpec, image spec.ImageConfig) spec.Process {
+	p := spec.Process{Mode: want.Mode, Env: map[string]string{}, User: want.User, Workdir: want.Workdir,
+		StopSignal: image.StopSignal, Directories: image.Volumes, Timeout: want.Timeout}
 	maps.Copy(p.Env, image.Env)
-	maps.Copy(p.Env, spec.Env)
+	maps.Copy(p.Env, want.Env)
 	if p.User == "" {
 		p.User = image.User
 	}
 	if p.Workdir == "" {
 		p.Workdir = image.WorkingDir
 	}
-	if p.Mode == driver.ModeIdle {
+	if p.Mode == spec.ModeIdle {
 		return p
 	}
-	entrypoint, cmd := image.Entrypoint, spec.Argv
-	own := len(spec.Entrypoint) > 0 || spec.NoEntry
+	entrypoint, cmd := image.Entrypoint, want.Argv
+	own := len(want.Entrypoint) > 0 || want.NoEntry
 	if own {
-		entrypoint = spec.Entrypoint
+		entrypoint = want.Entrypoint
 	}
 	if len(cmd) == 0 && !own {
 		cmd = image.Cmd
@@ -218,9 +214,9 @@ func process(spec observed.WorkspaceSpec, image driver.ImageConfig) driver.Proce
 
 // applied is the engine's own form of a workspace's recorded spec.
 func applied(ws driver.Workspace) (observed.WorkspaceSpec, error) {
-	var spec observed.WorkspaceSpec
-	if err := json.Unmarshal(ws.Spec.Applied, &spec); err != nil {
-		return spec, fmt.Errorf("read applied spec of workspace %s: %w", ws.Spec.Name, err)
+	var want observed.WorkspaceSpec
+	if err := json.Unmarshal(ws.Spec.Applied, &want); err != nil {
+		return want, fmt.Errorf("read applied spec of workspace %s: %w", ws.Spec.Name, err)
 	}
-	return spec, nil
+	return want, nil
 }

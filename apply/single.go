@@ -9,18 +9,19 @@ import (
 	"microagent/plan"
 	"microagent/plan/observed"
 	"microagent/runtime/driver"
+	"microagent/schema/spec"
 )
 
 // Single makes one workspace that no project owns and no manifest declares: what a user asked for by hand. It brings
 // the image and the bundles in and creates the workspace, through the same operations as a plan; it starts nothing.
-// In spec the image is as written, and the source of a bundle mount is its path, opened through files as is a disk's.
+// In want the image is as written, and the source of a bundle mount is its path, opened through files as is a disk's.
 // Volumes have to be there. Something of that name is ErrExists. oneShot makes it one for this process alone.
-func Single(ctx context.Context, d Drivers, files *folder.Folder, spec observed.WorkspaceSpec, oneShot bool, p driver.Progress) (driver.Workspace, error) {
-	if _, err := d.Workspaces.Get(ctx, spec.Name); err == nil {
-		return driver.Workspace{}, &driver.Error{Class: driver.ErrExists, Op: "create workspace", Object: spec.Name,
-			Next: driver.NextTaken(spec.Name)}
+func Single(ctx context.Context, d Drivers, files *folder.Folder, want observed.WorkspaceSpec, oneShot bool, p driver.Progress) (driver.Workspace, error) {
+	if _, err := d.Workspaces.Get(ctx, want.Name); err == nil {
+		return driver.Workspace{}, &driver.Error{Class: driver.ErrExists, Op: "create workspace", Object: want.Name,
+			Next: driver.NextTaken(want.Name)}
 	}
-	src := driver.ImageSource{Ref: spec.Image, Files: files}
+	src := driver.ImageSource{Ref: want.Image, Files: files}
 	img, err := d.Images.Find(ctx, src)
 	if errors.Is(err, driver.ErrNotFound) || err == nil && img.From != "store" {
 		img, err = d.Images.Pull(ctx, src, "", p)
@@ -28,10 +29,10 @@ func Single(ctx context.Context, d Drivers, files *folder.Folder, spec observed.
 	if err != nil {
 		return driver.Workspace{}, err
 	}
-	spec.Image, spec.ImageDigest = img.Ref, img.Digest
-	for i := range spec.Mounts {
-		m := &spec.Mounts[i]
-		if m.Kind != string(driver.MountBundle) {
+	want.Image, want.ImageDigest = img.Ref, img.Digest
+	for i := range want.Mounts {
+		m := &want.Mounts[i]
+		if m.Kind != spec.MountBundle {
 			continue
 		}
 		_, digest, err := d.Disks.Bundle(ctx, driver.BundleSource{Files: files, Path: m.Source}, "", p)
@@ -41,7 +42,7 @@ func Single(ctx context.Context, d Drivers, files *folder.Folder, spec observed.
 		m.Source = digest.Fingerprint.Digest
 	}
 	r := &run{drivers: d, plan: &plan.Plan{}, files: files, events: event.Discard, images: map[string]driver.Image{}}
-	resolved, err := r.resolve(ctx, spec, p)
+	resolved, err := r.resolve(ctx, want, p)
 	if err != nil {
 		return driver.Workspace{}, err
 	}
@@ -49,8 +50,8 @@ func Single(ctx context.Context, d Drivers, files *folder.Folder, spec observed.
 	return d.Workspaces.Create(context.WithoutCancel(ctx), resolved, p)
 }
 
-// Argv is the whole command of spec on an image with that config.
-func Argv(spec observed.WorkspaceSpec, image driver.ImageConfig) []string {
-	spec.Mode = string(driver.ModeTask)
-	return process(spec, image).Argv
+// Argv is the whole command of want on an image with that config.
+func Argv(want observed.WorkspaceSpec, image spec.ImageConfig) []string {
+	want.Mode = spec.ModeTask
+	return process(want, image).Argv
 }

@@ -7,6 +7,7 @@ import (
 	"microagent/plan"
 	"microagent/plan/observed"
 	"microagent/schema"
+	"microagent/schema/spec"
 )
 
 // large makes a manifest of n resources, a quarter each of volumes, bundles, workspaces and outputs, and a world in
@@ -19,7 +20,7 @@ func large(n int) (*schema.Manifest, *observed.World) {
 	w := &observed.World{
 		Volumes: map[string]observed.Volume{}, Workspaces: map[string]observed.Workspace{}, Bundles: map[string]observed.Bundle{},
 		Sources: map[string]observed.Source{}, Images: map[string]observed.Image{}, Outputs: map[string]observed.Output{},
-		Records: map[string]string{}, Host: observed.Host{VMM: "qemu"},
+		Records: map[string]string{}, Host: spec.Host{VMM: "qemu"},
 	}
 	for i := range n / 4 {
 		name := fmt.Sprint("x", i)
@@ -42,7 +43,7 @@ func large(n int) (*schema.Manifest, *observed.World) {
 		w.Bundles["p."+there] = observed.Bundle{Project: "p", Digest: "sha256:0"}
 		w.Workspaces["p."+there] = observed.Workspace{ID: "r", Spec: observed.WorkspaceSpec{
 			Name: "p." + there, Project: "p", Image: fmt.Sprint("image:", i), ImageDigest: "sha256:1", Mode: "task", Desired: "running",
-			Mounts: []observed.Mount{{Path: "/b", Kind: "bundle", Name: there, Source: "sha256:0"}, {Path: "/v", Kind: "volume", Name: "p." + there, Source: "v"}},
+			Mounts: []spec.Mount{{Path: "/b", Kind: "bundle", Name: there, Source: "sha256:0"}, {Path: "/v", Kind: "volume", Name: "p." + there, Source: "v"}},
 		}}
 	}
 	return m, w

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"microagent/plan/observed"
+	"microagent/schema/spec"
 )
 
 // depend draws the edges between changes that do something.
@@ -32,13 +33,13 @@ func (k *maker) depend() {
 	k.releaseBundles()
 }
 
-// mounted makes c wait for what spec mounts.
-func (k *maker) mounted(c *Change, spec *observed.WorkspaceSpec) {
-	for _, m := range spec.Mounts {
+// mounted makes c wait for what in mounts.
+func (k *maker) mounted(c *Change, in *observed.WorkspaceSpec) {
+	for _, m := range in.Mounts {
 		switch m.Kind {
-		case "volume":
+		case spec.MountVolume:
 			k.edge(c, Address{KindVolume, inManifest(k.plan.Project, m.Name)})
-		case "bundle":
+		case spec.MountBundle:
 			k.edge(c, Address{KindBundle, m.Name})
 		}
 	}
@@ -60,7 +61,7 @@ func (k *maker) releaseBundles() {
 			continue
 		}
 		for _, m := range ws.Spec.Mounts {
-			if c := deleted[m.Name]; c != nil && m.Kind == "bundle" {
+			if c := deleted[m.Name]; c != nil && m.Kind == spec.MountBundle {
 				k.edge(c, Address{KindWorkspace, inManifest(k.plan.Project, disk)})
 			}
 		}

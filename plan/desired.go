@@ -4,9 +4,11 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"microagent/plan/observed"
 	"microagent/schema"
+	"microagent/schema/spec"
 )
 
 // OnDisk is the name on disk of an object of a project.
@@ -19,7 +21,7 @@ func inManifest(project, name string) string { return strings.TrimPrefix(name, p
 func desired(m *schema.Manifest, name string, w *observed.World) observed.WorkspaceSpec {
 	ws := m.Workspaces[name]
 	image, digest := imageOf(w, ws.Image)
-	spec := observed.WorkspaceSpec{
+	want := observed.WorkspaceSpec{
 		Name: OnDisk(m.Project, name), Project: m.Project,
 		Image: image, ImageDigest: digest,
 		CPUs: ws.CPUs, Memory: int64(ws.Memory), DiskSize: int64(ws.Disk),
@@ -28,22 +30,22 @@ func desired(m *schema.Manifest, name string, w *observed.World) observed.Worksp
 		Entrypoint: slices.Clone(ws.Entrypoint),
 		NoEntry:    ws.Entrypoint != nil && len(ws.Entrypoint) == 0,
 		Env:        maps.Clone(ws.Env), User: ws.User, Workdir: ws.Workdir,
-		Timeout: int64(ws.Timeout), StopGrace: int64(ws.StopGrace), Isolation: ws.Isolation,
+		Timeout: time.Duration(ws.Timeout), StopGrace: time.Duration(ws.StopGrace), Isolation: ws.Isolation,
 	}
 	for _, path := range slices.Sorted(maps.Keys(ws.Mounts)) {
-		spec.Mounts = append(spec.Mounts, desiredMount(m, path, ws.Mounts[path], w))
+		want.Mounts = append(want.Mounts, desiredMount(m, path, ws.Mounts[path], w))
 	}
-	return normal(spec)
+	return normal(want)
 }
 
-func mode(ws schema.Workspace) string {
+func mode(ws schema.Workspace) spec.Mode {
 	switch {
 	case ws.Task != nil:
-		return "task"
+		return spec.ModeTask
 	case ws.Service != nil:
-		return "service"
+		return spec.ModeService
 	}
-	return "idle"
+	return spec.ModeIdle
 }
 
 // imageOf is the normalised reference and the digest that ref stands for.
@@ -59,18 +61,18 @@ func imageOf(w *observed.World, ref string) (normalised, digest string) {
 	return normalised, digest
 }
 
-func desiredMount(m *schema.Manifest, path string, d schema.Mount, w *observed.World) observed.Mount {
-	out := observed.Mount{Path: path, ReadOnly: d.ReadOnly, Owner: d.Owner, Mode: uint32(d.Mode)}
+func desiredMount(m *schema.Manifest, path string, d schema.Mount, w *observed.World) spec.Mount {
+	out := spec.Mount{Path: path, ReadOnly: d.ReadOnly, Owner: d.Owner, Mode: uint32(d.Mode)}
 	switch {
 	case d.Volume != "":
-		out.Kind, out.Name = "volume", volumeOnDisk(m, d.Volume)
+		out.Kind, out.Name = spec.MountVolume, volumeOnDisk(m, d.Volume)
 		out.Source = w.Volumes[out.Name].ID
 	case d.Bundle != "":
-		out.Kind, out.Name, out.ReadOnly = "bundle", d.Bundle, true
+		out.Kind, out.Name, out.ReadOnly = spec.MountBundle, d.Bundle, true
 		out.Source = w.Sources[d.Bundle].Digest
 	case d.Disk != "":
 		disk := w.Disks[d.Disk]
-		out.Kind, out.Name, out.Source, out.DiskID = "disk", d.Disk, disk.Path, disk.ID
+		out.Kind, out.Name, out.Source, out.DiskID = spec.MountDisk, d.Disk, disk.Path, disk.ID
 	}
 	return out
 }

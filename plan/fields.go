@@ -7,9 +7,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"microagent/plan/observed"
 	"microagent/schema/quantity"
+	"microagent/schema/spec"
 )
 
 // cause says where a difference comes from, from the weakest reason to the strongest.
@@ -54,15 +56,15 @@ type comparison struct {
 // compare finds how want differs from have: both name the same workspace.
 func compare(have, want *observed.WorkspaceSpec) difference {
 	var c comparison
-	c.becomesTask = want.Mode == "task" && have.Mode != "task"
+	c.becomesTask = want.Mode == spec.ModeTask && have.Mode != spec.ModeTask
 	c.text("image", "image", have.Image, want.Image)
 	c.digest("image_digest", "image.digest", have.ImageDigest, want.ImageDigest)
 	c.text("cpus", "cpus", strconv.Itoa(have.CPUs), strconv.Itoa(want.CPUs))
 	c.text("memory", "memory", size(have.Memory), size(want.Memory))
 	c.grew = want.DiskSize > have.DiskSize
 	c.text("disk_size", "disk", size(have.DiskSize), size(want.DiskSize))
-	c.text("mode", "mode", have.Mode, want.Mode)
-	c.text("desired", "desired", have.Desired, want.Desired)
+	c.text("mode", "mode", string(have.Mode), string(want.Mode))
+	c.text("desired", "desired", string(have.Desired), string(want.Desired))
 	c.text("argv", "command", words(have.Argv, false), words(want.Argv, false))
 	c.text("entrypoint", "entrypoint", words(have.Entrypoint, have.NoEntry), words(want.Entrypoint, want.NoEntry))
 	c.env(have.Env, want.Env)
@@ -70,7 +72,7 @@ func compare(have, want *observed.WorkspaceSpec) difference {
 	c.text("workdir", "workdir", have.Workdir, want.Workdir)
 	c.text("timeout", "timeout", duration(have.Timeout), duration(want.Timeout))
 	c.text("stop_grace", "stopGrace", duration(have.StopGrace), duration(want.StopGrace))
-	c.text("isolation", "isolation", have.Isolation, want.Isolation)
+	c.text("isolation", "isolation", string(have.Isolation), string(want.Isolation))
 	c.mounts(have.Mounts, want.Mounts)
 	c.outputs(have.Outputs, want.Outputs)
 	slices.SortFunc(c.fields, func(a, b FieldChange) int { return cmp.Compare(a.Path, b.Path) })
@@ -136,8 +138,8 @@ func (c *comparison) env(have, want map[string]string) {
 	}
 }
 
-func (c *comparison) mounts(have, want []observed.Mount) {
-	both(have, want, func(m observed.Mount) string { return m.Path }, func(before, after *observed.Mount) {
+func (c *comparison) mounts(have, want []spec.Mount) {
+	both(have, want, func(m spec.Mount) string { return m.Path }, func(before, after *spec.Mount) {
 		switch {
 		case before == nil:
 			c.text("mounts", "mounts."+after.Path, "", mountText(after))
@@ -151,16 +153,16 @@ func (c *comparison) mounts(have, want []observed.Mount) {
 	})
 }
 
-func (c *comparison) mount(before, after *observed.Mount) {
+func (c *comparison) mount(before, after *spec.Mount) {
 	path := "mounts." + after.Path
 	switch after.Kind {
-	case "disk":
+	case spec.MountDisk:
 		c.text("mounts", path+".path", before.Source, after.Source)
 		if before.Source == after.Source {
 			c.label = "the file of disk " + after.Name
 			c.add("mounts", path+".file", before.DiskID, after.DiskID, causeMade)
 		}
-	case "bundle":
+	case spec.MountBundle:
 		c.label = "bundle " + after.Name
 		c.digest("mounts", path+".digest", before.Source, after.Source)
 	default:
@@ -177,8 +179,8 @@ func (c *comparison) mount(before, after *observed.Mount) {
 	c.text("mounts", path+".mode", modeText(before.Mode), modeText(after.Mode))
 }
 
-func (c *comparison) outputs(have, want []observed.SpecOutput) {
-	both(have, want, func(o observed.SpecOutput) string { return o.Name }, func(before, after *observed.SpecOutput) {
+func (c *comparison) outputs(have, want []spec.Output) {
+	both(have, want, func(o spec.Output) string { return o.Name }, func(before, after *spec.Output) {
 		switch {
 		case before == nil:
 			c.text("outputs", "outputs."+after.Name, "", after.Path)
@@ -195,7 +197,7 @@ func (c *comparison) outputs(have, want []observed.SpecOutput) {
 }
 
 // unchanged is what the manifest says of an output that a run may not have changed.
-func unchanged(o *observed.SpecOutput) string {
+func unchanged(o *spec.Output) string {
 	if o.MayBeUnchanged {
 		return "allow"
 	}
@@ -220,9 +222,9 @@ func both[T any](have, want []T, key func(T) string, visit func(before, after *T
 	}
 }
 
-func mountText(m *observed.Mount) string {
-	text := m.Kind + " " + m.Name
-	if m.ReadOnly && m.Kind != "bundle" {
+func mountText(m *spec.Mount) string {
+	text := string(m.Kind) + " " + m.Name
+	if m.ReadOnly && m.Kind != spec.MountBundle {
 		text += ", read-only"
 	}
 	return text
@@ -235,11 +237,11 @@ func size(n int64) string {
 	return quantity.Size(n).String()
 }
 
-func duration(ns int64) string {
-	if ns == 0 {
+func duration(d time.Duration) string {
+	if d == 0 {
 		return ""
 	}
-	return quantity.Duration(ns).String()
+	return quantity.Duration(d).String()
 }
 
 func modeText(m uint32) string {

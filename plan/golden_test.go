@@ -16,6 +16,7 @@ import (
 	"microagent/plan/render"
 	"microagent/schema"
 	"microagent/schema/diag"
+	"microagent/schema/spec"
 )
 
 var update = flag.Bool("update", false, "write the goldens anew")
@@ -140,7 +141,7 @@ func (st *stage) happen(t *testing.T, f []string) {
 		change(&ws)
 		s.workspaces[name] = ws
 	}
-	end := func(phase string) func(ws *observed.Workspace) {
+	end := func(phase spec.Phase) func(ws *observed.Workspace) {
 		return func(ws *observed.Workspace) {
 			s.stop(ws)
 			run := *ws.Run
@@ -247,7 +248,7 @@ func (st *stage) happen(t *testing.T, f []string) {
 	case "missing":
 		s.host.Missing = append(s.host.Missing, strings.Join(f[1:], " "))
 	case "hardware":
-		s.host = observed.Host{VMM: "cloud-hypervisor v53.0.0", Hardware: true, CPUs: 4, Memory: 8 << 30, DiskFree: 100 << 30}
+		s.host = spec.Host{VMM: "cloud-hypervisor v53.0.0", Hardware: true, CPUs: 4, Memory: 8 << 30, DiskFree: 100 << 30}
 	case "small-host":
 		s.host.CPUs, s.host.Memory, s.host.DiskFree = 1, 100<<20, 1<<20
 	case "offline":

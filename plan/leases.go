@@ -6,6 +6,7 @@ import (
 
 	"microagent/plan/observed"
 	"microagent/schema/diag"
+	"microagent/schema/spec"
 )
 
 // holding is one user of a volume or disk.
@@ -19,13 +20,13 @@ type holding struct {
 func clash(a, b holding) bool { return !a.readOnly || !b.readOnly }
 
 // target identifies what a mount attaches, whatever name it goes by; "" for a bundle, which any number may read.
-func target(m *observed.Mount) string {
+func target(m *spec.Mount) string {
 	switch {
-	case m.Kind == "volume":
+	case m.Kind == spec.MountVolume:
 		return "volume " + m.Name
-	case m.Kind == "disk" && m.DiskID != "":
+	case m.Kind == spec.MountDisk && m.DiskID != "":
 		return "disk " + m.DiskID
-	case m.Kind == "disk":
+	case m.Kind == spec.MountDisk:
 		return "disk " + m.Source
 	}
 	return ""
@@ -37,7 +38,7 @@ func (k *maker) leases() {
 	declared := map[string][]holding{}
 	for _, name := range slices.Sorted(maps.Keys(k.state)) {
 		s := k.state[name]
-		if s.want.Desired == "stopped" {
+		if s.want.Desired == spec.DesiredStopped {
 			continue
 		}
 		for i := range s.want.Mounts {
@@ -46,7 +47,7 @@ func (k *maker) leases() {
 			if id == "" {
 				continue
 			}
-			mine := holding{s.want.Name, m.ReadOnly, s.decl.Mounts[m.Path].Pos, m.Kind + " " + m.Name}
+			mine := holding{s.want.Name, m.ReadOnly, s.decl.Mounts[m.Path].Pos, string(m.Kind) + " " + m.Name}
 			k.twoWriters(declared[id], mine)
 			declared[id] = append(declared[id], mine)
 			if taker := s.starter(); taker != nil {
@@ -98,7 +99,7 @@ func (k *maker) holders() map[string][]holding {
 	}
 	for _, d := range k.w.Disks {
 		if d.Holder != "" {
-			add(target(&observed.Mount{Kind: "disk", DiskID: d.ID, Source: d.Path}), holding{workspace: d.Holder})
+			add(target(&spec.Mount{Kind: spec.MountDisk, DiskID: d.ID, Source: d.Path}), holding{workspace: d.Holder})
 		}
 	}
 	return held
@@ -138,10 +139,10 @@ func (k *maker) releases(ws observed.Workspace, id string, mine holding) bool {
 	case ActionDelete, ActionStop:
 		return true
 	case ActionRestart, ActionReplace:
-		if c.Workspace.Desired == "stopped" {
+		if c.Workspace.Desired == spec.DesiredStopped {
 			return true
 		}
-		return !slices.ContainsFunc(c.Workspace.Mounts, func(m observed.Mount) bool {
+		return !slices.ContainsFunc(c.Workspace.Mounts, func(m spec.Mount) bool {
 			return target(&m) == id && clash(holding{readOnly: m.ReadOnly}, mine)
 		})
 	}
@@ -151,9 +152,9 @@ func (k *maker) releases(ws observed.Workspace, id string, mine holding) bool {
 // starter is the change that starts s's guest, nil when none does.
 func (s *workspaceState) starter() *Change {
 	switch {
-	case s.change == nil || s.want.Desired == "stopped":
+	case s.change == nil || s.want.Desired == spec.DesiredStopped:
 		return nil
-	case s.want.Mode == "task":
+	case s.want.Mode == spec.ModeTask:
 		if s.task.Action == ActionRun {
 			return s.task
 		}

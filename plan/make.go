@@ -8,6 +8,7 @@ import (
 	"microagent/plan/observed"
 	"microagent/schema"
 	"microagent/schema/diag"
+	"microagent/schema/spec"
 )
 
 // Format is the version of a plan as a document. Readers reject another one.
@@ -62,7 +63,7 @@ type maker struct {
 	diags []diag.Diagnostic
 	rerun map[string]bool
 	// outputsOf are the outputs by the workspace they come from.
-	outputsOf map[string][]observed.SpecOutput
+	outputsOf map[string][]spec.Output
 }
 
 // workspaceState is what is known of a declared workspace.

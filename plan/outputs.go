@@ -6,16 +6,17 @@ import (
 
 	"microagent/plan/observed"
 	"microagent/schema"
+	"microagent/schema/spec"
 )
 
 // specOutputs are the outputs that a workspace's task has to leave.
-func (k *maker) specOutputs(workspace string) []observed.SpecOutput {
+func (k *maker) specOutputs(workspace string) []spec.Output {
 	if k.outputsOf == nil {
-		k.outputsOf = map[string][]observed.SpecOutput{}
+		k.outputsOf = map[string][]spec.Output{}
 		for _, name := range slices.Sorted(maps.Keys(k.m.Outputs)) {
 			o := k.m.Outputs[name]
 			k.outputsOf[o.From] = append(k.outputsOf[o.From],
-				observed.SpecOutput{Name: name, Path: o.Path, Limit: int64(o.Limit), Optional: o.Optional,
+				spec.Output{Name: name, Path: o.Path, Limit: int64(o.Limit), Optional: o.Optional,
 					MayBeUnchanged: o.Unchanged == "allow"})
 		}
 	}
@@ -63,7 +64,7 @@ func (k *maker) output(name string, o schema.Output) {
 		c.Warning = "what lies at " + o.To + " now was not put there by an apply, and is replaced"
 	}
 	switch {
-	case s.want.Mode != "task":
+	case s.want.Mode != spec.ModeTask:
 		c.Detail = "its workspace has no task"
 	case s.task != nil && s.task.Does():
 		c.Action, c.Reason = ActionCollect, ReasonDependency
@@ -71,7 +72,7 @@ func (k *maker) output(name string, o schema.Output) {
 			k.fail(CodeOutputTaken, o.Pos, "move it away, or say --overwrite-outputs",
 				"output %s would replace %s, which no apply put there as it is", name, o.To)
 		}
-	case !collected || last.Err != "" || s.want.Desired == "stopped":
+	case !collected || last.Err != "" || s.want.Desired == spec.DesiredStopped:
 		c.Detail = "nothing to bring out"
 	case !seen.Exists:
 		c.Action, c.Reason, c.Detail = ActionCollect, ReasonMissingOutput, o.To+" is missing on the host"

@@ -7,6 +7,7 @@ package plan
 import (
 	"microagent/plan/observed"
 	"microagent/schema/diag"
+	"microagent/schema/spec"
 )
 
 // Address names one object of a plan: "volume/data".
@@ -178,7 +179,7 @@ type Plan struct {
 	// record's kind/name on disk. Apply refuses when one of them is another.
 	Bound map[string]string `json:"bound"`
 	// Host says what would run the workspaces.
-	Host observed.Host `json:"host"`
+	Host spec.Host `json:"host"`
 	// AllowPaths are the folders of --allow-path.
 	AllowPaths []string `json:"allow_paths,omitempty"`
 	// Errors is how many diagnostics forbid to apply this plan: it is for showing then.

@@ -9,6 +9,7 @@ import (
 	"microagent/plan/observed"
 	"microagent/plan/render"
 	"microagent/schema"
+	"microagent/schema/spec"
 )
 
 func specFields() map[string]reflect.StructField {
@@ -136,7 +137,7 @@ func TestRunKeyFollowsPolicy(t *testing.T) {
 func TestRunKeyIsStable(t *testing.T) {
 	spec := observed.WorkspaceSpec{
 		ImageDigest: "sha256:1", Argv: []string{"a", "<b>"}, Env: map[string]string{"K": "v", "A": "b"}, User: "u", Workdir: "/w",
-		Mounts: []observed.Mount{
+		Mounts: []spec.Mount{
 			{Path: "/b", Kind: "bundle", Name: "b", Source: "sha256:2", ReadOnly: true},
 			{Path: "/d", Kind: "disk", Name: "d", Source: "/x.ext4", DiskID: "8:1"},
 			{Path: "/v", Kind: "volume", Name: "p.v", Source: "id", Owner: "1:1", Mode: 0o700},
@@ -152,7 +153,7 @@ func TestRunKeyIsStable(t *testing.T) {
 func TestRunKeyNamesTheMissingPart(t *testing.T) {
 	whole := observed.WorkspaceSpec{Name: "p.x", ImageDigest: "sha256:1"}
 	volume := whole
-	volume.Mounts = []observed.Mount{{Path: "/v", Kind: "volume", Name: "p.v"}}
+	volume.Mounts = []spec.Mount{{Path: "/v", Kind: "volume", Name: "p.v"}}
 	for _, c := range []struct {
 		spec observed.WorkspaceSpec
 		root string

@@ -6,6 +6,7 @@ import (
 
 	"microagent/schema/diag"
 	"microagent/schema/quantity"
+	"microagent/schema/spec"
 )
 
 // preflight looks for what an apply would stop at on this host.
@@ -23,7 +24,7 @@ func (k *maker) preflight() {
 	}
 	var memory int64
 	for _, s := range starting {
-		if s.want.Isolation == "hardware" && !k.w.Host.Hardware {
+		if s.want.Isolation == spec.IsolationHardware && !k.w.Host.Hardware {
 			vmm := k.w.Host.VMM
 			if vmm == "" {
 				vmm = "no VMM"

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"microagent/plan/observed"
+	"microagent/schema/spec"
 )
 
 // MissingPartError says that a run key can't be computed yet.
@@ -42,37 +43,37 @@ type runMount struct {
 	Mode     uint32 `json:"mode"`
 }
 
-// RunKey identifies what a run of spec's task rests on: "v1:sha256:..." over image digest, incarnation of the root
+// RunKey identifies what a run of ws's task rests on: "v1:sha256:..." over image digest, incarnation of the root
 // file system, digests of bundles, ids (never contents) of volumes and disks, and how the process is started. A task
 // that ended well under the same key need not run again. The error is a *MissingPartError while a part is unknown.
-func RunKey(spec observed.WorkspaceSpec, rootfsID string) (string, error) {
+func RunKey(ws observed.WorkspaceSpec, rootfsID string) (string, error) {
 	missing := func(part string) (string, error) {
-		return "", &MissingPartError{Workspace: spec.Name, Part: part}
+		return "", &MissingPartError{Workspace: ws.Name, Part: part}
 	}
-	if spec.ImageDigest == "" {
+	if ws.ImageDigest == "" {
 		return missing("image digest")
 	}
 	if rootfsID == "" {
 		return missing("id of the root file system")
 	}
-	spec = normal(spec)
+	ws = normal(ws)
 	in := runInput{
-		Image: spec.ImageDigest, RootFS: rootfsID, Argv: spec.Argv, Entrypoint: spec.Entrypoint, NoEntry: spec.NoEntry,
-		Env: spec.Env, User: spec.User, Workdir: spec.Workdir,
+		Image: ws.ImageDigest, RootFS: rootfsID, Argv: ws.Argv, Entrypoint: ws.Entrypoint, NoEntry: ws.NoEntry,
+		Env: ws.Env, User: ws.User, Workdir: ws.Workdir,
 	}
-	for _, m := range spec.Mounts {
+	for _, m := range ws.Mounts {
 		if m.Source == "" {
-			return missing(map[string]string{"volume": "id of volume ", "bundle": "digest of bundle "}[m.Kind] + m.Name)
+			return missing(map[spec.MountKind]string{spec.MountVolume: "id of volume ", spec.MountBundle: "digest of bundle "}[m.Kind] + m.Name)
 		}
 		source := m.Source
-		if m.Kind == "disk" && m.DiskID != "" {
+		if m.Kind == spec.MountDisk && m.DiskID != "" {
 			source = m.DiskID
 		}
-		in.Mounts = append(in.Mounts, runMount{m.Path, m.Kind, source, m.ReadOnly, m.Owner, m.Mode})
+		in.Mounts = append(in.Mounts, runMount{m.Path, string(m.Kind), source, m.ReadOnly, m.Owner, m.Mode})
 	}
 	data, err := json.Marshal(in)
 	if err != nil {
-		return "", fmt.Errorf("run key of workspace %s: %w", spec.Name, err)
+		return "", fmt.Errorf("run key of workspace %s: %w", ws.Name, err)
 	}
 	sum := sha256.Sum256(data)
 	return "v1:sha256:" + hex.EncodeToString(sum[:]), nil

@@ -10,6 +10,7 @@ import (
 	"microagent/plan"
 	"microagent/plan/observed"
 	"microagent/schema"
+	"microagent/schema/spec"
 )
 
 // sim is a world that plans are applied to, following what plan.Action says and nothing else. It fails its test when
@@ -28,7 +29,7 @@ type sim struct {
 	records    map[string]string
 	diskIDs    map[string]string // by disk name
 	project    observed.Project
-	host       observed.Host
+	host       spec.Host
 	offline    bool
 	pull       bool
 	broken     map[string]string // errors by "image REF", "source NAME", "disk NAME", "output NAME"
@@ -42,7 +43,7 @@ func newSim(t testing.TB) *sim {
 		bundles: map[string]observed.Bundle{}, sources: map[string]string{}, cache: map[string]bool{},
 		registry: map[string]string{}, store: map[string]bool{}, targets: map[string]string{},
 		records: map[string]string{}, diskIDs: map[string]string{}, broken: map[string]string{},
-		host: observed.Host{VMM: "qemu 7.2.22 (tcg)", Why: "the CPU offers no virtualisation", Kernel: "6.1.0", CPUs: 4, Memory: 8 << 30, DiskFree: 100 << 30},
+		host: spec.Host{VMM: "qemu 7.2.22 (tcg)", Why: "the CPU offers no virtualisation", Kernel: "6.1.0", CPUs: 4, Memory: 8 << 30, DiskFree: 100 << 30},
 	}
 }
 
@@ -239,9 +240,9 @@ func (s *sim) workspace(p *plan.Plan, c *plan.Change) {
 	case plan.ActionUpdate, plan.ActionStop:
 	default:
 		if ws.Spec.Desired != "stopped" && ws.Spec.Mode != "task" {
-			phase := "ready"
+			phase := spec.PhaseReady
 			if ws.Spec.Mode == "service" {
-				phase = "running"
+				phase = spec.PhaseRunning
 			}
 			ws.Run = &observed.Run{ID: s.id("run"), Phase: phase}
 			ws.Running, ws.Starting = true, false

@@ -6,12 +6,13 @@ import (
 
 	"microagent/plan/observed"
 	"microagent/schema/diag"
+	"microagent/schema/spec"
 )
 
 // task decides whether s's task runs. stop says that another run is under way and has to be stopped before. The
 // result is nil for a workspace that has no task.
 func (k *maker) task(s *workspaceState) (task *Change, stop bool) {
-	if s.want.Mode != "task" {
+	if s.want.Mode != spec.ModeTask {
 		return nil, false
 	}
 	c := &Change{Address: Address{KindTask, s.name}, Action: ActionNone, Pos: s.decl.Pos}
@@ -22,7 +23,7 @@ func (k *maker) task(s *workspaceState) (task *Change, stop bool) {
 		}
 	}
 	switch {
-	case s.want.Desired == "stopped":
+	case s.want.Desired == spec.DesiredStopped:
 		c.Detail = "declared as stopped"
 	case s.have == nil:
 		c.Action, c.Reason = ActionRun, ReasonNeverRun
@@ -76,12 +77,12 @@ func whatChanged(d *difference) string {
 }
 
 func endedWell(run *observed.Run) bool {
-	return run.Phase == "finished" && !run.Stopped && !run.TimedOut && run.ExitCode != nil && *run.ExitCode == 0
+	return run.Phase == spec.PhaseFinished && !run.Stopped && !run.TimedOut && run.ExitCode != nil && *run.ExitCode == 0
 }
 
 func runStory(run *observed.Run) string {
 	switch {
-	case run.Phase == "lost":
+	case run.Phase == spec.PhaseLost:
 		return "the last run was lost: its supervisor was killed, or the host was restarted"
 	case run.TimedOut:
 		return "the last run was ended by its timeout"
@@ -122,7 +123,7 @@ func (k *maker) reruns() {
 		switch {
 		case !ok:
 			k.fail(CodeUnknownName, diag.Pos{}, "", "--rerun %s: there is no such workspace in the manifest", name)
-		case s.want.Mode != "task":
+		case s.want.Mode != spec.ModeTask:
 			k.fail(CodeUnknownName, s.decl.Pos, "only tasks run again", "--rerun %s: workspace %s has no task", name, name)
 		}
 	}

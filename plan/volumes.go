@@ -9,6 +9,7 @@ import (
 	"microagent/plan/observed"
 	"microagent/schema"
 	"microagent/schema/quantity"
+	"microagent/schema/spec"
 )
 
 func (k *maker) volumes() {
@@ -139,7 +140,7 @@ func (k *maker) appliedVolumes() map[string]bool {
 			continue
 		}
 		for _, m := range ws.Spec.Mounts {
-			if m.Kind == "volume" && m.Source != "" {
+			if m.Kind == spec.MountVolume && m.Source != "" {
 				applied[m.Name] = true
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"microagent/plan/observed"
+	"microagent/schema/spec"
 )
 
 const (
@@ -47,18 +48,18 @@ func (k *maker) workspace(name string) {
 		c.Detail = "its root file system is gone: a new one is made"
 	case s.diff.effect == observed.EffectReplace:
 		k.replace(&c, s)
-	case s.want.Desired == "stopped":
+	case s.want.Desired == spec.DesiredStopped:
 		keepDown(&c, s)
-	case s.want.Mode == "task":
+	case s.want.Mode == spec.ModeTask:
 		updateForTask(&c, s, stopForTask)
 	default:
 		keepUp(&c, s)
 	}
-	spec := s.want
-	c.Workspace = &spec
+	want := s.want
+	c.Workspace = &want
 	s.change = k.add(c)
 	if task != nil {
-		task.Workspace = &spec
+		task.Workspace = &want
 		s.task = k.add(*task)
 	}
 }
@@ -131,7 +132,7 @@ func keepUp(c *Change, s *workspaceState) {
 func downReason(s *workspaceState) (Reason, string) {
 	run := s.have.Run
 	what := "its guest"
-	if s.want.Mode == "service" {
+	if s.want.Mode == spec.ModeService {
 		what = "its service"
 	}
 	switch {
@@ -141,9 +142,9 @@ func downReason(s *workspaceState) (Reason, string) {
 		return ReasonUnfinished, "it was made and never started"
 	case run.Stopped:
 		return ReasonDesired, "it was stopped by hand and is declared as running"
-	case run.Phase == "lost":
+	case run.Phase == spec.PhaseLost:
 		return ReasonDrifted, "its supervisor is gone: killed, or the host was restarted"
-	case run.Phase == "failed":
+	case run.Phase == spec.PhaseFailed:
 		return ReasonDrifted, "its guest failed" + because(run.Error)
 	case run.ExitCode != nil:
 		return ReasonDrifted, fmt.Sprintf("%s ended by itself with exit code %d", what, *run.ExitCode)
@@ -172,7 +173,7 @@ func fieldReason(d *difference) Reason {
 
 func createDetail(s *observed.WorkspaceSpec) string {
 	text := fmt.Sprintf("%s workspace of %s", s.Mode, s.Image)
-	if s.Desired == "stopped" {
+	if s.Desired == spec.DesiredStopped {
 		text += ", stopped"
 	}
 	return text

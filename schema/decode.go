@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"microagent/schema/quantity"
+	"microagent/schema/spec"
 )
 
 // decoder makes typed values of what conforms. What was reported as bad stays at its zero value, or its default.
@@ -73,8 +74,8 @@ func (o fields) workspace(e *entry) Workspace {
 		Service:    o.list("service"),
 		Timeout:    o.duration("timeout"),
 		StopGrace:  o.duration("stopGrace"),
-		Desired:    o.text("desired"),
-		Isolation:  o.text("isolation"),
+		Desired:    spec.Desired(o.text("desired")),
+		Isolation:  spec.Isolation(o.text("isolation")),
 		Mounts:     map[string]Mount{},
 		Pos:        o.pos(e.at),
 		ImagePos:   o.pos(o.place("image", e.at)),

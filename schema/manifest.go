@@ -3,6 +3,7 @@ package schema
 import (
 	"microagent/schema/diag"
 	"microagent/schema/quantity"
+	"microagent/schema/spec"
 )
 
 // Manifest is a manifest that is valid: typed, with its defaults filled in and its references checked.
@@ -56,8 +57,8 @@ type Workspace struct {
 	Service    []string
 	Timeout    quantity.Duration // of the task, 0 for none
 	StopGrace  quantity.Duration
-	Desired    string           // "running" or "stopped"
-	Isolation  string           // "any" or "hardware"
+	Desired    spec.Desired
+	Isolation  spec.Isolation
 	Mounts     map[string]Mount // by absolute, clean guest path
 	Pos        diag.Pos         // of the workspace's name
 	ImagePos   diag.Pos

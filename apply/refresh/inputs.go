@@ -18,6 +18,7 @@ import (
 	"microagent/plan/observed"
 	"microagent/runtime/driver"
 	"microagent/schema"
+	"microagent/schema/spec"
 )
 
 // headTimeout bounds what one registry may cost a plan.
@@ -131,7 +132,7 @@ func image(ctx context.Context, images driver.Images, src driver.ImageSource, re
 	if stored, err := images.Get(ctx, img.Digest); err == nil {
 		seen.InStore = true
 		seen.Size = stored.Size
-		seen.Config = observed.ImageConfig(stored.Config)
+		seen.Config = spec.ImageConfig(stored.Config)
 	}
 	return seen
 }

@@ -16,6 +16,7 @@ import (
 	"microagent/plan/observed"
 	"microagent/runtime/driver"
 	"microagent/schema"
+	"microagent/schema/spec"
 )
 
 // Drivers are what refresh reads through.
@@ -167,13 +168,7 @@ func objects(ctx context.Context, d Drivers, project, manifest string) (*observe
 	if err != nil {
 		return nil, rec, err
 	}
-	w.Host = observed.Host{
-		VMM: host.VMM, Hardware: host.Hardware, Why: host.Why, Kernel: host.Kernel,
-		CPUs: host.CPUs, Memory: host.Memory, DiskFree: host.DiskFree,
-	}
-	for _, f := range host.Missing {
-		w.Host.Missing = append(w.Host.Missing, f.Message+": "+f.Next)
-	}
+	w.Host = host
 	return w, rec, nil
 }
 
@@ -204,9 +199,9 @@ func workspace(ws driver.Workspace) observed.Workspace {
 	if r == nil {
 		return o
 	}
-	o.Running, o.Starting = r.Phase.Alive(), r.Phase == driver.PhaseStarting
+	o.Running, o.Starting = r.Phase.Alive(), r.Phase == spec.PhaseStarting
 	o.Run = &observed.Run{
-		ID: r.ID, Key: r.Key, Phase: string(r.Phase), Started: r.Started, ExitCode: r.ExitCode, Stopped: r.Stopped,
+		ID: r.ID, Key: r.Key, Phase: r.Phase, Started: r.Started, ExitCode: r.ExitCode, Stopped: r.Stopped,
 		TimedOut: r.TimedOut, Error: r.Error, VMM: r.VMM, Hardware: r.Hardware, Collected: map[string]observed.Collected{},
 	}
 	for _, c := range r.Collected {

@@ -3,7 +3,11 @@
 // ("counter.data") unless a comment says otherwise.
 package observed
 
-import "time"
+import (
+	"time"
+
+	"microagent/schema/spec"
+)
 
 // World is one reading of everything a plan can rest on.
 type World struct {
@@ -20,7 +24,7 @@ type World struct {
 	// Outputs by name in the manifest.
 	Outputs map[string]Output
 	Project Project
-	Host    Host
+	Host    spec.Host
 	// Records is the digest of every record that was read, by "kind/name on disk".
 	Records map[string]string
 }
@@ -77,22 +81,11 @@ type Image struct {
 	From    string // "record", "store", "registry", "file"
 	InStore bool
 	Size    int64
-	Config  ImageConfig // set when InStore
-	Moved   string      // the digest that the tag stands for now, when it is another (only with --pull)
+	Config  spec.ImageConfig // set when InStore
+	Moved   string           // the digest that the tag stands for now, when it is another (only with --pull)
 	Err     string
 	Next    string
 	Refused bool // for safety: Err is about a place that a manifest may not name
-}
-
-// ImageConfig is the part of an image's config that decides what runs.
-type ImageConfig struct {
-	Entrypoint []string          `json:"entrypoint,omitempty"`
-	Cmd        []string          `json:"cmd,omitempty"`
-	Env        map[string]string `json:"env,omitempty"`
-	WorkingDir string            `json:"working_dir,omitempty"`
-	User       string            `json:"user,omitempty"`
-	StopSignal string            `json:"stop_signal,omitempty"`
-	Volumes    []string          `json:"volumes,omitempty"`
 }
 
 // Disk is a user's disk.
@@ -130,7 +123,7 @@ type Workspace struct {
 // Run is the newest run of a workspace.
 type Run struct {
 	ID, Key   string
-	Phase     string // driver.Phase
+	Phase     spec.Phase
 	Started   time.Time
 	ExitCode  *int
 	Stopped   bool
@@ -148,16 +141,4 @@ type Collected struct {
 	WithGit string
 	Err     string
 	From    string // the guest path it was taken from; "" when that is not known
-}
-
-// Host is what would run a workspace here.
-type Host struct {
-	VMM      string   `json:"vmm"`      // "cloud-hypervisor v53.0.0", "qemu 7.2.22 (tcg)"; "" when there is none
-	Hardware bool     `json:"hardware"` // isolated by hardware virtualisation
-	Why      string   `json:"why"`      // why not the better one, in words
-	Kernel   string   `json:"kernel"`   // "6.1.0-56-cloud-amd64"; "" when none is installed
-	Missing  []string `json:"missing"`  // what an apply would stop at, each with what to do: no kernel, no VMM
-	CPUs     int      `json:"cpus"`
-	Memory   int64    `json:"memory"`    // available
-	DiskFree int64    `json:"disk_free"` // of the state directory's file system
 }

@@ -13,6 +13,7 @@ import (
 	"microagent/plan/observed"
 	"microagent/plan/planfile"
 	"microagent/schema"
+	"microagent/schema/spec"
 )
 
 const manifest = `project: counter
@@ -43,7 +44,7 @@ func made(t testing.TB) *plan.Plan {
 		Sources: map[string]observed.Source{"config": {Digest: "sha256:1", Entries: 1}},
 		Images:  map[string]observed.Image{"docker.io/library/alpine:3.20": {Ref: "docker.io/library/alpine:3.20"}},
 		Outputs: map[string]observed.Output{"count": {}},
-		Host:    observed.Host{VMM: "qemu", Memory: 1 << 20},
+		Host:    spec.Host{VMM: "qemu", Memory: 1 << 20},
 	}
 	p, errs := plan.Make(m, w, plan.Options{Tool: "v1", ManifestPath: "/p/microagent.yaml", AllowPaths: []string{"/data"}})
 	if errs.Errors() {

@@ -9,6 +9,7 @@ import (
 	"microagent/plan/observed"
 	"microagent/schema/diag"
 	"microagent/schema/printable"
+	"microagent/schema/spec"
 )
 
 // FormatVersion is the version of the JSON document. Readers ignore fields they don't know and reject another major.
@@ -23,7 +24,7 @@ type document struct {
 	Empty         bool              `json:"empty"`
 	Errors        int               `json:"errors"`
 	Summary       Summary           `json:"summary"`
-	Host          observed.Host     `json:"host"`
+	Host          spec.Host         `json:"host"`
 	Isolation     string            `json:"isolation"` // the sentence of the text form
 	Changes       []plan.Change     `json:"changes"`
 	Bound         map[string]string `json:"bound"`

@@ -11,6 +11,7 @@ import (
 	"microagent/plan"
 	"microagent/plan/observed"
 	"microagent/plan/render"
+	"microagent/schema/spec"
 )
 
 func sample() *plan.Plan {
@@ -18,7 +19,7 @@ func sample() *plan.Plan {
 		Env: map[string]string{"token": "canary"}}
 	return &plan.Plan{
 		Format: 1, Tool: "v1", Project: "p", Bound: map[string]string{"workspace/p.x": ""},
-		Host: observed.Host{VMM: "qemu 7.2.22 (tcg)"},
+		Host: spec.Host{VMM: "qemu 7.2.22 (tcg)"},
 		Changes: []plan.Change{
 			{Address: plan.Address{Kind: plan.KindImage, Name: `a"\` + "\x1b[31m"}, Action: plan.ActionPull, Reason: plan.ReasonAbsent,
 				Image: &plan.ImageObject{Ref: "a", Size: 5 << 20}},

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"microagent/plan"
+	"microagent/schema/spec"
 )
 
 // Text writes p for people.
@@ -236,7 +237,7 @@ func starts(p *plan.Plan) bool {
 		case plan.ActionRun:
 			return true
 		case plan.ActionCreate, plan.ActionReplace, plan.ActionRestart, plan.ActionStart:
-			if c.Workspace != nil && c.Workspace.Desired != "stopped" && c.Workspace.Mode != "task" {
+			if c.Workspace != nil && c.Workspace.Desired != spec.DesiredStopped && c.Workspace.Mode != spec.ModeTask {
 				return true
 			}
 		}

@@ -1,5 +1,6 @@
 // Package driver is the contract between the engine and what touches the host: small interfaces, plain
-// specs and error classes. It promises nothing by itself and imports the standard library only.
+// specs and error classes. It promises nothing by itself and imports the standard
+// library and schema/spec only.
 //
 // apply, refresh and the commands call these interfaces; the rooms beside this one implement them, and
 // drivertest checks that an implementation keeps what is written here. All sizes are bytes, all names of
@@ -90,3 +91,6 @@ type Finding struct {
 	Message  string `json:"message"`  // what was found, on what
 	Next     string `json:"next"`     // the command or sentence that mends it; empty when nothing is to be done
 }
+
+// String gives what was found, with what to do.
+func (f Finding) String() string { return f.Message + ": " + f.Next }

@@ -23,18 +23,6 @@ type Image struct {
 	Config ImageConfig `json:"config"` // empty when only the digest is known (From "registry")
 }
 
-// ImageConfig is the part of an OCI image config that a guest honours.
-type ImageConfig struct {
-	Entrypoint []string          `json:"entrypoint,omitempty"`
-	Cmd        []string          `json:"cmd,omitempty"`
-	Env        map[string]string `json:"env,omitempty"`
-	WorkingDir string            `json:"working_dir,omitempty"`
-	User       string            `json:"user,omitempty"`
-	StopSignal string            `json:"stop_signal,omitempty"`
-	// Volumes are directories that programs of the image expect, made where its layers have none.
-	Volumes []string `json:"volumes,omitempty"`
-}
-
 // Images is the content store and the ways into it.
 type Images interface {
 	// Find answers from the store, or for a file source from the file (From is "file" then, also when the

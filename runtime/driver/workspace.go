@@ -6,15 +6,8 @@ import (
 	"fmt"
 	"io"
 	"time"
-)
 
-// Mode is what a workspace's guest is for.
-type Mode string
-
-const (
-	ModeTask    Mode = "task"    // runs its process once; the guest powers off when it ends
-	ModeService Mode = "service" // keeps its process running
-	ModeIdle    Mode = "idle"    // waits for exec
+	"microagent/schema/spec"
 )
 
 // WorkspaceSpec is all that makes a workspace; it is the spec kept in its record. Everything in it is
@@ -32,7 +25,7 @@ type WorkspaceSpec struct {
 	Process     Process  `json:"process"`
 	Outputs     []Output `json:"outputs,omitempty"` // fetched when the task ends; sorted by Name
 	// Isolation "hardware" refuses a VMM that does not isolate by hardware; "any" takes what is there.
-	Isolation string `json:"isolation"`
+	Isolation spec.Isolation `json:"isolation"`
 	// OneShot makes the workspace one for the process that creates it: when that is gone, the guest is shut down and the
 	// workspace removed. An Update without it makes it one to keep.
 	OneShot bool `json:"one_shot,omitempty"`
@@ -40,55 +33,6 @@ type WorkspaceSpec struct {
 	StopGrace time.Duration `json:"stop_grace,omitempty"`
 	// Applied is the spec in the engine's own form; the driver keeps it and never looks inside.
 	Applied json.RawMessage `json:"applied,omitempty"`
-}
-
-// Process is what runs in the guest, after the image's config was merged in: Argv is whole.
-type Process struct {
-	Mode    Mode              `json:"mode"`
-	Argv    []string          `json:"argv,omitempty"` // empty for ModeIdle
-	Env     map[string]string `json:"env,omitempty"`
-	User    string            `json:"user,omitempty"` // "name", "uid", "name:group", "uid:gid"
-	Workdir string            `json:"workdir,omitempty"`
-	// StopSignal is the image's ("SIGTERM" when it has none).
-	StopSignal string `json:"stop_signal,omitempty"`
-	// Directories are made in the guest where they are missing: the image's volumes.
-	Directories []string `json:"directories,omitempty"`
-	// Timeout ends the task; 0 means never.
-	Timeout time.Duration `json:"timeout,omitempty"`
-}
-
-// MountKind is what is attached at a guest path.
-type MountKind string
-
-const (
-	MountVolume MountKind = "volume"
-	MountBundle MountKind = "bundle"
-	MountDisk   MountKind = "disk"
-)
-
-// Mount attaches a block device at a guest path.
-type Mount struct {
-	Path     string    `json:"path"` // absolute, clean
-	Kind     MountKind `json:"kind"`
-	Name     string    `json:"name"`              // the volume's name on disk; the name of the bundle or disk as its user knows it
-	Source   string    `json:"source"`            // volume: its id; bundle: DiskImage.Key; disk: absolute host path
-	DiskID   string    `json:"disk_id,omitempty"` // disk: "device:inode" of the file it has to be; "" for whichever is there
-	ReadOnly bool      `json:"read_only,omitempty"`
-	// Owner is given to the root of a volume that was never mounted before: "uid:gid" or names, "" for
-	// the process's user. Mode likewise; 0 keeps what is there.
-	Owner string `json:"owner,omitempty"`
-	Mode  uint32 `json:"mode,omitempty"`
-}
-
-// Output is a guest path that is brought into the workspace's folder when a task ends.
-type Output struct {
-	Name  string `json:"name"`
-	Path  string `json:"path"`
-	Limit int64  `json:"limit,omitempty"` // bytes; 0 means the driver's default
-	// Optional outputs may be missing.
-	Optional bool `json:"optional,omitempty"`
-	// MayBeUnchanged accepts an output of which the run changed nothing; else it counts as missing.
-	MayBeUnchanged bool `json:"may_be_unchanged,omitempty"`
 }
 
 // UnchangedError says that what lies at an output's path was left by an earlier run or by the image.
@@ -100,21 +44,6 @@ func (e *UnchangedError) Error() string {
 
 // Is makes it an error of class ErrNotFound: the run has no such output.
 func (e *UnchangedError) Is(target error) bool { return target == ErrNotFound }
-
-// Phase is where a run stands. ready is for idle workspaces and services whose guest answers.
-type Phase string
-
-const (
-	PhaseStarting Phase = "starting"
-	PhaseReady    Phase = "ready"
-	PhaseRunning  Phase = "running"  // a task or service process runs
-	PhaseFinished Phase = "finished" // the task ended (with any code), or the workspace was stopped
-	PhaseFailed   Phase = "failed"   // the guest or VMM failed
-	PhaseLost     Phase = "lost"     // the supervisor is gone and left no end
-)
-
-// Alive says whether a supervisor is expected behind this phase.
-func (p Phase) Alive() bool { return p == PhaseStarting || p == PhaseReady || p == PhaseRunning }
 
 // Run is the story of one execution: the content of run.json, written by the supervisor alone.
 type Run struct {

@@ -49,14 +49,14 @@ func (h *Hosts) Observe(ctx context.Context) (driver.Host, error) {
 	case err != nil:
 		host.Why = err.Error()
 		f := facts{vmm: h.Config.VMM, kvm: state, cloudHypervisor: hv(), choiceErr: err}
-		host.Missing = append(host.Missing, f.noVMM())
+		host.Missing = append(host.Missing, f.noVMM().String())
 	default:
 		host.VMM, host.Hardware, host.Why = choice.Name, choice.Hardware, choice.Why
 	}
 	if h.Kernel != nil {
 		release, err := h.Kernel(ctx)
 		if err != nil {
-			host.Missing = append(host.Missing, noKernel(err))
+			host.Missing = append(host.Missing, noKernel(err).String())
 		}
 		host.Kernel = release
 	}

@@ -10,11 +10,12 @@ import (
 	"microagent/runtime/driver"
 	"microagent/runtime/layout"
 	"microagent/schema/quantity"
+	"microagent/schema/spec"
 )
 
 // attachment is one value of -v, --disk or --bundle.
 type attachment struct {
-	kind     driver.MountKind
+	kind     spec.MountKind
 	name     string // of a volume; of a disk or bundle as cp addresses it
 	source   string // host path of a disk or bundle, absolute
 	path     string // in the guest
@@ -42,10 +43,10 @@ func (m *attachment) options(text string, list []string) error {
 		switch {
 		case o == "ro":
 			m.readOnly = true
-		case o == "rw" && m.kind == driver.MountBundle:
+		case o == "rw" && m.kind == spec.MountBundle:
 			return fmt.Errorf("%q: a bundle is read-only", text)
 		case o == "rw":
-		case isSize && m.kind == driver.MountVolume:
+		case isSize && m.kind == spec.MountVolume:
 			n, err := quantity.ParseDisk(value)
 			if err != nil {
 				return fmt.Errorf("%q: %w", text, err)
@@ -80,18 +81,18 @@ func parseVolume(text string) (attachment, error) {
 	base := filepath.Base(source)
 	switch {
 	case hasSuffix(source, bundleSuffixes):
-		m.kind, m.readOnly = driver.MountBundle, true
+		m.kind, m.readOnly = spec.MountBundle, true
 	case hasSuffix(source, diskSuffixes):
-		m.kind = driver.MountDisk
+		m.kind = spec.MountDisk
 	case layout.ValidName(source):
-		m.kind, m.name = driver.MountVolume, source
+		m.kind, m.name = spec.MountVolume, source
 	default:
 		if err := refuseDirectory(source, mount); err != nil {
 			return m, err
 		}
 		return m, fmt.Errorf("%q is neither a volume's name nor a file .tar .tar.gz .tgz .tar.zst .ext4 or .img", source)
 	}
-	if m.kind != driver.MountVolume {
+	if m.kind != spec.MountVolume {
 		m.name, _, _ = strings.Cut(base, ".")
 		if m.source, err = filepath.Abs(source); err != nil {
 			return m, err
@@ -120,7 +121,7 @@ func asBundle(dir, mount string) string {
 }
 
 // parseNamed reads a value of --disk or --bundle: name=PATH:/mount[:ro|rw].
-func parseNamed(kind driver.MountKind, text string) (attachment, error) {
+func parseNamed(kind spec.MountKind, text string) (attachment, error) {
 	name, rest, ok := strings.Cut(text, "=")
 	if !ok || name == "" || strings.ContainsAny(name, "/:") {
 		return attachment{}, fmt.Errorf("%q: write name=PATH:/mount[:ro|rw]", text)
@@ -129,8 +130,8 @@ func parseNamed(kind driver.MountKind, text string) (attachment, error) {
 	if err != nil {
 		return attachment{}, err
 	}
-	m := attachment{kind: kind, name: name, path: mount, readOnly: kind == driver.MountBundle}
-	if kind == driver.MountDisk {
+	m := attachment{kind: kind, name: name, path: mount, readOnly: kind == spec.MountBundle}
+	if kind == spec.MountDisk {
 		if err := refuseDirectory(source, mount); err != nil {
 			return m, err
 		}

@@ -18,6 +18,7 @@ import (
 	"microagent/plan/observed"
 	"microagent/runtime/driver"
 	"microagent/schema/quantity"
+	"microagent/schema/spec"
 )
 
 // composeFlags describe a workspace on the command line, for run and create.
@@ -59,7 +60,7 @@ type parsed struct {
 
 func (o *composeFlags) parse(a *app, name string) (parsed, error) {
 	p := parsed{spec: observed.WorkspaceSpec{Name: name, Image: o.image, CPUs: o.cpus, User: o.user, Workdir: o.workdir,
-		Isolation: o.isolation, Timeout: int64(o.timeout), Mode: string(driver.ModeIdle), Desired: "running"}}
+		Isolation: spec.Isolation(o.isolation), Timeout: o.timeout, Mode: spec.ModeIdle, Desired: spec.DesiredRunning}}
 	if o.image == "" {
 		return p, errors.New("an image is missing")
 	}
@@ -117,12 +118,12 @@ func (o *composeFlags) parseMounts(p *parsed) error {
 		}
 	}
 	for _, text := range o.disks {
-		if err := add(parseNamed(driver.MountDisk, text)); err != nil {
+		if err := add(parseNamed(spec.MountDisk, text)); err != nil {
 			return err
 		}
 	}
 	for _, text := range o.bundles {
-		if err := add(parseNamed(driver.MountBundle, text)); err != nil {
+		if err := add(parseNamed(spec.MountBundle, text)); err != nil {
 			return err
 		}
 	}
@@ -135,9 +136,9 @@ func (o *composeFlags) parseMounts(p *parsed) error {
 			return taken(e.name, e.host)
 		}
 		p.egress = append(p.egress, e)
-		p.spec.Outputs = append(p.spec.Outputs, observed.SpecOutput{Name: e.name, Path: e.guest, MayBeUnchanged: e.unchanged})
+		p.spec.Outputs = append(p.spec.Outputs, spec.Output{Name: e.name, Path: e.guest, MayBeUnchanged: e.unchanged})
 	}
-	slices.SortFunc(p.spec.Outputs, func(a, b observed.SpecOutput) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(p.spec.Outputs, func(a, b spec.Output) int { return strings.Compare(a.Name, b.Name) })
 	return nil
 }
 
@@ -161,8 +162,8 @@ func envFile(name string) ([]string, error) {
 // compose finds what is attached and creates the workspace; nothing is started.
 func (a *app) compose(ctx context.Context, w *world, p parsed) (driver.Workspace, error) {
 	for _, m := range p.attachments {
-		mount := observed.Mount{Path: m.path, Kind: string(m.kind), Name: m.name, Source: m.source, ReadOnly: m.readOnly}
-		if m.kind == driver.MountVolume {
+		mount := spec.Mount{Path: m.path, Kind: m.kind, Name: m.name, Source: m.source, ReadOnly: m.readOnly}
+		if m.kind == spec.MountVolume {
 			v, err := a.attachVolume(ctx, w, m)
 			if err != nil {
 				return driver.Workspace{}, err
@@ -174,7 +175,7 @@ func (a *app) compose(ctx context.Context, w *world, p parsed) (driver.Workspace
 		}
 		p.spec.Mounts = append(p.spec.Mounts, mount)
 	}
-	slices.SortFunc(p.spec.Mounts, func(a, b observed.Mount) int { return strings.Compare(a.Path, b.Path) })
+	slices.SortFunc(p.spec.Mounts, func(a, b spec.Mount) int { return strings.Compare(a.Path, b.Path) })
 	files, err := folder.Free(".") // paths on the command line are the user's own
 	if err != nil {
 		return driver.Workspace{}, err

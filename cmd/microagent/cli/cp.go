@@ -12,6 +12,7 @@ import (
 
 	"microagent/runtime/driver"
 	"microagent/schema/printable"
+	"microagent/schema/spec"
 )
 
 func (a *app) cpCommand() *cobra.Command {
@@ -123,7 +124,7 @@ func guestEnd(w *world, ws driver.Workspace, side guestSide, running bool) (driv
 		return end, nil
 	}
 	switch {
-	case at.Kind == driver.MountBundle:
+	case at.Kind == spec.MountBundle:
 		end.ReadOnly = fmt.Sprintf("it lies on bundle %s, and a bundle is read-only", at.Name)
 		end.Instead = "change the bundle's source, or copy to a volume or the root file system"
 	case at.ReadOnly:
@@ -145,9 +146,9 @@ func guestEnd(w *world, ws driver.Workspace, side guestSide, running bool) (driv
 	}
 	end.Covered, end.Mount = coverings(ws, at.Path), at.Path
 	switch at.Kind {
-	case driver.MountVolume:
+	case spec.MountVolume:
 		end.Image = w.state.VolumeImage(at.Name)
-	case driver.MountBundle:
+	case spec.MountBundle:
 		end.Image = w.state.CachedDisk(at.Source)
 	default:
 		end.Image = filepath.Clean(at.Source)
@@ -182,17 +183,17 @@ func inside(mount, guest string) string {
 var volatile = []string{"/dev", "/proc", "/run", "/sys"}
 
 // mountNamed is what a workspace has attached under a name.
-func mountNamed(ws driver.Workspace, name string) (driver.Mount, bool) {
+func mountNamed(ws driver.Workspace, name string) (spec.Mount, bool) {
 	for _, m := range ws.Spec.Mounts {
 		if m.Name == name || ws.Spec.Project != "" && m.Name == ws.Spec.Project+"."+name {
 			return m, true
 		}
 	}
-	return driver.Mount{}, false
+	return spec.Mount{}, false
 }
 
 // mountAt is what a guest path lies on; found is false for the root file system.
-func mountAt(ws driver.Workspace, guest string) (at driver.Mount, found bool) {
+func mountAt(ws driver.Workspace, guest string) (at spec.Mount, found bool) {
 	guest = path.Clean(guest)
 	for _, m := range ws.Spec.Mounts {
 		if (guest == m.Path || strings.HasPrefix(guest, m.Path+"/")) && len(m.Path) > len(at.Path) {

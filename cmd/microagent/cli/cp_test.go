@@ -6,6 +6,7 @@ import (
 
 	"microagent/runtime/driver"
 	"microagent/runtime/layout"
+	"microagent/schema/spec"
 )
 
 func TestCutGuest(t *testing.T) {
@@ -27,11 +28,11 @@ func TestCutGuest(t *testing.T) {
 }
 
 func TestGuestEnd(t *testing.T) {
-	ws := driver.Workspace{Spec: driver.WorkspaceSpec{Name: "p.ws", Project: "p", Mounts: []driver.Mount{
-		{Path: "/config", Kind: driver.MountBundle, Name: "config", Source: "bundle-v1-key"},
-		{Path: "/models", Kind: driver.MountDisk, Name: "models", Source: "/srv/m.ext4", ReadOnly: true},
-		{Path: "/work", Kind: driver.MountVolume, Name: "p.data"},
-		{Path: "/work/inner", Kind: driver.MountVolume, Name: "inner"},
+	ws := driver.Workspace{Spec: driver.WorkspaceSpec{Name: "p.ws", Project: "p", Mounts: []spec.Mount{
+		{Path: "/config", Kind: spec.MountBundle, Name: "config", Source: "bundle-v1-key"},
+		{Path: "/models", Kind: spec.MountDisk, Name: "models", Source: "/srv/m.ext4", ReadOnly: true},
+		{Path: "/work", Kind: spec.MountVolume, Name: "p.data"},
+		{Path: "/work/inner", Kind: spec.MountVolume, Name: "inner"},
 	}}}
 	w := &world{state: layout.State{Dir: "/s"}}
 	const root, data = "/s/workspaces/p.ws/rootfs.ext4", "/s/volumes/p.data.ext4"

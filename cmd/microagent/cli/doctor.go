@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"microagent/runtime/driver"
+	"microagent/schema/spec"
 )
 
 func (a *app) doctorCommand() *cobra.Command {
@@ -51,7 +52,7 @@ func (a *app) doctorCommand() *cobra.Command {
 	}
 }
 
-func (a *app) showFindings(w *world, host driver.Host, findings []driver.Finding) {
+func (a *app) showFindings(w *world, host spec.Host, findings []driver.Finding) {
 	isolation := "software emulation, which is no security boundary"
 	if host.Hardware {
 		isolation = "isolated by hardware"

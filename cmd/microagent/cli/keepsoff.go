@@ -4,8 +4,8 @@ import (
 	"fmt"
 
 	"microagent/apply/folder"
-	"microagent/runtime/driver"
 	"microagent/schema"
+	"microagent/schema/spec"
 )
 
 // keepsOff refuses outputs that would replace what the same command line names, whatever they are called, or the
@@ -30,7 +30,7 @@ func (o *composeFlags) keepsOff(a *app, p *parsed) error {
 		list = append(list, folder.Claim{What: "the image " + o.image, Path: path})
 	}
 	for _, m := range p.attachments {
-		if m.kind != driver.MountVolume {
+		if m.kind != spec.MountVolume {
 			list = append(list, folder.Claim{What: string(m.kind) + " " + m.source, Path: m.source})
 		}
 	}

@@ -3,7 +3,7 @@ package cli
 import (
 	"testing"
 
-	"microagent/runtime/driver"
+	"microagent/schema/spec"
 )
 
 func TestCutMount(t *testing.T) {
@@ -12,11 +12,11 @@ func TestCutMount(t *testing.T) {
 		want attachment
 		bad  bool
 	}{
-		{in: "data:/work", want: attachment{kind: driver.MountVolume, name: "data", path: "/work"}},
-		{in: "counter.data:/work:ro", want: attachment{kind: driver.MountVolume, name: "counter.data", path: "/work", readOnly: true}},
-		{in: "data:/work:size=1GiB", want: attachment{kind: driver.MountVolume, name: "data", path: "/work", size: 1 << 30}},
-		{in: "/x/config.tar.gz:/config", want: attachment{kind: driver.MountBundle, name: "config", source: "/x/config.tar.gz", path: "/config", readOnly: true}},
-		{in: "/a:b/m.ext4:/m:rw", want: attachment{kind: driver.MountDisk, name: "m", source: "/a:b/m.ext4", path: "/m"}},
+		{in: "data:/work", want: attachment{kind: spec.MountVolume, name: "data", path: "/work"}},
+		{in: "counter.data:/work:ro", want: attachment{kind: spec.MountVolume, name: "counter.data", path: "/work", readOnly: true}},
+		{in: "data:/work:size=1GiB", want: attachment{kind: spec.MountVolume, name: "data", path: "/work", size: 1 << 30}},
+		{in: "/x/config.tar.gz:/config", want: attachment{kind: spec.MountBundle, name: "config", source: "/x/config.tar.gz", path: "/config", readOnly: true}},
+		{in: "/a:b/m.ext4:/m:rw", want: attachment{kind: spec.MountDisk, name: "m", source: "/a:b/m.ext4", path: "/m"}},
 		{in: "/x/config.tar:/config:rw", bad: true},
 		{in: "data", bad: true},
 		{in: "data:work", bad: true},

@@ -12,6 +12,7 @@ import (
 
 	"microagent/runtime/driver"
 	"microagent/schema/quantity"
+	"microagent/schema/spec"
 )
 
 const mebibyte = 1 << 20
@@ -241,8 +242,8 @@ func (a *app) volumeDelete() *cobra.Command {
 func (a *app) stopHolders(ctx context.Context, w *world, v driver.Volume) error {
 	list, _ := w.Workspaces.List(ctx) // one that can't be understood does not keep the others from being stopped
 	for _, ws := range list {
-		holds := v.Holder != nil && v.Holder.Workspace == ws.Spec.Name || slices.ContainsFunc(ws.Spec.Mounts, func(m driver.Mount) bool {
-			return m.Kind == driver.MountVolume && m.Name == v.Name
+		holds := v.Holder != nil && v.Holder.Workspace == ws.Spec.Name || slices.ContainsFunc(ws.Spec.Mounts, func(m spec.Mount) bool {
+			return m.Kind == spec.MountVolume && m.Name == v.Name
 		})
 		if !holds || ws.Run == nil {
 			continue

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"microagent/runtime/driver"
+	"microagent/schema/spec"
 )
 
 // workspace finds the workspace that the user means.
@@ -62,9 +63,9 @@ func phase(ws driver.Workspace) string {
 		return "created"
 	case ws.Silent:
 		return "silent"
-	case ws.Run.Phase == driver.PhaseFinished && ws.Run.Stopped:
+	case ws.Run.Phase == spec.PhaseFinished && ws.Run.Stopped:
 		return "stopped"
-	case ws.Run.Phase == driver.PhaseFinished && ws.Run.ExitCode != nil:
+	case ws.Run.Phase == spec.PhaseFinished && ws.Run.ExitCode != nil:
 		return "exited(" + strconv.Itoa(*ws.Run.ExitCode) + ")"
 	}
 	return string(ws.Run.Phase)
@@ -156,7 +157,7 @@ func (a *app) deleteCommand() *cobra.Command {
 			}
 			var volumes []string
 			for _, m := range ws.Spec.Mounts {
-				if m.Kind == driver.MountVolume {
+				if m.Kind == spec.MountVolume {
 					volumes = append(volumes, m.Name)
 				}
 			}
@@ -228,9 +229,9 @@ func (a *app) waitCommand() *cobra.Command {
 // runEnd is the exit code of a run that ended.
 func runEnd(name string, run driver.Run) error {
 	switch {
-	case run.Phase == driver.PhaseFailed:
+	case run.Phase == spec.PhaseFailed:
 		return guestCode(0, &driver.Error{Op: "run workspace", Object: name, Err: run.Crash(name)})
-	case run.Phase == driver.PhaseLost:
+	case run.Phase == spec.PhaseLost:
 		return guestCode(0, &driver.Error{Class: driver.ErrGuest, Op: "run workspace", Object: name,
 			Err: errors.New("its supervisor is gone and left no result"), Next: "microagent start " + name})
 	case run.TimedOut:
