@@ -56,6 +56,7 @@ type Run struct {
 	ExitCode    *int       `json:"exit_code,omitempty"` // of the task or service; 128+n for a signal
 	Stopped     bool       `json:"stopped,omitempty"`   // it ended because a stop asked for it
 	TimedOut    bool       `json:"timed_out,omitempty"`
+	Waits       string     `json:"waits,omitempty"` // what a start takes long for, while it does
 	Error       string     `json:"error,omitempty"`
 	Console     []string   `json:"console,omitempty"` // last console lines of a failed run
 	PID         int        `json:"pid"`

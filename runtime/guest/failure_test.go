@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"strconv"
 	"strings"
 	"testing"
@@ -37,8 +38,17 @@ func TestConfigureNamesTheBadDisk(t *testing.T) {
 	if err := os.WriteFile(garbage, make([]byte, 1<<20), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	made := func(args ...string) string {
+		t.Helper()
+		image := t.TempDir() + "/disk"
+		if out, err := exec.Command("mke2fs", append([]string{"-q", "-F"}, append(args, image, "32m")...)...).CombinedOutput(); err != nil {
+			t.Fatalf("mke2fs %q: %v\n%s", args, err, out)
+		}
+		return image
+	}
 	v := start(t, vmDisk{serial: "root", path: disk(t, rootTree(t), "64m")}, vmDisk{serial: "m00", path: garbage},
-		vmDisk{serial: "m01", path: disk(t, "", "8m")})
+		vmDisk{serial: "m01", path: disk(t, "", "8m")}, vmDisk{serial: "m02", path: made("-t", "ext4", "-b", "65536", "-O", "^has_journal")},
+		vmDisk{serial: "m03", path: made("-b", "4096", "-O", "journal_dev")}, vmDisk{serial: "m04", path: made("-t", "ext4", "-O", "quota,project")})
 	s := v.connect()
 	root := proto.Mount{Serial: "root", Path: "/"}
 	for _, c := range []struct {
@@ -49,6 +59,9 @@ func TestConfigureNamesTheBadDisk(t *testing.T) {
 		{proto.Config{Root: proto.Mount{Serial: "boot", Path: "/"}}, driver.ErrNotFound, "disk boot for /: no disk has this serial (there are: "},
 		{proto.Config{Root: root, Mounts: []proto.Mount{{Serial: "m00", Path: "/work"}}}, driver.ErrInvalid, "disk m00 for /work: it holds no ext4 file system"},
 		{proto.Config{Root: root, Mounts: []proto.Mount{{Serial: "m01", Path: "/bin/sh"}}}, driver.ErrGuest, "disk m01: make mount point"},
+		// The kernel's own reason comes with what mount says.
+		{proto.Config{Root: root, Mounts: []proto.Mount{{Serial: "m02", Path: "/work"}}}, driver.ErrGuest, "disk m02 for /work: mount: bad block size 65536 (invalid argument)"},
+		{proto.Config{Root: root, Mounts: []proto.Mount{{Serial: "m03", Path: "/work"}}}, driver.ErrGuest, "disk m03 for /work: mount: "},
 	} {
 		err := s.Configure(t.Context(), c.config)
 		if !errors.Is(err, c.class) || !strings.Contains(err.Error(), c.says) {
@@ -56,7 +69,7 @@ func TestConfigureNamesTheBadDisk(t *testing.T) {
 		}
 	}
 	// What failed can be put right in the same boot. A stop signal that Linux has not is no failure.
-	if err := s.Configure(t.Context(), proto.Config{Root: root, Command: proto.Command{StopSignal: "SIGNOPE"}, Mounts: []proto.Mount{{Serial: "m01", Path: "/work"}}}); err != nil {
+	if err := s.Configure(t.Context(), proto.Config{Root: root, Command: proto.Command{StopSignal: "SIGNOPE"}, Mounts: []proto.Mount{{Serial: "m01", Path: "/work"}, {Serial: "m04", Path: "/quota"}}}); err != nil {
 		t.Fatal(err)
 	}
 	if exit, out, _ := output(t, s, sh("ls -A /work; pwd"), nil); exit.Code != 0 || !strings.HasSuffix(out, "/\n") {

@@ -75,12 +75,19 @@ func cmdline(vmm VMM, cpus int) string {
 }
 
 func (s *Store) initramfs(r *record, vmm VMM, guest []byte) (string, error) {
-	sum := sha256.Sum256(guest)
+	h := sha256.New()
+	fmt.Fprintln(h, r.Modules[vmm], r.Quota)
+	h.Write(guest)
+	sum := h.Sum(nil)
 	path := filepath.Join(s.folder(r.ID), fmt.Sprintf("initramfs-%s-%s.cpio", vmm, hex.EncodeToString(sum[:8])))
 	if _, err := os.Stat(path); err == nil {
 		return path, nil
 	}
-	modules, err := s.modules(r, vmm)
+	modules, err := s.modules(r, vmm, r.Modules[vmm])
+	if err != nil {
+		return "", err
+	}
+	quota, err := s.modules(r, vmm, r.Quota)
 	if err != nil {
 		return "", err
 	}
@@ -90,7 +97,7 @@ func (s *Store) initramfs(r *record, vmm VMM, guest []byte) (string, error) {
 	}
 	defer func() { _ = draft.Close() }()
 	w := bufio.NewWriterSize(draft, 1<<20)
-	if err := writeInitramfs(w, guest, modules); err != nil {
+	if err := writeInitramfs(w, guest, modules, quota); err != nil {
 		return "", err
 	}
 	if err := w.Flush(); err != nil {
@@ -102,11 +109,11 @@ func (s *Store) initramfs(r *record, vmm VMM, guest []byte) (string, error) {
 	return path, nil
 }
 
-// modules reads the modules for a VMM. Under the adapter nothing can look at signatures; cloud-hypervisor's guests
+// modules reads modules for a VMM. Under the adapter nothing can look at signatures; cloud-hypervisor's guests
 // may run a kernel that insists on them.
-func (s *Store) modules(r *record, vmm VMM) ([]moduleFile, error) {
+func (s *Store) modules(r *record, vmm VMM, names []string) ([]moduleFile, error) {
 	var list []moduleFile
-	for _, name := range r.Modules[vmm] {
+	for _, name := range names {
 		data, err := os.ReadFile(filepath.Join(s.folder(r.ID), modulesDir, filepath.Base(name)))
 		if err != nil {
 			return nil, err

@@ -28,16 +28,14 @@ type parts struct {
 // install picks, checks and publishes. A kernel that is there already is a success.
 func (s *Store) install(ctx context.Context, p *parts, progress driver.Progress) (Installed, error) {
 	fail := func(class error, err error) (Installed, error) {
-		return Installed{}, &driver.Error{
-			Class: class, Op: "install kernel from", Object: p.source, Err: err,
-			Next: "use Debian's linux-image-cloud package, or a kernel with virtio and ext4",
+		next := "use Debian's linux-image-cloud package, or a kernel with virtio and ext4"
+		if len(p.vmlinuz) == 0 || len(p.modules) == 0 || p.builtin == nil {
+			next = "give every package that the kernel is split into with --deb FILE each; dpkg-deb -f FILE Depends lists them"
 		}
+		return Installed{}, &driver.Error{Class: class, Op: "install kernel from", Object: p.source, Err: err, Next: next}
 	}
 	if len(p.vmlinuz) == 0 {
-		return Installed{}, &driver.Error{
-			Class: driver.ErrInvalid, Op: "install kernel from", Object: p.source, Err: errors.New("it holds no kernel image"),
-			Next: "give every package that the kernel is split into with --deb FILE each; dpkg-deb -f FILE Depends lists them",
-		}
+		return fail(driver.ErrInvalid, errors.New("it holds no kernel image"))
 	}
 	r := &record{Format: layout.Format, Source: p.source, Created: time.Now().UTC(), Modules: map[VMM][]string{}}
 	chosen, err := choose(p, r)
@@ -65,7 +63,7 @@ func (s *Store) install(ctx context.Context, p *parts, progress driver.Progress)
 }
 
 // choose fills in the record's release and modules and gives the files to keep.
-func choose(p *parts, r *record) ([]*module, error) {
+func choose(p *parts, r *record) (chosen []*module, err error) {
 	have := map[string]*module{}
 	for name, data := range p.modules {
 		m, err := parseModule(name, data)
@@ -85,21 +83,30 @@ func choose(p *parts, r *record) ([]*module, error) {
 		return nil, errors.New("its modules.builtin is missing")
 	}
 	var keep []*module
-	for vmm, list := range modulesFor {
+	take := func(list []wanted) ([]string, error) {
 		order, err := pick(list, have, p.builtin)
 		if err != nil {
 			return nil, err
 		}
-		r.Modules[vmm] = []string{}
+		files := []string{}
 		for _, m := range order {
 			if m.release != r.Release {
 				return nil, fmt.Errorf("module %s is for kernel %q, not %q", m.file, m.release, r.Release)
 			}
-			r.Modules[vmm] = append(r.Modules[vmm], m.file)
+			files = append(files, m.file)
 			if !slices.Contains(keep, m) {
 				keep = append(keep, m)
 			}
 		}
+		return files, nil
+	}
+	for vmm, list := range modulesFor {
+		if r.Modules[vmm], err = take(list); err != nil {
+			return nil, err
+		}
+	}
+	if r.Quota, err = take(quotaModules); err != nil {
+		return nil, err
 	}
 	return keep, nil
 }
@@ -114,8 +121,8 @@ func (s *Store) publish(r *record, vmlinuz, vmlinux []byte, modules []*module) e
 		return err
 	}
 	defer unlock()
-	if _, err := s.read(r.ID); err == nil {
-		return nil
+	if have, err := s.read(r.ID); err == nil {
+		return s.complete(have, r, modules)
 	}
 	// Under the lock: whatever is unfinished has no owner any more.
 	if err := s.sweep(r.ID); err != nil {
@@ -148,6 +155,22 @@ func (s *Store) publish(r *record, vmlinuz, vmlinux []byte, modules []*module) e
 		return err
 	}
 	return layout.SyncDir(s.dir())
+}
+
+// complete adds to an installed kernel the modules that it lacks, as one that an older version installed may.
+func (s *Store) complete(have, r *record, modules []*module) error {
+	if slices.Equal(have.Quota, r.Quota) {
+		return nil
+	}
+	for _, m := range modules {
+		if slices.Contains(r.Quota, m.file) {
+			if err := layout.WriteFile(filepath.Join(s.folder(have.ID), modulesDir, m.file), m.data); err != nil {
+				return err
+			}
+		}
+	}
+	have.Quota = r.Quota
+	return layout.WriteJSON(filepath.Join(s.folder(have.ID), recordFile), have)
 }
 
 const unfinished = ".import-"

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"microagent/runtime/compress"
@@ -17,9 +18,10 @@ type moduleFile struct {
 	data []byte
 }
 
-// writeInitramfs writes an uncompressed cpio (newc): the guest binary, unpacked, as /init, the modules and their list
-// (initd.ModuleList). The bytes are a function of the arguments alone.
-func writeInitramfs(w io.Writer, guest []byte, modules []moduleFile) error {
+// writeInitramfs writes an uncompressed cpio (newc): the guest binary, unpacked, as /init, the modules, the list of those
+// to load at once (initd.ModuleList) and of those for disks with quotas (initd.QuotaList). The bytes are a function of
+// the arguments alone.
+func writeInitramfs(w io.Writer, guest []byte, modules, quota []moduleFile) error {
 	guest, err := unpackGuest(guest)
 	if err != nil {
 		return err
@@ -36,7 +38,6 @@ func writeInitramfs(w io.Writer, guest []byte, modules []moduleFile) error {
 		return err
 	}
 	dir := func(name string) error { return add(name, cpio.TypeDir|0o755, nil) }
-	var list strings.Builder
 	for _, d := range []string{"dev", "proc", "sys", "newroot", "modules"} {
 		if err := dir(d); err != nil {
 			return err
@@ -45,14 +46,22 @@ func writeInitramfs(w io.Writer, guest []byte, modules []moduleFile) error {
 	if err := add("init", cpio.TypeReg|0o755, guest); err != nil {
 		return err
 	}
-	for _, m := range modules {
-		list.WriteString("/modules/" + m.name + "\n")
+	for _, m := range slices.Concat(modules, quota) {
 		if err := add("modules/"+m.name, cpio.TypeReg|0o644, m.data); err != nil {
 			return err
 		}
 	}
-	if err := add("modules/list", cpio.TypeReg|0o644, []byte(list.String())); err != nil {
-		return err
+	for _, list := range []struct {
+		name  string
+		files []moduleFile
+	}{{"modules/list", modules}, {"modules/quota", quota}} {
+		var paths strings.Builder
+		for _, m := range list.files {
+			paths.WriteString("/modules/" + m.name + "\n")
+		}
+		if err := add(list.name, cpio.TypeReg|0o644, []byte(paths.String())); err != nil {
+			return err
+		}
 	}
 	return out.Close()
 }

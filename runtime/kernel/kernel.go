@@ -64,6 +64,9 @@ type record struct {
 	Why   string `json:"why,omitempty"`
 	// Modules are the files to load for each VMM, in order.
 	Modules map[VMM][]string `json:"modules"`
+	// Quota are those that disks with quotas need besides, in order; none where that is built in, or where the kernel
+	// has none.
+	Quota []string `json:"quota,omitempty"`
 }
 
 const (

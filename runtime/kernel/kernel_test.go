@@ -201,6 +201,44 @@ func TestInstallRefuses(t *testing.T) {
 	}
 }
 
+// A kernel that was installed before its modules for quotas counted gets them when it is installed again, and no guest
+// loads them unasked.
+func TestInstallAddsModulesForQuotas(t *testing.T) {
+	s := newStore(t)
+	if _, err := s.install(t.Context(), fakeParts("6.1"), nil); err != nil {
+		t.Fatal(err)
+	}
+	before, err := s.Boot("", Adapter, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := fakeParts("6.1")
+	p.modules["quota_tree"] = moduleELF("depends=", "vermagic=6.1 SMP")
+	p.modules["quota_v2"] = moduleELF("depends=quota_tree", "vermagic=6.1 SMP")
+	for range 2 {
+		if _, err := s.install(t.Context(), p, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	after, err := s.Boot("", Adapter, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if names := cpioNames(t, before.Initramfs); slices.Contains(names, "modules/quota_v2.ko") {
+		t.Errorf("before: %q", names)
+	}
+	if names := cpioNames(t, after.Initramfs); !slices.Contains(names, "modules/quota_v2.ko") || !slices.Contains(names, "modules/quota_tree.ko") {
+		t.Errorf("after: %q", names)
+	}
+	data, err := os.ReadFile(after.Initramfs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := bytes.Count(data, []byte("/modules/quota_tree.ko\n/modules/quota_v2.ko\n")); n != 1 {
+		t.Errorf("they are in %d lists", n)
+	}
+}
+
 func TestCompareVersions(t *testing.T) {
 	ordered := []string{"5.10.0-9", "6.1", "6.1.0-9-cloud-amd64", "6.1.0-56-cloud-amd64", "6.12.3", "6.12.117+deb13-cloud-amd64"}
 	for i, a := range ordered {

@@ -1,10 +1,13 @@
 package kernel
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"microagent/runtime/driver"
 )
 
 // splitKernel are the files of a kernel by the package that has them, as Debian splits it since Linux 6.19.
@@ -74,6 +77,26 @@ func TestImageRelease(t *testing.T) {
 	} {
 		if got, ok := imageRelease(name); ok != (want != "") || ok && got != want {
 			t.Errorf("%s: %q, %v", name, got, ok)
+		}
+	}
+}
+
+// A kernel that lacks one of its packages is sent to all of them, whichever it is.
+func TestPackagesOfASplitKernelThatLackOne(t *testing.T) {
+	packages := splitKernel("7.2.13-cloud-amd64")
+	for without := range packages {
+		if without == "linux-image" { // it has nothing
+			continue
+		}
+		var files []string
+		for name, content := range packages {
+			if name != without {
+				files = append(files, deb(t, ".xz", content))
+			}
+		}
+		_, err := newStore(t).ImportDeb(t.Context(), files, nil)
+		if !errors.Is(err, driver.ErrInvalid) || !strings.Contains(driver.Next(err), "every package that the kernel is split into") {
+			t.Errorf("without %s: %v; next: %s", without, err, driver.Next(err))
 		}
 	}
 }

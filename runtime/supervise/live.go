@@ -144,7 +144,13 @@ func (s *supervisor) boot(ctx context.Context, w *watch, ready func()) (again bo
 		return false, up, err
 	}
 	defer session.Close()
-	setting, cancel := s.settingUp(ctx)
+	wait, why := s.disks.MMPWait()
+	if wait > 0 {
+		if err := s.change(func(r *driver.Run) { r.Waits = why }); err != nil {
+			return false, up, err
+		}
+	}
+	setting, cancel := s.settingUp(ctx, wait)
 	err = session.Configure(setting, s.config())
 	cancel()
 	if err != nil {
@@ -177,6 +183,7 @@ func (s *supervisor) boot(ctx context.Context, w *watch, ready func()) (again bo
 		if r.Ready == nil {
 			r.Ready = &at
 		}
+		r.Waits = ""
 		r.Phase = driver.PhaseReady
 		if process != nil {
 			r.Phase = driver.PhaseRunning

@@ -27,8 +27,8 @@ const (
 )
 
 // settingUp is ctx for bringing disks up: it ends when a stop is asked for as well.
-func (s *supervisor) settingUp(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancelLimit := context.WithTimeout(ctx, setupLimit)
+func (s *supervisor) settingUp(ctx context.Context, more time.Duration) (context.Context, context.CancelFunc) {
+	ctx, cancelLimit := context.WithTimeout(ctx, setupLimit+more)
 	ctx, cancelStop := s.untilStop(ctx)
 	return ctx, func() { cancelStop(); cancelLimit() }
 }

@@ -189,7 +189,7 @@ func (s *supervisor) fail(err error) error {
 	s.log.Error("failed", "error", err)
 	saveErr := s.change(func(r *driver.Run) {
 		ended := now()
-		r.Phase, r.Ended, r.Error = driver.PhaseFailed, &ended, err.Error()
+		r.Phase, r.Ended, r.Error, r.Waits = driver.PhaseFailed, &ended, err.Error(), ""
 		if f := control.FailureOf(err); f.Crash != nil {
 			r.Console, r.Error = f.Crash.Console, f.Crash.Reason
 		}

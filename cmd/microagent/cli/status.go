@@ -133,6 +133,9 @@ func (a *app) showWorkspace(ws driver.Workspace) error {
 		lines = append(lines, [2]string{"Guest", "does not answer; microagent halt --force " + ws.Spec.Name + " ends it"})
 	}
 	if r := ws.Run; r != nil {
+		if r.Waits != "" && r.Phase.Alive() {
+			lines = append(lines, [2]string{"Waits", printable.Line(r.Waits)})
+		}
 		lines = append(lines, [2]string{"VMM", vmmOf(ws)}, [2]string{"Started", r.Started.UTC().Format(time.RFC3339)})
 		if r.Sandbox != nil {
 			for _, l := range r.Sandbox.Lacks() {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 	"unsafe"
 
@@ -24,6 +25,29 @@ func readSuperblock(device string) (super.Superblock, error) {
 		err = errors.New("it holds no ext4 file system")
 	}
 	return s, err
+}
+
+// anyQuota says whether a disk of this guest keeps quotas.
+func anyQuota() bool {
+	files, _ := filepath.Glob("/sys/block/*/serial")
+	for _, f := range files {
+		s, err := readSuperblock("/dev/" + filepath.Base(filepath.Dir(f)))
+		if err == nil && s.ROCompat&super.Quota != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// mmpWait is how long mounting the device for writing takes the kernel by its mmp; zero where that can't be read.
+func mmpWait(device string, s *super.Superblock) time.Duration {
+	f, err := os.Open(device)
+	if err != nil {
+		return 0
+	}
+	defer f.Close()
+	wait, _ := s.MMPWait(f)
+	return wait
 }
 
 // ext4ResizeFS is EXT4_IOC_RESIZE_FS of fs/ext4/ext4.h: _IOW('f', 16, __u64), the new number of blocks.

@@ -45,7 +45,7 @@ func live(log *agent.Log, serve func(ctx context.Context, g *Guest) error) error
 		}
 	}
 	raiseLimits(log)
-	loadModules(log)
+	loadModules(log, ModuleList)
 	return serve(context.Background(), &Guest{Log: log, Machine: &machine{log: log, disks: map[string]mounted{}}})
 }
 

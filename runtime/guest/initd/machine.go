@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"microagent/runtime/disk/ext4/super"
 	"microagent/runtime/guest/agent"
 	"microagent/runtime/guest/proto"
 	"microagent/runtime/guest/proto/wire"
@@ -42,6 +43,9 @@ func (m *machine) Setup(_ context.Context, req *wire.ConfigureRequest, own agent
 	}
 	root := req.GetRoot()
 	if _, there := m.disks[root.GetSerial()]; !there {
+		if anyQuota() { // now, since the initramfs with the modules goes
+			loadModules(m.log, QuotaList)
+		}
 		if err := os.MkdirAll(newRoot, 0o755); err != nil {
 			return err
 		}
@@ -92,9 +96,20 @@ func (m *machine) attach(d *wire.Mount, path string) (fresh bool, err error) {
 	if d.GetReadOnly() {
 		flags |= unix.MS_RDONLY
 	}
+	if wait := mmpWait(device, &before); wait > 0 && !d.GetReadOnly() {
+		m.log.Printf("disk %s for %s: %s", d.GetSerial(), d.GetPath(), super.MMPReason(wait))
+	}
+	said := listenToKernel()
+	defer said.Close()
 	if err := unix.Mount(device, path, "ext4", flags, ""); err != nil {
-		if d.GetReadOnly() && before.NeedsRecovery() {
+		switch {
+		case d.GetReadOnly() && before.NeedsRecovery():
 			return bad(proto.CodeFailed, "its journal needs recovery, which a read-only disk can't have: %v", err)
+		case errors.Is(err, unix.ESRCH) && before.ROCompat&super.Quota != 0:
+			return bad(proto.CodeFailed, "it has the feature %v, and the guest's kernel was installed without its module quota_v2; `microagent kernel install` adds it: %v", super.Quota, err)
+		}
+		if why := said.About(filepath.Base(device)); why != "" {
+			return bad(proto.CodeFailed, "mount: %s (%v)", why, err)
 		}
 		return bad(proto.CodeFailed, "mount: %v", err)
 	}

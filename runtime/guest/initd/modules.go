@@ -12,12 +12,16 @@ import (
 	"microagent/runtime/guest/agent"
 )
 
-// ModuleList names, in the initramfs, the module files in the order to load them, one path a line.
-const ModuleList = "/modules/list"
+// The lists in the initramfs name module files in the order to load them, one path a line: ModuleList those that every
+// guest has, QuotaList those that mounting a disk with quotas needs besides.
+const (
+	ModuleList = "/modules/list"
+	QuotaList  = "/modules/quota"
+)
 
-// loadModules loads them all; one that fails is a line in the log, and what needs it will say so.
-func loadModules(log *agent.Log) {
-	list, err := os.ReadFile(ModuleList)
+// loadModules loads all of a list; one that fails is a line in the log, and what needs it will say so.
+func loadModules(log *agent.Log, name string) {
+	list, err := os.ReadFile(name)
 	if err != nil {
 		log.Printf("modules: %v", err)
 		return

@@ -50,6 +50,9 @@ func checkFileSystem(m driver.Mount, l *lease.Lease, readOnly bool) error {
 	case err != nil:
 		return fmt.Errorf("%s %s: %w", op, m.Name, err)
 	}
+	if err := checkJournal(sb, op, m.Name, l.Path()); err != nil {
+		return err
+	}
 	info, err := l.File().Stat()
 	if err != nil {
 		return fmt.Errorf("%s %s: %w", op, m.Name, err)
@@ -90,6 +93,25 @@ func checkFileSystem(m driver.Mount, l *lease.Lease, readOnly bool) error {
 		e.Next = "run: e2fsck -p " + l.Path()
 	}
 	return e
+}
+
+// checkJournal refuses what is only a journal, and what has its journal elsewhere.
+func checkJournal(sb super.Superblock, op, name, path string) error {
+	switch {
+	case sb.IsJournal():
+		return &driver.Error{
+			Class: driver.ErrInvalid, Op: op, Object: name,
+			Err:  fmt.Errorf("%s is the journal of another file system and no file system", path),
+			Next: "give the file system itself, its journal taken off: tune2fs -f -O ^has_journal FILE",
+		}
+	case sb.ExternalJournal():
+		return &driver.Error{
+			Class: driver.ErrUnsupported, Op: op, Object: name,
+			Err:  fmt.Errorf("the journal of %s lies on another device, which a guest does not get", path),
+			Next: "take the journal off a copy: tune2fs -f -O ^has_journal COPY",
+		}
+	}
+	return nil
 }
 
 const nextReplay = "mount it writable once, in any workspace, and stop that"

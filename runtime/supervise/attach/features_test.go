@@ -27,6 +27,31 @@ func madeDisk(t *testing.T, features, request string) string {
 	return path
 }
 
+// A journal that is elsewhere, and what is no more than a journal, is named at attach.
+func TestJournalsAtAttach(t *testing.T) {
+	journal := filepath.Join(t.TempDir(), "journal")
+	if said, err := exec.Command("mke2fs", "-q", "-F", "-O", "journal_dev", "-b", "4096", journal, "4M").CombinedOutput(); err != nil {
+		t.Fatalf("mke2fs: %v: %s", err, said)
+	}
+	for text, c := range map[string]struct {
+		disk  string
+		class error
+	}{
+		"is the journal of another file system": {journal, driver.ErrInvalid},
+		"lies on another device":                {madeDisk(t, "^has_journal,^metadata_csum", "feature has_journal"), driver.ErrUnsupported},
+	} {
+		l, err := lease.Acquire(c.disk, lease.Shared)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = checkFileSystem(driver.Mount{Kind: driver.MountDisk, Name: "d", Source: c.disk}, l, false)
+		l.Close()
+		if !errors.Is(err, c.class) || !strings.Contains(err.Error(), text) || !strings.Contains(driver.Next(err), "tune2fs -f -O ^has_journal") {
+			t.Errorf("%v; next: %s", err, driver.Next(err))
+		}
+	}
+}
+
 // What the kernel would mount read-only without a word is refused where it is to be written; a crashed disk whose fast
 // commits e2fsck would lose is not sent to e2fsck -p.
 func TestFeaturesAtAttach(t *testing.T) {

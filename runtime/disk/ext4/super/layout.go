@@ -125,6 +125,8 @@ func (s *Superblock) walk(c codec) {
 	c.u16(0x15C, &s.MinExtra)
 	c.u16(0x15E, &s.WantExtra)
 	c.u32(0x160, &s.Flags)
+	c.u16(0x166, &s.MMPInterval)
+	c.split(0x168, 0x16C, true, &s.MMPBlock)
 	c.u8(0x174, &s.LogFlex)
 	c.u8(0x175, &s.ChecksumType)
 	c.u32(0x24C, &s.BackupGroups[0])

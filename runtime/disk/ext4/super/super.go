@@ -86,6 +86,8 @@ type Superblock struct {
 	JournalDevice uint32   // of an external journal
 	JournalBackup uint8    // 1: JournalBlocks holds a block map and a size
 	JournalBlocks [17]uint32
+	MMPInterval   uint16 // seconds between two signs of life of who mounted it, with mmp
+	MMPBlock      uint64 // where those are written
 }
 
 // Read reads the superblock of the file system that r holds. ErrNone when there is none, ErrDamaged as of Parse, else
