@@ -187,8 +187,9 @@ func (r *run) mount(ctx context.Context, m *spec.Mount) (spec.Mount, error) {
 // process merges the image's config under what the manifest declares: argv replaces Cmd, the entrypoint goes before
 // it unless the manifest has its own (then the image's Cmd goes as well), and the manifest's environment wins.
 func process(want observed.WorkspaceSpec, image spec.ImageConfig) spec.Process {
-	p := spec.Process{Mode: want.Mode, Env: map[string]string{}, User: want.User, Workdir: want.Workdir,
+	p := spec.Process{Mode: want.Mode, Guest: want.Guest,
 		StopSignal: image.StopSignal, Directories: image.Volumes, Timeout: want.Timeout}
+	p.Env = map[string]string{}
 	maps.Copy(p.Env, image.Env)
 	maps.Copy(p.Env, want.Env)
 	if p.User == "" {

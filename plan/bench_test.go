@@ -28,7 +28,7 @@ func large(n int) (*schema.Manifest, *observed.World) {
 		m.Bundles[name] = schema.Bundle{Source: "./" + name}
 		m.Workspaces[name] = schema.Workspace{
 			Image: fmt.Sprint("image:", i), CPUs: 1, Memory: 1 << 28, Disk: 1 << 30, Task: []string{"run"}, Desired: "running",
-			Isolation: "any", Env: map[string]string{"A": "1", "B": "2"},
+			Isolation: "any", Guest: spec.Guest{Env: map[string]string{"A": "1", "B": "2"}},
 			Mounts: map[string]schema.Mount{"/v": {Volume: name}, "/b": {Bundle: name, ReadOnly: true}},
 		}
 		m.Outputs[name] = schema.Output{From: name, Path: "/out", To: "./" + name}

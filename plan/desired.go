@@ -29,9 +29,10 @@ func desired(m *schema.Manifest, name string, w *observed.World) observed.Worksp
 		Argv:       slices.Clone(append(ws.Task[:len(ws.Task):len(ws.Task)], ws.Service...)),
 		Entrypoint: slices.Clone(ws.Entrypoint),
 		NoEntry:    ws.Entrypoint != nil && len(ws.Entrypoint) == 0,
-		Env:        maps.Clone(ws.Env), User: ws.User, Workdir: ws.Workdir,
-		Timeout: time.Duration(ws.Timeout), StopGrace: time.Duration(ws.StopGrace), Isolation: ws.Isolation,
+		Guest:      ws.Guest,
+		Timeout:    time.Duration(ws.Timeout), StopGrace: time.Duration(ws.StopGrace), Isolation: ws.Isolation,
 	}
+	want.Env = maps.Clone(ws.Env)
 	for _, path := range slices.Sorted(maps.Keys(ws.Mounts)) {
 		want.Mounts = append(want.Mounts, desiredMount(m, path, ws.Mounts[path], w))
 	}

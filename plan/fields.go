@@ -68,8 +68,10 @@ func compare(have, want *observed.WorkspaceSpec) difference {
 	c.text("argv", "command", words(have.Argv, false), words(want.Argv, false))
 	c.text("entrypoint", "entrypoint", words(have.Entrypoint, have.NoEntry), words(want.Entrypoint, want.NoEntry))
 	c.env(have.Env, want.Env)
-	c.text("user", "user", have.User, want.User)
-	c.text("workdir", "workdir", have.Workdir, want.Workdir)
+	before, after := have.Texts(), want.Texts()
+	for i, t := range before {
+		c.text(t.Key, t.Key, *t.Value, *after[i].Value)
+	}
 	c.text("timeout", "timeout", duration(have.Timeout), duration(want.Timeout))
 	c.text("stop_grace", "stopGrace", duration(have.StopGrace), duration(want.StopGrace))
 	c.text("isolation", "isolation", string(have.Isolation), string(want.Isolation))

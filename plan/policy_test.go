@@ -14,10 +14,10 @@ import (
 
 func specFields() map[string]reflect.StructField {
 	fields := map[string]reflect.StructField{}
-	t := reflect.TypeFor[observed.WorkspaceSpec]()
-	for i := range t.NumField() {
-		name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
-		fields[name] = t.Field(i)
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[observed.WorkspaceSpec]()) {
+		if name, _, _ := strings.Cut(f.Tag.Get("json"), ","); !f.Anonymous {
+			fields[name] = f
+		}
 	}
 	return fields
 }
@@ -136,7 +136,7 @@ func TestRunKeyFollowsPolicy(t *testing.T) {
 // task run again after an upgrade.
 func TestRunKeyIsStable(t *testing.T) {
 	spec := observed.WorkspaceSpec{
-		ImageDigest: "sha256:1", Argv: []string{"a", "<b>"}, Env: map[string]string{"K": "v", "A": "b"}, User: "u", Workdir: "/w",
+		ImageDigest: "sha256:1", Argv: []string{"a", "<b>"}, Guest: spec.Guest{Env: map[string]string{"K": "v", "A": "b"}, User: "u", Workdir: "/w"},
 		Mounts: []spec.Mount{
 			{Path: "/b", Kind: "bundle", Name: "b", Source: "sha256:2", ReadOnly: true},
 			{Path: "/d", Kind: "disk", Name: "d", Source: "/x.ext4", DiskID: "8:1"},

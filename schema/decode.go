@@ -66,9 +66,7 @@ func (o fields) workspace(e *entry) Workspace {
 		CPUs:       o.int("cpus"),
 		Memory:     o.memory("memory"),
 		Disk:       o.disk("disk"),
-		Env:        map[string]string{},
-		User:       o.text("user"),
-		Workdir:    o.guestPath("workdir"),
+		Guest:      o.guest(),
 		Entrypoint: o.list("entrypoint"),
 		Task:       o.list("task"),
 		Service:    o.list("service"),
@@ -79,13 +77,6 @@ func (o fields) workspace(e *entry) Workspace {
 		Mounts:     map[string]Mount{},
 		Pos:        o.pos(e.at),
 		ImagePos:   o.pos(o.place("image", e.at)),
-	}
-	if env := o.n.get("env"); env != nil && !env.bad {
-		for _, v := range env.entries {
-			if !v.bad && !v.value.bad {
-				w.Env[v.key] = v.value.text
-			}
-		}
 	}
 	o.each("mounts", func(guest string, e *entry, m fields) {
 		w.Mounts[path.Clean(guest)] = Mount{
@@ -99,6 +90,25 @@ func (o fields) workspace(e *entry) Workspace {
 		}
 	})
 	return w
+}
+
+// guest reads the keys that the guest acts on.
+func (o fields) guest() spec.Guest {
+	g := spec.Guest{Env: map[string]string{}}
+	for _, t := range g.Texts() {
+		*t.Value = o.text(t.Key)
+		if o.f.fields[t.Key].name == "#GuestPath" {
+			*t.Value = o.guestPath(t.Key)
+		}
+	}
+	if env := o.n.get("env"); env != nil && !env.bad {
+		for _, v := range env.entries {
+			if !v.bad && !v.value.bad {
+				g.Env[v.key] = v.value.text
+			}
+		}
+	}
+	return g
 }
 
 // each goes through the objects of a section. Their names may be bad, so that what refers to them is not reported.

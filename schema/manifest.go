@@ -44,13 +44,11 @@ type Disk struct {
 // Workspace is a microVM. At most one of Task and Service is set; an empty, non-nil one runs the image's own
 // command.
 type Workspace struct {
-	Image   string
-	CPUs    int
-	Memory  quantity.Size
-	Disk    quantity.Size
-	Env     map[string]string
-	User    string // "" the image's
-	Workdir string // "" the image's
+	Image  string
+	CPUs   int
+	Memory quantity.Size
+	Disk   quantity.Size
+	spec.Guest
 	// Entrypoint replaces the image's when it is not nil; empty means none.
 	Entrypoint []string
 	Task       []string

@@ -9,26 +9,24 @@ import (
 // WorkspaceSpec is a workspace in the form that is recorded, compared and executed. What the manifest declares
 // and what a record says are both brought into this form, so that a plan after an apply is empty by construction.
 type WorkspaceSpec struct {
-	Name        string            `json:"name"` // on disk
-	Project     string            `json:"project,omitempty"`
-	Image       string            `json:"image"`        // normalised reference
-	ImageDigest string            `json:"image_digest"` // "" is known after pull
-	CPUs        int               `json:"cpus"`
-	Memory      int64             `json:"memory"`
-	DiskSize    int64             `json:"disk_size"`
-	Mode        spec.Mode         `json:"mode"`
-	Desired     spec.Desired      `json:"desired"`
-	Argv        []string          `json:"argv,omitempty"`       // as declared; empty: the image's own
-	Entrypoint  []string          `json:"entrypoint,omitempty"` // as declared
-	NoEntry     bool              `json:"no_entrypoint,omitempty"`
-	Env         map[string]string `json:"env,omitempty"` // as declared; the image's is merged in at start
-	User        string            `json:"user,omitempty"`
-	Workdir     string            `json:"workdir,omitempty"`
-	Timeout     time.Duration     `json:"timeout,omitempty"`
-	StopGrace   time.Duration     `json:"stop_grace,omitempty"`
-	Isolation   spec.Isolation    `json:"isolation"`
-	Mounts      []spec.Mount      `json:"mounts,omitempty"`  // sorted by path
-	Outputs     []spec.Output     `json:"outputs,omitempty"` // of its task; sorted by name
+	Name        string         `json:"name"` // on disk
+	Project     string         `json:"project,omitempty"`
+	Image       string         `json:"image"`        // normalised reference
+	ImageDigest string         `json:"image_digest"` // "" is known after pull
+	CPUs        int            `json:"cpus"`
+	Memory      int64          `json:"memory"`
+	DiskSize    int64          `json:"disk_size"`
+	Mode        spec.Mode      `json:"mode"`
+	Desired     spec.Desired   `json:"desired"`
+	Argv        []string       `json:"argv,omitempty"`       // as declared; empty: the image's own
+	Entrypoint  []string       `json:"entrypoint,omitempty"` // as declared
+	NoEntry     bool           `json:"no_entrypoint,omitempty"`
+	spec.Guest                 // as declared; the image's config is merged in at start
+	Timeout     time.Duration  `json:"timeout,omitempty"`
+	StopGrace   time.Duration  `json:"stop_grace,omitempty"`
+	Isolation   spec.Isolation `json:"isolation"`
+	Mounts      []spec.Mount   `json:"mounts,omitempty"`  // sorted by path
+	Outputs     []spec.Output  `json:"outputs,omitempty"` // of its task; sorted by name
 }
 
 // Hidden stands for the value of an environment variable wherever one would be shown. Records and saved plans hold

@@ -16,7 +16,7 @@ import (
 
 func sample() *plan.Plan {
 	workspace := &observed.WorkspaceSpec{Name: "p.x", Mode: "task", Desired: "running",
-		Env: map[string]string{"token": "canary"}}
+		Guest: spec.Guest{Env: map[string]string{"token": "canary"}}}
 	return &plan.Plan{
 		Format: 1, Tool: "v1", Project: "p", Bound: map[string]string{"workspace/p.x": ""},
 		Host: spec.Host{VMM: "qemu 7.2.22 (tcg)"},

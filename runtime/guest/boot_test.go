@@ -275,7 +275,7 @@ func TestTaskOnRealGuest(t *testing.T) {
 	t.Logf("spawn to hello: %v; %+v", time.Since(v.spawned), s.Hello())
 	err := s.Configure(t.Context(), proto.Config{
 		Root: proto.Mount{Serial: "root", Path: "/", Grow: true}, Hostname: "box",
-		Command: proto.Command{Argv: []string{"sh", "-c", "echo out; echo err >&2; cat > /root/in; exit 3"}},
+		Argv: []string{"sh", "-c", "echo out; echo err >&2; cat > /root/in; exit 3"},
 	})
 	if err != nil {
 		t.Fatal(err)

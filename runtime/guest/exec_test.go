@@ -15,6 +15,7 @@ import (
 
 	"microagent/runtime/driver"
 	"microagent/runtime/guest/proto"
+	"microagent/schema/spec"
 )
 
 // workspace boots a guest with a root, a volume and a read-only bundle, configured.
@@ -38,7 +39,7 @@ func workspace(t *testing.T) (*vm, *proto.Session, string) {
 			{Serial: "m01", Path: "/data/config", ReadOnly: true},
 		},
 		Hostname: "box",
-		Command:  proto.Command{Env: map[string]string{"A": "1", "B": "2"}, User: "worker", Workdir: "/srv/app"},
+		Guest:    spec.Guest{Env: map[string]string{"A": "1", "B": "2"}, User: "worker", Workdir: "/srv/app"},
 		Wall:     time.Date(2031, 1, 2, 3, 4, 5, 0, time.UTC),
 		Seed:     bytes.Repeat([]byte{7}, 64),
 	})

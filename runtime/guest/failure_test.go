@@ -69,7 +69,7 @@ func TestConfigureNamesTheBadDisk(t *testing.T) {
 		}
 	}
 	// What failed can be put right in the same boot. A stop signal that Linux has not is no failure.
-	if err := s.Configure(t.Context(), proto.Config{Root: root, Command: proto.Command{StopSignal: "SIGNOPE"}, Mounts: []proto.Mount{{Serial: "m01", Path: "/work"}, {Serial: "m04", Path: "/quota"}}}); err != nil {
+	if err := s.Configure(t.Context(), proto.Config{Root: root, StopSignal: "SIGNOPE", Mounts: []proto.Mount{{Serial: "m01", Path: "/work"}, {Serial: "m04", Path: "/quota"}}}); err != nil {
 		t.Fatal(err)
 	}
 	if exit, out, _ := output(t, s, sh("ls -A /work; pwd"), nil); exit.Code != 0 || !strings.HasSuffix(out, "/\n") {

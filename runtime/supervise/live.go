@@ -284,8 +284,8 @@ func (s *supervisor) bootError(w *watch, what string, err error) error {
 func (s *supervisor) config() proto.Config {
 	p := s.spec.Workspace.Process
 	c := proto.Config{
-		Command: proto.Command{Argv: p.Argv, Env: p.Env, User: p.User, Workdir: p.Workdir, StopSignal: p.StopSignal},
-		Wall:    time.Now(), Seed: make([]byte, 64), Hostname: hostname(s.spec.Workspace.Name), Directories: p.Directories,
+		Guest: p.Guest, Argv: p.Argv, StopSignal: p.StopSignal,
+		Wall: time.Now(), Seed: make([]byte, 64), Hostname: hostname(s.spec.Workspace.Name), Directories: p.Directories,
 	}
 	_, _ = rand.Read(c.Seed)
 	for _, d := range s.disks {

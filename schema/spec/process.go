@@ -4,11 +4,9 @@ import "time"
 
 // Process is what runs in the guest, after the image's config was merged in: Argv is whole.
 type Process struct {
-	Mode    Mode              `json:"mode"`
-	Argv    []string          `json:"argv,omitempty"` // empty for ModeIdle
-	Env     map[string]string `json:"env,omitempty"`
-	User    string            `json:"user,omitempty"` // "name", "uid", "name:group", "uid:gid"
-	Workdir string            `json:"workdir,omitempty"`
+	Mode Mode     `json:"mode"`
+	Argv []string `json:"argv,omitempty"` // empty for ModeIdle
+	Guest
 	// StopSignal is the image's ("SIGTERM" when it has none).
 	StopSignal string `json:"stop_signal,omitempty"`
 	// Directories are made in the guest where they are missing: the image's volumes.

@@ -23,15 +23,16 @@ import (
 
 // composeFlags describe a workspace on the command line, for run and create.
 type composeFlags struct {
-	image                    string
-	volumes, disks, bundles  []string
-	outputs                  []string
-	env, envFiles            []string
-	user, workdir, isolation string
-	cpus                     int
-	memory, disk             string
-	timeout                  time.Duration
-	how                      bringing
+	image                   string
+	volumes, disks, bundles []string
+	outputs                 []string
+	env, envFiles           []string
+	guest                   spec.Guest
+	isolation               string
+	cpus                    int
+	memory, disk            string
+	timeout                 time.Duration
+	how                     bringing
 }
 
 func (o *composeFlags) add(cmd *cobra.Command) {
@@ -42,8 +43,8 @@ func (o *composeFlags) add(cmd *cobra.Command) {
 	f.StringArrayVar(&o.bundles, "bundle", nil, "`name=PATH:/mount[:ro]`: a tar or a directory")
 	f.StringArrayVarP(&o.env, "env", "e", nil, "`NAME=VALUE`, or NAME to pass ours on")
 	f.StringArrayVar(&o.envFiles, "env-file", nil, "a file of NAME=VALUE lines")
-	f.StringVarP(&o.user, "user", "u", "", "user, uid, or either with :group")
-	f.StringVarP(&o.workdir, "workdir", "w", "", "working directory")
+	f.StringVarP(&o.guest.User, "user", "u", "", "user, uid, or either with :group")
+	f.StringVarP(&o.guest.Workdir, "workdir", "w", "", "working directory")
 	f.IntVar(&o.cpus, "cpus", 1, "virtual CPUs")
 	f.StringVar(&o.memory, "memory", "256MiB", "memory")
 	f.StringVar(&o.disk, "disk-size", "1GiB", "size of the root file system")
@@ -59,7 +60,7 @@ type parsed struct {
 }
 
 func (o *composeFlags) parse(a *app, name string) (parsed, error) {
-	p := parsed{spec: observed.WorkspaceSpec{Name: name, Image: o.image, CPUs: o.cpus, User: o.user, Workdir: o.workdir,
+	p := parsed{spec: observed.WorkspaceSpec{Name: name, Image: o.image, CPUs: o.cpus, Guest: o.guest,
 		Isolation: spec.Isolation(o.isolation), Timeout: o.timeout, Mode: spec.ModeIdle, Desired: spec.DesiredRunning}}
 	if o.image == "" {
 		return p, errors.New("an image is missing")

@@ -41,6 +41,10 @@ func (m *machine) Setup(_ context.Context, req *wire.ConfigureRequest, own agent
 			m.log.Printf("%s: %v", s, err)
 		}
 	}
+	guest, err := proto.GuestOf(req)
+	if err != nil {
+		return err
+	}
 	root := req.GetRoot()
 	if _, there := m.disks[root.GetSerial()]; !there {
 		if anyQuota() { // now, since the initramfs with the modules goes
@@ -58,7 +62,8 @@ func (m *machine) Setup(_ context.Context, req *wire.ConfigureRequest, own agent
 		}
 		m.settle(root, "/", fresh, own)
 	}
-	furnish(m.log, req.GetHostname(), req.GetDirectories())
+	name := named(req.GetHostname())
+	furnish(m.log, name, req.GetDirectories())
 	for _, d := range req.GetMounts() {
 		if _, there := m.disks[d.GetSerial()]; there {
 			continue // by an earlier Configure that failed at a later disk
@@ -73,6 +78,7 @@ func (m *machine) Setup(_ context.Context, req *wire.ConfigureRequest, own agent
 		}
 		m.settle(d, path, fresh, own)
 	}
+	act(m.log, guest, name)
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package initd
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -79,17 +80,6 @@ func device(path string) (uint64, error) {
 // furnish gives the root file system what programs expect and images leave to their runtime. On a read-only one
 // it is there already or stays away.
 func furnish(log *agent.Log, hostname string, directories []string) {
-	if hostname == "" {
-		if data, err := os.ReadFile("/etc/hostname"); err == nil {
-			hostname = strings.TrimSpace(string(data))
-		}
-	}
-	if hostname == "" {
-		hostname = "localhost"
-	}
-	if err := unix.Sethostname([]byte(hostname)); err != nil {
-		log.Printf("hostname %q: %v", hostname, err)
-	}
 	steps := []step{
 		runtimeDir{},
 		directory{"/tmp", 0o777 | fs.ModeSticky},
@@ -105,6 +95,17 @@ func furnish(log *agent.Log, hostname string, directories []string) {
 			log.Printf("%s: %v", s, err)
 		}
 	}
+}
+
+// named is a host name that was given, or else the image's.
+func named(given string) string {
+	if given != "" {
+		return given
+	}
+	if data, err := os.ReadFile("/etc/hostname"); err == nil {
+		given = strings.TrimSpace(string(data))
+	}
+	return cmp.Or(given, "localhost")
 }
 
 // folder makes a directory, with those above it, where there is nothing of its name.

@@ -1,21 +1,25 @@
 package proto
 
 import (
+	"encoding/json"
 	"time"
 
 	"microagent/runtime/guest/proto/wire"
+	"microagent/schema/spec"
 )
 
 // Config makes a booted guest into a workspace.
 type Config struct {
 	Root   Mount   // its Path is "/"
 	Mounts []Mount // mounted in this order; a path that is missing in the root is made
-	// Command is the workspace's own process; an exec takes from it what it leaves empty. Without Argv
-	// the workspace idles.
-	Command Command
+	// Guest is what the guest is to be; an exec takes from it what it leaves empty.
+	Guest spec.Guest
+	// Argv is the workspace's own process, without which it idles; StopSignal as in Command.
+	Argv       []string
+	StopSignal string
 	// Directories are made in the root file system where they are missing, before anything is mounted over them.
 	Directories []string
-	Hostname    string    // "" keeps the image's, or "localhost"
+	Hostname    string    // where Guest says none; "" keeps the image's, or "localhost"
 	Wall        time.Time // the guest's clock; zero means the moment of the call
 	Seed        []byte    // entropy, at most 512 bytes
 }
@@ -87,14 +91,30 @@ func (s WindowSize) wire() *wire.WindowSize {
 	return &wire.WindowSize{Rows: uint32(s.Rows), Columns: uint32(s.Columns)}
 }
 
+// GuestOf is what a request tells the guest to be.
+func GuestOf(req *wire.ConfigureRequest) (spec.Guest, error) {
+	g := spec.Guest{Env: req.GetProcess().GetEnv()}
+	if len(req.GetGuest()) == 0 {
+		return g, nil
+	}
+	if err := json.Unmarshal(req.GetGuest(), &g); err != nil {
+		return g, Errorf(CodeInvalid, "what the guest is to be: %v", err)
+	}
+	return g, nil
+}
+
 func (c Config) wire() *wire.ConfigureRequest {
 	wall := c.Wall
 	if wall.IsZero() {
 		wall = time.Now()
 	}
 	req := &wire.ConfigureRequest{
-		Root: c.Root.wire(), Process: c.Command.wire(), Directories: c.Directories, Hostname: c.Hostname, WallNanos: wall.UnixNano(), Seed: c.Seed,
+		Root: c.Root.wire(), Directories: c.Directories, Hostname: c.Hostname, WallNanos: wall.UnixNano(), Seed: c.Seed,
+		Process: Command{c.Argv, c.Guest.Env, c.Guest.User, c.Guest.Workdir, c.StopSignal}.wire(),
 	}
+	keys := c.Guest
+	keys.Env = nil                    // Process has it
+	req.Guest, _ = json.Marshal(keys) // of texts alone, which nothing can go wrong with
 	for _, m := range c.Mounts {
 		req.Mounts = append(req.Mounts, m.wire())
 	}

@@ -206,12 +206,13 @@ func (x *HelloResponse) GetUptimeNanos() uint64 {
 type ConfigureRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Root          *Mount                 `protobuf:"bytes,1,opt,name=root,proto3" json:"root,omitempty"`
-	Mounts        []*Mount               `protobuf:"bytes,2,rep,name=mounts,proto3" json:"mounts,omitempty"`   // in the order they are mounted
-	Process       *Process               `protobuf:"bytes,3,opt,name=process,proto3" json:"process,omitempty"` // the workspace's own; execs take from it what they leave empty
-	Hostname      string                 `protobuf:"bytes,4,opt,name=hostname,proto3" json:"hostname,omitempty"`
+	Mounts        []*Mount               `protobuf:"bytes,2,rep,name=mounts,proto3" json:"mounts,omitempty"`                         // in the order they are mounted
+	Process       *Process               `protobuf:"bytes,3,opt,name=process,proto3" json:"process,omitempty"`                       // the workspace's own; execs take from it what they leave empty
+	Hostname      string                 `protobuf:"bytes,4,opt,name=hostname,proto3" json:"hostname,omitempty"`                     // where guest says none
 	WallNanos     int64                  `protobuf:"varint,5,opt,name=wall_nanos,json=wallNanos,proto3" json:"wall_nanos,omitempty"` // since the epoch; 0 leaves the clock alone
 	Seed          []byte                 `protobuf:"bytes,6,opt,name=seed,proto3" json:"seed,omitempty"`                             // entropy
 	Directories   []string               `protobuf:"bytes,7,rep,name=directories,proto3" json:"directories,omitempty"`               // absolute; made where they are missing
+	Guest         []byte                 `protobuf:"bytes,8,opt,name=guest,proto3" json:"guest,omitempty"`                           // JSON of schema/spec.Guest: every key of a manifest that the guest acts on, but env, which process has
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -291,6 +292,13 @@ func (x *ConfigureRequest) GetSeed() []byte {
 func (x *ConfigureRequest) GetDirectories() []string {
 	if x != nil {
 		return x.Directories
+	}
+	return nil
+}
+
+func (x *ConfigureRequest) GetGuest() []byte {
+	if x != nil {
+		return x.Guest
 	}
 	return nil
 }
@@ -1694,7 +1702,7 @@ const file_agent_proto_rawDesc = "" +
 	"\n" +
 	"configured\x18\b \x01(\bR\n" +
 	"configured\x12!\n" +
-	"\fuptime_nanos\x18\t \x01(\x04R\vuptimeNanos\"\x9f\x02\n" +
+	"\fuptime_nanos\x18\t \x01(\x04R\vuptimeNanos\"\xb5\x02\n" +
 	"\x10ConfigureRequest\x12.\n" +
 	"\x04root\x18\x01 \x01(\v2\x1a.microagent.guest.v1.MountR\x04root\x122\n" +
 	"\x06mounts\x18\x02 \x03(\v2\x1a.microagent.guest.v1.MountR\x06mounts\x126\n" +
@@ -1703,7 +1711,8 @@ const file_agent_proto_rawDesc = "" +
 	"\n" +
 	"wall_nanos\x18\x05 \x01(\x03R\twallNanos\x12\x12\n" +
 	"\x04seed\x18\x06 \x01(\fR\x04seed\x12 \n" +
-	"\vdirectories\x18\a \x03(\tR\vdirectories\"\x13\n" +
+	"\vdirectories\x18\a \x03(\tR\vdirectories\x12\x14\n" +
+	"\x05guest\x18\b \x01(\fR\x05guest\"\x13\n" +
 	"\x11ConfigureResponse\"\x9e\x01\n" +
 	"\x05Mount\x12\x16\n" +
 	"\x06serial\x18\x01 \x01(\tR\x06serial\x12\x12\n" +
