@@ -78,7 +78,18 @@ func registryError(op string, r reference, err error) error {
 		e.Next = inner.Next
 		return e
 	}
+	if m, ok := errors.AsType[*mirroredError](err); ok {
+		own := registryError(op, r, m.Err)
+		if e, ok := own.(*driver.Error); ok {
+			e.Err = fmt.Errorf("%w; %s", e.Err, m.mirrors())
+			if errors.Is(e, driver.ErrUnavailable) {
+				e.Next = "check the network, the registry, and its mirrors in " + hostsFile(r.host)
+			}
+		}
+		return own
+	}
 	status, _ := errors.AsType[remoteerrors.ErrUnexpectedStatus](err)
+	var busy *tooManyError
 	host := r.host
 	if u, err := url.Parse(status.RequestURL); err == nil && u.Host != "" {
 		host = u.Host
@@ -99,17 +110,26 @@ func registryError(op string, r reference, err error) error {
 		e.Class = driver.ErrNotFound
 		e.Err = fmt.Errorf("registry %s has no such image", r.host)
 		e.Next = "correct the name or the tag"
-	case status.StatusCode == http.StatusTooManyRequests:
+	case errors.As(err, &busy), status.StatusCode == http.StatusTooManyRequests:
+		if e.Err = error(busy); busy == nil {
+			e.Err = err
+		} else {
+			host = busy.Host
+		}
 		e.Class = driver.ErrUnavailable
-		e.Err = fmt.Errorf("registry %s has had too many requests: %w", host, err)
+		e.Err = fmt.Errorf("registry %s has had too many requests: %w", host, e.Err)
 		e.Next = "wait, or docker login" + loginHost(r.host) + " for a higher limit"
 	case status.StatusCode != 0, silent(err):
 		e.Class = driver.ErrUnavailable
 		e.Err = fmt.Errorf("registry %s does not answer: %w", r.host, reason(err))
-		e.Next = "check the network and the registry; a mirror can be set in certs.d/" + r.host +
-			"/hosts.toml below ~/.config/microagent or /etc/microagent"
+		e.Next = "check the network and the registry; a mirror can be set in " + hostsFile(r.host)
 	}
 	return e
+}
+
+// hostsFile says where it stands how a registry is reached.
+func hostsFile(host string) string {
+	return "certs.d/" + host + "/hosts.toml below ~/.config/microagent or /etc/microagent"
 }
 
 func loginHost(host string) string {

@@ -35,26 +35,38 @@ func ConfigDirs() []string {
 type hosts struct {
 	dirs   []string
 	docker string
+	tell   func(line string)
 }
 
 // open gives the image r in its registry. Nothing is asked yet.
 func (c hosts) open(r reference, arch string) *registry {
 	creds := &credentials{dir: c.docker}
+	patient, said := &waits{tell: c.tell}, &answers{}
 	list := hostsconfig.ConfigureHosts(context.Background(), hostsconfig.HostOptions{
 		HostDir:     c.hostDir,
 		Credentials: creds.get,
 		UpdateClient: func(client *http.Client) error {
-			if t, ok := client.Transport.(*http.Transport); ok && t.TLSClientConfig != nil {
-				t.TLSClientConfig.MinVersion = tls.VersionTLS12
+			if t, ok := client.Transport.(*http.Transport); ok {
+				if t.TLSClientConfig != nil {
+					t.TLSClientConfig.MinVersion = tls.VersionTLS12
+				}
+				client.Transport = &patience{next: t, waits: patient}
 			}
 			return nil
 		},
 	})
+	watched := func(host string) ([]docker.RegistryHost, error) {
+		hosts, err := list(host)
+		if err == nil {
+			said.watch(hosts)
+		}
+		return hosts, err
+	}
 	headers := http.Header{}
 	headers.Set("User-Agent", "microagent")
 	return &registry{
-		ref: r, arch: arch,
-		resolver: docker.NewResolver(docker.ResolverOptions{Hosts: list, Headers: headers}),
+		ref: r, arch: arch, said: said,
+		resolver: docker.NewResolver(docker.ResolverOptions{Hosts: watched, Headers: headers}),
 	}
 }
 

@@ -29,6 +29,8 @@ type Config struct {
 	DockerConfig string
 	// Arch is the architecture of guests as Go names it; "" is this host's.
 	Arch string
+	// Tell gets a line for the user when a registry makes us wait; nil drops it.
+	Tell func(line string)
 	// Log gets what containerd's libraries log; nil drops it.
 	Log *slog.Logger
 }
@@ -56,7 +58,7 @@ func New(c Config) *Store {
 		state: c.State,
 		arch:  c.Arch,
 		blobs: blobs{dir: c.State.Images()},
-		hosts: hosts{dirs: c.ConfigDirs, docker: c.DockerConfig},
+		hosts: hosts{dirs: c.ConfigDirs, docker: c.DockerConfig, tell: c.Tell},
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strings"
 
 	"github.com/containerd/containerd/v2/core/remotes"
 	"github.com/containerd/errdefs"
@@ -13,6 +14,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	dockerref "github.com/distribution/reference"
+
+	"microagent/runtime/driver"
 )
 
 // parallelBlobs is how many blobs of an image are fetched at a time.
@@ -24,12 +27,17 @@ type registry struct {
 	arch     string
 	want     string // the digest to ask for instead of the tag; "" takes the tag's
 	resolver remotes.Resolver
+	said     *answers
 	had      map[digest.Digest][]byte // configs that were read
 }
 
 // resolve asks what a name stands for: an index or a manifest.
 func (o *registry) resolve(ctx context.Context, name string) (ocispec.Descriptor, error) {
-	return retry(ctx, func() (ocispec.Descriptor, error) {
+	what := name[strings.LastIndexAny(name, ":@")+1:]
+	if _, digest, ok := strings.Cut(name, "@"); ok {
+		what = digest
+	}
+	d, err := retry(ctx, func() (ocispec.Descriptor, error) {
 		_, d, err := o.resolver.Resolve(ctx, name)
 		if err == nil {
 			if bad := validDigest(d.Digest.String()); bad != nil {
@@ -38,6 +46,7 @@ func (o *registry) resolve(ctx context.Context, name string) (ocispec.Descriptor
 		}
 		return d, err
 	})
+	return d, o.said.explain(what, err)
 }
 
 // byDigest is the name under which the registry has digest.
@@ -148,7 +157,7 @@ func (o *registry) config(ctx context.Context, m manifest) ([]byte, error) {
 
 // fetch gives a small blob, verified.
 func (o *registry) fetch(ctx context.Context, d ocispec.Descriptor) ([]byte, error) {
-	return retry(ctx, func() ([]byte, error) {
+	return fromSomewhere(ctx, o.said, d.Digest.String(), func() ([]byte, error) {
 		rc, err := o.reader(ctx, d)
 		if err != nil {
 			return nil, err
@@ -166,6 +175,17 @@ func (o *registry) fetch(ctx context.Context, d ocispec.Descriptor) ([]byte, err
 		}
 		return data, nil
 	})
+}
+
+// fromSomewhere is retry for what a mirror may have other bytes of, or never all: the next host is asked for it then.
+func fromSomewhere[T any](ctx context.Context, said *answers, digest string, f func() (T, error)) (T, error) {
+	for {
+		v, err := retry(ctx, f)
+		if (errors.Is(err, driver.ErrCorrupt) || errors.Is(err, io.ErrUnexpectedEOF)) && said.passOver(digest) {
+			continue
+		}
+		return v, said.explain(digest, err)
+	}
 }
 
 func (o *registry) reader(ctx context.Context, d ocispec.Descriptor) (io.ReadCloser, error) {
@@ -186,7 +206,7 @@ func (o *registry) copy(ctx context.Context, want []ocispec.Descriptor, put putF
 			if data, ok := o.had[d.Digest]; ok {
 				return put(d, bytes.NewReader(data))
 			}
-			_, err := retry(ctx, func() (struct{}, error) {
+			_, err := fromSomewhere(ctx, o.said, d.Digest.String(), func() (struct{}, error) {
 				rc, err := o.reader(ctx, d)
 				if err != nil {
 					return struct{}{}, err

@@ -398,6 +398,20 @@ func TestTransientErrors(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	t.Run("too many requests", func(t *testing.T) {
+		var n atomic.Int32
+		via := proxy(t, addr, func(w http.ResponseWriter, r *http.Request) bool {
+			n.Add(1)
+			w.Header().Set("Retry-After", "3600")
+			w.WriteHeader(http.StatusTooManyRequests)
+			return true
+		}, nil)
+		_, err := newRemote(t).Pull(t.Context(), ref(via+"/app:1"), "", nil)
+		if !errors.Is(err, driver.ErrUnavailable) || !strings.Contains(fmt.Sprint(err), via+" has had too many requests") ||
+			!strings.Contains(fmt.Sprint(err), "asked again in 1h0m0s") || n.Load() != 1 {
+			t.Errorf("after %d requests: %v", n.Load(), err)
+		}
+	})
 	t.Run("cut off in the middle", func(t *testing.T) {
 		var cuts atomic.Int32
 		via := proxy(t, addr, nil, func(resp *http.Response) error {

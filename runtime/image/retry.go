@@ -30,14 +30,14 @@ func retry[T any](ctx context.Context, f func() (T, error)) (T, error) {
 	}
 }
 
-// transient says whether trying again can help. A registry that refuses the connection or has no address is
+// transient says whether trying again can help; of 429 Too Many Requests patience has judged that. A registry that refuses the connection or has no address is
 // down, not slow.
 func transient(err error) bool {
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return false
 	}
 	if status, ok := errors.AsType[remoteerrors.ErrUnexpectedStatus](err); ok {
-		return status.StatusCode >= 500 || status.StatusCode == http.StatusTooManyRequests || status.StatusCode == http.StatusRequestTimeout
+		return status.StatusCode >= 500 || status.StatusCode == http.StatusRequestTimeout
 	}
 	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
 		return true

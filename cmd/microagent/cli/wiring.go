@@ -53,7 +53,7 @@ func (a *app) open(writes bool) (*world, error) {
 		k, err := w.kernels.Default()
 		return k.Release, err
 	}}
-	images := image.New(image.Config{State: state, Log: a.log()})
+	images := image.New(image.Config{State: state, Log: a.log(), Tell: func(line string) { a.say("%s", line) }})
 	disks := disk.New(state, images)
 	w.doctor = hosts
 	workspaces := &workspace.Store{State: state, Disks: disks, Kernels: w.kernels, VMM: hosts.Config, Tool: Version,
