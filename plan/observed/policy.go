@@ -44,6 +44,7 @@ var WorkspacePolicy = map[string]FieldPolicy{
 	"env":           {EffectRestart, true},
 	"user":          {EffectRestart, true},
 	"workdir":       {EffectRestart, true},
+	"hostname":      {EffectRestart, false},
 	"timeout":       {EffectCosmetic, false},
 	"stop_grace":    {EffectCosmetic, false},
 	"isolation":     {EffectRestart, false},

@@ -45,6 +45,7 @@ func (o *composeFlags) add(cmd *cobra.Command) {
 	f.StringArrayVar(&o.envFiles, "env-file", nil, "a file of NAME=VALUE lines")
 	f.StringVarP(&o.guest.User, "user", "u", "", "user, uid, or either with :group")
 	f.StringVarP(&o.guest.Workdir, "workdir", "w", "", "working directory")
+	f.StringVar(&o.guest.Hostname, "hostname", "", "host name of the guest (default the workspace's name)")
 	f.IntVar(&o.cpus, "cpus", 1, "virtual CPUs")
 	f.StringVar(&o.memory, "memory", "256MiB", "memory")
 	f.StringVar(&o.disk, "disk-size", "1GiB", "size of the root file system")
@@ -70,6 +71,9 @@ func (o *composeFlags) parse(a *app, name string) (parsed, error) {
 	}
 	if !slices.Contains([]string{"any", "hardware"}, o.isolation) {
 		return p, fmt.Errorf("--isolation is %q; it can be any or hardware", o.isolation)
+	}
+	if h := o.guest.Hostname; h != "" && !spec.ValidHostname(h) {
+		return p, fmt.Errorf("--hostname is %q; write %s", h, spec.WantHostname)
 	}
 	memory, err := quantity.ParseMemory(o.memory)
 	if err != nil {
