@@ -14,12 +14,12 @@ import (
 	"strings"
 	"time"
 
-	"microagent/apply/event"
 	"microagent/apply/folder"
 	"microagent/apply/refresh"
 	"microagent/plan"
 	"microagent/plan/planfile"
 	"microagent/runtime/driver"
+	"microagent/runtime/event"
 )
 
 // Options say how to walk.
@@ -53,7 +53,6 @@ func Run(ctx context.Context, d Drivers, p *plan.Plan, files *folder.Folder, o O
 	if o.Events == nil {
 		o.Events = event.Discard
 	}
-	o.Events.Emit(event.Event{Type: event.TypeVersion, Time: time.Now(), Version: event.Version})
 	unlock, err := lock(ctx, d, p.Project, o)
 	if err != nil {
 		return nil, err
@@ -65,6 +64,7 @@ func Run(ctx context.Context, d Drivers, p *plan.Plan, files *folder.Folder, o O
 	if err := checkStale(ctx, d, p, files, o.Saved); err != nil {
 		return nil, err
 	}
+	announce(o.Events, p)
 	r := &run{drivers: d, plan: p, files: files, events: o.Events, images: map[string]driver.Image{}}
 	if !p.Destroy {
 		if err := r.recordProject(ctx, func(record *driver.Project) { record.Manifest = p.Manifest }); err != nil {
@@ -77,8 +77,6 @@ func Run(ctx context.Context, d Drivers, p *plan.Plan, files *folder.Folder, o O
 			res.Failed = append(res.Failed, Failure{Address: plan.Address{Kind: plan.KindProject, Name: p.Project}, Action: plan.ActionDelete, Err: err})
 		}
 	}
-	count := res.Count()
-	o.Events.Emit(event.Event{Type: event.TypeResult, Time: time.Now(), Result: &count})
 	return res, nil
 }
 

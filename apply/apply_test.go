@@ -263,8 +263,8 @@ func TestFailedTaskLeavesItsOutputAndRunsAgain(t *testing.T) {
 	if !errors.As(res.Err(), &te) || te.ExitCode != 3 {
 		t.Fatalf("apply: %v", res.Err())
 	}
-	if !slices.Equal(te.Stderr, []string{"oops"}) {
-		t.Errorf("stderr tail: %q", te.Stderr)
+	if !slices.Equal(te.Written, []Line{{"stderr", "oops"}}) {
+		t.Errorf("the last lines: %q", te.Written)
 	}
 	if data, err := os.ReadFile(filepath.Join(b.dir, "out/count")); err == nil && string(data) != "42\n" {
 		t.Errorf("output: %q", data)

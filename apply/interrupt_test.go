@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"microagent/apply/event"
 	"microagent/runtime/driver"
+	"microagent/runtime/event"
 )
 
 // slowImages pull until they are interrupted; with begun closed they are on it.

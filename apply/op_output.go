@@ -8,9 +8,9 @@ import (
 	"slices"
 	"time"
 
-	"microagent/apply/event"
 	"microagent/plan"
 	"microagent/runtime/driver"
+	"microagent/runtime/event"
 )
 
 func (r *run) output(ctx context.Context, c *plan.Change) error {

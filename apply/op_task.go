@@ -4,21 +4,16 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
-	"strings"
 	"time"
 
 	"microagent/plan"
 	"microagent/plan/observed"
 	"microagent/runtime/driver"
-	"microagent/schema/printable"
 	"microagent/schema/spec"
 )
 
 const (
-	stderrTail  = 10   // how many lines of a failed task's stderr go into its error
-	stderrLine  = 1024 // bytes of one of them
-	consoleTail = 100  // how many lines of the console are searched for the kernel's reason
+	consoleTail = 100 // how many lines of the console are searched for the kernel's reason
 	killed      = 128 + 9
 )
 
@@ -40,7 +35,9 @@ func (r *run) task(ctx, whole context.Context, c *plan.Change) error {
 	default:
 		return unknown(c)
 	}
+	end := r.show(ctx, c)
 	run, err := r.drivers.Workspaces.Wait(ctx, name)
+	end()
 	if ctx.Err() != nil {
 		r.mu.Lock()
 		defer r.mu.Unlock()
@@ -86,30 +83,12 @@ func (r *run) verdict(ctx context.Context, name string, timeout time.Duration, r
 	case *run.ExitCode == 0 && !run.TimedOut:
 		return nil
 	}
-	failure := &TaskError{Workspace: name, ExitCode: *run.ExitCode, TimedOut: run.TimedOut, Timeout: timeout, Stderr: r.lastStderr(ctx, name)}
+	failure := &TaskError{Workspace: name, ExitCode: *run.ExitCode, TimedOut: run.TimedOut, Timeout: timeout, Written: r.lastWritten(ctx, name)}
 	next := "read what it wrote: microagent logs " + name
 	if failure.OutOfMemory = failure.ExitCode == killed && !failure.TimedOut && r.outOfMemory(ctx, name); failure.OutOfMemory {
 		next = "give the workspace more memory; what the kernel says: microagent logs --console " + name
 	}
 	return &driver.Error{Class: driver.ErrGuest, Op: "run", Object: "task/" + name, Err: failure, Next: next}
-}
-
-// lastStderr gives the last lines that a run's process wrote to stderr, none when they can't be read. A line may be as
-// long as the process likes: what is kept of all has a bound.
-func (r *run) lastStderr(ctx context.Context, name string) []string {
-	end := lastBytes{limit: stderrTail * stderrLine}
-	if err := r.drivers.Workspaces.Logs(ctx, name, driver.LogOptions{Stream: "stderr", Tail: new(stderrTail)}, io.Discard, &end); err != nil {
-		return nil
-	}
-	text := strings.TrimRight(string(end.kept), "\n")
-	if text == "" {
-		return nil
-	}
-	lines := strings.Split(text, "\n")
-	for i, line := range lines {
-		lines[i] = printable.Cut(line, stderrLine)
-	}
-	return lines
 }
 
 // lastBytes keeps the end of what is written, at most limit bytes.

@@ -23,11 +23,11 @@ func (endlessLine) Logs(_ context.Context, _ string, _ driver.LogOptions, _, std
 	return err
 }
 
-func TestLastStderrHasABound(t *testing.T) {
+func TestLastLinesHaveABound(t *testing.T) {
 	r := &run{}
 	r.drivers.Workspaces = endlessLine{}
-	lines := r.lastStderr(t.Context(), "job")
-	if len(lines) != 2 || lines[1] != "the end" || len(lines[0]) > 2*stderrLine {
-		t.Errorf("%d lines, the first of %d bytes", len(lines), len(lines[0]))
+	lines := r.lastWritten(t.Context(), "job")
+	if len(lines) != 2 || lines[1] != (Line{"stderr", "the end"}) || len(lines[0].Text) > 2*tailLine {
+		t.Errorf("%d lines, the first of %d bytes", len(lines), len(lines[0].Text))
 	}
 }

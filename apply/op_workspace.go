@@ -102,7 +102,7 @@ func (r *run) stays(ctx context.Context, name string, within time.Duration) erro
 	case err != nil:
 		return err
 	}
-	failure := &ServiceError{Workspace: name, ExitCode: ended.ExitCode, Reason: ended.Error, Stderr: r.lastStderr(ctx, name)}
+	failure := &ServiceError{Workspace: name, ExitCode: ended.ExitCode, Reason: ended.Error, Written: r.lastWritten(ctx, name)}
 	return &driver.Error{Class: driver.ErrGuest, Op: "start service of workspace", Object: name, Err: failure,
 		Next: "read what it wrote: microagent logs " + name}
 }

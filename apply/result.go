@@ -6,7 +6,6 @@ import (
 
 	"github.com/hashicorp/go-multierror"
 
-	"microagent/apply/event"
 	"microagent/plan"
 	"microagent/runtime/driver"
 )
@@ -40,11 +39,6 @@ type Skipped struct {
 	Because plan.Address
 }
 
-// Count sums up.
-func (r *Result) Count() event.Count {
-	return event.Count{Done: len(r.Done), Failed: len(r.Failed), NotStarted: len(r.NotStarted), Interrupt: r.Interrupted}
-}
-
 // Err is nil when everything was done; otherwise every root cause, each with its address.
 func (r *Result) Err() error {
 	var list *multierror.Error
@@ -67,8 +61,8 @@ func (e *ChangeError) Unwrap() error { return e.Err }
 // ProcessError is a guest's process that ended otherwise than it should: a *TaskError or a *ServiceError.
 type ProcessError interface {
 	error
-	// Ended gives the exit code, nil when there is none, and the last lines of stderr, raw.
-	Ended() (code *int, stderr []string)
+	// Ended gives the exit code, nil when there is none, and the last lines that it wrote.
+	Ended() (code *int, written []Line)
 }
 
 var (
@@ -79,9 +73,9 @@ var (
 // ServiceError says that a service ended as soon as it was started.
 type ServiceError struct {
 	Workspace string
-	ExitCode  *int     // nil when the process did not end by itself
-	Reason    string   // why the run failed, when ExitCode is nil
-	Stderr    []string // its last lines, raw
+	ExitCode  *int   // nil when the process did not end by itself
+	Reason    string // why the run failed, when ExitCode is nil
+	Written   []Line // its last lines
 }
 
 func (e *ServiceError) Error() string {
@@ -92,7 +86,7 @@ func (e *ServiceError) Error() string {
 }
 
 // Ended implements ProcessError.
-func (e *ServiceError) Ended() (code *int, stderr []string) { return e.ExitCode, e.Stderr }
+func (e *ServiceError) Ended() (code *int, written []Line) { return e.ExitCode, e.Written }
 
 // TaskError says that a task ran and ended with another code than 0.
 type TaskError struct {
@@ -100,7 +94,7 @@ type TaskError struct {
 	ExitCode  int
 	TimedOut  bool
 	Timeout   time.Duration // what it was allowed, when it timed out
-	Stderr    []string      // its last lines, raw
+	Written   []Line        // its last lines
 	// OutOfMemory says that the guest's kernel killed for want of memory.
 	OutOfMemory bool
 }
@@ -116,4 +110,4 @@ func (e *TaskError) Error() string {
 }
 
 // Ended implements ProcessError.
-func (e *TaskError) Ended() (code *int, stderr []string) { return &e.ExitCode, e.Stderr }
+func (e *TaskError) Ended() (code *int, written []Line) { return &e.ExitCode, e.Written }

@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 
-	"microagent/apply/event"
 	"microagent/apply/folder"
 	"microagent/plan"
 	"microagent/plan/observed"
 	"microagent/runtime/driver"
+	"microagent/runtime/event"
 	"microagent/schema/spec"
 )
 

@@ -6,10 +6,10 @@ import (
 	"sync"
 	"time"
 
-	"microagent/apply/event"
 	"microagent/apply/folder"
 	"microagent/plan"
 	"microagent/runtime/driver"
+	"microagent/runtime/event"
 )
 
 // stillWaiting is how often a long change says that it goes on, stillEnding how long after an interrupt the user is

@@ -30,7 +30,7 @@ var rooms = map[string][]string{
 	"image":         {"compress", "tartree"},
 	"output":        {"guesttree"},
 	"guesttree":     {"tartree"},
-	"project":       {},
+	"project":       {"machine/rotate"},
 	"confine":       {},
 	"guest/agent":   {"filetime", "guest/proto", "tartree"},
 	"guest/initd":   {"guest/proto", "guest/agent"},
@@ -46,7 +46,7 @@ var rooms = map[string][]string{
 var contracts = []string{"driver", "layout", "lease"}
 
 // leaves are packages that all rooms may import, the guest's too, and that import the standard library alone.
-var leaves = []string{"runtime/disk/ext4/super", "runtime/frame", "schema/printable", "schema/quantity", "schema/spec"}
+var leaves = []string{"runtime/disk/ext4/super", "runtime/event", "runtime/frame", "schema/printable", "schema/quantity", "schema/spec"}
 
 // inner are sub-rooms of runtime that their room alone may import.
 var inner = []string{"supervise/attach"}
@@ -149,7 +149,7 @@ func mayImport(from, to string) bool {
 	case in(from, "plan"):
 		return in(to, "plan") || in(to, "schema")
 	case in(from, "apply"):
-		return in(to, "apply") || in(to, "plan") || in(to, "schema") || to == "runtime/driver"
+		return in(to, "apply") || in(to, "plan") || in(to, "schema") || to == "runtime/driver" || to == "runtime/event"
 	case in(from, "ch/chtest"):
 		return in(to, "ch") || in(to, "runtime/guest")
 	case in(from, "ch"):

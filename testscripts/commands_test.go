@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -89,10 +90,7 @@ func jsonpath(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) < 2 || len(args) > 3 {
 		ts.Fatalf("usage: [!] jsonpath FILE PATH [WANT]")
 	}
-	var doc any
-	if err := json.Unmarshal([]byte(ts.ReadFile(args[0])), &doc); err != nil {
-		ts.Fatalf("%s: %v", args[0], err)
-	}
+	doc := document(ts, args[0])
 	v, ok := walk(doc, strings.Split(args[1], "."))
 	if len(args) == 2 {
 		if ok == neg {
@@ -114,6 +112,30 @@ func jsonpath(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+// document is the JSON value in a file; of several, as in a stream, it is the list.
+func document(ts *testscript.TestScript, file string) any {
+	var all []any
+	for dec := json.NewDecoder(strings.NewReader(ts.ReadFile(file))); ; {
+		var v any
+		err := dec.Decode(&v)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			ts.Fatalf("%s: %v", file, err)
+		}
+		all = append(all, v)
+	}
+	switch len(all) {
+	case 0:
+		ts.Fatalf("%s: it is empty", file)
+	case 1:
+		return all[0]
+	}
+	return all
+}
+
+// walk goes down a path of keys and indices, of which -1 is the last.
 func walk(v any, path []string) (any, bool) {
 	for _, key := range path {
 		switch node := v.(type) {
@@ -129,6 +151,9 @@ func walk(v any, path []string) (any, bool) {
 				continue
 			}
 			i, err := strconv.Atoi(key)
+			if i < 0 {
+				i += len(node)
+			}
 			if err != nil || i < 0 || i >= len(node) {
 				return nil, false
 			}

@@ -47,6 +47,7 @@ func (s State) Workspaces() string                { return s.join("workspaces") 
 func (s State) Workspace(name string) Workspace   { return Workspace{s.join("workspaces", name)} }
 func (s State) Projects() string                  { return s.join("projects") }
 func (s State) ProjectRecord(name string) string  { return s.join("projects", name+".json") }
+func (s State) ProjectEvents(name string) string  { return s.join("projects", name+".events") }
 func (s State) Locks() string                     { return s.join("locks") }
 func (s State) LockFile(kind, name string) string { return s.join("locks", kind+"."+name) }
 func (s State) DiskCache() string                 { return s.join("cache", "disks") }

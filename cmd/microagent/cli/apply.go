@@ -48,13 +48,15 @@ func (a *app) applyCommand() *cobra.Command {
 		Example:     "  microagent apply\n  microagent apply --yes --json\n  microagent apply change.plan",
 		Annotations: exitsWith(ExitOK, ExitFailed, ExitPartly, ExitInvalid, ExitRefused, ExitLocked, ExitInterrupted),
 		RunE: does(func(ctx context.Context, args []string) error {
-			if len(args) == 1 {
-				if err := a.settledBy(args[0]); err != nil {
-					return err
+			return a.streamed("apply", func(s *stream) error {
+				if len(args) == 1 {
+					if err := a.settledBy(args[0]); err != nil {
+						return err
+					}
+					return a.applySaved(ctx, s, args[0], o)
 				}
-				return a.applySaved(ctx, args[0], o)
-			}
-			return a.fresh(func() error { return a.applyManifest(ctx, p, o) })
+				return a.fresh(func() error { return a.applyManifest(ctx, s, p, o) })
+			})
 		}),
 	}
 	o.add(cmd)
@@ -65,7 +67,7 @@ func (a *app) applyCommand() *cobra.Command {
 }
 
 // applyManifest makes a plan, asks, and executes it.
-func (a *app) applyManifest(ctx context.Context, p planFlags, o applyFlags) error {
+func (a *app) applyManifest(ctx context.Context, s *stream, p planFlags, o applyFlags) error {
 	made, err := a.makePlan(ctx, p)
 	if err != nil {
 		return err
@@ -75,20 +77,20 @@ func (a *app) applyManifest(ctx context.Context, p planFlags, o applyFlags) erro
 		if err := apply.Settled(ctx, made.world.Drivers, made.plan.Project, o.lockWait); err != nil {
 			return err
 		}
-		return a.nothing(made.plan)
+		return s.nothing(made.plan)
 	}
 	if err := needsRegistry(made.plan); p.offline && err != nil {
 		return err
 	}
 	if !o.yes {
-		if err := a.showPlan(made.plan, false); err != nil {
+		if err := a.ask(made.plan); err != nil {
 			return err
 		}
 		if err := a.confirm(ctx, "apply project", made.plan.Project, "Do it?", a.again()); err != nil {
 			return err
 		}
 	}
-	return a.execute(ctx, made.plan, made.files, o)
+	return a.execute(ctx, s, made.plan, made.files, o)
 }
 
 // fresh calls once again when the plan that it made had gone stale before it was begun: behind a question or a lock.
@@ -104,7 +106,7 @@ func (a *app) fresh(once func() error) error {
 }
 
 // applySaved executes a plan that was saved. It never asks: making the plan was the question.
-func (a *app) applySaved(ctx context.Context, path string, o applyFlags) error {
+func (a *app) applySaved(ctx context.Context, s *stream, path string, o applyFlags) error {
 	p, err := planfile.Load(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return usagef("microagent apply", "there is no file %s: apply takes a plan that plan -o saved, or nothing for the whole manifest", path)
@@ -113,7 +115,7 @@ func (a *app) applySaved(ctx context.Context, path string, o applyFlags) error {
 		return err
 	}
 	if p.Empty() {
-		return a.nothing(p)
+		return s.nothing(p)
 	}
 	files, err := folder.Open(filepath.Dir(p.Manifest), p.AllowPaths)
 	if err != nil {
@@ -121,7 +123,7 @@ func (a *app) applySaved(ctx context.Context, path string, o applyFlags) error {
 	}
 	defer files.Close()
 	o.saved = true
-	return a.execute(ctx, p, files, o)
+	return a.execute(ctx, s, p, files, o)
 }
 
 // settledBy refuses a flag that shapes a plan, beside the file of one that is made already.
@@ -152,28 +154,22 @@ func needsRegistry(p *plan.Plan) error {
 	return nil
 }
 
-// nothing tells that a plan is empty, and writes not a byte.
-func (a *app) nothing(p *plan.Plan) error {
-	return a.done(map[string]any{"project": p.Project, "done": 0, "failed": 0, "not_started": 0}, "%s: nothing to do", p.Project)
-}
-
 // execute walks a plan and tells how it went.
-func (a *app) execute(ctx context.Context, p *plan.Plan, files *folder.Folder, o applyFlags) error {
+func (a *app) execute(ctx context.Context, s *stream, p *plan.Plan, files *folder.Folder, o applyFlags) error {
 	w, err := a.open(true)
 	if err != nil {
 		return err
 	}
-	events := a.events()
-	res, err := apply.Run(ctx, w.Drivers, p, files, apply.Options{Parallel: o.parallel, LockWait: o.lockWait, Events: events, Saved: o.saved})
-	events.close()
+	s.screen = a.events()
+	s.begin(p.Project, w.history)
+	res, err := apply.Run(ctx, w.Drivers, p, files, apply.Options{Parallel: o.parallel, LockWait: o.lockWait, Events: s, Saved: o.saved})
+	s.screen.close()
+	s.screen = nil
 	if err != nil {
 		return err
 	}
-	if a.flags.json {
-		if err := a.printJSON(resultRecord(p, res)); err != nil {
-			return err
-		}
-	} else {
+	s.result = resultRecord(p, res)
+	if !a.flags.json {
 		a.summary(p, res)
 	}
 	return a.verdict(p, res)

@@ -24,7 +24,9 @@ func (a *app) destroyCommand() *cobra.Command {
 		Example:     "  microagent destroy\n  microagent destroy --yes\n  microagent destroy -p counter",
 		Annotations: exitsWith(ExitOK, ExitFailed, ExitPartly, ExitInvalid, ExitRefused, ExitLocked, ExitInterrupted),
 		RunE: does(func(ctx context.Context, _ []string) error {
-			return a.fresh(func() error { return a.destroyProject(ctx, moveHere, o) })
+			return a.streamed("destroy", func(s *stream) error {
+				return a.fresh(func() error { return a.destroyProject(ctx, s, moveHere, o) })
+			})
 		}),
 	}
 	o.add(cmd)
@@ -33,7 +35,7 @@ func (a *app) destroyCommand() *cobra.Command {
 }
 
 // destroyProject makes a plan of deletions, asks, and executes it.
-func (a *app) destroyProject(ctx context.Context, moveHere bool, o applyFlags) error {
+func (a *app) destroyProject(ctx context.Context, s *stream, moveHere bool, o applyFlags) error {
 	project, path, err := a.destroyed(ctx)
 	if err != nil {
 		return err
@@ -51,10 +53,10 @@ func (a *app) destroyProject(ctx context.Context, moveHere bool, o applyFlags) e
 		return err
 	}
 	if p.Empty() && seen.Project.Manifest == "" {
-		return a.nothing(p)
+		return s.nothing(p)
 	}
 	if !o.yes || !a.flags.json {
-		if err := a.showPlan(p, false); err != nil {
+		if err := a.ask(p); err != nil {
 			return err
 		}
 	}
@@ -68,7 +70,7 @@ func (a *app) destroyProject(ctx context.Context, moveHere bool, o applyFlags) e
 		return err
 	}
 	defer files.Close()
-	return a.execute(ctx, p, files, o)
+	return a.execute(ctx, s, p, files, o)
 }
 
 // destroyed is the project to destroy, and the manifest that stands for it: the one in view, or with -p and none

@@ -28,8 +28,12 @@ type report struct {
 	Message string   `json:"message"`
 	Next    string   `json:"next,omitempty"`
 	Console []string `json:"console,omitempty"`
-	Stderr  []string `json:"stderr,omitempty"` // the last lines of a task's
-	Log     string   `json:"log,omitempty"`
+	// The last lines of a task's or service's process.
+	Stdout []string `json:"stdout,omitempty"`
+	Stderr []string `json:"stderr,omitempty"`
+	// written has both in their order.
+	written []apply.Line
+	Log     string `json:"log,omitempty"`
 }
 
 // describe brings err into the form that is printed.
@@ -69,7 +73,14 @@ func describe(err error) report {
 		r.Console, r.Log = crash.Console, crash.Log
 	}
 	if ended, ok := errors.AsType[apply.ProcessError](err); ok {
-		_, r.Stderr = ended.Ended()
+		_, r.written = ended.Ended()
+		for _, l := range r.written {
+			if l.Stream == "stdout" {
+				r.Stdout = append(r.Stdout, l.Text)
+			} else {
+				r.Stderr = append(r.Stderr, l.Text)
+			}
+		}
 	}
 	return r
 }
@@ -114,8 +125,11 @@ func (a *app) printError(err error) {
 		return
 	}
 	fmt.Fprintf(a.stderr, "%s %s\n", a.paint(red, "error:"), printable.Line(printable.Cut(r.Message, maxMessage)))
-	for _, line := range append(r.Console, r.Stderr...) {
+	for _, line := range r.Console {
 		fmt.Fprintf(a.stderr, "  | %s\n", printable.Text(line))
+	}
+	for _, line := range r.written {
+		fmt.Fprintf(a.stderr, "  | %s\n", printable.Text(line.Text))
 	}
 	if r.Log != "" {
 		fmt.Fprintf(a.stderr, "  the whole console: %s\n", r.Log)

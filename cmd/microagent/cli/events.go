@@ -3,9 +3,10 @@ package cli
 import (
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 
-	"microagent/apply/event"
+	"microagent/runtime/event"
 	"microagent/schema/printable"
 )
 
@@ -54,6 +55,9 @@ func (s *eventSink) Emit(e event.Event) {
 		if s.bars == nil { // a bar shows the time by itself
 			s.line("%s: still at it after %s", step, seconds(e.Elapsed))
 		}
+	case event.TypeOutput:
+		_, name, _ := strings.Cut(e.Address, "/")
+		s.line("%s | %s", name, value(e.Line))
 	case event.TypeDone:
 		s.end(step, "%s: done in %s", step, seconds(e.Elapsed))
 	case event.TypeFailed:

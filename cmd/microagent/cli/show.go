@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"io"
 	"os"
 	"strings"
 
@@ -19,13 +20,25 @@ func (a *app) showPlan(p *plan.Plan, graph bool) error {
 	case a.flags.json:
 		return render.JSON(a.stdout, p)
 	}
-	o := render.Options{Color: a.colour(a.stdout), ASCII: !a.utf8(), Verbose: a.flags.verbose}
-	if f, ok := a.stdout.(*os.File); ok && isTerminal(f) {
+	return a.planText(a.stdout, p)
+}
+
+// ask shows a plan to whoever is asked whether to do it. What programs read on stdout is of what was done.
+func (a *app) ask(p *plan.Plan) error {
+	if a.flags.json {
+		return a.planText(a.stderr, p)
+	}
+	return a.planText(a.stdout, p)
+}
+
+func (a *app) planText(w io.Writer, p *plan.Plan) error {
+	o := render.Options{Color: a.colour(w), ASCII: !a.utf8(), Verbose: a.flags.verbose}
+	if f, ok := w.(*os.File); ok && isTerminal(f) {
 		if width, _, err := term.GetSize(int(f.Fd())); err == nil {
 			o.Width = width
 		}
 	}
-	return render.Text(a.stdout, p, o)
+	return render.Text(w, p, o)
 }
 
 // utf8 says whether the user's locale is one of UTF-8.

@@ -28,6 +28,7 @@ type world struct {
 	state   layout.State
 	kernels *kernel.Store
 	doctor  driver.Doctor
+	history driver.History
 	// offline copies on disks that no guest has, online through a running guest.
 	offline driver.Copier
 	online  workspace.Online
@@ -59,12 +60,14 @@ func (a *app) open(writes bool) (*world, error) {
 	workspaces := &workspace.Store{State: state, Disks: disks, Kernels: w.kernels, VMM: hosts.Config, Tool: Version,
 		Supervisor: []string{self, superviseName}, Adapter: []string{self, adapterName}}
 	w.offline, w.online = transfer.Offline{}, workspace.Online{Store: workspaces}
+	projects := project.New(state, Version)
+	w.history = projects
 	w.Drivers = apply.Drivers{
 		Images:     images,
 		Disks:      disks,
 		Volumes:    &volume.Store{State: state, Disks: disks, Tool: Version, GrowLive: workspaces.GrowVolume},
 		Workspaces: workspaces,
-		Projects:   project.New(state, Version),
+		Projects:   projects,
 		Outputs:    output.New(),
 		Hosts:      hosts,
 	}

@@ -1,0 +1,125 @@
+package cli
+
+import (
+	"encoding/json"
+	"sync"
+	"time"
+
+	"microagent/plan"
+	"microagent/runtime/driver"
+	"microagent/runtime/event"
+	"microagent/runtime/layout"
+)
+
+// stream is the events of one apply or destroy: shown on stderr, given as records on stdout with --json, and kept in
+// the project's history. Its first record says what is run, its last one how it ended, also when nothing was begun.
+type stream struct {
+	a       *app
+	command string
+	run     string
+	mu      sync.Mutex
+	history *recorder  // nil: this command is none that the history keeps
+	screen  *eventSink // nil: nothing is under way
+	begun   bool
+	result  any // of the last record
+}
+
+// streamed runs a command whose events are a stream.
+func (a *app) streamed(command string, do func(*stream) error) error {
+	s := &stream{a: a, command: command, run: layout.NewID()}
+	err := do(s)
+	code := exitCode(err)
+	last := event.Event{Type: event.TypeResult, Time: time.Now(), ExitCode: &code}
+	if err != nil && s.result == nil { // the result has each failure
+		last.Error, last.Next = err.Error(), driver.Next(err)
+	}
+	if s.result != nil {
+		data, encoding := json.Marshal(s.result)
+		if encoding != nil {
+			return encoding
+		}
+		last.Result = data
+	}
+	s.begin("", nil)
+	s.Emit(last)
+	return err
+}
+
+// begin gives the first record, once. Without a history nothing is kept: a command that found nothing to do writes
+// nothing.
+func (s *stream) begin(project string, history driver.History) {
+	if !s.begun {
+		s.begun = true
+		if history != nil {
+			s.history = &recorder{history: history, project: project, say: s.a.say}
+		}
+		s.Emit(event.Event{Type: event.TypeVersion, Time: time.Now(), Version: event.Version, Command: s.command, Project: project})
+	}
+}
+
+// Emit implements event.Sink.
+func (s *stream) Emit(e event.Event) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e.Run = s.run
+	if s.screen != nil {
+		s.screen.Emit(e)
+	}
+	if s.a.flags.json {
+		_ = s.a.printLine(e)
+	}
+	if s.history != nil {
+		s.history.keep(e)
+	}
+}
+
+// nothing tells that a plan is empty.
+func (s *stream) nothing(p *plan.Plan) error {
+	s.result = applyRecord{Project: p.Project, Destroy: p.Destroy, Changes: []string{}}
+	if s.a.flags.json {
+		s.begin(p.Project, nil)
+		return nil
+	}
+	return s.a.done(nil, "%s: nothing to do", p.Project)
+}
+
+// outputKept is how much of what one task writes the history keeps: the whole is in the workspace's log.
+const outputKept = 64 << 10
+
+// recorder keeps events in a project's history.
+type recorder struct {
+	history driver.History
+	project string
+	say     func(format string, args ...any)
+	written map[string]int // bytes of output, by address
+	broken  bool
+}
+
+// keep records e, unless it is of the moment. A history that can't be written is told of once and hinders nothing.
+func (r *recorder) keep(e event.Event) {
+	switch e.Type {
+	case event.TypeProgress, event.TypeWaiting:
+		return
+	case event.TypeOutput:
+		if r.written == nil {
+			r.written = map[string]int{}
+		}
+		before := r.written[e.Address]
+		r.written[e.Address] += len(value(e.Line)) + 1
+		if before > outputKept {
+			return
+		}
+		if r.written[e.Address] > outputKept {
+			e = event.Event{Type: event.TypeNote, Time: e.Time, Run: e.Run, Address: e.Address,
+				Message: "it wrote more than the history keeps: microagent logs has it"}
+		}
+	}
+	data, err := json.Marshal(e)
+	if err == nil {
+		err = r.history.Record(r.project, data)
+	}
+	if err != nil && !r.broken {
+		r.broken = true
+		r.say("the history of project %s is not complete: %v", r.project, err)
+	}
+}

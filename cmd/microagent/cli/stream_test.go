@@ -1,0 +1,97 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"microagent/runtime/event"
+)
+
+// kept is a history that remembers, or fails.
+type kept struct {
+	lines []event.Event
+	err   error
+}
+
+func (k *kept) Record(_ string, line []byte) error {
+	var e event.Event
+	if k.err != nil {
+		return k.err
+	}
+	err := json.Unmarshal(line, &e)
+	k.lines = append(k.lines, e)
+	return err
+}
+
+func (k *kept) Read(context.Context, string, bool, func([]byte) error) error { return nil }
+
+func TestHistoryKeepsABoundOfWhatATaskWrites(t *testing.T) {
+	h := &kept{}
+	r := &recorder{history: h}
+	line := strings.Repeat("x", 1023)
+	for range 200 {
+		r.keep(event.Event{Type: event.TypeOutput, Address: "task/a", Line: &line})
+	}
+	short := "short"
+	r.keep(event.Event{Type: event.TypeOutput, Address: "task/b", Line: &short})
+	r.keep(event.Event{Type: event.TypeProgress, Address: "task/b"})
+	r.keep(event.Event{Type: event.TypeDone, Address: "task/a"})
+	var a, notes int
+	for _, e := range h.lines {
+		switch {
+		case e.Type == event.TypeOutput && e.Address == "task/a":
+			a++
+		case e.Type == event.TypeNote:
+			notes++
+		}
+	}
+	if a != outputKept/1024 || notes != 1 || len(h.lines) != a+3 {
+		t.Errorf("%d lines of task/a, %d notes, %d records in all", a, notes, len(h.lines))
+	}
+}
+
+func TestAHistoryThatFailsIsToldOfOnce(t *testing.T) {
+	told := 0
+	r := &recorder{history: &kept{err: errors.New("full")}, say: func(string, ...any) { told++ }}
+	for range 3 {
+		r.keep(event.Event{Type: event.TypeDone})
+	}
+	if told != 1 {
+		t.Errorf("told %d times", told)
+	}
+}
+
+// TestPastCommands has two commands whose records lie between each other, as those of two projects' applies may, and one
+// that was killed.
+func TestPastCommands(t *testing.T) {
+	at := time.Date(2026, 11, 28, 8, 0, 0, 0, time.UTC)
+	after := func(s int) time.Time { return at.Add(time.Duration(s) * time.Second) }
+	code := 3
+	var list []*past
+	for _, e := range []event.Event{
+		{Type: event.TypeVersion, Run: "1", Command: "apply", Time: after(0)},
+		{Type: event.TypeStart, Run: "1", Action: "create", Address: "volume/a", Time: after(1)},
+		{Type: event.TypeVersion, Run: "2", Command: "destroy", Time: after(2)},
+		{Type: event.TypeDone, Run: "1", Address: "volume/a", Time: after(3)},
+		{Type: event.TypeFailed, Run: "1", Address: "task/b", Time: after(4)},
+		{Type: event.TypeStart, Run: "2", Action: "delete", Address: "workspace/b", Time: after(5)},
+		{Type: event.TypeResult, Run: "1", ExitCode: &code, Time: after(6)},
+		{Type: event.TypeDone, Run: "of a part that is gone"},
+	} {
+		list = remember(list, e)
+	}
+	if len(list) != 2 {
+		t.Fatalf("%d commands", len(list))
+	}
+	first, second := list[0], list[1]
+	if first.Seconds != 6 || *first.ExitCode != 3 || first.Done != 1 || first.Failed != 1 || first.Changes[0] != "create volume/a" {
+		t.Errorf("%+v", first)
+	}
+	if second.ExitCode != nil || second.Command != "destroy" || second.Changes[0] != "delete workspace/b" {
+		t.Errorf("%+v", second)
+	}
+}

@@ -1,0 +1,92 @@
+// Package event is the stream of what happens in a project, as data: the plan that an apply walks, each step of it,
+// what tasks write, and how it ended. The commands show it as bars, lines or NDJSON and keep it in the project's
+// history. Events inform; nothing may be decided by them.
+package event
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Version is the version of the stream, in its first record. Readers ignore fields and types that they don't know, and
+// reject another major.
+const Version = "2.0"
+
+// Type is the kind of an event.
+type Type string
+
+const (
+	TypeVersion  Type = "version"  // the first record: what is run, on which project
+	TypePlan     Type = "plan"     // what is going to be done
+	TypeDrift    Type = "drift"    // what is not as the last apply left it
+	TypeWarning  Type = "warning"  // of the manifest or the plan, in Diagnostic
+	TypeStart    Type = "start"    // a change begins
+	TypeProgress Type = "progress" // Done of Total bytes, or 0 while unknown
+	TypeWaiting  Type = "waiting"  // a change takes long; sent every ten seconds
+	TypeOutput   Type = "output"   // a line that a task wrote
+	TypeDone     Type = "done"
+	TypeFailed   Type = "failed"
+	TypeCut      Type = "cut"     // the interrupt ended it, or the wait for a task that goes on
+	TypeSkipped  Type = "skipped" // not started, because of Because
+	TypeNote     Type = "note"    // something the user should know, in Message
+	TypeResult   Type = "result"  // the last record
+)
+
+// Event is one record. Which fields are set depends on Type.
+type Event struct {
+	Type Type      `json:"type"`
+	Time time.Time `json:"time"`
+	// Run is the same in all records of one command, and in no other's.
+	Run        string          `json:"run,omitempty"`
+	Version    string          `json:"version,omitempty"`
+	Command    string          `json:"command,omitempty"` // "apply", "destroy": of the version record
+	Project    string          `json:"project,omitempty"` // likewise
+	Address    string          `json:"address,omitempty"` // "workspace/counter"
+	Action     string          `json:"action,omitempty"`
+	Message    string          `json:"message,omitempty"`
+	Stream     string          `json:"stream,omitempty"`  // "stdout" or "stderr", of an output
+	Line       *string         `json:"line,omitempty"`    // of an output, without its end, at most 4 KiB
+	Changes    []Change        `json:"changes,omitempty"` // of a plan
+	Done       int64           `json:"done,omitempty"`
+	Total      int64           `json:"total,omitempty"`
+	Elapsed    float64         `json:"elapsed_seconds,omitempty"`
+	Because    string          `json:"because,omitempty"`
+	Error      string          `json:"error,omitempty"`
+	Next       string          `json:"next,omitempty"`
+	Diagnostic json.RawMessage `json:"diagnostic,omitempty"` // as validate --json gives it
+	// ExitCode is the guest's, of a task that failed; in the result it is the command's own.
+	ExitCode *int `json:"exit_code,omitempty"`
+	// Result sums up, in the last record.
+	Result json.RawMessage `json:"result,omitempty"`
+}
+
+// Change is one line of a plan.
+type Change struct {
+	Address string `json:"address"`
+	Action  string `json:"action"`
+	Reason  string `json:"reason,omitempty"`
+	Detail  string `json:"detail,omitempty"`
+	Danger  string `json:"danger,omitempty"`
+}
+
+// Sink receives events. Emit is called from several goroutines at once and must not block for long.
+type Sink interface {
+	Emit(Event)
+}
+
+// Discard is a sink that forgets.
+var Discard Sink = discard{}
+
+type discard struct{}
+
+func (discard) Emit(Event) {}
+
+// Sinks gives each event to all, in their order.
+type Sinks []Sink
+
+// Emit implements Sink.
+func (all Sinks) Emit(e Event) {
+	for _, s := range all {
+		s.Emit(e)
+	}
+}
