@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"microagent/apply/refresh"
 	"microagent/plan"
-	"microagent/plan/observed"
 	"microagent/runtime/driver"
 	"microagent/schema/spec"
 )
@@ -59,11 +59,11 @@ func (r *run) runKey(ctx context.Context, c *plan.Change) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	var spec observed.WorkspaceSpec
-	if spec, err = applied(ws); err != nil {
+	want, err := refresh.Applied(ws.Spec)
+	if err != nil {
 		return "", err
 	}
-	return plan.RunKey(spec, ws.ID)
+	return plan.RunKey(want, ws.ID)
 }
 
 // verdict turns the end of a run into the change's outcome.

@@ -2,7 +2,6 @@ package apply
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -131,7 +130,7 @@ func (r *run) resolve(ctx context.Context, want observed.WorkspaceSpec, p driver
 		}
 		out.Mounts = append(out.Mounts, mount)
 	}
-	out.Applied, err = json.Marshal(want)
+	err = refresh.Record(want, &out)
 	return out, err
 }
 
@@ -211,13 +210,4 @@ func process(want observed.WorkspaceSpec, image spec.ImageConfig) spec.Process {
 	}
 	p.Argv = append(append([]string{}, entrypoint...), cmd...)
 	return p
-}
-
-// applied is the engine's own form of a workspace's recorded spec.
-func applied(ws driver.Workspace) (observed.WorkspaceSpec, error) {
-	var want observed.WorkspaceSpec
-	if err := json.Unmarshal(ws.Spec.Applied, &want); err != nil {
-		return want, fmt.Errorf("read applied spec of workspace %s: %w", ws.Spec.Name, err)
-	}
-	return want, nil
 }

@@ -5,7 +5,6 @@ package refresh
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"os"
 	"strings"
@@ -191,7 +190,8 @@ func concerning(project string, err error) error {
 
 func workspace(ws driver.Workspace) observed.Workspace {
 	o := observed.Workspace{ID: ws.ID, RootFSMissing: ws.RootFSMissing}
-	if len(ws.Spec.Applied) == 0 || json.Unmarshal(ws.Spec.Applied, &o.Spec) != nil {
+	var err error
+	if o.Spec, err = Applied(ws.Spec); err != nil {
 		// made by `create` or `run`, or by an engine with another form: its name and owner are all that counts
 		o.Spec = observed.WorkspaceSpec{Name: ws.Spec.Name, Project: ws.Spec.Project}
 	}

@@ -31,7 +31,8 @@ type WorkspaceSpec struct {
 	OneShot bool `json:"one_shot,omitempty"`
 	// StopGrace is how long a stop waits before it forces; 0 means the driver's default.
 	StopGrace time.Duration `json:"stop_grace,omitempty"`
-	// Applied is the spec in the engine's own form; the driver keeps it and never looks inside.
+	// Applied is the spec in the engine's own form, but for values of environment variables, which are in Process alone.
+	// The driver keeps it and never looks inside.
 	Applied json.RawMessage `json:"applied,omitempty"`
 }
 

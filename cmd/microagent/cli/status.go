@@ -92,8 +92,8 @@ func (a *app) showObjects(ctx context.Context, project string) error {
 	return errors.Join(a.table([]string{"OBJECT", "STATE", "DETAIL"}, rows), broken)
 }
 
-// shown is what programs get to see of a workspace: no values of environment variables, nor the engine's own form of
-// the spec, which holds them again.
+// shown is what programs get to see of a workspace: no values of environment variables, and not the engine's own form of
+// the spec, in which records of f365b52 have them again.
 func shown(ws driver.Workspace) driver.Workspace {
 	ws.Spec.Process.Env = observed.HideEnv(ws.Spec.Process.Env)
 	ws.Spec.Applied = nil
