@@ -205,6 +205,15 @@ func (in *inward) put(e Entry, parent ext4.Inode, name string, attr ext4.Attr, c
 		return err
 	case e.Mode&fs.ModeSymlink != 0:
 		return in.e.Symlink(parent, name, e.Target, attr)
+	case e.Link != "":
+		first, err := in.e.Lookup(in.dirs[path.Dir(e.Link)], path.Base(e.Link))
+		if err == nil {
+			err = in.e.Link(parent, name, first.Number)
+		}
+		if !errors.Is(err, ext4.ErrManyLinks) {
+			in.out.Files++
+			return err
+		}
 	}
 	n, err := in.e.WriteFile(parent, name, attr, content)
 	in.out.Files++

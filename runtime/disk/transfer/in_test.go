@@ -176,6 +176,39 @@ func TestInStream(t *testing.T) {
 	fsck(t, disk)
 }
 
+// The names of one file are names of one file on the disk, and again on the host.
+func TestHardLinksComeAndGo(t *testing.T) {
+	disk, src := sample(t), filepath.Join(t.TempDir(), "src")
+	if err := errors.Join(os.MkdirAll(src+"/sub", 0o755), os.WriteFile(src+"/a", []byte("same"), 0o640), os.Link(src+"/a", src+"/b"),
+		os.Link(src+"/a", src+"/sub/c"), os.WriteFile(src+"/d", []byte("own"), 0o640), os.Link(src+"/d", filepath.Dir(src)+"/outside")); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second time over what is there
+		got, err := in(src, disk, "/work", true)
+		if err != nil || got.Files != 4 || got.Bytes != 7 {
+			t.Fatalf("%+v, %v", got, err)
+		}
+		fsck(t, disk)
+		first, _ := look(t, disk, "/work/src/a")
+		for _, name := range []string{"a", "b", "sub/c"} {
+			if n, data := look(t, disk, "/work/src/"+name); n.Number != first.Number || n.Links != 3 || data != "same" {
+				t.Errorf("%s: inode %d with %d links and %q", name, n.Number, n.Links, data)
+			}
+		}
+		if n, data := look(t, disk, "/work/src/d"); n.Links != 1 || data != "own" {
+			t.Errorf("a file with another name elsewhere: %d links, %q", n.Links, data)
+		}
+	}
+	back := filepath.Join(t.TempDir(), "back")
+	if _, err := (Offline{}).CopyOut(t.Context(), driver.CopySpec{Guest: guest(disk, "/work/src"), Host: driver.HostEnd{Path: back}, Recursive: true}); err != nil {
+		t.Fatal(err)
+	}
+	st, err := os.Stat(back + "/sub/c")
+	if err != nil || st.Sys().(*syscall.Stat_t).Nlink != 3 {
+		t.Errorf("back on the host: %+v, %v", st, err)
+	}
+}
+
 func TestInTree(t *testing.T) {
 	disk, dir := sample(t), t.TempDir()
 	src := filepath.Join(dir, "src")

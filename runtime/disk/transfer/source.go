@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -26,7 +27,11 @@ type Source struct {
 	// Base is the name under which it comes into a directory; "" of a stream.
 	Base   string
 	stream io.Reader
+	links  map[fileID]string // names of files that have others, as they were walked
 }
+
+// fileID tells files of the host apart.
+type fileID struct{ dev, ino uint64 }
 
 // NewSource looks at what is to be copied.
 func NewSource(op string, end driver.HostEnd, recursive bool, out *driver.Copied) (*Source, error) {
@@ -69,9 +74,10 @@ func entryOf(name string, st fs.FileInfo) Entry {
 	return Entry{Name: name, Mode: st.Mode(), Time: st.ModTime(), Size: st.Size()}
 }
 
-// Walk gives every entry, directories before what is in them; content is there for regular files. What can't be
-// copied is left out and noted.
+// Walk gives every entry, directories before what is in them; content is there for regular files, those too that are
+// links to earlier ones. What can't be copied is left out and noted.
 func (s *Source) Walk(ctx context.Context, visit func(e Entry, content io.Reader) error) error {
+	s.links = map[fileID]string{}
 	if s.stream != nil {
 		return visit(s.Top, reader{ctx, s.stream})
 	}
@@ -130,6 +136,12 @@ func (s *Source) file(ctx context.Context, path string, e Entry, flags int, visi
 		return problem(driver.ErrInvalid, s.op, path, "", "it became %s while it was copied", guesttree.KindOf(st.Mode()))
 	}
 	e.Size = st.Size()
+	if sys, ok := st.Sys().(*syscall.Stat_t); ok && sys.Nlink > 1 {
+		id := fileID{sys.Dev, sys.Ino}
+		if e.Link = s.links[id]; e.Link == "" {
+			s.links[id] = e.Name
+		}
+	}
 	return visit(e, &hostFile{ctx: ctx, f: f})
 }
 

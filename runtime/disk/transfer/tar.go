@@ -90,7 +90,7 @@ func NewPack(w io.Writer, name string, uid, gid uint32) *Pack {
 	return &Pack{tar.NewWriter(w), name, int(uid), int(gid)}
 }
 
-// Add writes an entry with its content, whose size must be known.
+// Add writes an entry with its content, whose size must be known. Of a link to an earlier one the name is enough.
 func (p *Pack) Add(e Entry, content io.Reader) (int64, error) {
 	h := &tar.Header{
 		Format: tar.FormatPAX, Name: path.Join(p.name, e.Name), Mode: int64(bits(e.Mode)), Uid: p.uid, Gid: p.gid,
@@ -101,6 +101,8 @@ func (p *Pack) Add(e Entry, content io.Reader) (int64, error) {
 		h.Typeflag, h.Name = tar.TypeDir, h.Name+"/"
 	case e.Mode&fs.ModeSymlink != 0:
 		h.Typeflag, h.Linkname = tar.TypeSymlink, e.Target
+	case e.Link != "":
+		h.Typeflag, h.Linkname = tar.TypeLink, path.Join(p.name, e.Link)
 	default:
 		h.Typeflag, h.Size = tar.TypeReg, e.Size
 	}

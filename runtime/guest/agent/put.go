@@ -109,9 +109,7 @@ func (u *unpacker) entry(h *tar.Header, r io.Reader) error {
 			return u.root.Lchown(temp, h.Uid, h.Gid)
 		})
 	case tar.TypeLink:
-		return u.replace(h, func(temp string) error {
-			return u.root.Link(path.Clean(strings.TrimLeft(h.Linkname, "/")), temp)
-		})
+		return u.replace(h, func(temp string) error { return u.link(temp, h) })
 	}
 	return proto.Errorf(proto.CodeInvalid, "%s is neither a file, a directory nor a link", h.Name)
 }
@@ -138,10 +136,30 @@ func (u *unpacker) replace(h *tar.Header, make func(temp string) error) error {
 	if err := make(temp); err != nil {
 		return errors.Join(err, u.remove(temp))
 	}
-	if err := u.root.Rename(temp, h.Name); err != nil {
-		return errors.Join(err, u.remove(temp))
+	err := u.root.Rename(temp, h.Name)
+	if err != nil || h.Typeflag == tar.TypeLink { // of two names of one file both stay
+		err = errors.Join(err, u.remove(temp))
 	}
-	return nil
+	return err
+}
+
+// link gives a file that came before another name. One that lies on another file system, or has as many names as it can
+// have, is copied.
+func (u *unpacker) link(temp string, h *tar.Header) error {
+	first := path.Clean(strings.TrimLeft(h.Linkname, "/"))
+	err := u.root.Link(first, temp)
+	if !errors.Is(err, unix.EXDEV) && !errors.Is(err, unix.EMLINK) {
+		return err
+	}
+	f, err := u.root.OpenFile(first, os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
+		return errors.Join(err, proto.Errorf(proto.CodeInvalid, "%s is a link to %s, which is no regular file", h.Name, first))
+	}
+	return u.file(temp, h, f)
 }
 
 func (u *unpacker) remove(temp string) error {
