@@ -49,7 +49,7 @@ func (e *StaleError) Is(target error) bool { return target == driver.ErrStale }
 
 // Run executes p. The error is about what kept it from starting: the lock, a stale plan, a folder that can't be
 // opened. What happened after that is in the result. Ending ctx is the interrupt.
-func Run(ctx context.Context, d Drivers, p *plan.Plan, files *folder.Folder, o Options) (*Result, error) {
+func Run(ctx context.Context, d driver.Set, p *plan.Plan, files *folder.Folder, o Options) (*Result, error) {
 	if o.Events == nil {
 		o.Events = event.Discard
 	}
@@ -82,7 +82,7 @@ func Run(ctx context.Context, d Drivers, p *plan.Plan, files *folder.Folder, o O
 
 // Settled says whether a plan that found nothing to do may be believed: not while another apply works on the project,
 // which may fail yet. ErrLocked then; after waiting for it, up to wait, a *StaleError: the plan is to be made again.
-func Settled(ctx context.Context, d Drivers, project string, wait time.Duration) error {
+func Settled(ctx context.Context, d driver.Set, project string, wait time.Duration) error {
 	err := d.Projects.Locked(ctx, project)
 	if err == nil || !errors.Is(err, driver.ErrLocked) || wait <= 0 {
 		return err
@@ -96,7 +96,7 @@ func Settled(ctx context.Context, d Drivers, project string, wait time.Duration)
 }
 
 // lock takes the project's lock, and says for whom it waits.
-func lock(ctx context.Context, d Drivers, project string, o Options) (func(), error) {
+func lock(ctx context.Context, d driver.Set, project string, o Options) (func(), error) {
 	unlock, err := d.Projects.Lock(ctx, project, 0)
 	if o.LockWait <= 0 || !errors.Is(err, driver.ErrLocked) {
 		return unlock, err
@@ -106,8 +106,8 @@ func lock(ctx context.Context, d Drivers, project string, o Options) (func(), er
 	return d.Projects.Lock(ctx, project, o.LockWait)
 }
 
-func checkStale(ctx context.Context, d Drivers, p *plan.Plan, files *folder.Folder, saved bool) error {
-	records, err := refresh.Records(ctx, refresh.Drivers(d))
+func checkStale(ctx context.Context, d driver.Set, p *plan.Plan, files *folder.Folder, saved bool) error {
+	records, err := refresh.Records(ctx, d)
 	if err != nil {
 		return err
 	}

@@ -47,7 +47,7 @@ type bench struct {
 	volumes    *drivertest.FakeVolumes
 	workspaces *drivertest.FakeWorkspaces
 	disks      *drivertest.FakeDisks
-	drivers    Drivers
+	drivers    driver.Set
 }
 
 func newBench(t *testing.T) *bench {
@@ -62,11 +62,11 @@ func newBench(t *testing.T) *bench {
 	}
 	t.Cleanup(func() { files.Close() })
 	b.files = files
-	b.drivers = Drivers{
+	b.drivers = driver.Set{
 		Images: &drivertest.FakeImages{Remote: map[string]drivertest.FakeImage{
 			"example.org/base:1": {Config: spec.ImageConfig{Env: map[string]string{"PATH": "/bin"}}},
 		}},
-		Disks: b.disks, Volumes: b.volumes, Workspaces: b.workspaces, Projects: &drivertest.FakeProjects{},
+		Disks: b.disks, Volumes: b.volumes, Workspaces: b.workspaces, Runs: b.workspaces, Projects: &drivertest.FakeProjects{},
 		Outputs: &drivertest.FakeOutputs{}, Hosts: drivertest.NewFakeHosts(),
 	}
 	return b
@@ -90,7 +90,7 @@ func (b *bench) plan() *plan.Plan {
 		b.t.Fatal(err)
 	}
 	path := filepath.Join(b.dir, "microagent.yaml")
-	w, err := refresh.World(b.t.Context(), refresh.Drivers(b.drivers), m, b.files, refresh.Options{Manifest: path})
+	w, err := refresh.World(b.t.Context(), b.drivers, m, b.files, refresh.Options{Manifest: path})
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -176,7 +176,7 @@ func TestChangedBundleRunsTheTaskAgain(t *testing.T) {
 func TestDestroyKeepsVolumes(t *testing.T) {
 	b := newBench(t)
 	b.mustApply()
-	w, err := refresh.Project(t.Context(), refresh.Drivers(b.drivers), "demo", refresh.Options{})
+	w, err := refresh.Project(t.Context(), b.drivers, "demo", refresh.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -69,7 +69,7 @@ func TestInterruptedPullIsNoFailure(t *testing.T) {
 
 // slowStarts boot when they are let, whatever becomes of the context.
 type slowStarts struct {
-	driver.Workspaces
+	driver.Runs
 	begun, let chan struct{}
 }
 
@@ -78,15 +78,15 @@ func (s slowStarts) Start(ctx context.Context, name, key string) (driver.Run, er
 		close(s.begun)
 		<-s.let
 	}
-	return s.Workspaces.Start(ctx, name, key)
+	return s.Runs.Start(ctx, name, key)
 }
 
 func TestInterruptSaysWhatIsWaitedFor(t *testing.T) {
 	b := newBench(t)
 	b.write("microagent.yaml", strings.Replace(manifest, "echo 42 > /work/count", "sleep 1000", 1))
 	p := b.plan()
-	starts := slowStarts{b.drivers.Workspaces, make(chan struct{}), make(chan struct{})}
-	b.drivers.Workspaces = starts
+	starts := slowStarts{b.drivers.Runs, make(chan struct{}), make(chan struct{})}
+	b.drivers.Runs = starts
 	ctx, interrupt := context.WithCancel(t.Context())
 	events := newSink()
 	go func() {

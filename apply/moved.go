@@ -11,7 +11,7 @@ import (
 
 // movedInputs says, in a sentence each, which files that p would read or replace are not what they were when it was
 // made. What can't be looked at is left to its change, which says why.
-func movedInputs(ctx context.Context, d Drivers, p *plan.Plan, files *folder.Folder) []string {
+func movedInputs(ctx context.Context, d driver.Set, p *plan.Plan, files *folder.Folder) []string {
 	var moved []string
 	for i := range p.Changes {
 		c := &p.Changes[i]

@@ -22,7 +22,7 @@ func (r *run) output(ctx context.Context, c *plan.Change) error {
 	if err != nil {
 		return err
 	}
-	tree, fetched, err := r.drivers.Workspaces.OutputFile(ctx, o.Workspace, o.Name)
+	tree, fetched, err := r.drivers.Runs.OutputFile(ctx, o.Workspace, o.Name)
 	if errors.Is(err, driver.ErrNotFound) {
 		if o.Optional {
 			return nil

@@ -28,7 +28,7 @@ func (r *run) task(ctx, whole context.Context, c *plan.Change) error {
 		if err != nil {
 			return err
 		}
-		if _, err := r.drivers.Workspaces.Start(whole, name, key); err != nil {
+		if _, err := r.drivers.Runs.Start(whole, name, key); err != nil {
 			return err
 		}
 	case plan.ActionWait:
@@ -36,7 +36,7 @@ func (r *run) task(ctx, whole context.Context, c *plan.Change) error {
 		return unknown(c)
 	}
 	end := r.show(ctx, c)
-	run, err := r.drivers.Workspaces.Wait(ctx, name)
+	run, err := r.drivers.Runs.Wait(ctx, name)
 	end()
 	if ctx.Err() != nil {
 		r.mu.Lock()
@@ -106,6 +106,6 @@ func (l *lastBytes) Write(p []byte) (int, error) {
 // outOfMemory says whether the guest's kernel has killed for want of memory lately.
 func (r *run) outOfMemory(ctx context.Context, name string) bool {
 	console := lastBytes{limit: consoleTail << 10}
-	err := r.drivers.Workspaces.Logs(ctx, name, driver.LogOptions{Stream: "console", Tail: new(consoleTail)}, &console, &console)
+	err := r.drivers.Runs.Logs(ctx, name, driver.LogOptions{Stream: "console", Tail: new(consoleTail)}, &console, &console)
 	return err == nil && bytes.Contains(console.kept, []byte("Out of memory: Killed process"))
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // endlessLine is a workspace whose process wrote one line of 32 MiB to stderr.
-type endlessLine struct{ driver.Workspaces }
+type endlessLine struct{ driver.Runs }
 
 func (endlessLine) Logs(_ context.Context, _ string, _ driver.LogOptions, _, stderr io.Writer) error {
 	piece := bytes.Repeat([]byte{0}, 1<<20)
@@ -25,7 +25,7 @@ func (endlessLine) Logs(_ context.Context, _ string, _ driver.LogOptions, _, std
 
 func TestLastLinesHaveABound(t *testing.T) {
 	r := &run{}
-	r.drivers.Workspaces = endlessLine{}
+	r.drivers.Runs = endlessLine{}
 	lines := r.lastWritten(t.Context(), "job")
 	if len(lines) != 2 || lines[1] != (Line{"stderr", "the end"}) || len(lines[0].Text) > 2*tailLine {
 		t.Errorf("%d lines, the first of %d bytes", len(lines), len(lines[0].Text))

@@ -18,7 +18,7 @@ func (r *run) workspace(ctx, whole context.Context, c *plan.Change, p driver.Pro
 	ws := r.drivers.Workspaces
 	name := plan.OnDisk(r.plan.Project, c.Address.Name)
 	if c.Action == plan.ActionDelete {
-		if _, err := ws.Stop(whole, name, driver.StopOptions{}); err != nil && !errors.Is(err, driver.ErrNotFound) {
+		if _, err := r.drivers.Runs.Stop(whole, name, driver.StopOptions{}); err != nil && !errors.Is(err, driver.ErrNotFound) {
 			return err
 		}
 		return ws.Delete(whole, name)
@@ -35,7 +35,7 @@ func (r *run) workspace(ctx, whole context.Context, c *plan.Change, p driver.Pro
 		}
 	}
 	stop := func() error {
-		_, err := ws.Stop(whole, name, driver.StopOptions{})
+		_, err := r.drivers.Runs.Stop(whole, name, driver.StopOptions{})
 		return err
 	}
 	update := func() error {
@@ -80,7 +80,7 @@ func (r *run) start(ctx context.Context, want observed.WorkspaceSpec) error {
 		return nil
 	}
 	began := time.Now()
-	if _, err := r.drivers.Workspaces.Start(ctx, want.Name, ""); err != nil || want.Mode != spec.ModeService {
+	if _, err := r.drivers.Runs.Start(ctx, want.Name, ""); err != nil || want.Mode != spec.ModeService {
 		return err
 	}
 	return r.stays(ctx, want.Name, earlyEnd(time.Since(began)))
@@ -94,7 +94,7 @@ func earlyEnd(boot time.Duration) time.Duration { return max(500*time.Millisecon
 func (r *run) stays(ctx context.Context, name string, within time.Duration) error {
 	early, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
-	ended, err := r.drivers.Workspaces.Wait(early, name)
+	ended, err := r.drivers.Runs.Wait(early, name)
 	switch {
 	case early.Err() != nil:
 		return nil

@@ -16,7 +16,7 @@ import (
 // the image and the bundles in and creates the workspace, through the same operations as a plan; it starts nothing.
 // In want the image is as written, and the source of a bundle mount is its path, opened through files as is a disk's.
 // Volumes have to be there. Something of that name is ErrExists. oneShot makes it one for this process alone.
-func Single(ctx context.Context, d Drivers, files *folder.Folder, want observed.WorkspaceSpec, oneShot bool, p driver.Progress) (driver.Workspace, error) {
+func Single(ctx context.Context, d driver.Set, files *folder.Folder, want observed.WorkspaceSpec, oneShot bool, p driver.Progress) (driver.Workspace, error) {
 	if _, err := d.Workspaces.Get(ctx, want.Name); err == nil {
 		return driver.Workspace{}, &driver.Error{Class: driver.ErrExists, Op: "create workspace", Object: want.Name,
 			Next: driver.NextTaken(want.Name)}

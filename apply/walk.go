@@ -21,7 +21,7 @@ const (
 
 // run is one walk over a plan.
 type run struct {
-	drivers Drivers
+	drivers driver.Set
 	plan    *plan.Plan
 	files   *folder.Folder
 	events  event.Sink

@@ -67,7 +67,7 @@ func (r *run) read(ctx context.Context, name string, limit int, o driver.LogOpti
 		return &lineWriter{limit: limit, each: func(text string) { each(Line{of, text}) }}
 	}
 	stdout, stderr := stream("stdout"), stream("stderr")
-	err := r.drivers.Workspaces.Logs(ctx, name, o, stdout, stderr)
+	err := r.drivers.Runs.Logs(ctx, name, o, stdout, stderr)
 	stdout.flush()
 	stderr.flush()
 	return err

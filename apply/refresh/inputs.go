@@ -24,7 +24,7 @@ import (
 // headTimeout bounds what one registry may cost a plan.
 const headTimeout = 10 * time.Second
 
-func sources(ctx context.Context, d Drivers, m *schema.Manifest, files *folder.Folder, rec recorded) (map[string]observed.Source, error) {
+func sources(ctx context.Context, d driver.Set, m *schema.Manifest, files *folder.Folder, rec recorded) (map[string]observed.Source, error) {
 	var mu sync.Mutex
 	found := map[string]observed.Source{}
 	g, ctx := errgroup.WithContext(ctx)
@@ -63,7 +63,7 @@ func sentence(err error) (why, next string, refused bool) {
 	return err.Error(), driver.Next(err), errors.Is(err, driver.ErrRefused)
 }
 
-func images(ctx context.Context, d Drivers, m *schema.Manifest, files *folder.Folder, known map[string]observed.Workspace, o Options) (map[string]observed.Image, error) {
+func images(ctx context.Context, d driver.Set, m *schema.Manifest, files *folder.Folder, known map[string]observed.Workspace, o Options) (map[string]observed.Image, error) {
 	recorded := map[string]string{} // by reference as written
 	refs := map[string]bool{}
 	for _, name := range slices.Sorted(maps.Keys(m.Workspaces)) { // the last one decides when an apply got half-way
@@ -188,7 +188,7 @@ func DiskID(info fs.FileInfo) string {
 	return fmt.Sprintf("%d:%d", st.Dev, st.Ino)
 }
 
-func outputs(ctx context.Context, d Drivers, m *schema.Manifest, files *folder.Folder) (map[string]observed.Output, error) {
+func outputs(ctx context.Context, d driver.Set, m *schema.Manifest, files *folder.Folder) (map[string]observed.Output, error) {
 	found := map[string]observed.Output{}
 	for name, o := range m.Outputs {
 		target, err := files.Target(o.To)

@@ -18,17 +18,6 @@ import (
 	"microagent/schema/spec"
 )
 
-// Drivers are what refresh reads through.
-type Drivers struct {
-	Images     driver.Images
-	Disks      driver.Disks
-	Volumes    driver.Volumes
-	Workspaces driver.Workspaces
-	Projects   driver.Projects
-	Outputs    driver.Outputs
-	Hosts      driver.Hosts
-}
-
 // Options say how far refresh goes.
 type Options struct {
 	Manifest string // absolute path, to see whether the project moved
@@ -46,7 +35,7 @@ func (o Options) normal(ref string) string {
 }
 
 // World reads everything that a plan for m can rest on.
-func World(ctx context.Context, d Drivers, m *schema.Manifest, files *folder.Folder, o Options) (*observed.World, error) {
+func World(ctx context.Context, d driver.Set, m *schema.Manifest, files *folder.Folder, o Options) (*observed.World, error) {
 	w, state, err := objects(ctx, d, m.Project, o.Manifest)
 	if err != nil {
 		return nil, err
@@ -74,13 +63,13 @@ func World(ctx context.Context, d Drivers, m *schema.Manifest, files *folder.Fol
 }
 
 // Project reads what a plan of destroy rests on: records, no sources.
-func Project(ctx context.Context, d Drivers, project string, o Options) (*observed.World, error) {
+func Project(ctx context.Context, d driver.Set, project string, o Options) (*observed.World, error) {
 	w, _, err := objects(ctx, d, project, o.Manifest)
 	return w, err
 }
 
 // Records is the digest of every record, by "kind/name on disk".
-func Records(ctx context.Context, d Drivers) (map[string]string, error) {
+func Records(ctx context.Context, d driver.Set) (map[string]string, error) {
 	w, _, err := objects(ctx, d, "", "")
 	if err != nil {
 		return nil, err
@@ -93,7 +82,7 @@ type recorded struct {
 	bundles map[string]driver.BundleRecord // by name on disk
 }
 
-func objects(ctx context.Context, d Drivers, project, manifest string) (*observed.World, recorded, error) {
+func objects(ctx context.Context, d driver.Set, project, manifest string) (*observed.World, recorded, error) {
 	w := &observed.World{
 		Volumes:    map[string]observed.Volume{},
 		Workspaces: map[string]observed.Workspace{},

@@ -74,7 +74,7 @@ func (a *app) applyManifest(ctx context.Context, s *stream, p planFlags, o apply
 	}
 	defer made.files.Close()
 	if made.plan.Empty() {
-		if err := apply.Settled(ctx, made.world.Drivers, made.plan.Project, o.lockWait); err != nil {
+		if err := apply.Settled(ctx, made.world.Set, made.plan.Project, o.lockWait); err != nil {
 			return err
 		}
 		return s.nothing(made.plan)
@@ -162,7 +162,7 @@ func (a *app) execute(ctx context.Context, s *stream, p *plan.Plan, files *folde
 	}
 	s.screen = a.events()
 	s.begin(p.Project, w.history)
-	res, err := apply.Run(ctx, w.Drivers, p, files, apply.Options{Parallel: o.parallel, LockWait: o.lockWait, Events: s, Saved: o.saved})
+	res, err := apply.Run(ctx, w.Set, p, files, apply.Options{Parallel: o.parallel, LockWait: o.lockWait, Events: s, Saved: o.saved})
 	s.screen.close()
 	s.screen = nil
 	if err != nil {

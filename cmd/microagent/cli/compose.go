@@ -188,5 +188,5 @@ func (a *app) compose(ctx context.Context, w *world, p parsed) (driver.Workspace
 	defer files.Close()
 	progress, done := a.progress("create " + p.spec.Name)
 	defer done()
-	return apply.Single(ctx, w.Drivers, files, p.spec, p.oneShot, progress)
+	return apply.Single(ctx, w.Set, files, p.spec, p.oneShot, progress)
 }

@@ -44,7 +44,7 @@ func (a *app) destroyProject(ctx context.Context, s *stream, moveHere bool, o ap
 	if err != nil {
 		return err
 	}
-	seen, err := refresh.Project(ctx, refresh.Drivers(w.Drivers), project, refresh.Options{Manifest: path, Normal: normalReference})
+	seen, err := refresh.Project(ctx, w.Set, project, refresh.Options{Manifest: path, Normal: normalReference})
 	if err != nil {
 		return err
 	}

@@ -47,7 +47,7 @@ func (a *app) execCommand() *cobra.Command {
 			if err != nil {
 				return guestCode(0, err)
 			}
-			code, err := w.Workspaces.Exec(ctx, ws.Spec.Name, o.spec, streams)
+			code, err := w.Runs.Exec(ctx, ws.Spec.Name, o.spec, streams)
 			done()
 			return guestCode(code, err)
 		}),

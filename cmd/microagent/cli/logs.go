@@ -53,7 +53,7 @@ func (a *app) logsCommand() *cobra.Command {
 				}
 				defer lines.flush()
 			}
-			err = w.Workspaces.Logs(ctx, ws.Spec.Name, o.LogOptions, stdout, stderr)
+			err = w.Runs.Logs(ctx, ws.Spec.Name, o.LogOptions, stdout, stderr)
 			if o.Follow && errors.Is(err, context.Canceled) {
 				return errInterrupted
 			}

@@ -112,7 +112,7 @@ func (a *app) outputGet() *cobra.Command {
 
 // openOutput opens what a run has left; of a workspace that runs and has left nothing yet, what is in the guest now.
 func openOutput(ctx context.Context, w *world, workspace, output string) (io.ReadCloser, driver.Fetched, error) {
-	tree, f, err := w.Workspaces.OutputFile(ctx, workspace, output)
+	tree, f, err := w.Runs.OutputFile(ctx, workspace, output)
 	if !errors.Is(err, driver.ErrNotFound) || f.Error != "" {
 		return tree, f, err
 	}

@@ -67,7 +67,7 @@ func (a *app) makePlan(ctx context.Context, o planFlags) (*planned, error) {
 }
 
 func (a *app) planOf(ctx context.Context, w *world, m *schema.Manifest, s source, files *folder.Folder, o planFlags) (*plan.Plan, error) {
-	seen, err := refresh.World(ctx, refresh.Drivers(w.Drivers), m, files,
+	seen, err := refresh.World(ctx, w.Set, m, files,
 		refresh.Options{Manifest: s.path, Pull: o.pull, Offline: o.offline, Normal: normalReference})
 	if err != nil {
 		return nil, err

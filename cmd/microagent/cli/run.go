@@ -138,10 +138,10 @@ func withoutWorkspace(err error, name string) error {
 func stopNow(patient, ctx context.Context, w *world, name string) error {
 	var err error
 	if patient.Err() == nil {
-		_, err = w.Workspaces.Stop(patient, name, driver.StopOptions{})
+		_, err = w.Runs.Stop(patient, name, driver.StopOptions{})
 	}
 	if patient.Err() != nil {
-		_, err = w.Workspaces.Stop(ctx, name, driver.StopOptions{Force: true})
+		_, err = w.Runs.Stop(ctx, name, driver.StopOptions{Force: true})
 	}
 	return err
 }
@@ -190,7 +190,7 @@ func (a *app) started(ctx, patient context.Context, w *world, o runFlags, p pars
 		return guestCode(0, &driver.Error{Class: driver.ErrInvalid, Op: "run", Object: ws.Spec.Image,
 			Err: errors.New("the image has no command, and none was given"), Next: "microagent run " + ws.Spec.Image + " COMMAND..."})
 	}
-	_, err = w.Workspaces.Start(ctx, name, "")
+	_, err = w.Runs.Start(ctx, name, "")
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
@@ -202,7 +202,7 @@ func (a *app) started(ctx, patient context.Context, w *world, o runFlags, p pars
 		return guestCode(0, err)
 	}
 	streams.Signals = interrupting(ctx, patient)
-	code, err := w.Workspaces.Exec(patient, name, driver.ExecSpec{Argv: argv, Timeout: o.timeout, Collect: len(p.egress) > 0}, streams)
+	code, err := w.Runs.Exec(patient, name, driver.ExecSpec{Argv: argv, Timeout: o.timeout, Collect: len(p.egress) > 0}, streams)
 	done()
 	end := guestCode(code, err)
 	if ctx.Err() != nil {
@@ -216,7 +216,7 @@ func (a *app) started(ctx, patient context.Context, w *world, o runFlags, p pars
 
 // bringOneOut writes an output that was collected to the host.
 func (a *app) bringOneOut(ctx context.Context, w *world, workspace string, e egress, how bringing) (driver.Fetched, error) {
-	tree, f, err := w.Workspaces.OutputFile(ctx, workspace, e.name)
+	tree, f, err := w.Runs.OutputFile(ctx, workspace, e.name)
 	if err != nil {
 		return f, err
 	}

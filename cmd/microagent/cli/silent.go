@@ -19,7 +19,7 @@ func askGuests(ctx context.Context, w *world, list []driver.Workspace) {
 	var asked sync.WaitGroup
 	for i := range list {
 		if run := list[i].Run; run != nil && run.Phase.Alive() {
-			asked.Go(func() { list[i].Silent = w.Workspaces.Silent(ctx, list[i].Spec.Name) })
+			asked.Go(func() { list[i].Silent = w.Runs.Silent(ctx, list[i].Spec.Name) })
 		}
 	}
 	asked.Wait()

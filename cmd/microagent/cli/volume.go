@@ -248,7 +248,7 @@ func (a *app) stopHolders(ctx context.Context, w *world, v driver.Volume) error 
 		if !holds || ws.Run == nil {
 			continue
 		}
-		how, err := w.Workspaces.Stop(ctx, ws.Spec.Name, driver.StopOptions{})
+		how, err := w.Runs.Stop(ctx, ws.Spec.Name, driver.StopOptions{})
 		if err != nil {
 			return fmt.Errorf("stop workspace %s, which holds volume %s: %w", ws.Spec.Name, v.Name, err)
 		}

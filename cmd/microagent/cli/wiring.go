@@ -6,7 +6,6 @@ import (
 	"os"
 	"runtime"
 
-	"microagent/apply"
 	"microagent/runtime/disk"
 	"microagent/runtime/disk/transfer"
 	"microagent/runtime/driver"
@@ -24,7 +23,7 @@ import (
 
 // world is every driver, on one state directory.
 type world struct {
-	apply.Drivers
+	driver.Set
 	state   layout.State
 	kernels *kernel.Store
 	doctor  driver.Doctor
@@ -62,11 +61,12 @@ func (a *app) open(writes bool) (*world, error) {
 	w.offline, w.online = transfer.Offline{}, workspace.Online{Store: workspaces}
 	projects := project.New(state, Version)
 	w.history = projects
-	w.Drivers = apply.Drivers{
+	w.Set = driver.Set{
 		Images:     images,
 		Disks:      disks,
 		Volumes:    &volume.Store{State: state, Disks: disks, Tool: Version, GrowLive: workspaces.GrowVolume},
 		Workspaces: workspaces,
+		Runs:       workspaces,
 		Projects:   projects,
 		Outputs:    output.New(),
 		Hosts:      hosts,

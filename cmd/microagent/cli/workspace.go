@@ -81,7 +81,7 @@ func (a *app) startCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			run, err := w.Workspaces.Start(ctx, ws.Spec.Name, "")
+			run, err := w.Runs.Start(ctx, ws.Spec.Name, "")
 			if err != nil {
 				return err
 			}
@@ -106,7 +106,7 @@ func (a *app) haltCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			how, err := w.Workspaces.Stop(ctx, ws.Spec.Name, o)
+			how, err := w.Runs.Stop(ctx, ws.Spec.Name, o)
 			if err != nil {
 				return err
 			}
@@ -181,9 +181,9 @@ const (
 func stopToDelete(ctx context.Context, w *world, name string) (driver.Stopped, error) {
 	waiting, cancel := context.WithTimeout(ctx, deleteLimit)
 	defer cancel()
-	how, err := w.Workspaces.Stop(waiting, name, driver.StopOptions{Grace: deleteGrace})
+	how, err := w.Runs.Stop(waiting, name, driver.StopOptions{Grace: deleteGrace})
 	if waiting.Err() != nil && ctx.Err() == nil {
-		how, err = w.Workspaces.Stop(ctx, name, driver.StopOptions{Force: true})
+		how, err = w.Runs.Stop(ctx, name, driver.StopOptions{Force: true})
 	}
 	return how, err
 }
@@ -206,7 +206,7 @@ func (a *app) waitCommand() *cobra.Command {
 				waiting, cancel = context.WithTimeout(ctx, timeout)
 				defer cancel()
 			}
-			run, err := w.Workspaces.Wait(waiting, ws.Spec.Name)
+			run, err := w.Runs.Wait(waiting, ws.Spec.Name)
 			if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
 				err = &driver.Error{Class: driver.ErrTimeout, Op: "wait for workspace", Object: ws.Spec.Name,
 					Err: fmt.Errorf("it still runs after %s", timeout), Next: "microagent halt " + ws.Spec.Name + " ends it"}

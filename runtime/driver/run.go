@@ -1,0 +1,93 @@
+package driver
+
+import (
+	"context"
+	"io"
+	"time"
+)
+
+// Run is the story of one execution: the content of run.json, written by the supervisor alone.
+type Run struct {
+	ID          string     `json:"id"`
+	Key         string     `json:"key,omitempty"`
+	Phase       Phase      `json:"phase"`
+	Started     time.Time  `json:"started"`
+	Ready       *time.Time `json:"ready,omitempty"`
+	Ended       *time.Time `json:"ended,omitempty"`
+	ExitCode    *int       `json:"exit_code,omitempty"` // of the task or service; 128+n for a signal
+	Stopped     bool       `json:"stopped,omitempty"`   // it ended because a stop asked for it
+	TimedOut    bool       `json:"timed_out,omitempty"`
+	Waits       string     `json:"waits,omitempty"` // what a start takes long for, while it does
+	Error       string     `json:"error,omitempty"`
+	Console     []string   `json:"console,omitempty"` // last console lines of a failed run
+	PID         int        `json:"pid"`
+	BootID      string     `json:"boot_id"`
+	Start       uint64     `json:"start"`
+	Tool        string     `json:"tool"`
+	VMM         string     `json:"vmm"`               // "cloud-hypervisor v53.0.0", "qemu 7.2.22 (tcg)"
+	Hardware    bool       `json:"hardware"`          // isolated by hardware virtualisation
+	Sandbox     *Sandbox   `json:"sandbox,omitempty"` // nil: nobody looked, or the VMM never ran
+	Collected   []Fetched  `json:"collected,omitempty"`
+	SpecDigest  string     `json:"spec_digest"` // of the spec it was started with
+	Diagnostics []string   `json:"diagnostics,omitempty"`
+}
+
+// Crash is the error of a run that failed, of a workspace.
+func (r Run) Crash(workspace string) *CrashError {
+	phase := "boot"
+	if r.Ready != nil {
+		phase = "running"
+	}
+	return &CrashError{Workspace: workspace, Phase: phase, Reason: r.Error, Console: r.Console}
+}
+
+// StopOptions say how to stop.
+type StopOptions struct {
+	Grace time.Duration // 0: the workspace's own
+	Force bool          // at once, without asking the guest
+}
+
+// Stopped says how a stop went.
+type Stopped struct {
+	Was    bool // it was running
+	Forced bool // the grace period ran out, or Force was set
+}
+
+// LogOptions choose what Logs gives.
+type LogOptions struct {
+	Stream string // "stdout", "stderr", "console", "" for stdout and stderr in the order they came
+	Follow bool
+	Tail   *int // the last lines, each one of its stream; nil means all that is kept
+}
+
+// ExecSpec is a further process in a running workspace.
+type ExecSpec struct {
+	Argv    []string
+	Env     map[string]string
+	User    string // "" the workspace's
+	Workdir string // "" the workspace's
+	Timeout time.Duration
+	// Collect brings the workspace's outputs into its folder when the process has ended, as the end of a task does.
+	Collect bool
+}
+
+// Runs runs workspaces that Records keeps.
+type Runs interface {
+	// Start launches the supervisor and returns when the guest is ready and its process, if any, was
+	// started. A running workspace is a success. What an earlier supervisor left is ended first.
+	Start(ctx context.Context, name string, runKey string) (Run, error)
+	// Wait returns when the run has ended. Ending ctx stops the waiting only.
+	Wait(ctx context.Context, name string) (Run, error)
+	// Silent says that the guest of a running workspace does not answer, after waiting for that as long as the caller does.
+	// One that is still starting, or that does not run, is not silent.
+	Silent(ctx context.Context, name string) bool
+	// Stop asks the guest to shut down, and forces it when grace ran out.
+	Stop(ctx context.Context, name string, o StopOptions) (Stopped, error)
+	// Exec runs a process in a running workspace and gives its exit code. ErrRefused when it is not
+	// running.
+	Exec(ctx context.Context, name string, spec ExecSpec, s Streams) (int, error)
+	// Logs writes what the run's process wrote, raw.
+	Logs(ctx context.Context, name string, o LogOptions, stdout, stderr io.Writer) error
+	// OutputFile opens a fetched output as a tar stream of its tree.
+	OutputFile(ctx context.Context, name, output string) (io.ReadCloser, Fetched, error)
+}

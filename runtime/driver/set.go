@@ -1,0 +1,13 @@
+package driver
+
+// Set is a driver of each kind: all that the engine can look at the world with, and touch it.
+type Set struct {
+	Images     Images
+	Disks      Disks
+	Volumes    Volumes
+	Workspaces Records
+	Runs       Runs
+	Projects   Projects
+	Outputs    Outputs
+	Hosts      Hosts
+}
