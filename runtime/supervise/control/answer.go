@@ -3,7 +3,6 @@ package control
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -78,7 +77,7 @@ func (s *Server) serve(v *serving, call Call) result {
 	switch call {
 	case CallHello, CallStatus:
 		run := s.service.Status()
-		return helloResult{Version: Version, Tool: s.tool, Run: &run}
+		return helloResult{Version: Version, Minor: Minor, Tool: s.tool, Run: &run}
 	case CallWait:
 		return ended(s.service.Wait(v.ctx))
 	case CallHalt:
@@ -135,50 +134,4 @@ func ended(e Ended, err error) result {
 		return outcome{FailureOf(err)}
 	}
 	return endedResult{Run: &e.Run, Forced: e.Forced}
-}
-
-// steeringRoom is how much steering may be on its way to a process before those that send it wait.
-const steeringRoom = 64
-
-// exec runs a process. It can be steered from here on.
-func (s *Server) exec(v *serving, r *execWire) result {
-	if r == nil || len(r.Spec.Argv) == 0 || r.ID == "" {
-		return outcome{FailureOf(&driver.Error{Class: driver.ErrInvalid, Op: "exec in workspace", Object: s.workspace, Err: errors.New("no command")})}
-	}
-	steering := make(chan Steering, steeringRoom)
-	if !s.register(r.ID, steering) {
-		return outcome{FailureOf(&driver.Error{Class: driver.ErrInvalid, Op: "exec in workspace", Object: s.workspace, Err: errors.New("its id is taken")})}
-	}
-	defer s.unregister(r.ID)
-	streams := ExecStreams{Stdout: v.stdout(), Steering: steering}
-	if !r.Terminal {
-		streams.Stderr = v.stderr()
-	}
-	if r.Input {
-		streams.Stdin = &hangUp{r: &inputReader{c: v.c}, v: v}
-	} else {
-		go v.watchHangUp()
-	}
-	exit, err := s.service.Exec(v.ctx, Exec{
-		ID: r.ID, Spec: driver.ExecSpec(r.Spec), Terminal: r.Terminal, Size: driver.WindowSize{Rows: r.Rows, Columns: r.Columns},
-	}, streams)
-	return execResult{outcome{FailureOf(err)}, exit.Code, exit.TimedOut}
-}
-
-// hangUp is a client's input. After its end it goes on listening, for the client's going away.
-type hangUp struct {
-	r *inputReader
-	v *serving
-}
-
-func (h *hangUp) Read(p []byte) (int, error) {
-	n, err := h.r.Read(p)
-	switch {
-	case err == nil:
-	case errors.Is(err, io.EOF):
-		go h.v.watchHangUp()
-	default:
-		h.v.cancel()
-	}
-	return n, err
 }

@@ -45,7 +45,9 @@ func (c Client) dial(ctx context.Context) (net.Conn, error) {
 type exchange struct {
 	request  any       // with a header
 	input    io.Reader // goes up, unless nil
+	credit   *credit   // how much of it, nil: all
 	out, err io.Writer // take what comes
+	begun    func(ch *channel)
 }
 
 func head(call Call) header { return header{Version: Version, Call: call} }
@@ -76,9 +78,13 @@ func (c Client) carry(ctx context.Context, x exchange) ([]byte, error) {
 	if err := ch.sendJSON(frameRequest, x.request); err != nil {
 		return nil, broken(ctx, err)
 	}
+	if x.begun != nil {
+		x.begun(ch)
+	}
 	if x.input != nil {
 		// Its end is not waited for: a read of a terminal can't be interrupted.
-		go feed(ch, x.input)
+		go feed(ch, x.input, x.credit)
+		defer x.credit.end()
 	}
 	for {
 		kind, payload, err := ch.receive()
@@ -91,6 +97,10 @@ func (c Client) carry(ctx context.Context, x exchange) ([]byte, error) {
 			w = x.out
 		case frameErr:
 			w = x.err
+		case frameGrant:
+			if x.credit.add(payload) != nil {
+				return nil, errGrant
+			}
 		case frameResult:
 			return payload, nil
 		}
@@ -108,14 +118,6 @@ func broken(ctx context.Context, err error) error {
 		return ctx.Err()
 	}
 	return fmt.Errorf("%w: %w", ErrGone, err)
-}
-
-// feed sends input and its end. A reader that breaks leaves the input without an end, which the supervisor sees
-// when the connection closes.
-func feed(ch *channel, input io.Reader) {
-	if _, err := io.CopyBuffer(struct{ io.Writer }{frameWriter{ch, frameInput}}, struct{ io.Reader }{input}, make([]byte, chunk)); err == nil {
-		_ = ch.send(frameInputEnd, nil)
-	}
 }
 
 // Status is the run as its supervisor sees it, and the supervisor's version.

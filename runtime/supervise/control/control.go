@@ -10,6 +10,14 @@ package control
 // Version is the major version of the control protocol: calls that are not frozen need the same one on both sides.
 const Version = 1
 
+// Minor counts what came later within Version; hello tells it, and a supervisor that does not has 0.
+//
+//	1  an exec may ask to be steered: signals and window sizes come as frames of its own connection, and input comes as
+//	   far as it was granted
+const Minor = 1
+
+const minorSteered = 1
+
 // Call names what is asked of a supervisor.
 type Call string
 

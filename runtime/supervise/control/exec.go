@@ -11,15 +11,19 @@ import (
 	"microagent/runtime/driver"
 )
 
-// Exec runs a process and gives its exit code. Ending ctx hangs up on it.
+// Exec runs a process and gives its exit code. Signals and sizes reach it in their order, from before it has started.
+// Ending ctx hangs up on it.
 func (c Client) Exec(ctx context.Context, spec driver.ExecSpec, s driver.Streams) (code int, timedOut bool, err error) {
+	hello, err := call[helloResult](ctx, c, exchange{request: head(CallHello)})
+	if err != nil {
+		return 0, false, err
+	}
 	var id [8]byte
 	_, _ = rand.Read(id[:])
-	req := execWire{ID: hex.EncodeToString(id[:]), Spec: specWire(spec), Input: s.Stdin != nil, Terminal: s.Terminal}
-	steering, cancel := context.WithCancel(ctx)
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	defer cancel()
+	req := execWire{
+		ID: hex.EncodeToString(id[:]), Spec: specWire(spec), Input: s.Stdin != nil, Terminal: s.Terminal,
+		Steered: hello.Minor >= minorSteered,
+	}
 	if s.Terminal && s.Resize != nil {
 		select {
 		case size := <-s.Resize:
@@ -28,19 +32,31 @@ func (c Client) Exec(ctx context.Context, spec driver.ExecSpec, s driver.Streams
 			return 0, false, ctx.Err()
 		}
 	}
-	wg.Go(func() { c.steer(steering, req.ID, s) })
-	r, err := call[execResult](ctx, c, exchange{request: execRequest{head(CallExec), &req}, input: s.Stdin, out: s.Stdout, err: s.Stderr})
+	steering, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	x := exchange{request: execRequest{head(CallExec), &req}, input: s.Stdin, out: s.Stdout, err: s.Stderr}
+	x.begun = func(*channel) {
+		wg.Go(func() { steer(steering, s, func(w steeringWire) { c.steerByCall(steering, req.ID, w) }) })
+	}
+	if req.Steered {
+		x.credit = newCredit()
+		x.begun = func(ch *channel) {
+			wg.Go(func() { steer(steering, s, func(w steeringWire) { _ = ch.sendJSON(frameSteering, w) }) })
+		}
+	}
+	r, err := call[execResult](ctx, c, x)
 	return r.Code, r.TimedOut, err
 }
 
 // steer passes signals and sizes on until ctx ends.
-func (c Client) steer(ctx context.Context, id string, s driver.Streams) {
+func steer(ctx context.Context, s driver.Streams, pass func(steeringWire)) {
 	sizes, signals := s.Resize, s.Signals
 	if !s.Terminal {
 		sizes = nil
 	}
 	for {
-		var req any
 		select {
 		case <-ctx.Done():
 			return
@@ -49,22 +65,29 @@ func (c Client) steer(ctx context.Context, id string, s driver.Streams) {
 				sizes = nil
 				continue
 			}
-			req = resizeRequest{head(CallResize), id, size.Rows, size.Columns}
+			pass(steeringWire{Rows: size.Rows, Columns: size.Columns})
 		case sig, ok := <-signals:
 			if !ok {
 				signals = nil
 				continue
 			}
-			req = signalRequest{head(CallSignal), id, sig}
+			pass(steeringWire{Signal: sig})
 		}
-		c.deliver(ctx, req)
 	}
 }
 
-// deliver makes one steering call. A process that is still being started does not know its id yet: it is tried
-// again for a moment. That it has ended meanwhile is no error of anyone's.
-func (c Client) deliver(ctx context.Context, req any) {
-	for range 40 {
+// askAgain is how soon a supervisor of minor 0 is asked again.
+const askAgain = 25 * time.Millisecond
+
+// steerByCall is the way of a supervisor of minor 0: a call of its own. It does not find an exec that is still being
+// started, and nothing tells when it will: it is asked again until the exec is over. That the process has ended meanwhile
+// is no error of anyone's.
+func (c Client) steerByCall(ctx context.Context, id string, w steeringWire) {
+	var req any = resizeRequest{head(CallResize), id, w.Rows, w.Columns}
+	if w.Signal != "" {
+		req = signalRequest{head(CallSignal), id, w.Signal}
+	}
+	for {
 		_, err := call[outcome](ctx, c, exchange{request: req})
 		if err == nil || !errors.Is(err, driver.ErrNotFound) {
 			return
@@ -72,7 +95,7 @@ func (c Client) deliver(ctx context.Context, req any) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(25 * time.Millisecond):
+		case <-time.After(askAgain):
 		}
 	}
 }

@@ -10,12 +10,17 @@ import (
 )
 
 // The control protocol: one connection a call. Both directions are frames of package frame. The client's first frame is a
-// Request. The server ends a call by a Result, always.
+// request. The server ends a call by a result, always.
 //
-//	'Q' Request            client, first
+//	'Q' JSON               client, first: the request
 //	'i' bytes, 'e' empty   client: input, and its end
+//	's' JSON               client: steering, of an exec that is steered
+//	'g' four bytes         server: so many bytes more of input are welcome (big endian), of an exec that is steered
 //	'o', 'r' bytes         server: stdout or the only stream, stderr
-//	'R' Result             server, last
+//	'R' JSON               server, last: the result
+//
+// The input of an exec that is steered never fills the connection, so that a signal never waits behind input that the
+// process does not read. Other input does: the server reads it no faster than it can pass it on.
 //
 // The calls hello, status, logs, halt and kill keep their form for ever; the others need the same Version on both
 // sides.
@@ -23,6 +28,8 @@ const (
 	frameRequest  = 'Q'
 	frameInput    = 'i'
 	frameInputEnd = 'e'
+	frameSteering = 's'
+	frameGrant    = 'g'
 	frameOut      = 'o'
 	frameErr      = 'r'
 	frameResult   = 'R'
@@ -79,36 +86,4 @@ func (w frameWriter) Write(p []byte) (int, error) {
 		sent += n
 	}
 	return len(p), nil
-}
-
-// inputReader gives the bytes of input frames up to the end frame. Any other frame, and a connection that ends
-// before, is an error.
-type inputReader struct {
-	c    *channel
-	rest []byte
-	err  error
-}
-
-func (r *inputReader) Read(p []byte) (int, error) {
-	for len(r.rest) == 0 {
-		if r.err != nil {
-			return 0, r.err
-		}
-		kind, payload, err := r.c.receive()
-		switch {
-		case errors.Is(err, io.EOF):
-			r.err = io.ErrUnexpectedEOF
-		case err != nil:
-			r.err = err
-		case kind == frameInput:
-			r.rest = payload
-		case kind == frameInputEnd:
-			r.err = io.EOF
-		default:
-			r.err = fmt.Errorf("control: a frame of type %q in the input", kind)
-		}
-	}
-	n := copy(p, r.rest)
-	r.rest = r.rest[n:]
-	return n, nil
 }

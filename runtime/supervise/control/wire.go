@@ -38,6 +38,14 @@ type execWire struct {
 	Terminal bool     `json:"terminal,omitempty"`
 	Rows     uint16   `json:"rows,omitempty"`
 	Columns  uint16   `json:"columns,omitempty"`
+	Steered  bool     `json:"steered,omitempty"` // steering frames follow, and input as far as it is granted
+}
+
+// steeringWire is the content of a steering frame: a signal, or a window size.
+type steeringWire struct {
+	Signal  string `json:"signal,omitempty"`
+	Rows    uint16 `json:"rows,omitempty"`
+	Columns uint16 `json:"columns,omitempty"`
 }
 
 // specWire is a driver.ExecSpec; its fields go by these names, and all of them.
@@ -100,7 +108,8 @@ type result interface{ err() error }
 type helloResult struct {
 	outcome
 	Version int         `json:"version,omitempty"` // of the protocol
-	Tool    string      `json:"tool,omitempty"`    // of the microagent that runs
+	Minor   int         `json:"minor,omitempty"`
+	Tool    string      `json:"tool,omitempty"` // of the microagent that runs
 	Run     *driver.Run `json:"run,omitempty"`
 }
 
