@@ -15,8 +15,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
-	"strings"
+	"regexp"
 	"syscall"
 	"time"
 
@@ -43,10 +42,11 @@ func New(state layout.State, images LayerSource) *Disks {
 	return &Disks{state: state, images: images}
 }
 
-// Key prefixes. Their version changes with anything that changes the bytes of a disk.
+// Key prefixes. Their version rises with anything that changes the bytes of a disk for the same input. Records hold
+// keys of earlier versions, and such disks stay until nobody names them.
 const (
 	bundleKey = "bundle-v1-"
-	rootfsKey = "rootfs-v1-"
+	rootfsKey = "rootfs-v2-"
 )
 
 // Epoch is the time of what has none of its own: file systems, and all that lies in a directory bundle.
@@ -170,12 +170,7 @@ func keyOf(prefix string, parts ...string) string {
 	return prefix + hex.EncodeToString(h.Sum(nil))
 }
 
-// validKey says whether key can be a file name in the cache.
-func validKey(key string) bool {
-	hexes, ok := strings.CutPrefix(key, bundleKey)
-	if !ok {
-		hexes, ok = strings.CutPrefix(key, rootfsKey)
-	}
-	_, err := hex.DecodeString(hexes)
-	return ok && err == nil && len(hexes) == 64 && filepath.Base(key) == key
-}
+var keyForm = regexp.MustCompile(`^(bundle|rootfs)-v[1-9][0-9]?-[0-9a-f]{64}$`)
+
+// validKey says whether key, of whichever version, can be a file name in the cache.
+func validKey(key string) bool { return keyForm.MatchString(key) }

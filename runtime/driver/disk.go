@@ -26,7 +26,7 @@ type BundleDigest struct {
 
 // DiskImage is a finished disk in the cache.
 type DiskImage struct {
-	Key       string `json:"key"`       // names input and format: "rootfs-v1-<hex>", "bundle-v1-<hex>"
+	Key       string `json:"key"`       // names input and format: "rootfs-v2-<hex>", "bundle-v1-<hex>"
 	Path      string `json:"path"`      // of the cached file, read-only
 	Size      int64  `json:"size"`      // of the block device
 	Allocated int64  `json:"allocated"` // on the host
