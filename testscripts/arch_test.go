@@ -46,7 +46,7 @@ var rooms = map[string][]string{
 var contracts = []string{"driver", "layout", "lease"}
 
 // leaves are packages that all rooms may import, the guest's too, and that import the standard library alone.
-var leaves = []string{"runtime/disk/ext4/super", "runtime/event", "runtime/frame", "schema/printable", "schema/quantity", "schema/spec"}
+var leaves = []string{"runtime/disk/ext4/super", "runtime/event", "runtime/frame", "runtime/listentable", "schema/printable", "schema/quantity", "schema/spec"}
 
 // inner are sub-rooms of runtime that their room alone may import.
 var inner = []string{"supervise/attach"}

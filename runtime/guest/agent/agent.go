@@ -1,7 +1,7 @@
 // Package agent is what answers the host inside a guest: it runs processes, hands files out and takes them in, and
 // brings the guest down. It promises the true exit code, output that is whole or visibly cut off, and that what it
-// acknowledged is on the disks. It opens no connection, reads no configuration from the guest's disks but passwd
-// and group, and does nothing before it was configured.
+// acknowledged is on the disks. It opens no connection but those to the guest's own loopback that the host asks for, reads
+// no configuration from the guest's disks but passwd and group, and does nothing before it was configured.
 //
 // It runs in process 1 (package initd imports it), inside the workspace's root file system.
 package agent
@@ -12,6 +12,7 @@ import (
 	"net"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/containerd/ttrpc"
@@ -47,6 +48,8 @@ type Agent struct {
 	log      *Log
 	children *children
 	streams  *waiting
+	stirred  *bell // what may have begun or ended a server
+	dials    atomic.Int32
 	boot     string
 	started  time.Time
 
@@ -63,10 +66,12 @@ type Agent struct {
 
 // New makes an agent. It takes over the process's children: nothing else in the process may wait for any.
 func New(m Machine, log *Log) *Agent {
-	return &Agent{
-		machine: m, log: log, children: newChildren(), streams: newWaiting(), boot: bootID(), started: time.Now(),
+	a := &Agent{
+		machine: m, log: log, streams: newWaiting(), stirred: &bell{}, boot: bootID(), started: time.Now(),
 		procs: map[string]*process{}, hostGone: make(chan struct{}),
 	}
+	a.children = newChildren(a.stirred)
+	return a
 }
 
 // Serve answers on the two ports' listeners until ctx ends or a listener breaks, and reaps children meanwhile.

@@ -15,9 +15,13 @@ import (
 type children struct {
 	mu   sync.Mutex
 	ends map[int]func(syscall.WaitStatus) // by pid, of those that are not reaped
+
+	stirred *bell // rung when a process was started, and when some were reaped
 }
 
-func newChildren() *children { return &children{ends: map[int]func(syscall.WaitStatus){}} }
+func newChildren(stirred *bell) *children {
+	return &children{ends: map[int]func(syscall.WaitStatus){}, stirred: stirred}
+}
 
 // start runs a process; ended is called once, when it was reaped.
 func (c *children) start(path string, argv []string, attr *syscall.ProcAttr, ended func(syscall.WaitStatus)) (int, error) {
@@ -29,6 +33,7 @@ func (c *children) start(path string, argv []string, attr *syscall.ProcAttr, end
 		return 0, err
 	}
 	c.ends[pid] = ended
+	c.stirred.ring()
 	return pid, nil
 }
 
@@ -50,6 +55,7 @@ func (c *children) reap(ctx context.Context) {
 	defer signal.Stop(died)
 	for {
 		for c.one() {
+			c.stirred.ring()
 		}
 		select {
 		case <-died:

@@ -117,6 +117,10 @@ func (a *Agent) serveStream(ctx context.Context, conn net.Conn) bool {
 		finish(st, a.fetch(h, st))
 	case proto.KindPut:
 		finish(st, a.put(h, st))
+	case proto.KindDial:
+		a.dial(ctx, h, st)
+	case proto.KindListening:
+		a.sendListening(ctx, h, st)
 	case proto.KindLog:
 		a.sendLog(ctx, st)
 	default:

@@ -30,7 +30,7 @@ import (
 // The version of the protocol. Hosts and guests of one major version understand each other.
 const (
 	Major = 1
-	Minor = 0
+	Minor = 1
 )
 
 // Ports of the agent.
@@ -45,6 +45,7 @@ const (
 	MaxRequest = 2 << 20  // an encoded Configure or Start
 	MaxText    = 4 << 10  // any string that a guest answers; longer ones are cut
 	MaxMounts  = 64       // disks of a guest
+	MaxPorts   = 1024     // ports that one stream watches
 	// FetchLimit is what Fetch sends at most when the host names no limit.
 	FetchLimit int64 = 64 << 30
 )
@@ -56,6 +57,7 @@ const (
 	CapFiles    = "files" // fetch, put, stat
 	CapGrow     = "grow"
 	CapLog      = "log"
+	CapPorts    = "ports" // dial, listening
 )
 
 // Kinds of streams.
@@ -67,6 +69,9 @@ const (
 	KindLog    = "log"
 	KindFetch  = "fetch"
 	KindPut    = "put"
+
+	KindDial      = "dial"      // the bytes of a connection, or datagrams (Datagrams)
+	KindListening = "listening" // a byte for each port that was asked for, 1 when a server is there, again after each change
 )
 
 // Dialer connects to a port in the guest. It may block until the guest listens or until ctx ends, and may fail

@@ -1562,10 +1562,11 @@ func (x *ShutdownResponse) GetUnclean() []string {
 // StreamHeader opens a connection of bytes.
 type StreamHeader struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`                   // "stdin", "stdout", "stderr", "tty", "log", "fetch", "put"
+	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`                   // "stdin", "stdout", "stderr", "tty", "log", "fetch", "put", "dial", "listening"
 	ExecId        string                 `protobuf:"bytes,2,opt,name=exec_id,json=execId,proto3" json:"exec_id,omitempty"` // of fetch: the process before whose start what was last changed is marked; none marks nothing
 	Path          string                 `protobuf:"bytes,3,opt,name=path,proto3" json:"path,omitempty"`                   // of fetch and put
 	Limit         int64                  `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"`                // bytes of content that fetch may send; 0 is the agent's own limit
+	Ports         []*Port                `protobuf:"bytes,5,rep,name=ports,proto3" json:"ports,omitempty"`                 // of dial, one; of listening, those that are watched
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1628,6 +1629,66 @@ func (x *StreamHeader) GetLimit() int64 {
 	return 0
 }
 
+func (x *StreamHeader) GetPorts() []*Port {
+	if x != nil {
+		return x.Ports
+	}
+	return nil
+}
+
+// Port is one of the guest's own loopback.
+type Port struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Number        uint32                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	Udp           bool                   `protobuf:"varint,2,opt,name=udp,proto3" json:"udp,omitempty"` // else TCP
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Port) Reset() {
+	*x = Port{}
+	mi := &file_agent_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Port) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Port) ProtoMessage() {}
+
+func (x *Port) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Port.ProtoReflect.Descriptor instead.
+func (*Port) Descriptor() ([]byte, []int) {
+	return file_agent_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *Port) GetNumber() uint32 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *Port) GetUdp() bool {
+	if x != nil {
+		return x.Udp
+	}
+	return false
+}
+
 // StreamError ends a stream that could not come to its end.
 type StreamError struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1639,7 +1700,7 @@ type StreamError struct {
 
 func (x *StreamError) Reset() {
 	*x = StreamError{}
-	mi := &file_agent_proto_msgTypes[28]
+	mi := &file_agent_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1651,7 +1712,7 @@ func (x *StreamError) String() string {
 func (*StreamError) ProtoMessage() {}
 
 func (x *StreamError) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[28]
+	mi := &file_agent_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1664,7 +1725,7 @@ func (x *StreamError) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamError.ProtoReflect.Descriptor instead.
 func (*StreamError) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{28}
+	return file_agent_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *StreamError) GetCode() string {
@@ -1793,12 +1854,16 @@ const file_agent_proto_rawDesc = "" +
 	"graceNanos\"D\n" +
 	"\x10ShutdownResponse\x12\x16\n" +
 	"\x06killed\x18\x01 \x01(\bR\x06killed\x12\x18\n" +
-	"\aunclean\x18\x02 \x03(\tR\aunclean\"e\n" +
+	"\aunclean\x18\x02 \x03(\tR\aunclean\"\x96\x01\n" +
 	"\fStreamHeader\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x17\n" +
 	"\aexec_id\x18\x02 \x01(\tR\x06execId\x12\x12\n" +
 	"\x04path\x18\x03 \x01(\tR\x04path\x12\x14\n" +
-	"\x05limit\x18\x04 \x01(\x03R\x05limit\";\n" +
+	"\x05limit\x18\x04 \x01(\x03R\x05limit\x12/\n" +
+	"\x05ports\x18\x05 \x03(\v2\x19.microagent.guest.v1.PortR\x05ports\"0\n" +
+	"\x04Port\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\rR\x06number\x12\x10\n" +
+	"\x03udp\x18\x02 \x01(\bR\x03udp\";\n" +
 	"\vStreamError\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage2\xd9\a\n" +
@@ -1828,7 +1893,7 @@ func file_agent_proto_rawDescGZIP() []byte {
 	return file_agent_proto_rawDescData
 }
 
-var file_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
+var file_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
 var file_agent_proto_goTypes = []any{
 	(*HelloRequest)(nil),      // 0: microagent.guest.v1.HelloRequest
 	(*HelloResponse)(nil),     // 1: microagent.guest.v1.HelloResponse
@@ -1858,46 +1923,48 @@ var file_agent_proto_goTypes = []any{
 	(*ShutdownRequest)(nil),   // 25: microagent.guest.v1.ShutdownRequest
 	(*ShutdownResponse)(nil),  // 26: microagent.guest.v1.ShutdownResponse
 	(*StreamHeader)(nil),      // 27: microagent.guest.v1.StreamHeader
-	(*StreamError)(nil),       // 28: microagent.guest.v1.StreamError
-	nil,                       // 29: microagent.guest.v1.Process.EnvEntry
+	(*Port)(nil),              // 28: microagent.guest.v1.Port
+	(*StreamError)(nil),       // 29: microagent.guest.v1.StreamError
+	nil,                       // 30: microagent.guest.v1.Process.EnvEntry
 }
 var file_agent_proto_depIdxs = []int32{
 	4,  // 0: microagent.guest.v1.ConfigureRequest.root:type_name -> microagent.guest.v1.Mount
 	4,  // 1: microagent.guest.v1.ConfigureRequest.mounts:type_name -> microagent.guest.v1.Mount
 	5,  // 2: microagent.guest.v1.ConfigureRequest.process:type_name -> microagent.guest.v1.Process
-	29, // 3: microagent.guest.v1.Process.env:type_name -> microagent.guest.v1.Process.EnvEntry
+	30, // 3: microagent.guest.v1.Process.env:type_name -> microagent.guest.v1.Process.EnvEntry
 	5,  // 4: microagent.guest.v1.StartRequest.process:type_name -> microagent.guest.v1.Process
 	8,  // 5: microagent.guest.v1.StartRequest.size:type_name -> microagent.guest.v1.WindowSize
 	8,  // 6: microagent.guest.v1.ResizeRequest.size:type_name -> microagent.guest.v1.WindowSize
-	0,  // 7: microagent.guest.v1.Agent.Hello:input_type -> microagent.guest.v1.HelloRequest
-	2,  // 8: microagent.guest.v1.Agent.Configure:input_type -> microagent.guest.v1.ConfigureRequest
-	6,  // 9: microagent.guest.v1.Agent.Start:input_type -> microagent.guest.v1.StartRequest
-	9,  // 10: microagent.guest.v1.Agent.Wait:input_type -> microagent.guest.v1.WaitRequest
-	11, // 11: microagent.guest.v1.Agent.Signal:input_type -> microagent.guest.v1.SignalRequest
-	13, // 12: microagent.guest.v1.Agent.Resize:input_type -> microagent.guest.v1.ResizeRequest
-	15, // 13: microagent.guest.v1.Agent.Stat:input_type -> microagent.guest.v1.StatRequest
-	17, // 14: microagent.guest.v1.Agent.Sync:input_type -> microagent.guest.v1.SyncRequest
-	19, // 15: microagent.guest.v1.Agent.Grow:input_type -> microagent.guest.v1.GrowRequest
-	21, // 16: microagent.guest.v1.Agent.SetTime:input_type -> microagent.guest.v1.SetTimeRequest
-	23, // 17: microagent.guest.v1.Agent.Ping:input_type -> microagent.guest.v1.PingRequest
-	25, // 18: microagent.guest.v1.Agent.Shutdown:input_type -> microagent.guest.v1.ShutdownRequest
-	1,  // 19: microagent.guest.v1.Agent.Hello:output_type -> microagent.guest.v1.HelloResponse
-	3,  // 20: microagent.guest.v1.Agent.Configure:output_type -> microagent.guest.v1.ConfigureResponse
-	7,  // 21: microagent.guest.v1.Agent.Start:output_type -> microagent.guest.v1.StartResponse
-	10, // 22: microagent.guest.v1.Agent.Wait:output_type -> microagent.guest.v1.WaitResponse
-	12, // 23: microagent.guest.v1.Agent.Signal:output_type -> microagent.guest.v1.SignalResponse
-	14, // 24: microagent.guest.v1.Agent.Resize:output_type -> microagent.guest.v1.ResizeResponse
-	16, // 25: microagent.guest.v1.Agent.Stat:output_type -> microagent.guest.v1.StatResponse
-	18, // 26: microagent.guest.v1.Agent.Sync:output_type -> microagent.guest.v1.SyncResponse
-	20, // 27: microagent.guest.v1.Agent.Grow:output_type -> microagent.guest.v1.GrowResponse
-	22, // 28: microagent.guest.v1.Agent.SetTime:output_type -> microagent.guest.v1.SetTimeResponse
-	24, // 29: microagent.guest.v1.Agent.Ping:output_type -> microagent.guest.v1.PingResponse
-	26, // 30: microagent.guest.v1.Agent.Shutdown:output_type -> microagent.guest.v1.ShutdownResponse
-	19, // [19:31] is the sub-list for method output_type
-	7,  // [7:19] is the sub-list for method input_type
-	7,  // [7:7] is the sub-list for extension type_name
-	7,  // [7:7] is the sub-list for extension extendee
-	0,  // [0:7] is the sub-list for field type_name
+	28, // 7: microagent.guest.v1.StreamHeader.ports:type_name -> microagent.guest.v1.Port
+	0,  // 8: microagent.guest.v1.Agent.Hello:input_type -> microagent.guest.v1.HelloRequest
+	2,  // 9: microagent.guest.v1.Agent.Configure:input_type -> microagent.guest.v1.ConfigureRequest
+	6,  // 10: microagent.guest.v1.Agent.Start:input_type -> microagent.guest.v1.StartRequest
+	9,  // 11: microagent.guest.v1.Agent.Wait:input_type -> microagent.guest.v1.WaitRequest
+	11, // 12: microagent.guest.v1.Agent.Signal:input_type -> microagent.guest.v1.SignalRequest
+	13, // 13: microagent.guest.v1.Agent.Resize:input_type -> microagent.guest.v1.ResizeRequest
+	15, // 14: microagent.guest.v1.Agent.Stat:input_type -> microagent.guest.v1.StatRequest
+	17, // 15: microagent.guest.v1.Agent.Sync:input_type -> microagent.guest.v1.SyncRequest
+	19, // 16: microagent.guest.v1.Agent.Grow:input_type -> microagent.guest.v1.GrowRequest
+	21, // 17: microagent.guest.v1.Agent.SetTime:input_type -> microagent.guest.v1.SetTimeRequest
+	23, // 18: microagent.guest.v1.Agent.Ping:input_type -> microagent.guest.v1.PingRequest
+	25, // 19: microagent.guest.v1.Agent.Shutdown:input_type -> microagent.guest.v1.ShutdownRequest
+	1,  // 20: microagent.guest.v1.Agent.Hello:output_type -> microagent.guest.v1.HelloResponse
+	3,  // 21: microagent.guest.v1.Agent.Configure:output_type -> microagent.guest.v1.ConfigureResponse
+	7,  // 22: microagent.guest.v1.Agent.Start:output_type -> microagent.guest.v1.StartResponse
+	10, // 23: microagent.guest.v1.Agent.Wait:output_type -> microagent.guest.v1.WaitResponse
+	12, // 24: microagent.guest.v1.Agent.Signal:output_type -> microagent.guest.v1.SignalResponse
+	14, // 25: microagent.guest.v1.Agent.Resize:output_type -> microagent.guest.v1.ResizeResponse
+	16, // 26: microagent.guest.v1.Agent.Stat:output_type -> microagent.guest.v1.StatResponse
+	18, // 27: microagent.guest.v1.Agent.Sync:output_type -> microagent.guest.v1.SyncResponse
+	20, // 28: microagent.guest.v1.Agent.Grow:output_type -> microagent.guest.v1.GrowResponse
+	22, // 29: microagent.guest.v1.Agent.SetTime:output_type -> microagent.guest.v1.SetTimeResponse
+	24, // 30: microagent.guest.v1.Agent.Ping:output_type -> microagent.guest.v1.PingResponse
+	26, // 31: microagent.guest.v1.Agent.Shutdown:output_type -> microagent.guest.v1.ShutdownResponse
+	20, // [20:32] is the sub-list for method output_type
+	8,  // [8:20] is the sub-list for method input_type
+	8,  // [8:8] is the sub-list for extension type_name
+	8,  // [8:8] is the sub-list for extension extendee
+	0,  // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_agent_proto_init() }
@@ -1911,7 +1978,7 @@ func file_agent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agent_proto_rawDesc), len(file_agent_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   30,
+			NumMessages:   31,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

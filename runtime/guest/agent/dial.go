@@ -1,0 +1,190 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"microagent/runtime/guest/proto"
+	"microagent/runtime/guest/proto/wire"
+	"microagent/runtime/listentable"
+)
+
+const (
+	// dialPatience bounds how long a server may leave a connection waiting in a queue that is full.
+	dialPatience = 10 * time.Second
+	// maxDials bounds how many connections to servers there are at a time; each costs some 150 KiB.
+	maxDials = 1024
+)
+
+// dial connects to a server of this guest and carries its bytes until both directions have ended.
+func (a *Agent) dial(ctx context.Context, h *wire.StreamHeader, st *proto.Stream) {
+	defer a.dials.Add(-1)
+	conn, err := a.reach(ctx, h, a.dials.Add(1))
+	if err != nil {
+		a.stirred.ring() // what a watch said last may be no longer so
+		finish(st, err)
+		return
+	}
+	defer conn.Close()
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	defer stop()
+	if st.Ok() != nil {
+		return
+	}
+	if udp, ok := conn.(*net.UDPConn); ok {
+		carryDatagrams(udp, st)
+		return
+	}
+	carry(conn.(*net.TCPConn), st)
+}
+
+func (a *Agent) reach(ctx context.Context, h *wire.StreamHeader, dials int32) (net.Conn, error) {
+	if err := a.ready(); err != nil {
+		return nil, err
+	}
+	list, err := ports(h, 1)
+	if err != nil {
+		return nil, err
+	}
+	if dials > maxDials {
+		return nil, proto.Errorf(proto.CodeRefused, "more than %d connections to servers in the guest", maxDials)
+	}
+	ctx, cancel := context.WithTimeout(ctx, dialPatience)
+	defer cancel()
+	if list[0].UDP {
+		return reachUDP(ctx, list[0].Number)
+	}
+	return reachTCP(ctx, list[0].Number)
+}
+
+var loopback = []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()}
+
+func reachTCP(ctx context.Context, port uint16) (net.Conn, error) {
+	var d net.Dialer
+	d.KeepAlive = -1 // neither end of a loopback goes away unseen
+	for _, address := range loopback {
+		conn, err := d.DialContext(ctx, "tcp", netip.AddrPortFrom(address, port).String())
+		switch {
+		case err == nil:
+			return conn, nil
+		case errors.Is(err, unix.ECONNREFUSED), errors.Is(err, unix.EADDRNOTAVAIL), errors.Is(err, unix.EAFNOSUPPORT):
+		default:
+			return nil, proto.Errorf(proto.CodeFailed, "%v", err)
+		}
+	}
+	return nil, nothingListens(port)
+}
+
+func nothingListens(port uint16) error {
+	return proto.Errorf(proto.CodeNotFound, "nothing listens on port %d", port)
+}
+
+// reachUDP looks at who listens: a datagram that nobody takes says so too late.
+func reachUDP(ctx context.Context, port uint16) (net.Conn, error) {
+	sockets, err := listentable.Read(tables, true)
+	if err != nil {
+		return nil, answer(err)
+	}
+	var d net.Dialer
+	for _, address := range loopback {
+		for _, s := range sockets {
+			if s.Port == port && s.OnLoopback() && s.Address.Is4() == address.Is4() {
+				return d.DialContext(ctx, "udp", netip.AddrPortFrom(address, port).String())
+			}
+		}
+	}
+	return nil, nothingListens(port)
+}
+
+// carry passes on the end of each direction as that, and what broke as a connection that is cut off.
+func carry(conn *net.TCPConn, st *proto.Stream) {
+	fed := make(chan error, 1)
+	go func() { fed <- feedServer(conn, st) }()
+	_, err := io.Copy(st, conn)
+	if err == nil {
+		err = st.CloseWrite()
+	}
+	if err != nil { // the server reset the connection, or the host takes no more
+		reset(conn)
+		_ = st.Close()
+		<-fed
+		return
+	}
+	if <-fed == nil {
+		linger(st)
+	}
+}
+
+// feedServer gives the server what the host sends. Where the server takes no more, what it sent is still to be read, and
+// that comes to its end.
+func feedServer(conn *net.TCPConn, st *proto.Stream) error {
+	from := &hostSide{st: st}
+	_, err := io.Copy(conn, from)
+	switch {
+	case err == nil:
+		_ = conn.CloseWrite() // fails only where the server is gone, which the other direction tells
+	case from.cut:
+		reset(conn)
+	}
+	return err
+}
+
+// hostSide remembers that the host cut the stream off.
+type hostSide struct {
+	st  *proto.Stream
+	cut bool
+}
+
+func (h *hostSide) Read(p []byte) (int, error) {
+	n, err := h.st.Read(p)
+	h.cut = err != nil && !errors.Is(err, io.EOF)
+	return n, err
+}
+
+// reset ends both directions at once, and the server's next call with an error.
+func reset(conn *net.TCPConn) {
+	_ = conn.SetLinger(0) // fails only where it is closed already
+	_ = conn.Close()
+}
+
+// carryDatagrams ends when the host closes the stream, or when nobody takes a datagram any more.
+func carryDatagrams(conn *net.UDPConn, st *proto.Stream) {
+	toServer := make(chan struct{})
+	go func() {
+		defer close(toServer)
+		defer conn.Close()
+		in, p := proto.NewDatagrams(st), make([]byte, proto.MaxDatagram)
+		for {
+			n, err := in.Receive(p)
+			if err != nil {
+				return
+			}
+			if _, err := conn.Write(p[:n]); err != nil && !tooLarge(err) {
+				return
+			}
+		}
+	}()
+	out, p := proto.NewDatagrams(st), make([]byte, proto.MaxDatagram)
+	for {
+		n, err := conn.Read(p)
+		if err == nil {
+			err = out.Send(p[:n])
+		}
+		if err != nil {
+			_ = st.Fail(fmt.Errorf("the server takes no datagrams: %w", err))
+			break
+		}
+	}
+	_ = st.Close()
+	<-toServer
+}
+
+// tooLarge is how a datagram ends that does not fit, which says nothing about the next.
+func tooLarge(err error) bool { return errors.Is(err, unix.EMSGSIZE) }

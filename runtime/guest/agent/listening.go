@@ -1,0 +1,146 @@
+package agent
+
+import (
+	"bytes"
+	"context"
+	"time"
+
+	"microagent/runtime/guest/proto"
+	"microagent/runtime/guest/proto/wire"
+	"microagent/runtime/listentable"
+)
+
+// Linux tells nobody that a socket begins to listen: sock_diag has an event for a socket's end alone, and that needs a
+// module; the tracepoint inet_sock_set_state knows both, of TCP only, and needs tracefs in the workspace's root. So the
+// tables are read again and again, while the host watches ports and at no other time: soon after a process was started or has
+// ended, or a dial failed; else after a tenth of the time for which nothing has changed. Reading them takes tens of
+// microseconds.
+const (
+	lookFirst   = 5 * time.Millisecond
+	lookMissing = 250 * time.Millisecond // the longest pause while a server is missing
+	lookAll     = time.Second            // and while all are there
+	lookShare   = 10
+)
+
+// tables is where the kernel's tables are.
+const tables = "/proc/net"
+
+// ports are those of a header, which has at most most of them.
+func ports(h *wire.StreamHeader, most int) ([]proto.Port, error) {
+	if n := len(h.GetPorts()); n == 0 || n > most {
+		return nil, proto.Errorf(proto.CodeInvalid, "a %s stream of %d ports, not 1 to %d", h.GetKind(), n, most)
+	}
+	var list []proto.Port
+	for _, p := range h.GetPorts() {
+		if p.GetNumber() == 0 || p.GetNumber() > 65535 {
+			return nil, proto.Errorf(proto.CodeInvalid, "there is no port %d", p.GetNumber())
+		}
+		list = append(list, proto.Port{Number: uint16(p.GetNumber()), UDP: p.GetUdp()})
+	}
+	return list, nil
+}
+
+// sendListening says which ports have a server, and again at each change, until the host closes the stream.
+func (a *Agent) sendListening(ctx context.Context, h *wire.StreamHeader, st *proto.Stream) {
+	wanted, err := ports(h, proto.MaxPorts)
+	if err != nil {
+		finish(st, err)
+		return
+	}
+	if st.Ok() != nil {
+		return
+	}
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		st.DrainInput()
+	}()
+	defer func() {
+		_ = st.Close()
+		<-gone
+	}()
+	var told []byte
+	for changed := time.Now(); ; {
+		stirred := a.stirred.next()
+		now, err := served(tables, wanted)
+		if err != nil {
+			_ = st.Fail(answer(err))
+			return
+		}
+		if !bytes.Equal(now, told) {
+			if _, err := st.Write(now); err != nil {
+				return
+			}
+			told, changed = now, time.Now()
+		}
+		select {
+		case <-stirred:
+			changed = time.Now()
+		case <-time.After(untilNextLook(time.Since(changed), now)):
+		case <-gone:
+			return
+		case <-ctx.Done():
+			return
+		}
+		if !pause(ctx, gone, lookFirst) { // bells may ring without end
+			return
+		}
+	}
+}
+
+// untilNextLook is how long nothing is looked at after nothing has changed for a time.
+func untilNextLook(quiet time.Duration, served []byte) time.Duration {
+	most := lookAll
+	if bytes.IndexByte(served, 0) >= 0 {
+		most = lookMissing
+	}
+	return min(quiet/lookShare, most)
+}
+
+// pause is false when it was cut short.
+func pause(ctx context.Context, gone <-chan struct{}, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-gone:
+	case <-ctx.Done():
+	}
+	return false
+}
+
+// served has a 1 for each port that has a server on loopback.
+func served(dir string, wanted []proto.Port) ([]byte, error) {
+	open := map[proto.Port]bool{}
+	for _, udp := range []bool{false, true} {
+		if !wants(wanted, udp) {
+			continue
+		}
+		sockets, err := listentable.Read(dir, udp)
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range sockets {
+			if s.OnLoopback() {
+				open[proto.Port{Number: s.Port, UDP: udp}] = true
+			}
+		}
+	}
+	now := make([]byte, len(wanted))
+	for i, p := range wanted {
+		if open[p] {
+			now[i] = 1
+		}
+	}
+	return now, nil
+}
+
+func wants(list []proto.Port, udp bool) bool {
+	for _, p := range list {
+		if p.UDP == udp {
+			return true
+		}
+	}
+	return false
+}
