@@ -1,12 +1,15 @@
 package apply
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
+	"microagent/apply/folder"
 	"microagent/apply/refresh"
 	"microagent/plan"
 	"microagent/plan/observed"
@@ -175,7 +178,7 @@ func (r *run) mount(ctx context.Context, m *spec.Mount) (spec.Mount, error) {
 		if err != nil {
 			return out, fmt.Errorf("attach disk %s: %w", m.Name, err)
 		}
-		if id := refresh.DiskID(info); m.DiskID != "" && id != m.DiskID {
+		if id := folder.DiskID(info); m.DiskID != "" && id != m.DiskID {
 			return out, &driver.Error{Class: driver.ErrStale, Op: "attach disk", Object: m.Name,
 				Err: errors.New("it is another file than when it was planned"), Next: "make a new plan: microagent plan"}
 		}
@@ -183,23 +186,24 @@ func (r *run) mount(ctx context.Context, m *spec.Mount) (spec.Mount, error) {
 	return out, nil
 }
 
-// process merges the image's config under what the manifest declares: argv replaces Cmd, the entrypoint goes before
-// it unless the manifest has its own (then the image's Cmd goes as well), and the manifest's environment wins.
+// process merges the image's config under what the manifest declares.
 func process(want observed.WorkspaceSpec, image spec.ImageConfig) spec.Process {
 	p := spec.Process{Mode: want.Mode, Guest: want.Guest,
 		StopSignal: image.StopSignal, Directories: image.Volumes, Timeout: want.Timeout}
 	p.Env = map[string]string{}
 	maps.Copy(p.Env, image.Env)
 	maps.Copy(p.Env, want.Env)
-	if p.User == "" {
-		p.User = image.User
+	p.User = cmp.Or(p.User, image.User)
+	p.Workdir = cmp.Or(p.Workdir, image.WorkingDir)
+	if p.Mode != spec.ModeIdle {
+		p.Argv = Argv(want, image)
 	}
-	if p.Workdir == "" {
-		p.Workdir = image.WorkingDir
-	}
-	if p.Mode == spec.ModeIdle {
-		return p
-	}
+	return p
+}
+
+// Argv is the whole command of want on an image with that config: argv replaces Cmd, the entrypoint goes before it unless
+// want has its own, and then the image's Cmd goes as well.
+func Argv(want observed.WorkspaceSpec, image spec.ImageConfig) []string {
 	entrypoint, cmd := image.Entrypoint, want.Argv
 	own := len(want.Entrypoint) > 0 || want.NoEntry
 	if own {
@@ -208,6 +212,5 @@ func process(want observed.WorkspaceSpec, image spec.ImageConfig) spec.Process {
 	if len(cmd) == 0 && !own {
 		cmd = image.Cmd
 	}
-	p.Argv = append(append([]string{}, entrypoint...), cmd...)
-	return p
+	return append(slices.Clone(entrypoint), cmd...)
 }

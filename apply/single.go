@@ -49,9 +49,3 @@ func Single(ctx context.Context, d driver.Set, files *folder.Folder, want observ
 	resolved.OneShot = oneShot
 	return d.Workspaces.Create(context.WithoutCancel(ctx), resolved, p)
 }
-
-// Argv is the whole command of want on an image with that config.
-func Argv(want observed.WorkspaceSpec, image spec.ImageConfig) []string {
-	want.Mode = spec.ModeTask
-	return process(want, image).Argv
-}

@@ -174,18 +174,9 @@ func disk(path string, files *folder.Folder) observed.Disk {
 			break
 		}
 		seen.Size = info.Size()
-		seen.ID = DiskID(info)
+		seen.ID = folder.DiskID(info)
 	}
 	return seen
-}
-
-// DiskID says which file a user's disk is: device and inode.
-func DiskID(info fs.FileInfo) string {
-	st, ok := info.Sys().(*syscall.Stat_t)
-	if !ok {
-		return ""
-	}
-	return fmt.Sprintf("%d:%d", st.Dev, st.Ino)
 }
 
 func outputs(ctx context.Context, d driver.Set, m *schema.Manifest, files *folder.Folder) (map[string]observed.Output, error) {
