@@ -33,6 +33,21 @@ const (
 	LZ4   Format = "lz4"   // the legacy frames of the Linux kernel
 )
 
+// foreign are formats that are told by their first bytes and never read.
+var foreign = []struct {
+	magic string
+	name  Format
+}{
+	{"\x04\x22\x4D\x18", "lz4 (frames)"}, {"LZIP\x01", "lzip"}, {"\x1F\x9D", "compress (.Z)"}, {"\x89LZO\x00", "lzop"},
+	{"\x5D\x00\x00\x80\x00", "lzma"}, {"PK\x03\x04", zip}, {"7z\xBC\xAF\x27\x1C", sevenZip},
+}
+
+// Archives of other kinds than tar.
+const (
+	zip      Format = "zip"
+	sevenZip Format = "7z"
+)
+
 // SniffLength is how many first bytes Sniff looks at.
 const SniffLength = 6
 
@@ -52,6 +67,11 @@ func Sniff(head []byte) Format {
 		return Bzip2
 	case bytes.HasPrefix(head, []byte{0x02, 0x21, 0x4C, 0x18}):
 		return LZ4
+	}
+	for _, f := range foreign {
+		if bytes.HasPrefix(head, []byte(f.magic)) {
+			return f.name
+		}
 	}
 	return Plain
 }
@@ -87,6 +107,12 @@ func (l Limits) Check(f Format) error {
 	read := strings.Join(names, ", ")
 	if i := strings.LastIndex(read, ", "); i >= 0 {
 		read = read[:i] + " and " + read[i+2:]
+	}
+	if f == zip || f == sevenZip {
+		return &driver.Error{
+			Class: driver.ErrUnsupported, Op: "unpack", Err: fmt.Errorf("it is a %s archive and no tar", f),
+			Next: "unpack it, and pack it as a tar",
+		}
 	}
 	return &driver.Error{
 		Class: driver.ErrUnsupported, Op: "unpack", Err: fmt.Errorf("it is compressed with %s; %s are read", f, read),

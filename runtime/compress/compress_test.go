@@ -133,6 +133,11 @@ func TestWhatIsRefused(t *testing.T) {
 		words  string
 	}{
 		"xz where it is not read":    {pack(t, XZ, data), Limits{Formats: Layers}, driver.ErrUnsupported, "compressed with xz; gzip and zstd are read"},
+		"frames of lz4":              {[]byte("\x04\x22\x4D\x18\x64\x40\xA7"), Limits{Formats: Layers}, driver.ErrUnsupported, "compressed with lz4 (frames); gzip and zstd are read"},
+		"lzip":                       {[]byte("LZIP\x01\x0C"), all, driver.ErrUnsupported, "compressed with lzip"},
+		"compress":                   {[]byte("\x1F\x9D\x90ab"), all, driver.ErrUnsupported, "compressed with compress (.Z)"},
+		"lzma":                       {[]byte("\x5D\x00\x00\x80\x00\xFF"), all, driver.ErrUnsupported, "compressed with lzma"},
+		"zip":                        {[]byte("PK\x03\x04\x14\x00"), all, driver.ErrUnsupported, "a zip archive and no tar"},
 		"bzip2":                      {[]byte("BZh91AY&SY"), all, driver.ErrUnsupported, "compressed with bzip2; gzip, zstd, xz and lz4 are read"},
 		"a long zstd window":         {long, all, driver.ErrUnsupported, "window is larger than 128 MiB"},
 		"gzip with garbage":          {append(pack(t, Gzip, data), "rest"...), all, driver.ErrCorrupt, "behind the end of its gzip stream"},

@@ -68,8 +68,10 @@ func decode(r io.Reader) (io.ReadCloser, error) {
 		return nil, err
 	case isTar(head):
 		return io.NopCloser(b), nil
+	case len(head) == 0:
+		return nil, fmt.Errorf("%w: it is empty", driver.ErrCorrupt)
 	case len(head) < 512:
-		return nil, fmt.Errorf("%w: too short for a tar", driver.ErrCorrupt)
+		return nil, fmt.Errorf("%w: too short for a tar", driver.ErrInvalid)
 	}
 	return nil, fmt.Errorf("%w: neither a tar nor a tar in gzip or zstd", driver.ErrInvalid)
 }

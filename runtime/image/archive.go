@@ -144,13 +144,17 @@ func (a *archive) walk(ctx context.Context, visit func(*tar.Header, io.Reader) e
 		defer z.Close()
 		r = &boundedReader{z, maxArchiveBytes}
 	}
-	for tr := tartree.NewReader(r, tartree.Options{EndMark: tartree.NoMark}); ; {
+	first := true
+	for tr := tartree.NewReader(r, tartree.Options{EndMark: tartree.NoMark}); ; first = false {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		h, err := tr.Next()
 		if errors.Is(err, io.EOF) {
 			return nil
+		}
+		if first && errors.Is(err, tar.ErrHeader) {
+			return fmt.Errorf("%w: it is no tar", driver.ErrInvalid)
 		}
 		if err == nil {
 			err = visit(h, tr)

@@ -46,6 +46,9 @@ func sourceError(op string, r reference, err error) error {
 	case errors.Is(err, driver.ErrCorrupt):
 		e.Err = fmt.Errorf("%s: %w", r.path, err)
 		e.Next = "make or fetch the file again"
+	case errors.Is(err, driver.ErrInvalid):
+		e.Err = fmt.Errorf("%s: %w", r.path, err)
+		e.Next = "name another file; these are read: oci:DIR, oci-archive:FILE, docker-archive:FILE, rootfs:FILE"
 	case isPath:
 		e.Class, e.Next = driver.ErrInvalid, "check the path and who may read it"
 	}

@@ -1,6 +1,7 @@
 package image
 
 import (
+	"archive/tar"
 	"bytes"
 	"context"
 	"crypto/sha256"
@@ -12,6 +13,7 @@ import (
 	"path"
 	"strings"
 
+	"microagent/runtime/driver"
 	"microagent/runtime/tartree"
 
 	"github.com/opencontainers/go-digest"
@@ -81,6 +83,8 @@ func checkTar(in io.Reader) (marked bool, err error) {
 			marked = marked || strings.HasPrefix(path.Base(h.Name), ".wh.")
 		case entries == 0 && (err == io.EOF || errors.Is(err, tartree.ErrUnended)):
 			return false, corruptf("it is no tar, or an empty one")
+		case entries == 0 && errors.Is(err, tar.ErrHeader):
+			return false, fmt.Errorf("%w: it is no tar", driver.ErrInvalid)
 		case err == io.EOF:
 			return marked, nil
 		default:

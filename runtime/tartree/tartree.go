@@ -37,6 +37,13 @@ const (
 	Whole    = 2 * block
 )
 
+// Types that GNU tar writes and archive/tar has no name for: "Basic Tar Format" and what follows in GNU tar's manual.
+const (
+	gnuDirectory = 'D' // of an incremental archive, with the names that it had
+	gnuLabel     = 'V' // the name of the archive
+	gnuContinued = 'M' // a file that began in another volume
+)
+
 // Reader reads one stream.
 type Reader struct {
 	in  *counted
@@ -55,7 +62,7 @@ func NewReader(r io.Reader, opt Options) *Reader {
 	return t
 }
 
-// Next gives the next entry, and io.EOF at the stream's end. Global headers are passed over. A regular file of an
+// Next gives the next entry, and io.EOF at the stream's end. Global headers and labels of GNU tar are passed over. A regular file of an
 // archive before POSIX whose name ends in a slash is a directory, as other readers of tars have it.
 func (t *Reader) Next() (*tar.Header, error) {
 	for {
@@ -78,8 +85,13 @@ func (t *Reader) Next() (*tar.Header, error) {
 			return nil, t.explain(err)
 		}
 		t.any = true
-		if h.Typeflag == tar.TypeXGlobalHeader {
+		switch h.Typeflag {
+		case tar.TypeXGlobalHeader, gnuLabel:
 			continue
+		case gnuDirectory:
+			h.Typeflag, h.Size = tar.TypeDir, 0 // its content is a list of names
+		case gnuContinued:
+			return nil, fmt.Errorf("%w: it is a later one of several volumes (tar -M)", driver.ErrUnsupported)
 		}
 		if h.Typeflag == tar.TypeReg && h.Format == tar.FormatUnknown && h.Size == 0 && strings.HasSuffix(h.Name, "/") {
 			h.Typeflag = tar.TypeDir

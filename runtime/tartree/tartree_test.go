@@ -5,6 +5,10 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
 	"testing"
 	"testing/iotest"
 
@@ -125,5 +129,49 @@ func TestNames(t *testing.T) {
 		if _, err := Strict(name); (err == nil) != good || err != nil && !errors.Is(err, driver.ErrInvalid) {
 			t.Errorf("%q: %v", name, err)
 		}
+	}
+}
+
+// What GNU tar writes besides files: a label, directories of an incremental archive, the second of two volumes.
+func TestTypesOfGNUTar(t *testing.T) {
+	if out, err := exec.Command("tar", "--version").Output(); err != nil || !bytes.Contains(out, []byte("GNU tar")) {
+		t.Skip("GNU tar is not installed")
+	}
+	dir := t.TempDir()
+	tree := filepath.Join(dir, "tree")
+	if err := errors.Join(os.MkdirAll(filepath.Join(tree, "d"), 0o755), os.WriteFile(filepath.Join(tree, "d", "f"), bytes.Repeat([]byte("content\n"), 2000), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	pack := func(name string, args ...string) string {
+		t.Helper()
+		file := filepath.Join(dir, name)
+		cmd := exec.Command("tar", append(append([]string{"-c", "-C", tree, "--format=gnu", "-f", file}, args...), ".")...)
+		cmd.Stdin = strings.NewReader("n " + filepath.Join(dir, "second") + "\n\n")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("tar %q: %v\n%s", args, err, out)
+		}
+		return file
+	}
+	for name, args := range map[string][]string{"label": {"-V", "my label"}, "incremental": {"-g", filepath.Join(dir, "snapshot")}} {
+		data, err := os.ReadFile(pack(name, args...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		list, err := readAll(bytes.NewReader(data), Options{EndMark: Whole})
+		var got []string
+		for _, h := range list {
+			got = append(got, string(h.Typeflag)+" "+h.Name)
+		}
+		if want := "5 ./, 5 ./d/, 0 ./d/f"; err != nil || strings.Join(got, ", ") != want {
+			t.Errorf("%s: %q, %v", name, got, err)
+		}
+	}
+	pack("first", "-M", "-L", "10")
+	data, err := os.ReadFile(filepath.Join(dir, "second"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := readAll(bytes.NewReader(data), Options{}); !errors.Is(err, driver.ErrUnsupported) || !strings.Contains(err.Error(), "several volumes") {
+		t.Errorf("the second of two volumes: %v", err)
 	}
 }
