@@ -14,24 +14,24 @@ func (r *run) execute(ctx context.Context, c *plan.Change, p driver.Progress) er
 	whole := context.WithoutCancel(ctx)
 	switch c.Address.Kind {
 	case plan.KindProject:
-		return r.project(whole, c)
+		return r.applyProject(whole, c)
 	case plan.KindImage:
 		return r.pullImage(ctx, c, p)
 	case plan.KindBundle:
-		return r.bundle(ctx, c, p)
+		return r.applyBundle(ctx, c, p)
 	case plan.KindVolume:
-		return r.volume(whole, c)
+		return r.applyVolume(whole, c)
 	case plan.KindWorkspace:
-		return r.workspace(ctx, whole, c, p)
+		return r.applyWorkspace(ctx, whole, c, p)
 	case plan.KindTask:
-		return r.task(ctx, whole, c)
+		return r.runTask(ctx, whole, c)
 	case plan.KindOutput:
-		return r.output(ctx, c)
+		return r.collectOutput(ctx, c)
 	}
-	return unknown(c)
+	return unknownOperation(c)
 }
 
-func unknown(c *plan.Change) error {
+func unknownOperation(c *plan.Change) error {
 	return &driver.Error{Class: driver.ErrUnsupported, Op: "apply", Object: c.Address.String(),
 		Err: fmt.Errorf("no operation %q on a %s", c.Action, c.Address.Kind), Next: "use the microagent that made this plan"}
 }

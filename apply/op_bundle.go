@@ -7,12 +7,12 @@ import (
 	"microagent/runtime/driver"
 )
 
-func (r *run) bundle(ctx context.Context, c *plan.Change, p driver.Progress) error {
+func (r *run) applyBundle(ctx context.Context, c *plan.Change, p driver.Progress) error {
 	switch {
 	case c.Action == plan.ActionDelete:
 		return r.drivers.Projects.DeleteBundle(ctx, plan.OnDisk(r.plan.Project, c.Address.Name))
 	case c.Bundle == nil:
-		return unknown(c)
+		return unknownOperation(c)
 	}
 	src := driver.BundleSource{Files: r.files, Path: c.Bundle.Source, Exclude: c.Bundle.Exclude}
 	disk, digest, err := r.drivers.Disks.Bundle(ctx, src, c.Bundle.Digest, p)

@@ -9,7 +9,7 @@ import (
 
 func (r *run) pullImage(ctx context.Context, c *plan.Change, p driver.Progress) error {
 	if c.Action != plan.ActionPull || c.Image == nil {
-		return unknown(c)
+		return unknownOperation(c)
 	}
 	src := driver.ImageSource{Ref: c.Image.Ref, Files: r.files}
 	img, err := r.drivers.Images.Pull(ctx, src, c.Image.Digest, p)

@@ -13,9 +13,9 @@ import (
 	"microagent/runtime/event"
 )
 
-func (r *run) output(ctx context.Context, c *plan.Change) error {
+func (r *run) collectOutput(ctx context.Context, c *plan.Change) error {
 	if c.Action != plan.ActionCollect || c.Output == nil {
-		return unknown(c)
+		return unknownOperation(c)
 	}
 	o := c.Output
 	target, err := r.files.Target(o.To)
@@ -54,7 +54,7 @@ func (r *run) output(ctx context.Context, c *plan.Change) error {
 		return err
 	}
 	fetched.LeftOut.Add(got.LeftOut)
-	r.brought(c.Address, fetched)
+	r.noteOutput(c.Address, fetched)
 	return r.recordProject(context.WithoutCancel(ctx), func(record *driver.Project) {
 		outputs := map[string]string{}
 		maps.Copy(outputs, record.Outputs)
@@ -63,8 +63,8 @@ func (r *run) output(ctx context.Context, c *plan.Change) error {
 	})
 }
 
-// brought tells what is to be known of an output that came: what of it did not, and what the run did not touch.
-func (r *run) brought(of plan.Address, f driver.Fetched) {
+// noteOutput tells what is to be known of an output that came: what of it did not, and what the run did not touch.
+func (r *run) noteOutput(of plan.Address, f driver.Fetched) {
 	notes := f.Notes()
 	if len(notes) == 0 {
 		return

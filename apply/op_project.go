@@ -9,9 +9,9 @@ import (
 	"microagent/runtime/driver"
 )
 
-func (r *run) project(ctx context.Context, c *plan.Change) error {
+func (r *run) applyProject(ctx context.Context, c *plan.Change) error {
 	if c.Project == nil {
-		return unknown(c)
+		return unknownOperation(c)
 	}
 	return r.recordProject(ctx, func(record *driver.Project) { record.Manifest = c.Project.Manifest })
 }

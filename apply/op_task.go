@@ -17,9 +17,9 @@ const (
 	killed      = 128 + 9
 )
 
-func (r *run) task(ctx, whole context.Context, c *plan.Change) error {
+func (r *run) runTask(ctx, whole context.Context, c *plan.Change) error {
 	if c.Workspace == nil {
-		return unknown(c)
+		return unknownOperation(c)
 	}
 	name := c.Workspace.Name
 	switch c.Action {
@@ -33,7 +33,7 @@ func (r *run) task(ctx, whole context.Context, c *plan.Change) error {
 		}
 	case plan.ActionWait:
 	default:
-		return unknown(c)
+		return unknownOperation(c)
 	}
 	end := r.show(ctx, c)
 	run, err := r.drivers.Runs.Wait(ctx, name)
@@ -41,13 +41,13 @@ func (r *run) task(ctx, whole context.Context, c *plan.Change) error {
 	if ctx.Err() != nil {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		r.goesOn = append(r.goesOn, name)
-		return errGoesOn
+		r.stillRunning = append(r.stillRunning, name)
+		return errStillRunning
 	}
 	if err != nil {
 		return err
 	}
-	return r.verdict(whole, name, c.Workspace.Timeout, run)
+	return r.judge(whole, name, c.Workspace.Timeout, run)
 }
 
 // runKey is the plan's, or computed now when the plan could not know all its parts.
@@ -66,8 +66,8 @@ func (r *run) runKey(ctx context.Context, c *plan.Change) (string, error) {
 	return plan.RunKey(want, ws.ID)
 }
 
-// verdict turns the end of a run into the change's outcome.
-func (r *run) verdict(ctx context.Context, name string, timeout time.Duration, run driver.Run) error {
+// judge turns the end of a run into the change's outcome.
+func (r *run) judge(ctx context.Context, name string, timeout time.Duration, run driver.Run) error {
 	switch {
 	case run.Phase == spec.PhaseFailed:
 		return &driver.Error{Class: driver.ErrGuest, Op: "run task of workspace", Object: name, Err: run.Crash(name)}

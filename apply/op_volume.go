@@ -7,9 +7,9 @@ import (
 	"microagent/runtime/driver"
 )
 
-func (r *run) volume(ctx context.Context, c *plan.Change) error {
+func (r *run) applyVolume(ctx context.Context, c *plan.Change) error {
 	if c.Volume == nil {
-		return unknown(c)
+		return unknownOperation(c)
 	}
 	v := c.Volume
 	switch c.Action {
@@ -27,5 +27,5 @@ func (r *run) volume(ctx context.Context, c *plan.Change) error {
 		}
 		return r.drivers.Volumes.Protect(ctx, v.Name, v.Protected)
 	}
-	return unknown(c)
+	return unknownOperation(c)
 }

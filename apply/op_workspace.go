@@ -17,7 +17,7 @@ import (
 	"microagent/schema/spec"
 )
 
-func (r *run) workspace(ctx, whole context.Context, c *plan.Change, p driver.Progress) error {
+func (r *run) applyWorkspace(ctx, whole context.Context, c *plan.Change, p driver.Progress) error {
 	ws := r.drivers.Workspaces
 	name := plan.OnDisk(r.plan.Project, c.Address.Name)
 	if c.Action == plan.ActionDelete {
@@ -27,7 +27,7 @@ func (r *run) workspace(ctx, whole context.Context, c *plan.Change, p driver.Pro
 		return ws.Delete(whole, name)
 	}
 	if c.Workspace == nil {
-		return unknown(c)
+		return unknownOperation(c)
 	}
 	var spec driver.WorkspaceSpec
 	recorded := (c.Action == plan.ActionStart || c.Action == plan.ActionStop || c.Action == plan.ActionWait) && len(c.Fields) == 0
@@ -67,7 +67,7 @@ func (r *run) workspace(ctx, whole context.Context, c *plan.Change, p driver.Pro
 		plan.ActionWait:    {start}, // which waits for a start that is under way
 	}[c.Action]
 	if !ok {
-		return unknown(c)
+		return unknownOperation(c)
 	}
 	for _, step := range steps {
 		if err := step(); err != nil {
@@ -86,15 +86,15 @@ func (r *run) start(ctx context.Context, want observed.WorkspaceSpec) error {
 	if _, err := r.drivers.Runs.Start(ctx, want.Name, ""); err != nil || want.Mode != spec.ModeService {
 		return err
 	}
-	return r.stays(ctx, want.Name, earlyEnd(time.Since(began)))
+	return r.watchEarlyEnd(ctx, want.Name, earlyEndWindow(time.Since(began)))
 }
 
-// earlyEnd is how long a service is watched for an end right after its start: enough for a program that is not there or
+// earlyEndWindow is how long a service is watched for an end right after its start: enough for a program that is not there or
 // refuses its configuration. Boot, which is what the start took, tells how slow the host is.
-func earlyEnd(boot time.Duration) time.Duration { return max(500*time.Millisecond, boot/3) }
+func earlyEndWindow(boot time.Duration) time.Duration { return max(500*time.Millisecond, boot/3) }
 
-// stays makes an error of a service that ends within a time from its start.
-func (r *run) stays(ctx context.Context, name string, within time.Duration) error {
+// watchEarlyEnd makes an error of a service that ends within a time from its start.
+func (r *run) watchEarlyEnd(ctx context.Context, name string, within time.Duration) error {
 	early, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	ended, err := r.drivers.Runs.Wait(early, name)
@@ -112,14 +112,14 @@ func (r *run) stays(ctx context.Context, name string, within time.Duration) erro
 // resolve fills in what only the walk can know, makes the root file system's disk, and brings the spec into the
 // driver's form.
 func (r *run) resolve(ctx context.Context, want observed.WorkspaceSpec, p driver.Progress) (driver.WorkspaceSpec, error) {
-	image, err := r.image(ctx, &want)
+	image, err := r.findImage(ctx, &want)
 	if err != nil {
 		return driver.WorkspaceSpec{}, err
 	}
 	out := driver.WorkspaceSpec{
 		Name: want.Name, Project: want.Project, Image: want.Image, ImageDigest: want.ImageDigest,
 		DiskSize: want.DiskSize, CPUs: want.CPUs, Memory: want.Memory, Isolation: want.Isolation,
-		StopGrace: want.StopGrace, Process: process(want, image.Config), Outputs: want.Outputs,
+		StopGrace: want.StopGrace, Process: mergeProcess(want, image.Config), Outputs: want.Outputs,
 	}
 	disk, err := r.drivers.Disks.RootFS(ctx, driver.RootFSSpec{ImageDigest: want.ImageDigest, Size: want.DiskSize}, p)
 	if err != nil {
@@ -127,7 +127,7 @@ func (r *run) resolve(ctx context.Context, want observed.WorkspaceSpec, p driver
 	}
 	out.RootFS = disk.Key
 	for i := range want.Mounts {
-		mount, err := r.mount(ctx, &want.Mounts[i])
+		mount, err := r.resolveMount(ctx, &want.Mounts[i])
 		if err != nil {
 			return driver.WorkspaceSpec{}, err
 		}
@@ -137,8 +137,8 @@ func (r *run) resolve(ctx context.Context, want observed.WorkspaceSpec, p driver
 	return out, err
 }
 
-// image is the image of want in the store; want's digest is filled in when it was known after pull only.
-func (r *run) image(ctx context.Context, want *observed.WorkspaceSpec) (driver.Image, error) {
+// findImage is the image of want in the store; want's digest is filled in when it was known after pull only.
+func (r *run) findImage(ctx context.Context, want *observed.WorkspaceSpec) (driver.Image, error) {
 	if want.ImageDigest != "" {
 		return r.drivers.Images.Get(ctx, want.ImageDigest)
 	}
@@ -153,7 +153,7 @@ func (r *run) image(ctx context.Context, want *observed.WorkspaceSpec) (driver.I
 	return img, nil
 }
 
-func (r *run) mount(ctx context.Context, m *spec.Mount) (spec.Mount, error) {
+func (r *run) resolveMount(ctx context.Context, m *spec.Mount) (spec.Mount, error) {
 	out := *m
 	switch out.Kind {
 	case spec.MountVolume:
@@ -186,8 +186,8 @@ func (r *run) mount(ctx context.Context, m *spec.Mount) (spec.Mount, error) {
 	return out, nil
 }
 
-// process merges the image's config under what the manifest declares.
-func process(want observed.WorkspaceSpec, image spec.ImageConfig) spec.Process {
+// mergeProcess merges the image's config under what the manifest declares.
+func mergeProcess(want observed.WorkspaceSpec, image spec.ImageConfig) spec.Process {
 	p := spec.Process{Mode: want.Mode, Guest: want.Guest,
 		StopSignal: image.StopSignal, Directories: image.Volumes, Timeout: want.Timeout}
 	p.Env = map[string]string{}

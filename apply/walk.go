@@ -26,18 +26,18 @@ type run struct {
 	files   *folder.Folder
 	events  event.Sink
 
-	mu      sync.Mutex
-	images  map[string]driver.Image // pulled in this walk, by reference as written
-	goesOn  []string
-	notable map[plan.Address]driver.Fetched // outputs
+	mu           sync.Mutex
+	images       map[string]driver.Image // pulled in this walk, by reference as written
+	stillRunning []string
+	notable      map[plan.Address]driver.Fetched // outputs
 
-	told bool // what is waited for after the interrupt; of the walk's own goroutine
+	waitShown bool // what is waited for after the interrupt was shown; of the walk's own goroutine
 
 	recording sync.Mutex // held while the project's record is changed
 }
 
-// errGoesOn ends a wait that the user interrupted: the task itself goes on.
-var errGoesOn = errors.New("interrupted while waiting; the task goes on")
+// errStillRunning ends a wait that the user interrupted: the task itself goes on.
+var errStillRunning = errors.New("interrupted while waiting; the task goes on")
 
 type outcome struct {
 	index int
@@ -93,7 +93,7 @@ func (r *run) walk(ctx context.Context, parallel int) *Result {
 		case out.err == nil:
 			done[c.Address] = true
 			res.Done = append(res.Done, c.Address)
-		case errors.Is(out.err, errGoesOn):
+		case errors.Is(out.err, errStillRunning):
 			failed[c.Address] = errSkipped
 		case cut(ctx, out.err):
 			failed[c.Address] = errSkipped
@@ -107,13 +107,13 @@ func (r *run) walk(ctx context.Context, parallel int) *Result {
 		r.skip(res, &r.plan.Changes[i], plan.Address{})
 	}
 	res.Interrupted = ctx.Err() != nil
-	res.GoesOn, res.Notable = r.goesOn, r.notable
+	res.GoesOn, res.Notable = r.stillRunning, r.notable
 	return res
 }
 
 // next is the next change to end. After an interrupt it says what is waited for, unless that ends at once.
 func (r *run) next(ctx context.Context, outcomes <-chan outcome) outcome {
-	if !r.told {
+	if !r.waitShown {
 		select {
 		case out := <-outcomes:
 			return out
@@ -123,7 +123,7 @@ func (r *run) next(ctx context.Context, outcomes <-chan outcome) outcome {
 		case out := <-outcomes:
 			return out
 		case <-time.After(stillEnding):
-			r.told = true
+			r.waitShown = true
 			r.events.Emit(event.Event{Type: event.TypeNote, Time: time.Now(), Address: "project/" + r.plan.Project,
 				Message: "interrupted: what has begun is brought to its end first; interrupt again to leave at once"})
 		}
@@ -226,7 +226,7 @@ func (r *run) do(ctx context.Context, c *plan.Change) error {
 		tell(event.TypeDone, nil)
 		return nil
 	}
-	if errors.Is(err, errGoesOn) || cut(ctx, err) {
+	if errors.Is(err, errStillRunning) || cut(ctx, err) {
 		tell(event.TypeCut, nil)
 		return err
 	}

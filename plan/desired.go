@@ -17,15 +17,15 @@ func OnDisk(project, name string) string { return project + "." + name }
 // inManifest is the name in the manifest of an object of a project.
 func inManifest(project, name string) string { return strings.TrimPrefix(name, project+".") }
 
-// desired brings a declared workspace into the form that is recorded and compared. What is not known yet stays "".
-func desired(m *schema.Manifest, name string, w *observed.World) observed.WorkspaceSpec {
+// desiredSpec brings a declared workspace into the form that is recorded and compared. What is not known yet stays "".
+func desiredSpec(m *schema.Manifest, name string, w *observed.World) observed.WorkspaceSpec {
 	ws := m.Workspaces[name]
 	image, digest := imageOf(w, ws.Image)
 	want := observed.WorkspaceSpec{
 		Name: OnDisk(m.Project, name), Project: m.Project,
 		Image: image, ImageDigest: digest,
 		CPUs: ws.CPUs, Memory: int64(ws.Memory), DiskSize: int64(ws.Disk),
-		Mode: mode(ws), Desired: ws.Desired,
+		Mode: modeOf(ws), Desired: ws.Desired,
 		Argv:       slices.Clone(append(ws.Task[:len(ws.Task):len(ws.Task)], ws.Service...)),
 		Entrypoint: slices.Clone(ws.Entrypoint),
 		NoEntry:    ws.Entrypoint != nil && len(ws.Entrypoint) == 0,
@@ -36,10 +36,10 @@ func desired(m *schema.Manifest, name string, w *observed.World) observed.Worksp
 	for _, path := range slices.Sorted(maps.Keys(ws.Mounts)) {
 		want.Mounts = append(want.Mounts, desiredMount(m, path, ws.Mounts[path], w))
 	}
-	return normal(want)
+	return normalize(want)
 }
 
-func mode(ws schema.Workspace) spec.Mode {
+func modeOf(ws schema.Workspace) spec.Mode {
 	switch {
 	case ws.Task != nil:
 		return spec.ModeTask
@@ -86,8 +86,8 @@ func volumeOnDisk(m *schema.Manifest, name string) string {
 	return OnDisk(m.Project, name)
 }
 
-// normal gives empty and absent collections one form, so that a spec equals itself after a trip through a record.
-func normal(s observed.WorkspaceSpec) observed.WorkspaceSpec {
+// normalize gives empty and absent collections one form, so that a spec equals itself after a trip through a record.
+func normalize(s observed.WorkspaceSpec) observed.WorkspaceSpec {
 	if len(s.Argv) == 0 {
 		s.Argv = nil
 	}

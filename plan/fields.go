@@ -57,37 +57,37 @@ type comparison struct {
 func compare(have, want *observed.WorkspaceSpec) difference {
 	var c comparison
 	c.becomesTask = want.Mode == spec.ModeTask && have.Mode != spec.ModeTask
-	c.text("image", "image", have.Image, want.Image)
-	c.digest("image_digest", "image.digest", have.ImageDigest, want.ImageDigest)
-	c.text("cpus", "cpus", strconv.Itoa(have.CPUs), strconv.Itoa(want.CPUs))
-	c.text("memory", "memory", size(have.Memory), size(want.Memory))
+	c.compareText("image", "image", have.Image, want.Image)
+	c.compareDigest("image_digest", "image.digest", have.ImageDigest, want.ImageDigest)
+	c.compareText("cpus", "cpus", strconv.Itoa(have.CPUs), strconv.Itoa(want.CPUs))
+	c.compareText("memory", "memory", sizeText(have.Memory), sizeText(want.Memory))
 	c.grew = want.DiskSize > have.DiskSize
-	c.text("disk_size", "disk", size(have.DiskSize), size(want.DiskSize))
-	c.text("mode", "mode", string(have.Mode), string(want.Mode))
-	c.text("desired", "desired", string(have.Desired), string(want.Desired))
-	c.text("argv", "command", words(have.Argv, false), words(want.Argv, false))
-	c.text("entrypoint", "entrypoint", words(have.Entrypoint, have.NoEntry), words(want.Entrypoint, want.NoEntry))
-	c.env(have.Env, want.Env)
+	c.compareText("disk_size", "disk", sizeText(have.DiskSize), sizeText(want.DiskSize))
+	c.compareText("mode", "mode", string(have.Mode), string(want.Mode))
+	c.compareText("desired", "desired", string(have.Desired), string(want.Desired))
+	c.compareText("argv", "command", commandText(have.Argv, false), commandText(want.Argv, false))
+	c.compareText("entrypoint", "entrypoint", commandText(have.Entrypoint, have.NoEntry), commandText(want.Entrypoint, want.NoEntry))
+	c.compareEnv(have.Env, want.Env)
 	before, after := have.Texts(), want.Texts()
 	for i, t := range before {
-		c.text(t.Key, t.Key, *t.Value, *after[i].Value)
+		c.compareText(t.Key, t.Key, *t.Value, *after[i].Value)
 	}
-	c.text("timeout", "timeout", duration(have.Timeout), duration(want.Timeout))
-	c.text("stop_grace", "stopGrace", duration(have.StopGrace), duration(want.StopGrace))
-	c.text("isolation", "isolation", string(have.Isolation), string(want.Isolation))
-	c.mounts(have.Mounts, want.Mounts)
-	c.outputs(have.Outputs, want.Outputs)
+	c.compareText("timeout", "timeout", durationText(have.Timeout), durationText(want.Timeout))
+	c.compareText("stop_grace", "stopGrace", durationText(have.StopGrace), durationText(want.StopGrace))
+	c.compareText("isolation", "isolation", string(have.Isolation), string(want.Isolation))
+	c.compareMounts(have.Mounts, want.Mounts)
+	c.compareOutputs(have.Outputs, want.Outputs)
 	slices.SortFunc(c.fields, func(a, b FieldChange) int { return cmp.Compare(a.Path, b.Path) })
 	slices.Sort(c.reruns)
 	c.desiredOnly = len(c.fields) == 1 && c.fields[0].Path == "desired"
 	return c.difference
 }
 
-func (c *comparison) text(field, path, before, after string) {
+func (c *comparison) compareText(field, path, before, after string) {
 	c.add(field, path, before, after, causeDeclared)
 }
 
-func (c *comparison) digest(field, path, before, after string) {
+func (c *comparison) compareDigest(field, path, before, after string) {
 	if before == after && after != "" {
 		return
 	}
@@ -122,51 +122,51 @@ func (c *comparison) add(field, path, before, after string, why cause) {
 	c.fields = append(c.fields, FieldChange{Path: path, Before: before, After: after, Forces: effect == observed.EffectReplace})
 }
 
-// env tells which variables differ and never their values: plans end up in logs.
-func (c *comparison) env(have, want map[string]string) {
+// compareEnv tells which variables differ and never their values: plans end up in logs.
+func (c *comparison) compareEnv(have, want map[string]string) {
 	for key, before := range have {
 		after, ok := want[key]
 		switch {
 		case !ok:
-			c.text("env", "env."+key, observed.Hidden, "")
+			c.compareText("env", "env."+key, observed.Hidden, "")
 		case before != after:
-			c.text("env", "env."+key, observed.Hidden, observed.Hidden+", changed")
+			c.compareText("env", "env."+key, observed.Hidden, observed.Hidden+", changed")
 		}
 	}
 	for key := range want {
 		if _, ok := have[key]; !ok {
-			c.text("env", "env."+key, "", observed.Hidden)
+			c.compareText("env", "env."+key, "", observed.Hidden)
 		}
 	}
 }
 
-func (c *comparison) mounts(have, want []spec.Mount) {
-	both(have, want, func(m spec.Mount) string { return m.Path }, func(before, after *spec.Mount) {
+func (c *comparison) compareMounts(have, want []spec.Mount) {
+	eachPair(have, want, func(m spec.Mount) string { return m.Path }, func(before, after *spec.Mount) {
 		switch {
 		case before == nil:
-			c.text("mounts", "mounts."+after.Path, "", mountText(after))
+			c.compareText("mounts", "mounts."+after.Path, "", mountText(after))
 		case after == nil:
-			c.text("mounts", "mounts."+before.Path, mountText(before), "")
+			c.compareText("mounts", "mounts."+before.Path, mountText(before), "")
 		case before.Kind != after.Kind || before.Name != after.Name:
-			c.text("mounts", "mounts."+after.Path, mountText(before), mountText(after))
+			c.compareText("mounts", "mounts."+after.Path, mountText(before), mountText(after))
 		default:
-			c.mount(before, after)
+			c.compareMount(before, after)
 		}
 	})
 }
 
-func (c *comparison) mount(before, after *spec.Mount) {
+func (c *comparison) compareMount(before, after *spec.Mount) {
 	path := "mounts." + after.Path
 	switch after.Kind {
 	case spec.MountDisk:
-		c.text("mounts", path+".path", before.Source, after.Source)
+		c.compareText("mounts", path+".path", before.Source, after.Source)
 		if before.Source == after.Source {
 			c.label = "the file of disk " + after.Name
 			c.add("mounts", path+".file", before.DiskID, after.DiskID, causeMade)
 		}
 	case spec.MountBundle:
 		c.label = "bundle " + after.Name
-		c.digest("mounts", path+".digest", before.Source, after.Source)
+		c.compareDigest("mounts", path+".digest", before.Source, after.Source)
 	default:
 		source := after.Source
 		if source == "" {
@@ -176,38 +176,38 @@ func (c *comparison) mount(before, after *spec.Mount) {
 		c.add("mounts", path+".id", before.Source, source, causeMade)
 	}
 	c.label = ""
-	c.text("mounts", path+".readOnly", strconv.FormatBool(before.ReadOnly), strconv.FormatBool(after.ReadOnly))
-	c.text("mounts", path+".owner", before.Owner, after.Owner)
-	c.text("mounts", path+".mode", modeText(before.Mode), modeText(after.Mode))
+	c.compareText("mounts", path+".readOnly", strconv.FormatBool(before.ReadOnly), strconv.FormatBool(after.ReadOnly))
+	c.compareText("mounts", path+".owner", before.Owner, after.Owner)
+	c.compareText("mounts", path+".mode", modeText(before.Mode), modeText(after.Mode))
 }
 
-func (c *comparison) outputs(have, want []spec.Output) {
-	both(have, want, func(o spec.Output) string { return o.Name }, func(before, after *spec.Output) {
+func (c *comparison) compareOutputs(have, want []spec.Output) {
+	eachPair(have, want, func(o spec.Output) string { return o.Name }, func(before, after *spec.Output) {
 		switch {
 		case before == nil:
-			c.text("outputs", "outputs."+after.Name, "", after.Path)
+			c.compareText("outputs", "outputs."+after.Name, "", after.Path)
 		case after == nil:
-			c.text("outputs", "outputs."+before.Name, before.Path, "")
+			c.compareText("outputs", "outputs."+before.Name, before.Path, "")
 		default:
 			path := "outputs." + after.Name
-			c.text("outputs", path+".path", before.Path, after.Path)
-			c.text("outputs", path+".optional", strconv.FormatBool(before.Optional), strconv.FormatBool(after.Optional))
-			c.text("outputs", path+".unchanged", unchanged(before), unchanged(after))
-			c.text("outputs", path+".limit", size(before.Limit), size(after.Limit))
+			c.compareText("outputs", path+".path", before.Path, after.Path)
+			c.compareText("outputs", path+".optional", strconv.FormatBool(before.Optional), strconv.FormatBool(after.Optional))
+			c.compareText("outputs", path+".unchanged", unchangedText(before), unchangedText(after))
+			c.compareText("outputs", path+".limit", sizeText(before.Limit), sizeText(after.Limit))
 		}
 	})
 }
 
-// unchanged is what the manifest says of an output that a run may not have changed.
-func unchanged(o *spec.Output) string {
+// unchangedText is what the manifest says of an output that a run may not have changed.
+func unchangedText(o *spec.Output) string {
 	if o.MayBeUnchanged {
 		return "allow"
 	}
 	return "error"
 }
 
-// both visits the union of two lists by key; an element that one of them lacks is nil.
-func both[T any](have, want []T, key func(T) string, visit func(before, after *T)) {
+// eachPair visits the union of two lists by key; an element that one of them lacks is nil.
+func eachPair[T any](have, want []T, key func(T) string, visit func(before, after *T)) {
 	left := make(map[string]*T, len(have))
 	for i := range have {
 		left[key(have[i])] = &have[i]
@@ -232,14 +232,14 @@ func mountText(m *spec.Mount) string {
 	return text
 }
 
-func size(n int64) string {
+func sizeText(n int64) string {
 	if n == 0 {
 		return ""
 	}
 	return quantity.Size(n).String()
 }
 
-func duration(d time.Duration) string {
+func durationText(d time.Duration) string {
 	if d == 0 {
 		return ""
 	}
@@ -253,8 +253,8 @@ func modeText(m uint32) string {
 	return fmt.Sprintf("%04o", m)
 }
 
-// words is a command as a flow list, "" for the image's own.
-func words(argv []string, none bool) string {
+// commandText is a command as a flow list, "" for the image's own.
+func commandText(argv []string, none bool) string {
 	if len(argv) == 0 {
 		if none {
 			return "[]"

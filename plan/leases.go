@@ -17,7 +17,7 @@ type holding struct {
 	name      string // of the mount, for people: "volume data"
 }
 
-func clash(a, b holding) bool { return !a.readOnly || !b.readOnly }
+func clashes(a, b holding) bool { return !a.readOnly || !b.readOnly }
 
 // target identifies what a mount attaches, whatever name it goes by; "" for a bundle, which any number may read.
 func target(m *spec.Mount) string {
@@ -32,12 +32,12 @@ func target(m *spec.Mount) string {
 	return ""
 }
 
-// leases looks for what two would hold at once, and lets whoever takes a volume or disk wait until it is given up.
-func (k *maker) leases() {
-	held := k.holders()
+// checkLeases looks for what two would hold at once, and lets whoever takes a volume or disk wait until it is given up.
+func (p *planner) checkLeases() {
+	held := p.holders()
 	declared := map[string][]holding{}
-	for _, name := range slices.Sorted(maps.Keys(k.state)) {
-		s := k.state[name]
+	for _, name := range slices.Sorted(maps.Keys(p.state)) {
+		s := p.state[name]
 		if s.want.Desired == spec.DesiredStopped {
 			continue
 		}
@@ -48,29 +48,29 @@ func (k *maker) leases() {
 				continue
 			}
 			mine := holding{s.want.Name, m.ReadOnly, s.decl.Mounts[m.Path].Pos, string(m.Kind) + " " + m.Name}
-			k.twoWriters(declared[id], mine)
+			p.refuseTwoWriters(declared[id], mine)
 			declared[id] = append(declared[id], mine)
 			if taker := s.starter(); taker != nil {
-				k.take(taker, mine, id, held[id])
+				p.awaitHolders(taker, mine, id, held[id])
 			}
 		}
 	}
 }
 
-func (k *maker) twoWriters(others []holding, mine holding) {
+func (p *planner) refuseTwoWriters(others []holding, mine holding) {
 	for _, other := range others {
-		if !clash(other, mine) {
+		if !clashes(other, mine) {
 			continue
 		}
-		k.fail(CodeTwoWriters, mine.pos, "give each a volume or disk of its own, or mount it read-only in both",
+		p.fail(CodeTwoWriters, mine.pos, "give each a volume or disk of its own, or mount it read-only in both",
 			"%s in workspace %s is the same file as %s in workspace %s, and one of them writes it",
-			mine.name, inManifest(k.plan.Project, mine.workspace), other.name, inManifest(k.plan.Project, other.workspace))
+			mine.name, inManifest(p.plan.Project, mine.workspace), other.name, inManifest(p.plan.Project, other.workspace))
 		return
 	}
 }
 
 // holders are those who hold something now, by target, sorted by workspace.
-func (k *maker) holders() map[string][]holding {
+func (p *planner) holders() map[string][]holding {
 	held := map[string][]holding{}
 	add := func(id string, h holding) {
 		for _, known := range held[id] {
@@ -80,8 +80,8 @@ func (k *maker) holders() map[string][]holding {
 		}
 		held[id] = append(held[id], h)
 	}
-	for _, disk := range slices.Sorted(maps.Keys(k.w.Workspaces)) {
-		ws := k.w.Workspaces[disk]
+	for _, disk := range slices.Sorted(maps.Keys(p.world.Workspaces)) {
+		ws := p.world.Workspaces[disk]
 		if !ws.Running {
 			continue
 		}
@@ -91,13 +91,13 @@ func (k *maker) holders() map[string][]holding {
 			}
 		}
 	}
-	for name := range k.m.Volumes {
-		disk := volumeOnDisk(k.m, name)
-		if v := k.w.Volumes[disk]; v.Holder != "" {
+	for name := range p.manifest.Volumes {
+		disk := volumeOnDisk(p.manifest, name)
+		if v := p.world.Volumes[disk]; v.Holder != "" {
 			add("volume "+disk, holding{workspace: v.Holder, readOnly: v.HolderReadOnly})
 		}
 	}
-	for _, d := range k.w.Disks {
+	for _, d := range p.world.Disks {
 		if d.Holder != "" {
 			add(target(&spec.Mount{Kind: spec.MountDisk, DiskID: d.ID, Source: d.Path}), holding{workspace: d.Holder})
 		}
@@ -105,33 +105,33 @@ func (k *maker) holders() map[string][]holding {
 	return held
 }
 
-// take makes taker wait for each holder that this plan stops, and fails for each that goes on.
-func (k *maker) take(taker *Change, mine holding, id string, held []holding) {
+// awaitHolders makes taker wait for each holder that this plan stops, and fails for each that goes on.
+func (p *planner) awaitHolders(taker *Change, mine holding, id string, held []holding) {
 	for _, h := range held {
-		if h.workspace == mine.workspace || !clash(h, mine) {
+		if h.workspace == mine.workspace || !clashes(h, mine) {
 			continue
 		}
-		ws, known := k.w.Workspaces[h.workspace]
+		ws, known := p.world.Workspaces[h.workspace]
 		switch {
 		case known && !ws.Running:
 			// what a dead supervisor left is ended by whoever needs it
-		case known && k.releases(ws, id, mine):
-			k.edge(taker, Address{KindWorkspace, inManifest(k.plan.Project, h.workspace)})
+		case known && p.releases(ws, id, mine):
+			p.addEdge(taker, Address{KindWorkspace, inManifest(p.plan.Project, h.workspace)})
 		case known:
-			k.fail(CodeHeld, mine.pos, "stop it first: microagent halt "+h.workspace,
+			p.fail(CodeHeld, mine.pos, "stop it first: microagent halt "+h.workspace,
 				"%s is held by workspace %s, which goes on running", mine.name, h.workspace)
 		default:
-			k.fail(CodeHeld, mine.pos, "wait until it is given up, or end what holds it", "%s is held by %s", mine.name, h.workspace)
+			p.fail(CodeHeld, mine.pos, "wait until it is given up, or end what holds it", "%s is held by %s", mine.name, h.workspace)
 		}
 	}
 }
 
 // releases says that the plan stops ws, which does not take id again afterwards in a way that clashes with mine.
-func (k *maker) releases(ws observed.Workspace, id string, mine holding) bool {
-	if ws.Spec.Project != k.plan.Project {
+func (p *planner) releases(ws observed.Workspace, id string, mine holding) bool {
+	if ws.Spec.Project != p.plan.Project {
 		return false
 	}
-	c := k.at[Address{KindWorkspace, inManifest(k.plan.Project, ws.Spec.Name)}]
+	c := p.at[Address{KindWorkspace, inManifest(p.plan.Project, ws.Spec.Name)}]
 	if c == nil {
 		return false
 	}
@@ -143,7 +143,7 @@ func (k *maker) releases(ws observed.Workspace, id string, mine holding) bool {
 			return true
 		}
 		return !slices.ContainsFunc(c.Workspace.Mounts, func(m spec.Mount) bool {
-			return target(&m) == id && clash(holding{readOnly: m.ReadOnly}, mine)
+			return target(&m) == id && clashes(holding{readOnly: m.ReadOnly}, mine)
 		})
 	}
 	return false

@@ -32,36 +32,36 @@ type Options struct {
 // Make computes what it takes to bring w to what m declares. The plan is whole also when the list has errors, for
 // showing; it may be applied only when the list has none. Warnings are in the plan alone.
 func Make(m *schema.Manifest, w *observed.World, o Options) (*Plan, diag.List) {
-	k := newMaker(m, w, o)
-	k.projectRecord()
-	k.nothingDeclared()
-	k.volumes()
-	k.bundles()
-	k.disks()
+	p := newPlanner(m, w, o)
+	p.planProject()
+	p.refuseEmpty()
+	p.planVolumes()
+	p.planBundles()
+	p.planDisks()
 	for _, name := range slices.Sorted(maps.Keys(m.Workspaces)) {
-		k.workspace(name)
+		p.planWorkspace(name)
 	}
-	k.undeclared(ReasonNotDeclared)
-	k.reruns()
-	k.images()
-	k.outputs()
-	k.depend()
-	k.leases()
-	k.preflight()
-	return k.finish()
+	p.removeUndeclared(ReasonNotDeclared)
+	p.checkReruns()
+	p.planImages()
+	p.planOutputs()
+	p.addDependencies()
+	p.checkLeases()
+	p.checkHost()
+	return p.finish()
 }
 
-// maker holds a plan while it is made.
-type maker struct {
-	m     *schema.Manifest
-	w     *observed.World
-	o     Options
-	plan  *Plan
-	all   []*Change
-	at    map[Address]*Change
-	state map[string]*workspaceState // by name in the manifest
-	diags []diag.Diagnostic
-	rerun map[string]bool
+// planner holds a plan while it is made.
+type planner struct {
+	manifest *schema.Manifest
+	world    *observed.World
+	options  Options
+	plan     *Plan
+	all      []*Change
+	at       map[Address]*Change
+	state    map[string]*workspaceState // by name in the manifest
+	diags    []diag.Diagnostic
+	rerun    map[string]bool
 	// outputsOf are the outputs by the workspace they come from.
 	outputsOf map[string][]spec.Output
 }
@@ -77,60 +77,60 @@ type workspaceState struct {
 	task   *Change // nil unless the mode is task
 }
 
-func newMaker(m *schema.Manifest, w *observed.World, o Options) *maker {
-	k := &maker{
-		m: m, w: w, o: o,
+func newPlanner(m *schema.Manifest, w *observed.World, o Options) *planner {
+	p := &planner{
+		manifest: m, world: w, options: o,
 		plan: &Plan{
 			Format: Format, Tool: o.Tool, Project: m.Project, Manifest: o.ManifestPath, Changes: []Change{},
 			Bound: map[string]string{}, Host: w.Host, AllowPaths: slices.Clone(o.AllowPaths),
 		},
 		at: map[Address]*Change{}, state: map[string]*workspaceState{}, rerun: map[string]bool{},
 	}
-	k.plan.Host.Missing = slices.Clone(w.Host.Missing)
+	p.plan.Host.Missing = slices.Clone(w.Host.Missing)
 	for _, name := range o.Rerun {
-		k.rerun[name] = true
+		p.rerun[name] = true
 	}
-	return k
-}
-
-func (k *maker) add(c Change) *Change {
-	p := &c
-	k.all = append(k.all, p)
-	k.at[c.Address] = p
 	return p
 }
 
-// bind makes the plan rest on a record as it is now, or on its absence.
-func (k *maker) bind(kind, onDisk string) {
-	key := kind + "/" + onDisk
-	k.plan.Bound[key] = k.w.Records[key]
+func (p *planner) add(c Change) *Change {
+	change := &c
+	p.all = append(p.all, change)
+	p.at[c.Address] = change
+	return change
 }
 
-func (k *maker) fail(code string, pos diag.Pos, next, format string, args ...any) {
-	k.diags = append(k.diags, diag.Diagnostic{
+// bind makes the plan rest on a record as it is now, or on its absence.
+func (p *planner) bind(kind, onDisk string) {
+	key := kind + "/" + onDisk
+	p.plan.Bound[key] = p.world.Records[key]
+}
+
+func (p *planner) fail(code string, pos diag.Pos, next, format string, args ...any) {
+	p.diags = append(p.diags, diag.Diagnostic{
 		Severity: diag.Error, Code: code, Summary: fmt.Sprintf(format, args...), Next: next, Pos: pos,
 	})
 }
 
-func (k *maker) warn(code string, pos diag.Pos, next, format string, args ...any) {
-	k.plan.Warnings = append(k.plan.Warnings, diag.Diagnostic{
+func (p *planner) warn(code string, pos diag.Pos, next, format string, args ...any) {
+	p.plan.Warnings = append(p.plan.Warnings, diag.Diagnostic{
 		Severity: diag.Warning, Code: code, Summary: fmt.Sprintf(format, args...), Next: next, Pos: pos,
 	})
 }
 
-func (k *maker) finish() (*Plan, diag.List) {
-	ordered, loop := order(k.all)
+func (p *planner) finish() (*Plan, diag.List) {
+	ordered, loop := order(p.all)
 	for _, c := range loop {
-		k.fail(CodeCycle, c.Pos, "declare one of them desired: stopped, apply, and take that out again",
+		p.fail(CodeCycle, c.Pos, "declare one of them desired: stopped, apply, and take that out again",
 			"%s waits for a volume or disk that another workspace gives up, in a circle", c.Address)
 	}
 	for _, c := range ordered {
-		k.plan.Changes = append(k.plan.Changes, *c)
+		p.plan.Changes = append(p.plan.Changes, *c)
 	}
-	k.plan.Errors = len(k.diags)
+	p.plan.Errors = len(p.diags)
 	var list diag.List
-	for _, d := range k.diags {
+	for _, d := range p.diags {
 		list.Add(d)
 	}
-	return k.plan, list
+	return p.plan, list
 }

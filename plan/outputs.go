@@ -10,36 +10,36 @@ import (
 )
 
 // specOutputs are the outputs that a workspace's task has to leave.
-func (k *maker) specOutputs(workspace string) []spec.Output {
-	if k.outputsOf == nil {
-		k.outputsOf = map[string][]spec.Output{}
-		for _, name := range slices.Sorted(maps.Keys(k.m.Outputs)) {
-			o := k.m.Outputs[name]
-			k.outputsOf[o.From] = append(k.outputsOf[o.From],
+func (p *planner) specOutputs(workspace string) []spec.Output {
+	if p.outputsOf == nil {
+		p.outputsOf = map[string][]spec.Output{}
+		for _, name := range slices.Sorted(maps.Keys(p.manifest.Outputs)) {
+			o := p.manifest.Outputs[name]
+			p.outputsOf[o.From] = append(p.outputsOf[o.From],
 				spec.Output{Name: name, Path: o.Path, Limit: int64(o.Limit), Optional: o.Optional,
 					MayBeUnchanged: o.Unchanged == "allow"})
 		}
 	}
-	return k.outputsOf[workspace]
+	return p.outputsOf[workspace]
 }
 
-func (k *maker) outputs() {
-	for _, name := range slices.Sorted(maps.Keys(k.m.Outputs)) {
-		k.output(name, k.m.Outputs[name])
+func (p *planner) planOutputs() {
+	for _, name := range slices.Sorted(maps.Keys(p.manifest.Outputs)) {
+		p.planOutput(name, p.manifest.Outputs[name])
 	}
 }
 
-func (k *maker) output(name string, o schema.Output) {
-	seen, ok := k.w.Outputs[name]
+func (p *planner) planOutput(name string, o schema.Output) {
+	seen, ok := p.world.Outputs[name]
 	switch {
 	case !ok:
-		k.notObserved("target of output", name, o.Pos)
+		p.failNotObserved("target of output", name, o.Pos)
 		return
 	case seen.Err != "":
-		k.fail(safety(CodeOutput, seen.Refused), o.Pos, seen.Next, "%s", about("output", name, seen.Err))
+		p.fail(safety(CodeOutput, seen.Refused), o.Pos, seen.Next, "%s", withName("output", name, seen.Err))
 		return
 	}
-	s := k.state[o.From]
+	s := p.state[o.From]
 	if s == nil {
 		return
 	}
@@ -50,7 +50,7 @@ func (k *maker) output(name string, o schema.Output) {
 		},
 	}
 	last, collected := lastOutput(s, name)
-	if was, ok := k.w.Project.Outputs[seen.Path]; ok {
+	if was, ok := p.world.Project.Outputs[seen.Path]; ok {
 		c.Output.Ours = append(c.Output.Ours, was)
 	}
 	for _, digest := range []string{last.Digest, last.WithGit} {
@@ -58,7 +58,7 @@ func (k *maker) output(name string, o schema.Output) {
 			c.Output.Ours = append(c.Output.Ours, digest)
 		}
 	}
-	c.Output.Overwrite, c.Output.AllowGit = k.o.OverwriteOutputs, k.o.AllowGit
+	c.Output.Overwrite, c.Output.AllowGit = p.options.OverwriteOutputs, p.options.AllowGit
 	taken := seen.Exists && !slices.Contains(c.Output.Ours, seen.Digest)
 	if taken && c.Output.Overwrite {
 		c.Warning = "what lies at " + o.To + " now was not put there by an apply, and is replaced"
@@ -69,7 +69,7 @@ func (k *maker) output(name string, o schema.Output) {
 	case s.task != nil && s.task.Does():
 		c.Action, c.Reason = ActionCollect, ReasonDependency
 		if taken && !c.Output.Overwrite {
-			k.fail(CodeOutputTaken, o.Pos, "move it away, or say --overwrite-outputs",
+			p.fail(CodeOutputTaken, o.Pos, "move it away, or say --overwrite-outputs",
 				"output %s would replace %s, which no apply put there as it is", name, o.To)
 		}
 	case !collected || last.Err != "" || s.want.Desired == spec.DesiredStopped:
@@ -86,7 +86,7 @@ func (k *maker) output(name string, o schema.Output) {
 	default:
 		c.Action, c.Reason, c.Detail = ActionCollect, ReasonUnfinished, o.To+" is what an earlier run left"
 	}
-	k.add(c)
+	p.add(c)
 }
 
 // lastOutput is what the newest run left for an output.

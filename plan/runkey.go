@@ -56,7 +56,7 @@ func RunKey(ws observed.WorkspaceSpec, rootfsID string) (string, error) {
 	if rootfsID == "" {
 		return missing("id of the root file system")
 	}
-	ws = normal(ws)
+	ws = normalize(ws)
 	in := runInput{
 		Image: ws.ImageDigest, RootFS: rootfsID, Argv: ws.Argv, Entrypoint: ws.Entrypoint, NoEntry: ws.NoEntry,
 		Env: ws.Env, User: ws.User, Workdir: ws.Workdir,

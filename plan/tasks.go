@@ -9,9 +9,9 @@ import (
 	"microagent/schema/spec"
 )
 
-// task decides whether s's task runs. stop says that another run is under way and has to be stopped before. The
+// planTask decides whether s's task runs. stop says that another run is under way and has to be stopped before. The
 // result is nil for a workspace that has no task.
-func (k *maker) task(s *workspaceState) (task *Change, stop bool) {
+func (p *planner) planTask(s *workspaceState) (task *Change, stop bool) {
 	if s.want.Mode != spec.ModeTask {
 		return nil, false
 	}
@@ -29,17 +29,17 @@ func (k *maker) task(s *workspaceState) (task *Change, stop bool) {
 		c.Action, c.Reason = ActionRun, ReasonNeverRun
 	case fresh:
 		c.Action, c.Reason, c.Detail = ActionRun, ReasonDependency, "its root file system is new"
-	case k.rerun[s.name]:
+	case p.rerun[s.name]:
 		c.Action, c.Reason, c.Detail = ActionRun, ReasonRequested, "asked for by --rerun"
 		return c, s.have.Running
 	default:
-		return c, k.compareRun(c, s)
+		return c, p.compareRun(c, s)
 	}
 	return c, false
 }
 
 // compareRun compares the newest run with the one that is declared.
-func (k *maker) compareRun(c *Change, s *workspaceState) (stop bool) {
+func (p *planner) compareRun(c *Change, s *workspaceState) (stop bool) {
 	run := s.have.Run
 	switch {
 	case s.diff.becomesTask:
@@ -59,7 +59,7 @@ func (k *maker) compareRun(c *Change, s *workspaceState) (stop bool) {
 	case !endedWell(run):
 		c.Action, c.Reason, c.Detail = ActionRun, ReasonFailed, runStory(run)
 	default:
-		c.Action, c.Reason, c.Detail = k.missingOutputs(s)
+		c.Action, c.Reason, c.Detail = p.missingOutputs(s)
 	}
 	return false
 }
@@ -91,11 +91,11 @@ func runStory(run *observed.Run) string {
 	case run.ExitCode != nil && *run.ExitCode != 0:
 		return fmt.Sprintf("the last run ended with exit code %d", *run.ExitCode)
 	}
-	return "the last run failed" + because(run.Error)
+	return "the last run failed" + afterColon(run.Error)
 }
 
 // missingOutputs makes a task that ended well run again when it left less than is declared now.
-func (k *maker) missingOutputs(s *workspaceState) (Action, Reason, string) {
+func (p *planner) missingOutputs(s *workspaceState) (Action, Reason, string) {
 	for _, o := range s.want.Outputs {
 		got, ok := s.have.Run.Collected[o.Name]
 		switch {
@@ -116,15 +116,15 @@ func outputPathChanged(s *workspaceState, name string) bool {
 	return slices.ContainsFunc(s.diff.fields, func(f FieldChange) bool { return f.Path == "outputs."+name+".path" })
 }
 
-// reruns complains about names that --rerun can't mean.
-func (k *maker) reruns() {
-	for _, name := range k.o.Rerun {
-		s, ok := k.state[name]
+// checkReruns complains about names that --rerun can't mean.
+func (p *planner) checkReruns() {
+	for _, name := range p.options.Rerun {
+		s, ok := p.state[name]
 		switch {
 		case !ok:
-			k.fail(CodeUnknownName, diag.Pos{}, "", "--rerun %s: there is no such workspace in the manifest", name)
+			p.fail(CodeUnknownName, diag.Pos{}, "", "--rerun %s: there is no such workspace in the manifest", name)
 		case s.want.Mode != spec.ModeTask:
-			k.fail(CodeUnknownName, s.decl.Pos, "only tasks run again", "--rerun %s: workspace %s has no task", name, name)
+			p.fail(CodeUnknownName, s.decl.Pos, "only tasks run again", "--rerun %s: workspace %s has no task", name, name)
 		}
 	}
 }

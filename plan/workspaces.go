@@ -14,32 +14,32 @@ const (
 	warnDeleted  = "files outside volumes are deleted"
 )
 
-// workspace compares one declared workspace with what is there, and its task with its newest run.
-func (k *maker) workspace(name string) {
-	decl := k.m.Workspaces[name]
-	s := &workspaceState{name: name, decl: decl, want: desired(k.m, name, k.w)}
-	s.want.Outputs = k.specOutputs(name)
-	k.state[name] = s
-	k.bind("workspace", s.want.Name)
-	have, exists := k.w.Workspaces[s.want.Name]
+// planWorkspace compares one declared workspace with what is there, and its task with its newest run.
+func (p *planner) planWorkspace(name string) {
+	decl := p.manifest.Workspaces[name]
+	s := &workspaceState{name: name, decl: decl, want: desiredSpec(p.manifest, name, p.world)}
+	s.want.Outputs = p.specOutputs(name)
+	p.state[name] = s
+	p.bind("workspace", s.want.Name)
+	have, exists := p.world.Workspaces[s.want.Name]
 	switch {
-	case exists && have.Spec.Project != k.m.Project:
-		k.foreign(KindWorkspace, s.want.Name, have.Spec.Project, decl.Pos,
+	case exists && have.Spec.Project != p.manifest.Project:
+		p.refuseForeign(KindWorkspace, s.want.Name, have.Spec.Project, decl.Pos,
 			"choose another name, or delete it: microagent delete "+s.want.Name)
 		return
 	case exists && have.Spec.Image == "":
-		k.fail(CodeRecordForm, decl.Pos, "use the microagent that made it, or delete it: microagent delete "+s.want.Name,
+		p.fail(CodeRecordForm, decl.Pos, "use the microagent that made it, or delete it: microagent delete "+s.want.Name,
 			"the record of workspace %s is in a form that can't be compared", s.want.Name)
 		return
 	}
 	c := Change{Address: Address{KindWorkspace, name}, Action: ActionNone, Pos: decl.Pos}
 	if exists {
 		s.have = &have
-		was := normal(have.Spec)
+		was := normalize(have.Spec)
 		s.diff = compare(&was, &s.want)
 		c.Fields = s.diff.fields
 	}
-	task, stopForTask := k.task(s)
+	task, stopForTask := p.planTask(s)
 	switch {
 	case s.have == nil:
 		c.Action, c.Reason, c.Detail = ActionCreate, ReasonAbsent, createDetail(&s.want)
@@ -47,7 +47,7 @@ func (k *maker) workspace(name string) {
 		c.Action, c.Reason = ActionReplace, ReasonDrifted
 		c.Detail = "its root file system is gone: a new one is made"
 	case s.diff.effect == observed.EffectReplace:
-		k.replace(&c, s)
+		p.replace(&c, s)
 	case s.want.Desired == spec.DesiredStopped:
 		keepDown(&c, s)
 	case s.want.Mode == spec.ModeTask:
@@ -57,14 +57,14 @@ func (k *maker) workspace(name string) {
 	}
 	want := s.want
 	c.Workspace = &want
-	s.change = k.add(c)
+	s.change = p.add(c)
 	if task != nil {
 		task.Workspace = &want
-		s.task = k.add(*task)
+		s.task = p.add(*task)
 	}
 }
 
-func (k *maker) replace(c *Change, s *workspaceState) {
+func (p *planner) replace(c *Change, s *workspaceState) {
 	c.Action, c.Reason = ActionReplace, fieldReason(&s.diff)
 	c.Danger, c.Warning = DangerDataLoss, warnReplaced
 	c.Detail = "its root file system is made anew"
@@ -145,14 +145,14 @@ func downReason(s *workspaceState) (Reason, string) {
 	case run.Phase == spec.PhaseLost:
 		return ReasonDrifted, "its supervisor is gone: killed, or the host was restarted"
 	case run.Phase == spec.PhaseFailed:
-		return ReasonDrifted, "its guest failed" + because(run.Error)
+		return ReasonDrifted, "its guest failed" + afterColon(run.Error)
 	case run.ExitCode != nil:
 		return ReasonDrifted, fmt.Sprintf("%s ended by itself with exit code %d", what, *run.ExitCode)
 	}
-	return ReasonDrifted, what + " ended by itself" + because(run.Error)
+	return ReasonDrifted, what + " ended by itself" + afterColon(run.Error)
 }
 
-func because(text string) string {
+func afterColon(text string) string {
 	if text == "" {
 		return ""
 	}
@@ -179,34 +179,34 @@ func createDetail(s *observed.WorkspaceSpec) string {
 	return text
 }
 
-// undeclared deals with what the project owns and the manifest does not have any more.
-func (k *maker) undeclared(reason Reason) {
-	k.removeWorkspaces(reason, func(name string) bool {
-		_, ok := k.m.Workspaces[name]
+// removeUndeclared deals with what the project owns and the manifest does not have any more.
+func (p *planner) removeUndeclared(reason Reason) {
+	p.removeWorkspaces(reason, func(name string) bool {
+		_, ok := p.manifest.Workspaces[name]
 		return ok
 	})
-	for _, disk := range slices.Sorted(maps.Keys(k.w.Volumes)) {
-		v := k.w.Volumes[disk]
-		decl, ok := k.m.Volumes[inManifest(k.m.Project, disk)]
-		if v.Project == k.m.Project && v.Project != "" && !v.NoRecord && (!ok || decl.External) {
-			k.keepVolume(disk, reason)
+	for _, disk := range slices.Sorted(maps.Keys(p.world.Volumes)) {
+		v := p.world.Volumes[disk]
+		decl, ok := p.manifest.Volumes[inManifest(p.manifest.Project, disk)]
+		if v.Project == p.manifest.Project && v.Project != "" && !v.NoRecord && (!ok || decl.External) {
+			p.keepVolume(disk, reason)
 		}
 	}
-	k.removeBundles(reason, func(name string) bool {
-		_, ok := k.m.Bundles[name]
+	p.removeBundles(reason, func(name string) bool {
+		_, ok := p.manifest.Bundles[name]
 		return ok
 	})
 }
 
 // removeWorkspaces deletes the project's workspaces, except those that stay.
-func (k *maker) removeWorkspaces(reason Reason, stays func(name string) bool) {
-	for _, disk := range slices.Sorted(maps.Keys(k.w.Workspaces)) {
-		ws := k.w.Workspaces[disk]
-		name := inManifest(k.plan.Project, disk)
-		if ws.Spec.Project != k.plan.Project || k.plan.Project == "" || stays(name) {
+func (p *planner) removeWorkspaces(reason Reason, stays func(name string) bool) {
+	for _, disk := range slices.Sorted(maps.Keys(p.world.Workspaces)) {
+		ws := p.world.Workspaces[disk]
+		name := inManifest(p.plan.Project, disk)
+		if ws.Spec.Project != p.plan.Project || p.plan.Project == "" || stays(name) {
 			continue
 		}
-		k.bind("workspace", disk)
+		p.bind("workspace", disk)
 		c := Change{
 			Address: Address{KindWorkspace, name}, Action: ActionDelete, Reason: reason,
 			Danger: DangerDataLoss, Warning: warnDeleted,
@@ -214,18 +214,18 @@ func (k *maker) removeWorkspaces(reason Reason, stays func(name string) bool) {
 		if ws.Running {
 			c.Warning = "it is stopped, and " + warnDeleted
 		}
-		k.add(c)
+		p.add(c)
 	}
 }
 
-func (k *maker) removeBundles(reason Reason, stays func(name string) bool) {
-	for _, disk := range slices.Sorted(maps.Keys(k.w.Bundles)) {
-		name := inManifest(k.plan.Project, disk)
-		if k.w.Bundles[disk].Project != k.plan.Project || k.plan.Project == "" || stays(name) {
+func (p *planner) removeBundles(reason Reason, stays func(name string) bool) {
+	for _, disk := range slices.Sorted(maps.Keys(p.world.Bundles)) {
+		name := inManifest(p.plan.Project, disk)
+		if p.world.Bundles[disk].Project != p.plan.Project || p.plan.Project == "" || stays(name) {
 			continue
 		}
-		k.bind("bundle", disk)
-		k.add(Change{
+		p.bind("bundle", disk)
+		p.add(Change{
 			Address: Address{KindBundle, name}, Action: ActionDelete, Reason: reason,
 			Detail: "its record only: the source is yours, and the cache is emptied by prune",
 		})

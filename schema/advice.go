@@ -57,7 +57,7 @@ var advice = map[string]map[string]string{
 // hostKeys are the keys of a mount with which other tools share a host directory.
 var hostKeys = []string{"path", "source", "hostPath", "host", "bind", "type"}
 
-func (c *conformer) unknownKey(e *entry, f *format, at address) {
+func (c *conformer) reportUnknownKey(e *entry, f *format, at address) {
 	where := at.String()
 	if where == "" {
 		where = "the manifest"
@@ -93,7 +93,7 @@ func (n *node) hostKey() bool {
 	return slices.ContainsFunc(n.entries, func(e entry) bool { return slices.Contains(hostKeys, e.key) })
 }
 
-func (c *conformer) badKey(e *entry, f *format, at address) {
+func (c *conformer) reportBadKey(e *entry, f *format, at address) {
 	code := "bad_key"
 	if f.elem != nil && len(at) == 1 {
 		code = "bad_name"

@@ -24,7 +24,7 @@ type checker struct {
 	guesses int
 }
 
-func (c *checker) all() {
+func (c *checker) checkAll() {
 	c.names = map[string][]string{}
 	c.there = map[string]map[string]bool{}
 	c.used = map[string]map[string]bool{}
@@ -37,15 +37,15 @@ func (c *checker) all() {
 			c.there[section][name] = true
 		}
 	}
-	c.volumes()
-	claims := c.sources()
+	c.checkVolumes()
+	claims := c.checkSources()
 	for name, e := range c.section("workspaces") {
-		claims = append(claims, c.workspace(address{"workspaces", name}, e)...)
+		claims = append(claims, c.checkWorkspace(address{"workspaces", name}, e)...)
 	}
-	c.sharing()
-	claims = append(claims, c.outputs()...)
-	c.overlaps(claims)
-	c.unused()
+	c.checkSharing()
+	claims = append(claims, c.checkOutputs()...)
+	c.checkOverlaps(claims)
+	c.warnUnused()
 }
 
 // section goes through the objects of a section in the order of the file.
@@ -78,18 +78,18 @@ func (n *node) entry(key string) *entry {
 	return &n.entries[i]
 }
 
-// refers checks that a name is declared in a section.
-func (c *checker) refers(e *entry, section string, at address) {
+// checkReference checks that a name is declared in a section.
+func (c *checker) checkReference(e *entry, section string, at address) {
 	name := e.value.text
 	c.used[section][name] = true
 	if c.there[section][name] {
 		return
 	}
 	c.error(e.value.at, "dangling_reference", at.String()+" refers to "+quote(name)+", which is not in "+section,
-		c.instead(name, section))
+		c.suggest(name, section))
 }
 
-func (c *checker) instead(name, section string) string {
+func (c *checker) suggest(name, section string) string {
 	if near := c.nearest(name, c.names[section]); near != "" {
 		return "did you mean " + near + "?"
 	}
@@ -115,7 +115,7 @@ func (c *checker) nearest(name string, names []string) string {
 	return closest(name, names)
 }
 
-func (c *checker) volumes() {
+func (c *checker) checkVolumes() {
 	for name, e := range c.section("volumes") {
 		if e.value.bad {
 			continue
@@ -140,9 +140,9 @@ func (c *checker) volumes() {
 	}
 }
 
-// unused warns of what is declared and mounted nowhere, unless there are errors, which may be why. A volume may be
+// warnUnused warns of what is declared and mounted nowhere, unless there are errors, which may be why. A volume may be
 // kept for later.
-func (c *checker) unused() {
+func (c *checker) warnUnused() {
 	if c.list.Errors() {
 		return
 	}

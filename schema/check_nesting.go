@@ -15,9 +15,9 @@ type mountAt struct {
 	readOnly bool
 }
 
-// nesting warns of mounts inside others: one hides what the other has there, and inside a read-only one the guest can't
+// checkNesting warns of mounts inside others: one hides what the other has there, and inside a read-only one the guest can't
 // even make its folder. Sorted by element, what is inside a path follows it.
-func (c *checker) nesting(at address, mounts []mountAt) {
+func (c *checker) checkNesting(at address, mounts []mountAt) {
 	slices.SortStableFunc(mounts, func(a, b mountAt) int { return strings.Compare(sortable(a.path), sortable(b.path)) })
 	var around []*mountAt
 	for i := range mounts {

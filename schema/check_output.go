@@ -9,16 +9,16 @@ import (
 
 // claim is a host path that the manifest reads, or writes as an output.
 type claim struct {
-	path    string // clean
-	what    string
-	at      place
-	output  bool
-	exclude []string // of a bundle's source: names that are not part of it
-	told    bool
+	path     string // clean
+	what     string
+	at       place
+	output   bool
+	exclude  []string // of a bundle's source: names that are not part of it
+	reported bool
 }
 
-// outputs checks each output by itself and gives the host paths that they write.
-func (c *checker) outputs() []claim {
+// checkOutputs checks each output by itself and gives the host paths that they write.
+func (c *checker) checkOutputs() []claim {
 	claims := []claim{{path: path.Clean(c.own), what: "the manifest"}}
 	for name, e := range c.section("outputs") {
 		at := address{"outputs", name}
@@ -26,8 +26,8 @@ func (c *checker) outputs() []claim {
 			continue
 		}
 		if from := e.value.entry("from"); from != nil {
-			c.refers(from, "workspaces", at.with("from"))
-			c.hasTask(from, at)
+			c.checkReference(from, "workspaces", at.with("from"))
+			c.requireTask(from, at)
 		}
 		if p := e.value.entry("path"); p != nil {
 			if root := kernelOwned(path.Clean(p.value.text)); root != "" {
@@ -39,7 +39,7 @@ func (c *checker) outputs() []claim {
 		if to == nil {
 			continue
 		}
-		clean, ok := c.hostPath(to.value.at, to.value.text, at.with("to"))
+		clean, ok := c.checkHostPath(to.value.at, to.value.text, at.with("to"))
 		switch {
 		case !ok:
 		case clean == "." || clean == "/":
@@ -64,7 +64,7 @@ func insideGit(clean string) bool {
 	return false
 }
 
-func (c *checker) hasTask(from *entry, at address) {
+func (c *checker) requireTask(from *entry, at address) {
 	if !c.there["workspaces"][from.value.text] || c.tasks()[from.value.text] {
 		return
 	}
@@ -86,9 +86,9 @@ func (c *checker) tasks() map[string]bool {
 // excuses is how many bundles around an output are looked at for one that does not exclude it.
 const excuses = 64
 
-// overlaps refuses outputs that lie inside, around or at something else that the manifest names. Sorted by element,
+// checkOverlaps refuses outputs that lie inside, around or at something else that the manifest names. Sorted by element,
 // what is inside a path follows it, so one walk with a stack sees every pair that matters.
-func (c *checker) overlaps(claims []claim) {
+func (c *checker) checkOverlaps(claims []claim) {
 	slices.SortStableFunc(claims, func(a, b claim) int {
 		if n := strings.Compare(sortable(a.path), sortable(b.path)); n != 0 {
 			return n
@@ -113,11 +113,11 @@ func (c *checker) overlaps(claims []claim) {
 			}
 		}
 		if x.output {
-			c.inside(x, claims, around)
+			c.checkInside(x, claims, around)
 		} else if len(outputs) > 0 {
-			if o := &claims[outputs[len(outputs)-1]]; !o.told {
-				o.told = true
-				c.overlap(o, "would replace", x)
+			if o := &claims[outputs[len(outputs)-1]]; !o.reported {
+				o.reported = true
+				c.reportOverlap(o, "would replace", x)
 			}
 		}
 		around = append(around, i)
@@ -127,26 +127,26 @@ func (c *checker) overlaps(claims []claim) {
 	}
 }
 
-// inside reports an output for the nearest thing around it that does not exclude it.
-func (c *checker) inside(x *claim, claims []claim, around []int) {
+// checkInside reports an output for the nearest thing around it that does not exclude it.
+func (c *checker) checkInside(x *claim, claims []claim, around []int) {
 	for n := 0; n < excuses && n < len(around); n++ {
 		y := &claims[around[len(around)-1-n]]
 		if y.excludes(x.path) {
 			continue
 		}
-		if !x.told {
-			x.told = true
+		if !x.reported {
+			x.reported = true
 			how := "lies inside"
 			if x.path == y.path {
 				how = "is the same path as"
 			}
-			c.overlap(x, how, y)
+			c.reportOverlap(x, how, y)
 		}
 		return
 	}
 }
 
-func (c *checker) overlap(x *claim, how string, y *claim) {
+func (c *checker) reportOverlap(x *claim, how string, y *claim) {
 	line := ""
 	if y.at.line > 0 {
 		line = " (line " + strconv.Itoa(y.at.line) + ")"

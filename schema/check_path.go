@@ -8,8 +8,8 @@ import (
 // maxPath is Linux' limit of a path, PATH_MAX in limits.h, without its final zero byte.
 const maxPath = 4095
 
-// hostPath checks a path on the host and gives it cleaned. It has ok false when the path was reported.
-func (c *checker) hostPath(at place, text string, where address) (clean string, ok bool) {
+// checkHostPath checks a path on the host and gives it cleaned. It has ok false when the path was reported.
+func (c *checker) checkHostPath(at place, text string, where address) (clean string, ok bool) {
 	clean = path.Clean(text)
 	refuse := func(what, next string) (string, bool) {
 		c.error(at, "path_outside", where.String()+" is "+quote(text)+", which "+what, next)
@@ -32,8 +32,8 @@ func (c *checker) hostPath(at place, text string, where address) (clean string, 
 	return clean, true
 }
 
-// sources checks what bundles and disks read and gives their host paths.
-func (c *checker) sources() []claim {
+// checkSources checks what bundles and disks read and gives their host paths.
+func (c *checker) checkSources() []claim {
 	var claims []claim
 	for name, e := range c.section("bundles") {
 		at := address{"bundles", name}
@@ -50,7 +50,7 @@ func (c *checker) sources() []claim {
 		if src == nil {
 			continue
 		}
-		if p, ok := c.hostPath(src.value.at, src.value.text, at.with("source")); ok {
+		if p, ok := c.checkHostPath(src.value.at, src.value.text, at.with("source")); ok {
 			claims = append(claims, claim{
 				path: p, what: "the source of " + at.String(), at: src.value.at, exclude: c.m.Bundles[name].Exclude,
 			})
@@ -59,7 +59,7 @@ func (c *checker) sources() []claim {
 	for name, e := range c.section("disks") {
 		at := address{"disks", name}
 		if src := e.value.entry("path"); src != nil {
-			if p, ok := c.hostPath(src.value.at, src.value.text, at.with("path")); ok {
+			if p, ok := c.checkHostPath(src.value.at, src.value.text, at.with("path")); ok {
 				claims = append(claims, claim{path: p, what: at.String(), at: src.value.at})
 			}
 		}
@@ -70,8 +70,8 @@ func (c *checker) sources() []claim {
 // localImages are the prefixes of images that are files or directories.
 var localImages = []string{"oci-archive:", "docker-archive:", "rootfs:", "oci:"}
 
-// image checks an image that is a path and gives the path.
-func (c *checker) image(e *entry, at address) []claim {
+// checkImage checks an image that is a path and gives the path.
+func (c *checker) checkImage(e *entry, at address) []claim {
 	text := e.value.text
 	if scheme, rest, ok := strings.Cut(text, "://"); ok {
 		c.error(e.value.at, "bad_value", at.String()+" is "+quote(text)+", which is a URL", "leave "+cut(scheme)+
@@ -89,7 +89,7 @@ func (c *checker) image(e *entry, at address) []claim {
 				"write a path after "+prefix)
 			return nil
 		}
-		if p, ok := c.hostPath(e.value.at, file, at); ok {
+		if p, ok := c.checkHostPath(e.value.at, file, at); ok {
 			return []claim{{path: p, what: at.String(), at: e.value.at}}
 		}
 		return nil

@@ -13,9 +13,9 @@ type use struct {
 	writes bool
 }
 
-// sharing refuses a writer and any other user of one volume or disk: two kernels that do not know of each other
+// checkSharing refuses a writer and any other user of one volume or disk: two kernels that do not know of each other
 // would destroy the file system. Readers may be many.
-func (c *checker) sharing() {
+func (c *checker) checkSharing() {
 	uses := map[string][]use{}
 	var order []string
 	for name, w := range c.section("workspaces") {
@@ -42,7 +42,7 @@ func (c *checker) sharing() {
 		}
 	}
 	for _, what := range order {
-		c.oneWriter(what, uses[what])
+		c.requireOneWriter(what, uses[what])
 	}
 }
 
@@ -54,7 +54,7 @@ func (c *checker) diskFile(name string) string {
 	return "disk " + quote(name)
 }
 
-func (c *checker) oneWriter(what string, uses []use) {
+func (c *checker) requireOneWriter(what string, uses []use) {
 	writer := -1
 	for i, u := range uses {
 		if u.writes {

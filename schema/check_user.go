@@ -8,8 +8,8 @@ import (
 
 var plainNumber = regexp.MustCompile(`^(0|[1-9][0-9]*)(:(0|[1-9][0-9]*))?$`)
 
-// user refuses a number that YAML reads otherwise than a guest's passwd would: 0o17 is 15 to YAML, and no user's name.
-func (c *checker) user(at address, e *entry) {
+// checkUser refuses a number that YAML reads otherwise than a guest's passwd would: 0o17 is 15 to YAML, and no user's name.
+func (c *checker) checkUser(at address, e *entry) {
 	if e == nil || e.value.bad || e.value.tag != "!!int" || plainNumber.MatchString(e.value.text) {
 		return
 	}

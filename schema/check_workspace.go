@@ -8,8 +8,8 @@ import (
 	"microagent/schema/diag"
 )
 
-// workspace checks one workspace by itself and gives the host paths that its image claims.
-func (c *checker) workspace(at address, e *entry) []claim {
+// checkWorkspace checks one workspace by itself and gives the host paths that its image claims.
+func (c *checker) checkWorkspace(at address, e *entry) []claim {
 	n := e.value
 	if n.bad {
 		return nil
@@ -27,17 +27,17 @@ func (c *checker) workspace(at address, e *entry) []claim {
 		c.error(t.at, "conflict", at.String()+" has a timeout and no task",
 			"leave timeout out: it ends a task that takes too long")
 	}
-	c.user(at.with("user"), n.entry("user"))
-	c.mounts(at.with("mounts"), n.get("mounts"))
+	c.checkUser(at.with("user"), n.entry("user"))
+	c.checkMounts(at.with("mounts"), n.get("mounts"))
 	if image := n.entry("image"); image != nil {
-		return c.image(image, at.with("image"))
+		return c.checkImage(image, at.with("image"))
 	}
 	return nil
 }
 
 func (p place) before(q place) bool { return p.line < q.line || p.line == q.line && p.col < q.col }
 
-func (c *checker) mounts(at address, n *node) {
+func (c *checker) checkMounts(at address, n *node) {
 	seen := map[string]place{}
 	var good []mountAt
 	for key, e := range each(n) {
@@ -60,14 +60,14 @@ func (c *checker) mounts(at address, n *node) {
 			seen[clean] = e.at
 		}
 		if !e.value.bad {
-			c.mount(at.with(key), e)
-			c.user(at.with(key).with("owner"), e.value.entry("owner"))
+			c.checkMount(at.with(key), e)
+			c.checkUser(at.with(key).with("owner"), e.value.entry("owner"))
 			if root == "" {
 				good = append(good, mountAt{clean, e.at, isReadOnly(e.value)})
 			}
 		}
 	}
-	c.nesting(at, good)
+	c.checkNesting(at, good)
 }
 
 // kernelOwned says what a guest path is that no mount may hide, "" for any other.
@@ -86,7 +86,7 @@ func kernelOwned(clean string) string {
 // mountKinds are the keys of which a mount has exactly one, and the sections that they refer to.
 var mountKinds = []struct{ key, section string }{{"volume", "volumes"}, {"bundle", "bundles"}, {"disk", "disks"}}
 
-func (c *checker) mount(at address, e *entry) {
+func (c *checker) checkMount(at address, e *entry) {
 	n := e.value
 	var first *entry
 	some := n.misspells("volume", "bundle", "disk") || n.hostKey()
@@ -96,7 +96,7 @@ func (c *checker) mount(at address, e *entry) {
 		if src == nil {
 			continue
 		}
-		c.refers(src, k.section, at.with(k.key))
+		c.checkReference(src, k.section, at.with(k.key))
 		if first == nil {
 			first = src
 			continue

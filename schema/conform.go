@@ -14,41 +14,41 @@ type conformer struct {
 	*constraints
 }
 
-// manifest checks the whole tree.
-func (c *conformer) manifest(n *node, f *format) {
-	if !c.isStruct(n, f, nil) {
+// checkManifest checks the whole tree.
+func (c *conformer) checkManifest(n *node, f *format) {
+	if !c.requireStruct(n, f, nil) {
 		return
 	}
-	c.keys(n, f, nil)
+	c.checkKeys(n, f, nil)
 	for i := range n.entries {
 		e := &n.entries[i]
 		sub := f.fields[e.key]
 		switch {
 		case e.bad:
 		case sub.kind == cue.StructKind && sub.elem != nil:
-			c.section(e, sub)
+			c.checkSection(e, sub)
 		default:
-			c.object(e, sub, address{e.key})
+			c.checkObject(e, sub, address{e.key})
 		}
 	}
-	c.missing(n, f, place{1, 1}, nil)
+	c.reportMissing(n, f, place{1, 1}, nil)
 }
 
-// section checks a map of objects.
-func (c *conformer) section(e *entry, f *format) {
+// checkSection checks a map of objects.
+func (c *conformer) checkSection(e *entry, f *format) {
 	at := address{e.key}
-	if !c.isStruct(e.value, f, at) {
+	if !c.requireStruct(e.value, f, at) {
 		return
 	}
-	c.keys(e.value, f, at)
+	c.checkKeys(e.value, f, at)
 	for i := range e.value.entries {
 		sub := &e.value.entries[i]
-		c.object(sub, f.elem, at.with(sub.key))
+		c.checkObject(sub, f.elem, at.with(sub.key))
 	}
 }
 
-// object checks one value and all below it, and has CUE check what is left of it.
-func (c *conformer) object(e *entry, f *format, at address) {
+// checkObject checks one value and all below it, and has CUE check what is left of it.
+func (c *conformer) checkObject(e *entry, f *format, at address) {
 	value, ok := c.value(e.value, f, e.at, at)
 	if ok {
 		c.check(c.report, e.value, value, f, at)
@@ -71,10 +71,10 @@ func (c *conformer) value(n *node, f *format, keyAt place, at address) (any, boo
 const most = 256
 
 func (c *conformer) structValue(n *node, f *format, keyAt place, at address) (any, bool) {
-	if !c.isStruct(n, f, at) {
+	if !c.requireStruct(n, f, at) {
 		return nil, false
 	}
-	c.keys(n, f, at)
+	c.checkKeys(n, f, at)
 	m := make(map[string]any, min(len(n.entries), most))
 	from := 0
 	for i := range n.entries {
@@ -96,7 +96,7 @@ func (c *conformer) structValue(n *node, f *format, keyAt place, at address) (an
 			from = i + 1
 		}
 	}
-	c.missing(n, f, keyAt, at)
+	c.reportMissing(n, f, keyAt, at)
 	return m, true
 }
 
@@ -109,7 +109,7 @@ func (c *conformer) listValue(n *node, f *format, at address) (any, bool) {
 		if n.null() {
 			next = "write [] for an empty list, or leave the key out"
 		}
-		return c.wrongKind(n, at, "must be a list", next)
+		return c.reportKind(n, at, "must be a list", next)
 	}
 	list := make([]any, 0, min(len(n.items), most))
 	from := 0
@@ -126,8 +126,8 @@ func (c *conformer) listValue(n *node, f *format, at address) (any, bool) {
 	return list, true
 }
 
-// wrongKind reports a value that can't be used.
-func (c *conformer) wrongKind(n *node, at address, what, next string) (any, bool) {
+// reportKind reports a value that can't be used.
+func (c *conformer) reportKind(n *node, at address, what, next string) (any, bool) {
 	n.bad = true
 	code := "wrong_type"
 	if n.null() {
@@ -137,8 +137,8 @@ func (c *conformer) wrongKind(n *node, at address, what, next string) (any, bool
 	return nil, false
 }
 
-// isStruct says that n has keys. A section or object that is there and empty has none.
-func (c *conformer) isStruct(n *node, f *format, at address) bool {
+// requireStruct says that n has keys. A section or object that is there and empty has none.
+func (c *conformer) requireStruct(n *node, f *format, at address) bool {
 	if n.null() {
 		*n = node{kind: mapping, tag: "!!map", at: n.at}
 	}
@@ -163,25 +163,25 @@ func (c *conformer) isStruct(n *node, f *format, at address) bool {
 	return false
 }
 
-// keys reports the keys that do not belong where they are.
-func (c *conformer) keys(n *node, f *format, at address) {
+// checkKeys reports the keys that do not belong where they are.
+func (c *conformer) checkKeys(n *node, f *format, at address) {
 	for i := range n.entries {
 		e := &n.entries[i]
 		switch {
 		case f.key != nil && f.key.MatchString(e.key):
 		case f.key != nil:
 			e.bad = true
-			c.badKey(e, f, at)
+			c.reportBadKey(e, f, at)
 		case f.fields[e.key] == nil:
 			e.bad = true
-			c.unknownKey(e, f, at)
+			c.reportUnknownKey(e, f, at)
 		}
 	}
 }
 
-// missing reports required fields that are not there. A field that is there and wrong is not missing, nor is one
+// reportMissing reports required fields that are not there. A field that is there and wrong is not missing, nor is one
 // whose misspelt key was reported.
-func (c *conformer) missing(n *node, f *format, keyAt place, at address) {
+func (c *conformer) reportMissing(n *node, f *format, keyAt place, at address) {
 	for _, name := range f.order {
 		if !f.fields[name].required || n.get(name) != nil || n.misspells(name) {
 			continue

@@ -30,10 +30,10 @@ func Load(file string, data []byte, o Options) (*Manifest, *diag.List) {
 		var f *format
 		if f, err = readFormat(definition); err == nil {
 			c := &conformer{r, &constraints{ctx}}
-			c.manifest(root, f)
+			c.checkManifest(root, f)
 			m := decoder{r}.manifest(root, f)
-			k := &checker{report: r, root: root, m: m, own: path.Base(file), outside: o.Outside}
-			k.all()
+			checks := &checker{report: r, root: root, m: m, own: path.Base(file), outside: o.Outside}
+			checks.checkAll()
 			if list.Errors() {
 				return nil, list
 			}

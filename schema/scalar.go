@@ -11,7 +11,7 @@ import (
 // text as well, as it is written: mode: 0755 is no number to us.
 func (c *conformer) scalarValue(n *node, f *format, at address) (any, bool) {
 	if n.kind != scalar {
-		return c.wrongKind(n, at, "must be "+kindText(f), "write "+f.wanted())
+		return c.reportKind(n, at, "must be "+kindText(f), "write "+f.wanted())
 	}
 	switch n.tag {
 	case "!!null":
@@ -19,13 +19,13 @@ func (c *conformer) scalarValue(n *node, f *format, at address) (any, bool) {
 		if f.name == "#Text" {
 			next = `write "" for an empty text`
 		}
-		return c.wrongKind(n, at, "has no value", next)
+		return c.reportKind(n, at, "has no value", next)
 	case "!!str":
 		if f.text() {
 			return n.text, true
 		}
 		if v, isBool := yaml11Bools[strings.ToLower(n.text)]; isBool && f.kind == cue.BoolKind {
-			return c.wrongKind(n, at, "must be true or false", "write "+v)
+			return c.reportKind(n, at, "must be true or false", "write "+v)
 		}
 	case "!!bool":
 		switch {
@@ -40,7 +40,7 @@ func (c *conformer) scalarValue(n *node, f *format, at address) (any, bool) {
 			if v, err := strconv.ParseInt(strings.ReplaceAll(n.text, "_", ""), 0, 64); err == nil {
 				return v, true
 			}
-			return c.wrongKind(n, at, "is out of range", "write "+f.wanted())
+			return c.reportKind(n, at, "is out of range", "write "+f.wanted())
 		case f.kind&cue.IntKind != 0:
 			return n.text, true
 		}
@@ -53,15 +53,15 @@ func (c *conformer) scalarValue(n *node, f *format, at address) (any, bool) {
 			return n.text, true
 		}
 	default:
-		return c.wrongKind(n, at, "has the tag "+quote(n.tag), "leave the tag out")
+		return c.reportKind(n, at, "has the tag "+quote(n.tag), "leave the tag out")
 	}
 	if !f.text() {
-		return c.wrongKind(n, at, "must be "+kindText(f), "write "+f.wanted())
+		return c.reportKind(n, at, "must be "+kindText(f), "write "+f.wanted())
 	}
 	if f.want != "" && c.holds(f, n.text) != nil {
-		return c.wrongKind(n, at, "is "+cut(n.text)+why(f, n.text), "write "+f.wantedFor(n.text))
+		return c.reportKind(n, at, "is "+cut(n.text)+why(f, n.text), "write "+f.wantedFor(n.text))
 	}
-	return c.wrongKind(n, at, "must be text, and "+cut(n.text)+" is not", "put it in quotes: "+quote(n.text))
+	return c.reportKind(n, at, "must be text, and "+cut(n.text)+" is not", "put it in quotes: "+quote(n.text))
 }
 
 // yaml11Bools are the words that YAML 1.1 took for booleans.
