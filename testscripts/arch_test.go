@@ -51,6 +51,16 @@ var leaves = []string{"runtime/disk/ext4/super", "runtime/event", "runtime/frame
 // inner are sub-rooms of runtime that their room alone may import.
 var inner = []string{"supervise/attach"}
 
+// ext4Order is which parts of the file system's code each may import; all may the words in the folder itself.
+var ext4Order = map[string][]string{
+	"format": {"super"},
+	"read":   {"super", "format"},
+	"build":  {"super", "format"},
+	"edit":   {"super", "format", "read"},
+}
+
+const ext4 = "runtime/disk/ext4"
+
 // overCH are the rooms that may speak the VMM's API.
 var overCH = []string{"machine", "qemu", "supervise", "workspace"}
 
@@ -166,6 +176,9 @@ func roomMayImport(from, to string) bool {
 	}
 	if in(to, "ch") {
 		return slices.ContainsFunc(overCH, func(room string) bool { return in(from, room) })
+	}
+	if below, inside := strings.CutPrefix(to, ext4+"/"); inside && in("runtime/"+from, ext4) {
+		return slices.Contains(ext4Order[strings.TrimPrefix("runtime/"+from, ext4+"/")], below)
 	}
 	other, ok := strings.CutPrefix(to, "runtime/")
 	if !ok {

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"microagent/runtime/disk/ext4"
+	"microagent/runtime/disk/ext4/build"
 	"microagent/runtime/disk/layer"
 	"microagent/runtime/driver"
 	"microagent/runtime/layout"
@@ -68,7 +69,7 @@ func BenchmarkSmallFiles(b *testing.B) {
 	})
 	b.Run("tar", func(b *testing.B) {
 		for b.Loop() {
-			buildTar(b, archive, out, ext4.Options{Size: 8 << 30, Journal: true, Time: Epoch})
+			buildTar(b, archive, out, build.Options{Size: 8 << 30, Journal: true, Time: Epoch})
 		}
 	})
 	b.Run("copy-of-tar", func(b *testing.B) {
@@ -90,7 +91,7 @@ func BenchmarkSmallFiles(b *testing.B) {
 	})
 }
 
-func buildTar(b *testing.B, archive, out string, opt ext4.Options) {
+func buildTar(b *testing.B, archive, out string, opt build.Options) {
 	b.Helper()
 	in, err := os.Open(archive)
 	if err != nil {
@@ -103,7 +104,7 @@ func buildTar(b *testing.B, archive, out string, opt ext4.Options) {
 		b.Fatal(err)
 	}
 	defer f.Close()
-	w, err := ext4.NewBuilder(f, opt)
+	w, err := build.New(f, opt)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -178,7 +179,7 @@ func BenchmarkOneDirectory(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				w, err := ext4.NewBuilder(f, ext4.Options{Size: 8 << 30, Journal: true, Time: Epoch})
+				w, err := build.New(f, build.Options{Size: 8 << 30, Journal: true, Time: Epoch})
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"microagent/runtime/disk/ext4"
+	"microagent/runtime/disk/ext4/build"
 	"microagent/runtime/disk/layer"
 	"microagent/runtime/driver"
 )
@@ -89,7 +90,7 @@ func (d *Disks) Bundle(ctx context.Context, src driver.BundleSource, want string
 		}
 	}
 	var digest driver.BundleDigest
-	have, err := d.make("make bundle", src.Files.Resolve(src.Path), ext4.Options{}, func(b *ext4.Builder) (string, error) {
+	have, err := d.make("make bundle", src.Files.Resolve(src.Path), build.Options{}, func(b *build.Builder) (string, error) {
 		var err error
 		if digest, err = s.read(ctx, b, p); err != nil {
 			return "", sourceError(s, src, err)

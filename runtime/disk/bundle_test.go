@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"microagent/runtime/disk/ext4"
+	"microagent/runtime/disk/ext4/read"
 	"microagent/runtime/driver"
 )
 
@@ -82,7 +83,7 @@ func TestBundleOfTar(t *testing.T) {
 			t.Errorf("%s: %d bytes", name, image.Size)
 		}
 	}
-	x, err := ext4.Open(bytes.NewReader(first), int64(len(first)))
+	x, err := read.Open(bytes.NewReader(first), int64(len(first)))
 	if err != nil {
 		t.Fatal(err)
 	}

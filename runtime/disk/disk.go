@@ -19,7 +19,7 @@ import (
 	"syscall"
 	"time"
 
-	"microagent/runtime/disk/ext4"
+	"microagent/runtime/disk/ext4/build"
 	"microagent/runtime/driver"
 	"microagent/runtime/layout"
 )
@@ -65,7 +65,7 @@ func identity(key string) (uuid, hashSeed [16]byte) {
 // Empty publishes a new empty file system with a journal at path.
 func (d *Disks) Empty(ctx context.Context, spec driver.EmptySpec, path string) error {
 	const op = "create file system"
-	opt := ext4.Options{Size: spec.Size, Journal: true, Label: spec.Label, Time: time.Now()}
+	opt := build.Options{Size: spec.Size, Journal: true, Label: spec.Label, Time: time.Now()}
 	_, _ = rand.Read(opt.UUID[:])
 	_, _ = rand.Read(opt.HashSeed[:])
 	opt.UUID[6] = opt.UUID[6]&0x0F | 0x40 // version 4: random
@@ -81,7 +81,7 @@ func (d *Disks) Empty(ctx context.Context, spec driver.EmptySpec, path string) e
 		return wrap(op, path, err)
 	}
 	defer draft.Close()
-	b, err := ext4.NewBuilder(draft.File, opt)
+	b, err := build.New(draft.File, opt)
 	if err != nil {
 		return sizeError(op, path, spec.Size, err)
 	}
@@ -130,7 +130,7 @@ func allocated(st fs.FileInfo) int64 {
 
 // make builds a disk with fill and publishes it under the key that fill gives. A hit at
 // publish is success: whoever was first made the same bytes.
-func (d *Disks) make(op, object string, opt ext4.Options, fill func(b *ext4.Builder) (key string, err error)) (driver.DiskImage, error) {
+func (d *Disks) make(op, object string, opt build.Options, fill func(b *build.Builder) (key string, err error)) (driver.DiskImage, error) {
 	opt.Time = Epoch
 	if err := os.MkdirAll(d.state.DiskCache(), 0o700); err != nil {
 		return driver.DiskImage{}, wrap(op, object, err)
@@ -141,7 +141,7 @@ func (d *Disks) make(op, object string, opt ext4.Options, fill func(b *ext4.Buil
 		return driver.DiskImage{}, wrap(op, object, err)
 	}
 	defer draft.Close()
-	b, err := ext4.NewBuilder(draft.File, opt)
+	b, err := build.New(draft.File, opt)
 	if err != nil {
 		return driver.DiskImage{}, sizeError(op, object, opt.Size, err)
 	}

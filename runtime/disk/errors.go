@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"microagent/runtime/disk/ext4"
+	"microagent/runtime/disk/ext4/build"
 	"microagent/runtime/driver"
 )
 
@@ -35,7 +36,7 @@ func wrap(op, object string, err error) error {
 
 // sizeError is wrap for errors of the builder, which may come from the size that was asked for.
 func sizeError(op, object string, size int64, err error) error {
-	if full, ok := errors.AsType[*ext4.NoSpaceError](err); ok {
+	if full, ok := errors.AsType[*build.NoSpaceError](err); ok {
 		return &driver.Error{
 			Class: driver.ErrNoSpace, Op: op, Object: object, Err: full,
 			Next: fmt.Sprintf("give it a size of at least %d MiB", full.Need>>20),

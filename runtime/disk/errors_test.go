@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"microagent/runtime/disk/ext4"
+	"microagent/runtime/disk/ext4/build"
 	"microagent/runtime/disk/layer"
 	"microagent/runtime/driver"
 )
@@ -22,7 +23,7 @@ func TestClasses(t *testing.T) {
 		{&fs.PathError{Op: "open", Path: "x", Err: unix.ENOENT}, driver.ErrNotFound, false},
 		{&fs.PathError{Op: "publish", Path: "x", Err: unix.EEXIST}, driver.ErrExists, false},
 		{ext4.ErrInvalid, driver.ErrInvalid, false},
-		{&ext4.NoSpaceError{Have: 1, Need: 5 << 20}, driver.ErrNoSpace, true},
+		{&build.NoSpaceError{Have: 1, Need: 5 << 20}, driver.ErrNoSpace, true},
 		{unix.EFBIG, driver.ErrInvalid, true},
 	} {
 		err := sizeError("make", "x", 1<<50, c.err)

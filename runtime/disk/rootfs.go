@@ -5,7 +5,7 @@ import (
 	"errors"
 	"strconv"
 
-	"microagent/runtime/disk/ext4"
+	"microagent/runtime/disk/ext4/build"
 	"microagent/runtime/disk/layer"
 	"microagent/runtime/driver"
 )
@@ -35,11 +35,11 @@ func (d *Disks) RootFS(ctx context.Context, spec driver.RootFSSpec, p driver.Pro
 		return driver.DiskImage{}, err
 	}
 	defer layers.Close()
-	opt := ext4.Options{Size: spec.Size, Journal: true}
+	opt := build.Options{Size: spec.Size, Journal: true}
 	if spec.Size <= denseInodes {
 		opt.BytesPerInode = 8192
 	}
-	return d.make(op, spec.ImageDigest, opt, func(b *ext4.Builder) (string, error) {
+	return d.make(op, spec.ImageDigest, opt, func(b *build.Builder) (string, error) {
 		if _, err := layer.Apply(ctx, b, layers, layer.Limits{}, p); err != nil {
 			return "", layerError(op, spec.ImageDigest, err)
 		}

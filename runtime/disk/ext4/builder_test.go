@@ -1,4 +1,4 @@
-package ext4
+package ext4_test
 
 import (
 	"bytes"
@@ -7,12 +7,15 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"microagent/runtime/disk/ext4"
+	"microagent/runtime/disk/ext4/build"
 )
 
 var testTime = time.Date(2020, 5, 6, 7, 8, 9, 123456789, time.UTC)
 
 // build makes an image with what fill puts into it and checks it with e2fsck.
-func build(t testing.TB, opt Options, fill func(b *Builder) error) string {
+func buildImage(t testing.TB, opt build.Options, fill func(b *build.Builder) error) string {
 	t.Helper()
 	path, err := tryBuild(t, opt, fill)
 	if err != nil {
@@ -22,7 +25,7 @@ func build(t testing.TB, opt Options, fill func(b *Builder) error) string {
 	return path
 }
 
-func tryBuild(t testing.TB, opt Options, fill func(b *Builder) error) (string, error) {
+func tryBuild(t testing.TB, opt build.Options, fill func(b *build.Builder) error) (string, error) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "image")
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
@@ -37,7 +40,7 @@ func tryBuild(t testing.TB, opt Options, fill func(b *Builder) error) (string, e
 	if opt.Time.IsZero() {
 		opt.Time = testTime
 	}
-	b, err := NewBuilder(f, opt)
+	b, err := build.New(f, opt)
 	if err != nil {
 		return path, err
 	}
@@ -72,9 +75,9 @@ func fsck(t testing.TB, path string) {
 	tool(t, "e2fsck", "-fn", path)
 }
 
-func attr(mode uint32) Attr { return Attr{Mode: mode, Mtime: testTime} }
+func attr(mode uint32) ext4.Attr { return ext4.Attr{Mode: mode, Mtime: testTime} }
 
-func file(b *Builder, path string, data []byte) error {
+func file(b *build.Builder, path string, data []byte) error {
 	return b.File(path, attr(0o644), int64(len(data)), bytes.NewReader(data))
 }
 
@@ -84,9 +87,9 @@ func TestEmptySizes(t *testing.T) {
 		8 * mib, 64 * mib, 100_000_000, 128*mib - 4096, 128 * mib, 128*mib + 4096, 256*mib + 4096, 3*128*mib - 4096, 3*128*mib + 4096,
 		384*mib + 300*4096, 512 * mib, gib, 8 * gib, 8*gib + 4096, 16*gib + 1, 100 * gib, 1024 * gib,
 	} {
-		build(t, Options{Size: size, Journal: true, Label: "vol"}, nil)
+		buildImage(t, build.Options{Size: size, Journal: true, Label: "vol"}, nil)
 		if size <= 512*mib {
-			build(t, Options{Size: size}, nil)
+			buildImage(t, build.Options{Size: size}, nil)
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package ext4
+package ext4_test
 
 import (
 	"errors"
@@ -8,6 +8,8 @@ import (
 	"os"
 	"syscall"
 	"testing"
+
+	"microagent/runtime/disk/ext4/build"
 )
 
 // random gives size bytes that are no zeros and depend on seed alone.
@@ -20,11 +22,11 @@ func random(seed uint64, size int) []byte {
 	return b
 }
 
-var bothKinds = []Options{{}, {Size: 512 << 20, Journal: true}}
+var bothKinds = []build.Options{{}, {Size: 512 << 20, Journal: true}}
 
 func TestFileSizes(t *testing.T) {
 	for _, opt := range bothKinds {
-		build(t, opt, func(b *Builder) error {
+		buildImage(t, opt, func(b *build.Builder) error {
 			for i, size := range []int{0, 1, 59, 60, 4095, 4096, 4097, 1<<20 - 1, 1 << 20, 1<<20 + 1, 5<<20 + 7} {
 				if err := file(b, fmt.Sprintf("d/f%d", i), random(uint64(i), size)); err != nil {
 					return err
@@ -37,7 +39,7 @@ func TestFileSizes(t *testing.T) {
 
 func TestDirectorySizes(t *testing.T) {
 	for _, count := range []int{1, 250, 251, 252, 253, 254, 255, 300, 5000, 60000} {
-		build(t, Options{}, func(b *Builder) error {
+		buildImage(t, build.Options{}, func(b *build.Builder) error {
 			for i := range count {
 				if err := file(b, fmt.Sprintf("dir/n%07d", i), nil); err != nil {
 					return err
@@ -61,7 +63,7 @@ func (f *failing) Read(p []byte) (int, error) {
 }
 
 func TestShortFile(t *testing.T) {
-	_, err := tryBuild(t, Options{}, func(b *Builder) error {
+	_, err := tryBuild(t, build.Options{}, func(b *build.Builder) error {
 		return b.File("x", attr(0o644), 10000, &failing{9000})
 	})
 	if !errors.Is(err, io.ErrUnexpectedEOF) {
@@ -70,7 +72,7 @@ func TestShortFile(t *testing.T) {
 }
 
 func TestNoSpaceSaysWhatWouldDo(t *testing.T) {
-	fill := func(b *Builder) error {
+	fill := func(b *build.Builder) error {
 		for i := range 40 {
 			if err := file(b, fmt.Sprintf("f%d", i), random(uint64(i), 3<<20)); err != nil {
 				return err
@@ -78,15 +80,15 @@ func TestNoSpaceSaysWhatWouldDo(t *testing.T) {
 		}
 		return nil
 	}
-	path, err := tryBuild(t, Options{Size: 64 << 20, Journal: true}, fill)
-	var full *NoSpaceError
+	path, err := tryBuild(t, build.Options{Size: 64 << 20, Journal: true}, fill)
+	var full *build.NoSpaceError
 	if !errors.As(err, &full) {
 		t.Fatalf("got %v", err)
 	}
 	if st, err := os.Stat(path); err != nil || st.Size() > 64<<20 {
 		t.Fatalf("%v %v", st, err)
 	}
-	build(t, Options{Size: full.Need, Journal: true}, fill)
+	buildImage(t, build.Options{Size: full.Need, Journal: true}, fill)
 	if full.Need > 200<<20 {
 		t.Errorf("needs %d MiB for 120 MiB", full.Need>>20)
 	}

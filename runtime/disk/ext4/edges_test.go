@@ -1,4 +1,4 @@
-package ext4
+package ext4_test
 
 import (
 	"bytes"
@@ -9,11 +9,15 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"microagent/runtime/disk/ext4"
+	"microagent/runtime/disk/ext4/build"
+	"microagent/runtime/disk/ext4/format"
 )
 
 func TestXattrEdges(t *testing.T) {
 	// In the inode: 92 bytes behind the magic, 4 of them the end, 16 and the name for an entry.
-	path := build(t, Options{}, func(b *Builder) error {
+	path := buildImage(t, build.Options{}, func(b *build.Builder) error {
 		for size := 60; size <= 80; size++ {
 			a := attr(0o644)
 			a.Xattrs = map[string][]byte{"user.nm": random(1, size)}
@@ -21,22 +25,22 @@ func TestXattrEdges(t *testing.T) {
 				return err
 			}
 		}
-		const room = BlockSize - xattrBlockHeader - 4 - 16 - 4
+		const room = ext4.BlockSize - format.XattrBlockHeader - 4 - 16 - 4
 		a := attr(0o755)
 		a.Xattrs = map[string][]byte{"user.full": random(2, room)}
 		if err := b.Mkdir("full", a); err != nil {
 			return err
 		}
 		a.Xattrs = map[string][]byte{"user.full": random(2, room+1)}
-		if err := b.Mkdir("over", a); !errors.Is(err, ErrInvalid) {
+		if err := b.Mkdir("over", a); !errors.Is(err, ext4.ErrInvalid) {
 			t.Errorf("one byte too much gives %v", err)
 		}
 		a.Xattrs = map[string][]byte{"nowhere.x": nil}
-		if err := b.Mkdir("over", a); !errors.Is(err, ErrInvalid) {
+		if err := b.Mkdir("over", a); !errors.Is(err, ext4.ErrInvalid) {
 			t.Errorf("an unknown kind gives %v", err)
 		}
 		a.Xattrs = map[string][]byte{"system.posix_acl_access": {1, 2, 3}}
-		if err := b.Mkdir("over", a); !errors.Is(err, ErrInvalid) {
+		if err := b.Mkdir("over", a); !errors.Is(err, ext4.ErrInvalid) {
 			t.Errorf("a torn ACL gives %v", err)
 		}
 		a.Xattrs = map[string][]byte{}
@@ -54,7 +58,7 @@ func TestXattrEdges(t *testing.T) {
 		if attrs, err := x.Xattrs(n); err != nil || !bytes.Equal(attrs["user.nm"], random(1, size)) {
 			t.Errorf("%d bytes: %v", size, err)
 		}
-		if inline := n.rec.xattrBlock == 0; inline != (size <= 68) {
+		if inline := n.Rec.XattrBlock == 0; inline != (size <= 68) {
 			t.Errorf("%d bytes: in the inode %v", size, inline)
 		}
 	}
@@ -72,13 +76,13 @@ func TestNames(t *testing.T) {
 	for i := range 1200 {
 		names = append(names, fmt.Sprintf("%c\xe4\xf6\x81%d", rune(0x80+i), i), strings.Repeat("z", i%250)+fmt.Sprint(i))
 	}
-	path := build(t, Options{}, func(b *Builder) error {
+	path := buildImage(t, build.Options{}, func(b *build.Builder) error {
 		for _, name := range names {
 			if err := file(b, "d/"+name, []byte(name)); err != nil {
 				return err
 			}
 		}
-		if err := file(b, strings.Repeat("n", 256), nil); !errors.Is(err, ErrInvalid) {
+		if err := file(b, strings.Repeat("n", 256), nil); !errors.Is(err, ext4.ErrInvalid) {
 			t.Errorf("a name of 256 bytes gives %v", err)
 		}
 		return nil
@@ -101,11 +105,11 @@ func TestNames(t *testing.T) {
 
 // TestIndexDepth goes over the edge between one and two levels of a directory's index: 507 leaves.
 func TestIndexDepth(t *testing.T) {
-	const perLeaf = (BlockSize - dirTail) / (direntHeader + 252)
+	const perLeaf = (ext4.BlockSize - format.DirTail) / (format.DirentHeader + 252)
 	for _, leaves := range []int{2, 507, 508, 1020} {
-		path := build(t, Options{}, func(b *Builder) error {
+		path := buildImage(t, build.Options{}, func(b *build.Builder) error {
 			for i := range leaves * perLeaf {
-				if err := b.Device(fmt.Sprintf("d/%0252d", i), ModeFIFO, 0, 0, attr(0o600)); err != nil {
+				if err := b.Device(fmt.Sprintf("d/%0252d", i), ext4.ModeFIFO, 0, 0, attr(0o600)); err != nil {
 					return err
 				}
 			}
@@ -120,7 +124,7 @@ func TestIndexDepth(t *testing.T) {
 		if leaves > 507 {
 			nodes = int64(leaves+509) / 510
 		}
-		if got := dir.Size/BlockSize - 1 - nodes; got != int64(leaves) {
+		if got := dir.Size/ext4.BlockSize - 1 - nodes; got != int64(leaves) {
 			t.Errorf("%d leaves instead of %d", got, leaves)
 		}
 		if entries, err := x.ReadDir(dir); err != nil || len(entries) != leaves*perLeaf {
@@ -131,7 +135,7 @@ func TestIndexDepth(t *testing.T) {
 
 func TestManySubdirectories(t *testing.T) {
 	for _, count := range []int{64998, 70000} {
-		path := build(t, Options{}, func(b *Builder) error {
+		path := buildImage(t, build.Options{}, func(b *build.Builder) error {
 			for i := range count {
 				if err := b.Mkdir(fmt.Sprintf("d/%d", i), attr(0o755)); err != nil {
 					return err
@@ -155,9 +159,9 @@ func TestManyInodesNeedGroups(t *testing.T) {
 	if testing.Short() {
 		t.Skip("makes 200,000 files: left out with -short")
 	}
-	build(t, Options{}, func(b *Builder) error {
+	buildImage(t, build.Options{}, func(b *build.Builder) error {
 		for i := range 200_000 {
-			if err := b.Device(fmt.Sprintf("a name as long as others are %d", i), ModeFIFO, 0, 0, attr(0o600)); err != nil {
+			if err := b.Device(fmt.Sprintf("a name as long as others are %d", i), ext4.ModeFIFO, 0, 0, attr(0o600)); err != nil {
 				return err
 			}
 		}
@@ -169,7 +173,7 @@ func TestManyInodesNeedGroups(t *testing.T) {
 func TestImageOverGroups(t *testing.T) {
 	for _, mib := range []int{126, 127, 128, 260} {
 		chunk := random(7, 1<<20)
-		path := build(t, Options{}, func(b *Builder) error {
+		path := buildImage(t, build.Options{}, func(b *build.Builder) error {
 			for i := range mib {
 				if err := file(b, fmt.Sprintf("f%d", i), chunk); err != nil {
 					return err
@@ -193,7 +197,7 @@ func TestImageOverGroups(t *testing.T) {
 func TestSameBytes(t *testing.T) {
 	sum := func(procs int) [32]byte {
 		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(procs))
-		path := build(t, Options{Size: 256 << 20, Journal: true}, func(b *Builder) error {
+		path := buildImage(t, build.Options{Size: 256 << 20, Journal: true}, func(b *build.Builder) error {
 			a := attr(0o644)
 			a.Xattrs = map[string][]byte{}
 			for i := range 20 {
@@ -226,10 +230,10 @@ func TestSameBytes(t *testing.T) {
 
 func TestFeatures(t *testing.T) {
 	for _, c := range []struct {
-		opt  Options
+		opt  build.Options
 		want []string
 	}{
-		{Options{Size: 512 << 20, Journal: true, Label: "sixteen letters."}, []string{
+		{build.Options{Size: 512 << 20, Journal: true, Label: "sixteen letters."}, []string{
 			"Filesystem volume name:   sixteen letters.",
 			"Filesystem features:      has_journal ext_attr dir_index filetype extent 64bit flex_bg metadata_csum_seed " +
 				"sparse_super large_file huge_file dir_nlink extra_isize metadata_csum",
@@ -243,13 +247,13 @@ func TestFeatures(t *testing.T) {
 			"Inode size:               256",
 			"Total journal size:       16M",
 		}},
-		{Options{}, []string{
+		{build.Options{}, []string{
 			"Filesystem features:      ext_attr dir_index filetype extent 64bit flex_bg metadata_csum_seed " +
 				"sparse_super large_file huge_file dir_nlink extra_isize metadata_csum",
 			"Block count:              512",
 		}},
 	} {
-		path := build(t, c.opt, nil)
+		path := buildImage(t, c.opt, nil)
 		// Versions differ in a tab.
 		out := bytes.ReplaceAll(tool(t, "dumpe2fs", "-h", path), []byte(":\t"), []byte(":     "))
 		for _, line := range c.want {
@@ -264,17 +268,17 @@ func TestFeatures(t *testing.T) {
 }
 
 func TestRefusals(t *testing.T) {
-	for name, opt := range map[string]Options{
+	for name, opt := range map[string]build.Options{
 		"label":   {Size: 64 << 20, Label: "seventeen letters"},
 		"journal": {Journal: true},
 		"size":    {Size: -1},
 		"huge":    {Size: 1 << 50},
 	} {
-		if _, err := tryBuild(t, opt, nil); !errors.Is(err, ErrInvalid) {
+		if _, err := tryBuild(t, opt, nil); !errors.Is(err, ext4.ErrInvalid) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := tryBuild(t, Options{Size: 1 << 20, Journal: true}, nil); !errors.Is(err, ErrTooLarge) {
+	if _, err := tryBuild(t, build.Options{Size: 1 << 20, Journal: true}, nil); !errors.Is(err, ext4.ErrTooLarge) {
 		t.Errorf("tiny: %v", err)
 	}
 }

@@ -1,4 +1,4 @@
-package ext4
+package ext4_test
 
 import (
 	"bytes"
@@ -8,6 +8,9 @@ import (
 	"os"
 	"testing"
 
+	"microagent/runtime/disk/ext4"
+	"microagent/runtime/disk/ext4/edit"
+	"microagent/runtime/disk/ext4/format"
 	"microagent/runtime/disk/ext4/super"
 )
 
@@ -16,7 +19,7 @@ import (
 func TestEditHostileImages(t *testing.T) {
 	for _, features := range []string{"^metadata_csum,^64bit,^resize_inode", "metadata_csum,^resize_inode"} {
 		path := mke2fs(t, "4M", "-b", "1024", "-J", "size=1", "-N", "512", "-O", features)
-		change(t, path, func(e *Editor) error {
+		change(t, path, func(e *edit.Editor) error {
 			root, err := e.Root()
 			if err != nil {
 				return err
@@ -51,10 +54,10 @@ func TestEditHostileImages(t *testing.T) {
 				}
 			}
 			if features[0] != '^' { // a hostile guest can sign its superblock
-				le.PutUint32(m.data[super.Offset+0x3FC:], crc(^uint32(0), m.data[super.Offset:super.Offset+0x3FC]))
+				format.LE.PutUint32(m.data[super.Offset+0x3FC:], format.CRC(^uint32(0), m.data[super.Offset:super.Offset+0x3FC]))
 			}
 			err := func() error {
-				e, err := Edit(m, int64(len(m.data)), editTime)
+				e, err := edit.Open(m, int64(len(m.data)), editTime)
 				if err != nil {
 					return err
 				}
@@ -77,7 +80,7 @@ func TestEditHostileImages(t *testing.T) {
 			switch {
 			case err == nil:
 				done++
-			case !errors.Is(err, ErrCorrupt) && !errors.Is(err, super.ErrNone) && !errors.Is(err, ErrUnsupported) && !errors.Is(err, ErrInvalid) && !errors.Is(err, ErrTooLarge) && !errors.Is(err, os.ErrNotExist):
+			case !errors.Is(err, ext4.ErrCorrupt) && !errors.Is(err, super.ErrNone) && !errors.Is(err, ext4.ErrUnsupported) && !errors.Is(err, ext4.ErrInvalid) && !errors.Is(err, ext4.ErrTooLarge) && !errors.Is(err, os.ErrNotExist):
 				t.Fatal(err)
 			}
 		}

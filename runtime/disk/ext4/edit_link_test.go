@@ -1,22 +1,26 @@
-package ext4
+package ext4_test
 
 import (
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"testing"
+
+	"microagent/runtime/disk/ext4"
+	"microagent/runtime/disk/ext4/edit"
+	"microagent/runtime/disk/ext4/format"
 )
 
 // A link is another name of one file, also in the place of others; the last name that goes takes the file along.
 func TestLink(t *testing.T) {
 	images(t, func(t *testing.T, path string) {
 		var number uint32
-		change(t, path, func(e *Editor) error {
+		change(t, path, func(e *edit.Editor) error {
 			root, err := e.Root()
 			if err != nil {
 				return err
 			}
-			if err := errors.Join(write(e, "/first", []byte("content")), write(e, "/other", []byte("else")), e.Symlink(root, "sym", "other", Attr{})); err != nil {
+			if err := errors.Join(write(e, "/first", []byte("content")), write(e, "/other", []byte("else")), e.Symlink(root, "sym", "other", ext4.Attr{})); err != nil {
 				return err
 			}
 			n, err := e.Resolve("/first", false)
@@ -37,7 +41,7 @@ func TestLink(t *testing.T) {
 				t.Errorf("%s: inode %d with %d links, %v", name, n.Number, n.Links, err)
 			}
 		}
-		change(t, path, func(e *Editor) error {
+		change(t, path, func(e *edit.Editor) error {
 			return errors.Join(write(e, "/first", nil), write(e, "/second", nil), write(e, "/other", nil), write(e, "/sym", nil))
 		})
 	})
@@ -45,29 +49,30 @@ func TestLink(t *testing.T) {
 
 // A file has so many names and no more, and only regular files have several.
 func TestLinkRefuses(t *testing.T) {
-	path := build(t, Options{Size: 64 << 20, Journal: true}, nil)
-	err := tryChange(t, path, func(e *Editor) error {
+	path := mke2fs(t, "8M", "-O", "^metadata_csum")
+	change(t, path, func(e *edit.Editor) error { return write(e, "/file", nil) })
+	x := open(t, path)
+	n, err := x.Resolve("/file", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at, err := x.RecordAt(n.Number)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, _ := device(t, path)
+	if _, err := f.WriteAt(binary.LittleEndian.AppendUint16(nil, format.MaxLinks), at+0x1A); err != nil {
+		t.Fatal(err)
+	}
+	err = tryChange(t, path, func(e *edit.Editor) error {
 		root, err := e.Root()
 		if err != nil {
 			return err
 		}
-		if err := e.Link(root, "dir", root.Number); !errors.Is(err, ErrCorrupt) {
+		if err := e.Link(root, "dir", root.Number); !errors.Is(err, ext4.ErrCorrupt) {
 			t.Errorf("a directory: %v", err)
 		}
-		if err := write(e, "/file", nil); err != nil {
-			return err
-		}
-		n, err := e.Resolve("/file", false)
-		if err != nil {
-			return err
-		}
-		b, err := e.inodeBytes(n.Number)
-		if err != nil {
-			return err
-		}
-		binary.LittleEndian.PutUint16(b[0x1A:], maxFileLinks)
-		e.sealInode(b, n.Number)
-		if err := e.Link(root, "more", n.Number); !errors.Is(err, ErrManyLinks) {
+		if err := e.Link(root, "more", n.Number); !errors.Is(err, edit.ErrManyLinks) {
 			t.Errorf("one more: %v", err)
 		}
 		return nil

@@ -1,10 +1,14 @@
-package ext4
+package ext4_test
 
 import (
 	"errors"
 	"os"
 	"path/filepath"
 	"testing"
+
+	"microagent/runtime/disk/ext4/build"
+	"microagent/runtime/disk/ext4/edit"
+	"microagent/runtime/disk/ext4/format"
 )
 
 // TestEditKeepsOrphans: an inode that was open and without a name when the guest died stays the kernel's to delete.
@@ -16,8 +20,8 @@ func TestEditKeepsOrphans(t *testing.T) {
 	crashed(t, image, `
 		exec 3> $D/orphan; head -c 100000 /dev/zero >&3; rm $D/orphan; echo x > $D/x; sync -f $D
 		cp --sparse=always $IMAGE $COPY`)
-	if err := tryChange(t, saved, func(e *Editor) error {
-		if e.super.LastOrphan == 0 {
+	if err := tryChange(t, saved, func(e *edit.Editor) error {
+		if e.Super.LastOrphan == 0 {
 			t.Error("there is no orphan")
 		}
 		return errors.Join(write(e, "/x", noise(10000)), write(e, "/y", noise(20000)))
@@ -31,7 +35,7 @@ func TestEditKeepsOrphans(t *testing.T) {
 // TestEditReplacesOrphans: a file that the kernel still has to truncate leaves the list when it is replaced.
 func TestEditReplacesOrphans(t *testing.T) {
 	for _, order := range [][]string{{"/a", "/b", "/c"}, {"/c", "/b", "/a"}, {"/b", "/a", "/c"}} {
-		path := build(t, Options{Size: 32 << 20, Journal: true}, func(b *Builder) error {
+		path := buildImage(t, build.Options{Size: 32 << 20, Journal: true}, func(b *build.Builder) error {
 			return errors.Join(file(b, "a", []byte("a")), file(b, "b", []byte("b")), file(b, "c", []byte("c")))
 		})
 		f, err := os.OpenFile(path, os.O_RDWR, 0)
@@ -45,30 +49,30 @@ func TestEditReplacesOrphans(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			at, err := x.recordAt(n.Number)
+			at, err := x.RecordAt(n.Number)
 			if err != nil {
 				t.Fatal(err)
 			}
-			rec := n.rec
-			rec.dtime = next
-			b := make([]byte, inodeSize)
-			rec.put(b, x.seed, n.Number)
+			rec := n.Rec
+			rec.Dtime = next
+			b := make([]byte, format.InodeSize)
+			rec.Put(b, x.Seed, n.Number)
 			if _, err := f.WriteAt(b, at); err != nil {
 				t.Fatal(err)
 			}
 			next = n.Number
 		}
-		x.super.LastOrphan = next
-		if err := errors.Join(writeSuper(f, &x.super), f.Close()); err != nil {
+		x.Super.LastOrphan = next
+		if err := errors.Join(edit.WriteSuper(f, &x.Super), f.Close()); err != nil {
 			t.Fatal(err)
 		}
 		for _, name := range order {
-			if err := tryChange(t, path, func(e *Editor) error { return write(e, name, []byte("new")) }); err != nil {
+			if err := tryChange(t, path, func(e *edit.Editor) error { return write(e, name, []byte("new")) }); err != nil {
 				t.Fatal(err)
 			}
 		}
 		fsck(t, path)
-		if left := open(t, path).super.LastOrphan; left != 0 {
+		if left := open(t, path).Super.LastOrphan; left != 0 {
 			t.Errorf("%v: inode %d is left on the list", order, left)
 		}
 	}

@@ -1,4 +1,4 @@
-package ext4
+package ext4_test
 
 import (
 	"bytes"
@@ -12,13 +12,16 @@ import (
 	"testing"
 	"time"
 
+	"microagent/runtime/disk/ext4"
+	"microagent/runtime/disk/ext4/build"
+	"microagent/runtime/disk/ext4/edit"
 	"microagent/testscripts/lane"
 )
 
 var editTime = time.Date(2024, 2, 3, 4, 5, 6, 7, time.UTC)
 
 // change edits an image and checks it with e2fsck.
-func change(t testing.TB, path string, do func(e *Editor) error) {
+func change(t testing.TB, path string, do func(e *edit.Editor) error) {
 	t.Helper()
 	if err := tryChange(t, path, do); err != nil {
 		t.Fatal(err)
@@ -26,7 +29,7 @@ func change(t testing.TB, path string, do func(e *Editor) error) {
 	fsck(t, path)
 }
 
-func tryChange(t testing.TB, path string, do func(e *Editor) error) error {
+func tryChange(t testing.TB, path string, do func(e *edit.Editor) error) error {
 	t.Helper()
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
@@ -37,7 +40,7 @@ func tryChange(t testing.TB, path string, do func(e *Editor) error) error {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := Edit(f, st.Size(), editTime)
+	e, err := edit.Open(f, st.Size(), editTime)
 	if err != nil {
 		return err
 	}
@@ -48,12 +51,12 @@ func tryChange(t testing.TB, path string, do func(e *Editor) error) error {
 }
 
 // write puts a file at a path whose directory is there.
-func write(e *Editor, path string, data []byte) error {
+func write(e *edit.Editor, path string, data []byte) error {
 	dir, err := e.Resolve(filepath.Dir(path), true)
 	if err != nil {
 		return err
 	}
-	_, err = e.WriteFile(dir, filepath.Base(path), Attr{Mode: 0o640, UID: 7, GID: 70000, Mtime: editTime}, bytes.NewReader(data))
+	_, err = e.WriteFile(dir, filepath.Base(path), ext4.Attr{Mode: 0o640, UID: 7, GID: 70000, Mtime: editTime}, bytes.NewReader(data))
 	return err
 }
 
@@ -69,7 +72,7 @@ func noise(n int) []byte {
 // images are file systems of every kind that can be edited.
 func images(t *testing.T, run func(t *testing.T, path string)) {
 	for name, make := range map[string]func(t *testing.T) string{
-		"ours":    func(t *testing.T) string { return build(t, Options{Size: 300 << 20, Journal: true}, nil) },
+		"ours":    func(t *testing.T) string { return buildImage(t, build.Options{Size: 300 << 20, Journal: true}, nil) },
 		"mke2fs":  func(t *testing.T) string { return mke2fs(t, "300M", "-b", "4096") },
 		"1k":      func(t *testing.T) string { return mke2fs(t, "100M", "-b", "1024") },
 		"2k":      func(t *testing.T) string { return mke2fs(t, "100M", "-b", "2048", "-O", "^64bit") },
@@ -93,12 +96,12 @@ func images(t *testing.T, run func(t *testing.T, path string)) {
 func TestEditFiles(t *testing.T) {
 	images(t, func(t *testing.T, path string) {
 		big := noise(5<<20 + 123)
-		change(t, path, func(e *Editor) error {
+		change(t, path, func(e *edit.Editor) error {
 			root, err := e.Root()
 			if err != nil {
 				return err
 			}
-			_, _, err = e.Mkdir(root, "d", Attr{Mode: 0o2750, UID: 3, GID: 4, Mtime: editTime})
+			_, _, err = e.Mkdir(root, "d", ext4.Attr{Mode: 0o2750, UID: 3, GID: 4, Mtime: editTime})
 			return errors.Join(err, write(e, "/d/a", []byte("first")), write(e, "/d/empty", nil), write(e, "/big", big),
 				e.Symlink(root, "short", "d/a", attr(0)), e.Symlink(root, "long", strings.Repeat("x/", 100), attr(0)))
 		})
@@ -107,16 +110,16 @@ func TestEditFiles(t *testing.T) {
 			t.Error("big differs")
 		}
 		n, err := x.Resolve("short", true)
-		if err != nil || n.Mode != ModeRegular|0o640 || n.UID != 7 || n.GID != 70000 || n.Mtime.Unix() != editTime.Unix() || n.Links != 1 {
+		if err != nil || n.Mode != ext4.ModeRegular|0o640 || n.UID != 7 || n.GID != 70000 || n.Mtime.Unix() != editTime.Unix() || n.Links != 1 {
 			t.Errorf("%+v, %v", n, err)
 		}
-		if d, err := x.Resolve("d", true); err != nil || d.Mode != ModeDir|0o2750 || d.Links != 2 {
+		if d, err := x.Resolve("d", true); err != nil || d.Mode != ext4.ModeDir|0o2750 || d.Links != 2 {
 			t.Errorf("%+v, %v", d, err)
 		}
 		free := x.Info().Free
 		// Replacing gives back what the former file had.
 		for i := range 3 {
-			change(t, path, func(e *Editor) error { return write(e, "/big", noise(3<<20+i)) })
+			change(t, path, func(e *edit.Editor) error { return write(e, "/big", noise(3<<20+i)) })
 		}
 		x = open(t, path)
 		if got := content(t, x, "big"); !bytes.Equal(got, noise(3<<20+2)) {
@@ -125,7 +128,7 @@ func TestEditFiles(t *testing.T) {
 		if got := x.Info().Free; got < free+1<<20 {
 			t.Errorf("%d bytes are free, after %d", got, free)
 		}
-		change(t, path, func(e *Editor) error {
+		change(t, path, func(e *edit.Editor) error {
 			return errors.Join(write(e, "/long", []byte("now a file")), write(e, "/short", nil))
 		})
 	})
@@ -136,7 +139,7 @@ func TestEditManyNames(t *testing.T) {
 	images(t, func(t *testing.T, path string) {
 		count := lane.Count(2000, 3000)
 		name := func(i int) string { return fmt.Sprintf("%d-%s", i*7919%count, strings.Repeat("n", 10+i%60)) }
-		change(t, path, func(e *Editor) error {
+		change(t, path, func(e *edit.Editor) error {
 			root, err := e.Root()
 			if err != nil {
 				return err
@@ -166,14 +169,10 @@ func TestEditManyNames(t *testing.T) {
 		if err != nil || len(list) != count {
 			t.Fatalf("%d names, %v", len(list), err)
 		}
-		change(t, path, func(e *Editor) error {
+		change(t, path, func(e *edit.Editor) error {
 			for i := range count {
-				dir, err := e.directory(d.Number)
-				if err != nil {
-					return err
-				}
-				if _, err := dir.find(name(i)); err != nil {
-					return err
+				if _, made, err := e.Mkdir(d, name(i), ext4.Attr{}); made || !errors.Is(err, ext4.ErrCorrupt) { // found: it is no directory
+					return fmt.Errorf("%s is not found: %v", name(i), err)
 				}
 			}
 			return write(e, "/many/"+name(count/2), []byte("replaced"))
@@ -189,7 +188,7 @@ func TestEditKernelsDirectories(t *testing.T) {
 	theirs, ours := lane.Count(700, 2000), lane.Count(150, 500)
 	path := crashed(t, mke2fs(t, "64M", "-b", "1024"), fmt.Sprintf(`
 		mkdir $D/d; for i in $(seq %d); do : > $D/d/kernel-$i; done; sync -f $D`, theirs))
-	change(t, path, func(e *Editor) error {
+	change(t, path, func(e *edit.Editor) error {
 		for i := range ours {
 			if err := write(e, fmt.Sprintf("/d/ours-%d-ü-\xff", i), []byte{byte(i)}); err != nil {
 				return err
@@ -203,7 +202,7 @@ func TestEditKernelsDirectories(t *testing.T) {
 		for i in $(seq %d); do : > $D/d/new-$i; done
 		sync -f $D`, theirs, ours-1, 2*ours))
 	fsck(t, path) // unmounted by now
-	change(t, again, func(e *Editor) error { return write(e, "/d/new-7", []byte("7")) })
+	change(t, again, func(e *edit.Editor) error { return write(e, "/d/new-7", []byte("7")) })
 }
 
 // TestEditUnsignedHash: file systems made where characters have no sign.
@@ -211,11 +210,11 @@ func TestEditUnsignedHash(t *testing.T) {
 	path := mke2fs(t, "64M", "-b", "1024")
 	f, _ := device(t, path)
 	x := open(t, path)
-	x.super.Flags = flagUnsignedHash
-	if err := writeSuper(f, &x.super); err != nil {
+	x.Super.Flags = 2 // unsigned_directory_hash
+	if err := edit.WriteSuper(f, &x.Super); err != nil {
 		t.Fatal(err)
 	}
-	change(t, path, func(e *Editor) error {
+	change(t, path, func(e *edit.Editor) error {
 		for i := range 500 {
 			if err := write(e, fmt.Sprintf("/\xff\xfe-ü-%d", i), nil); err != nil {
 				return err
@@ -226,7 +225,7 @@ func TestEditUnsignedHash(t *testing.T) {
 }
 
 func TestEditHoles(t *testing.T) {
-	path := build(t, Options{Size: 64 << 20, Journal: true}, nil)
+	path := buildImage(t, build.Options{Size: 64 << 20, Journal: true}, nil)
 	src, err := os.Create(filepath.Join(t.TempDir(), "sparse"))
 	if err != nil {
 		t.Fatal(err)
@@ -238,7 +237,7 @@ func TestEditHoles(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	change(t, path, func(e *Editor) error {
+	change(t, path, func(e *edit.Editor) error {
 		root, err := e.Root()
 		if err != nil {
 			return err
@@ -262,8 +261,8 @@ func TestEditHoles(t *testing.T) {
 	if _, err := file.ReadAt(b, 3<<30+777); err != nil || string(b) != "middle" {
 		t.Errorf("%q, %v", b, err)
 	}
-	if z, err := x.Resolve("zeros", true); err != nil || z.rec.sectors != 8 {
-		t.Errorf("zeros take %d sectors, %v", z.rec.sectors, err)
+	if z, err := x.Resolve("zeros", true); err != nil || z.Rec.Sectors != 8 {
+		t.Errorf("zeros take %d sectors, %v", z.Rec.Sectors, err)
 	}
 }
 
@@ -292,9 +291,9 @@ func (s *seeker) Read(p []byte) (int, error) {
 }
 
 func TestEditFullDisk(t *testing.T) {
-	path := build(t, Options{Size: 32 << 20, Journal: true}, func(b *Builder) error { return file(b, "old", []byte("old")) })
-	err := tryChange(t, path, func(e *Editor) error { return write(e, "/old", noise(40<<20)) })
-	if !errors.Is(err, ErrTooLarge) {
+	path := buildImage(t, build.Options{Size: 32 << 20, Journal: true}, func(b *build.Builder) error { return file(b, "old", []byte("old")) })
+	err := tryChange(t, path, func(e *edit.Editor) error { return write(e, "/old", noise(40<<20)) })
+	if !errors.Is(err, ext4.ErrTooLarge) {
 		t.Fatalf("%v", err)
 	}
 	fsck(t, path)
@@ -303,16 +302,16 @@ func TestEditFullDisk(t *testing.T) {
 	}
 	// Up to the last block, and all inodes.
 	free := open(t, path).Info().Free
-	change(t, path, func(e *Editor) error { return write(e, "/all", noise(int(free))) })
+	change(t, path, func(e *edit.Editor) error { return write(e, "/all", noise(int(free))) })
 	if got := open(t, path).Info().Free; got != 0 {
 		t.Errorf("%d bytes are free", got)
 	}
-	err = tryChange(t, path, func(e *Editor) error { return write(e, "/more", []byte("x")) })
-	if !errors.Is(err, ErrTooLarge) {
+	err = tryChange(t, path, func(e *edit.Editor) error { return write(e, "/more", []byte("x")) })
+	if !errors.Is(err, ext4.ErrTooLarge) {
 		t.Errorf("%v", err)
 	}
-	change(t, path, func(e *Editor) error { return write(e, "/none", nil) })
-	err = tryChange(t, path, func(e *Editor) error {
+	change(t, path, func(e *edit.Editor) error { return write(e, "/none", nil) })
+	err = tryChange(t, path, func(e *edit.Editor) error {
 		for i := range 1 << 16 {
 			if err := write(e, "/old", nil); err != nil {
 				return err
@@ -327,7 +326,7 @@ func TestEditFullDisk(t *testing.T) {
 		}
 		return nil
 	})
-	if !errors.Is(err, ErrTooLarge) {
+	if !errors.Is(err, ext4.ErrTooLarge) {
 		t.Errorf("%v", err)
 	}
 	fsck(t, path)
@@ -343,14 +342,14 @@ func TestEditRefuses(t *testing.T) {
 		"casefold":   {mke2fs(t, "32M", "-O", "casefold"), "features that can't be written without a kernel: casefold"},
 		"uninit_bg":  {mke2fs(t, "32M", "-O", "^metadata_csum,uninit_bg"), "features that can't be written without a kernel: uninit_bg"},
 	} {
-		err := tryChange(t, c.path, func(e *Editor) error { return write(e, "/x", nil) })
-		if !errors.Is(err, ErrUnsupported) || !strings.HasSuffix(err.Error(), ": "+c.why) {
+		err := tryChange(t, c.path, func(e *edit.Editor) error { return write(e, "/x", nil) })
+		if !errors.Is(err, ext4.ErrUnsupported) || !strings.HasSuffix(err.Error(), ": "+c.why) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	path := mke2fs(t, "32M")
 	for _, name := range []string{"", ".", "..", "a/b", "nul\x00", strings.Repeat("x", 256)} {
-		err := tryChange(t, path, func(e *Editor) error {
+		err := tryChange(t, path, func(e *edit.Editor) error {
 			root, err := e.Root()
 			if err != nil {
 				return err
@@ -358,11 +357,11 @@ func TestEditRefuses(t *testing.T) {
 			_, err = e.WriteFile(root, name, attr(0o600), strings.NewReader(""))
 			return err
 		})
-		if !errors.Is(err, ErrInvalid) {
+		if !errors.Is(err, ext4.ErrInvalid) {
 			t.Errorf("%q: %v", name, err)
 		}
 	}
-	if err := tryChange(t, path, func(e *Editor) error { return write(e, "/lost+found", nil) }); !errors.Is(err, ErrInvalid) {
+	if err := tryChange(t, path, func(e *edit.Editor) error { return write(e, "/lost+found", nil) }); !errors.Is(err, ext4.ErrInvalid) {
 		t.Errorf("a directory was replaced: %v", err)
 	}
 }

@@ -1,4 +1,4 @@
-package ext4
+package ext4_test
 
 import (
 	"bytes"
@@ -8,6 +8,10 @@ import (
 	"path/filepath"
 	"testing"
 
+	"microagent/runtime/disk/ext4/build"
+	"microagent/runtime/disk/ext4/edit"
+	"microagent/runtime/disk/ext4/format"
+	"microagent/runtime/disk/ext4/read"
 	"microagent/testscripts/lane"
 )
 
@@ -82,10 +86,10 @@ func TestEditBrokenOffAnywhere(t *testing.T) {
 		}, "/d/old"},
 		{"split leaf", func(t *testing.T) string {
 			path := mke2fs(t, "8M", "-b", "1024", "-J", "size=1")
-			change(t, path, func(e *Editor) error { // until the next name needs a split
+			change(t, path, func(e *edit.Editor) error { // until the next name needs a split
 				for i := 0; ; i++ {
-					d, err := e.directory(rootIno)
-					if err != nil || len(d.blocks) > 4 && i%25 == 0 {
+					root, err := e.Root()
+					if err != nil || root.Size > 4<<10 && i%25 == 0 {
 						return err
 					}
 					if err := write(e, fmt.Sprintf("/a-rather-long-name-%d", i), nil); err != nil {
@@ -102,8 +106,8 @@ func TestEditBrokenOffAnywhere(t *testing.T) {
 				t.Fatal(err)
 			}
 			data := noise(300 << 10)
-			do := func(dev Device) error {
-				e, err := Edit(dev, int64(len(clean)), editTime)
+			do := func(dev edit.Device) error {
+				e, err := edit.Open(dev, int64(len(clean)), editTime)
 				if err != nil {
 					return err
 				}
@@ -113,7 +117,7 @@ func TestEditBrokenOffAnywhere(t *testing.T) {
 							return err
 						}
 					}
-					err = e.Symlink(Inode{Number: rootIno}, "last", "x", attr(0))
+					err = e.Symlink(read.Inode{Number: format.RootIno}, "last", "x", attr(0))
 				} else {
 					err = write(e, c.path, data)
 				}
@@ -156,7 +160,7 @@ func TestEditBrokenOffAnywhere(t *testing.T) {
 }
 
 func small(t *testing.T) string {
-	return build(t, Options{Size: 8 << 20, Journal: true}, func(b *Builder) error {
+	return buildImage(t, build.Options{Size: 8 << 20, Journal: true}, func(b *build.Builder) error {
 		return errors.Join(file(b, "d/old", []byte("old")), file(b, "other", []byte("other")))
 	})
 }
@@ -167,7 +171,7 @@ func judge(t *testing.T, image []byte, path string, data []byte) string {
 	dir := t.TempDir()
 	ours, theirs := filepath.Join(dir, "ours"), filepath.Join(dir, "theirs")
 	m := &memory{bytes.Clone(image)}
-	if err := Recover(m, int64(len(image))); err != nil {
+	if err := edit.Recover(m, int64(len(image))); err != nil {
 		t.Fatal(err)
 	}
 	if err := errors.Join(os.WriteFile(ours, m.data, 0o600), os.WriteFile(theirs, image, 0o600)); err != nil {
@@ -189,7 +193,7 @@ func judge(t *testing.T, image []byte, path string, data []byte) string {
 
 func state(t *testing.T, m *memory, path string, data []byte) string {
 	t.Helper()
-	x, err := Open(m, int64(len(m.data)))
+	x, err := read.Open(m, int64(len(m.data)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package ext4
+package ext4_test
 
 import (
 	"bytes"
@@ -7,17 +7,21 @@ import (
 	"os"
 	"testing"
 
+	"microagent/runtime/disk/ext4"
+	"microagent/runtime/disk/ext4/build"
+	"microagent/runtime/disk/ext4/format"
+	"microagent/runtime/disk/ext4/read"
 	"microagent/runtime/disk/ext4/super"
 )
 
 // FuzzRead changes bytes of an image without checksums and looks at all that the reader then finds. Five bytes
 // of input are a place among the blocks in use, and a value.
 func FuzzRead(f *testing.F) {
-	path, err := tryBuild(f, Options{}, func(b *Builder) error {
+	path, err := tryBuild(f, build.Options{}, func(b *build.Builder) error {
 		a := attr(0o644)
 		a.Xattrs = map[string][]byte{"user.a": []byte("b"), "user.large": random(1, 500)}
-		sparse := make([]byte, 12*BlockSize)
-		for i := 0; i < len(sparse); i += 2 * BlockSize {
+		sparse := make([]byte, 12*ext4.BlockSize)
+		for i := 0; i < len(sparse); i += 2 * ext4.BlockSize {
 			sparse[i] = 1
 		}
 		for i := range 150 {
@@ -28,7 +32,7 @@ func FuzzRead(f *testing.F) {
 		return errors.Join(
 			b.File("f", a, int64(len(sparse)), bytes.NewReader(sparse)),
 			b.Symlink("s", "d/../f", attr(0)), b.Symlink("l", string(random(1, 100)), attr(0)),
-			b.Device("c", ModeChar, 1, 3, a),
+			b.Device("c", ext4.ModeChar, 1, 3, a),
 		)
 	})
 	if err != nil {
@@ -38,11 +42,11 @@ func FuzzRead(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	ro := le.Uint32(base[super.Offset+0x64:])
-	le.PutUint32(base[super.Offset+0x64:], ro&^uint32(super.MetadataCsum))
+	ro := format.LE.Uint32(base[super.Offset+0x64:])
+	format.LE.PutUint32(base[super.Offset+0x64:], ro&^uint32(super.MetadataCsum))
 	var used []int
-	for at := 0; at < len(base); at += BlockSize {
-		if !zeroBlock(base[at : at+BlockSize]) {
+	for at := 0; at < len(base); at += ext4.BlockSize {
+		if bytes.Count(base[at:at+ext4.BlockSize], []byte{0}) < ext4.BlockSize {
 			used = append(used, at)
 		}
 	}
@@ -55,7 +59,7 @@ func FuzzRead(f *testing.F) {
 		image := bytes.Clone(base)
 		for ; len(patch) >= 5; patch = patch[5:] {
 			block := int(patch[0])<<8 | int(patch[1])
-			image[used[block%len(used)]+(int(patch[2])<<8|int(patch[3]))%BlockSize] = patch[4]
+			image[used[block%len(used)]+(int(patch[2])<<8|int(patch[3]))%ext4.BlockSize] = patch[4]
 		}
 		explore(t, image)
 	})
@@ -63,14 +67,14 @@ func FuzzRead(f *testing.F) {
 
 // explore reads all that can be reached, each directory once.
 func explore(t *testing.T, image []byte) {
-	x, err := Open(bytes.NewReader(image), int64(len(image)))
+	x, err := read.Open(bytes.NewReader(image), int64(len(image)))
 	if err != nil {
 		expected(t, err)
 		return
 	}
 	_ = x.Info()
 	seen := map[uint32]bool{}
-	buf := make([]byte, 3*BlockSize)
+	buf := make([]byte, 3*ext4.BlockSize)
 	var visit func(number uint32)
 	visit = func(number uint32) {
 		if seen[number] {
@@ -106,7 +110,7 @@ func explore(t *testing.T, image []byte) {
 			}
 		}
 	}
-	visit(rootIno)
+	visit(format.RootIno)
 	for _, path := range []string{"s", "d/../../f", "l/x"} {
 		_, _ = x.Resolve(path, true)
 	}
@@ -115,7 +119,7 @@ func explore(t *testing.T, image []byte) {
 // expected fails for errors that no caller could give a class.
 func expected(t *testing.T, err error) {
 	t.Helper()
-	if err != nil && !errors.Is(err, ErrCorrupt) && !errors.Is(err, super.ErrNone) && !errors.Is(err, ErrUnsupported) {
+	if err != nil && !errors.Is(err, ext4.ErrCorrupt) && !errors.Is(err, super.ErrNone) && !errors.Is(err, ext4.ErrUnsupported) {
 		t.Errorf("error without a class: %v", err)
 	}
 }

@@ -1,4 +1,4 @@
-package ext4
+package ext4_test
 
 import (
 	"bytes"
@@ -12,6 +12,11 @@ import (
 	"strings"
 	"testing"
 
+	"microagent/runtime/disk/ext4"
+	"microagent/runtime/disk/ext4/build"
+	"microagent/runtime/disk/ext4/edit"
+	"microagent/runtime/disk/ext4/format"
+	"microagent/runtime/disk/ext4/read"
 	"microagent/runtime/disk/ext4/super"
 )
 
@@ -80,14 +85,14 @@ func replaysLikeE2fsck(t *testing.T, path string) {
 	tool(t, "e2fsck", "-p", "-E", "journal_only", theirs)
 
 	f, size := device(t, path)
-	over, err := OpenReplayed(f, size)
+	over, err := read.OpenReplayed(f, size)
 	if err != nil {
 		t.Fatal(err)
 	}
 	seen := listing(t, over)
 
 	dev, size := device(t, ours)
-	if err := Recover(dev, size); err != nil {
+	if err := edit.Recover(dev, size); err != nil {
 		t.Fatal(err)
 	}
 	sameLines(t, seen, listing(t, open(t, ours))...)
@@ -133,7 +138,7 @@ func firstDifference(a, b []byte) int {
 func TestReplayOfKernelsJournal(t *testing.T) {
 	for name, make := range map[string]func(t *testing.T) string{
 		"ours": func(t *testing.T) string {
-			return build(t, Options{Size: 64 << 20, Journal: true}, func(b *Builder) error {
+			return buildImage(t, build.Options{Size: 64 << 20, Journal: true}, func(b *build.Builder) error {
 				return errors.Join(b.Mkdir("d", attr(0o755)), file(b, "d/old", []byte("old")))
 			})
 		},
@@ -185,7 +190,7 @@ func TestReplayOfDataJournal(t *testing.T) {
 		sync -f $D`)
 	replaysLikeE2fsck(t, path)
 	f, size := device(t, path)
-	x, err := OpenReplayed(f, size)
+	x, err := read.OpenReplayed(f, size)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -222,7 +227,7 @@ func TestReplayOfDebugfsJournal(t *testing.T) {
 				tool(t, "debugfs", "-w", "-f", script, path)
 				if open != "jo" && strings.HasPrefix(features, "^") {
 					// Without metadata_csum debugfs takes the sums of whole transactions.
-					if dev, size := device(t, path); !errors.Is(Recover(dev, size), ErrUnsupported) {
+					if dev, size := device(t, path); !errors.Is(edit.Recover(dev, size), ext4.ErrUnsupported) {
 						t.Error("a journal with sums that are not checked was replayed")
 					}
 					return
@@ -274,13 +279,13 @@ func TestReplayOfHostileJournal(t *testing.T) {
 		t.Fatal(err)
 	}
 	x := open(t, path)
-	j, err := x.journal()
+	j, err := x.Journal()
 	if err != nil {
 		t.Fatal(err)
 	}
 	var places []int64
 	for n := range uint32(200) {
-		at, err := j.place(n)
+		at, err := j.Place(n)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -298,17 +303,17 @@ func TestReplayOfHostileJournal(t *testing.T) {
 			at += int64(rnd.IntN(64))
 			data[at] = byte(rnd.Uint32())
 			if rnd.IntN(2) == 0 { // without checksums more of it is looked at
-				data[places[0]+0x28+3] &^= journalCsumV2 | journalCsumV3
+				data[places[0]+0x28+3] &^= format.JournalCsumV2 | format.JournalCsumV3
 			}
 		}
-		seal := data[places[0] : places[0]+journalSuperSize]
-		be.PutUint32(seal[0xFC:], 0)
-		be.PutUint32(seal[0xFC:], crc(^uint32(0), seal))
-		err := Recover(&memory{data}, int64(len(data)))
+		seal := data[places[0] : places[0]+format.JournalSuperSize]
+		format.BE.PutUint32(seal[0xFC:], 0)
+		format.BE.PutUint32(seal[0xFC:], format.CRC(^uint32(0), seal))
+		err := edit.Recover(&memory{data}, int64(len(data)))
 		switch {
 		case err == nil:
 			replayed++
-		case !errors.Is(err, ErrCorrupt) && !errors.Is(err, super.ErrNone) && !errors.Is(err, ErrUnsupported):
+		case !errors.Is(err, ext4.ErrCorrupt) && !errors.Is(err, super.ErrNone) && !errors.Is(err, ext4.ErrUnsupported):
 			t.Fatalf("round %d: %v", round, err)
 		}
 	}
@@ -325,47 +330,47 @@ func TestJournalThatNeverEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	m := &memory{data}
-	x, err := Open(m, int64(len(data)))
+	x, err := read.Open(m, int64(len(data)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	j, err := x.journal()
+	j, err := x.Journal()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for n := j.first; n < j.end; n++ {
-		at, err := j.place(n)
+	for n := j.First; n < j.End; n++ {
+		at, err := j.Place(n)
 		if err != nil {
 			t.Fatal(err)
 		}
 		b := data[at : at+1024]
 		clear(b)
-		be.PutUint32(b, journalMagic)
-		be.PutUint32(b[4:], journalDescriptor)
-		be.PutUint32(b[8:], 7)
+		format.BE.PutUint32(b, format.JournalMagic)
+		format.BE.PutUint32(b[4:], format.JournalDescriptor)
+		format.BE.PutUint32(b[8:], 7)
 	}
-	j.start, j.sequence = j.first, 7
-	if err := j.writeSuper(m); err != nil {
+	j.Start, j.Sequence = j.First, 7
+	if err := edit.WriteLogSuper(j, m); err != nil {
 		t.Fatal(err)
 	}
-	x.super.Incompat |= super.NeedsRecovery
-	if err := writeSuper(m, &x.super); err != nil {
+	x.Super.Incompat |= super.NeedsRecovery
+	if err := edit.WriteSuper(m, &x.Super); err != nil {
 		t.Fatal(err)
 	}
 	// Every block is a descriptor of a transaction that no commit ends: nothing is to be replayed.
-	if err := Recover(m, int64(len(data))); err != nil && !errors.Is(err, ErrCorrupt) && !errors.Is(err, super.ErrNone) {
+	if err := edit.Recover(m, int64(len(data))); err != nil && !errors.Is(err, ext4.ErrCorrupt) && !errors.Is(err, super.ErrNone) {
 		t.Fatal(err)
 	}
 }
 
 func TestDirtyImageShowsTheNewState(t *testing.T) {
 	for range 5 { // a busy host's kernel may have written everything back before the image was taken
-		path := crashed(t, build(t, Options{Size: 64 << 20, Journal: true}, nil), `echo new > $D/new; sync $D/new`)
+		path := crashed(t, buildImage(t, build.Options{Size: 64 << 20, Journal: true}, nil), `echo new > $D/new; sync $D/new`)
 		if _, err := open(t, path).Resolve("new", true); err == nil {
 			continue
 		}
 		f, size := device(t, path)
-		x, err := OpenReplayed(f, size)
+		x, err := read.OpenReplayed(f, size)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -393,15 +398,15 @@ func FuzzReplay(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	x, err := Open(&memory{clean}, int64(len(clean)))
+	x, err := read.Open(&memory{clean}, int64(len(clean)))
 	if err != nil {
 		f.Fatal(err)
 	}
-	j, err := x.journal()
+	j, err := x.Journal()
 	if err != nil {
 		f.Fatal(err)
 	}
-	at, err := j.place(0)
+	at, err := j.Place(0)
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -410,7 +415,7 @@ func FuzzReplay(f *testing.F) {
 	f.Fuzz(func(t *testing.T, off uint16, patch []byte) {
 		m := &memory{bytes.Clone(clean)}
 		copy(m.data[at+int64(off)%(12<<10):at+(12<<10)], patch)
-		if err := Recover(m, int64(len(m.data))); err != nil && !errors.Is(err, ErrCorrupt) && !errors.Is(err, super.ErrNone) && !errors.Is(err, ErrUnsupported) {
+		if err := edit.Recover(m, int64(len(m.data))); err != nil && !errors.Is(err, ext4.ErrCorrupt) && !errors.Is(err, super.ErrNone) && !errors.Is(err, ext4.ErrUnsupported) {
 			t.Fatal(err)
 		}
 	})

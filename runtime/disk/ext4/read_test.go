@@ -1,4 +1,4 @@
-package ext4
+package ext4_test
 
 import (
 	"bytes"
@@ -13,10 +13,15 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"microagent/runtime/disk/ext4"
+	"microagent/runtime/disk/ext4/build"
+	"microagent/runtime/disk/ext4/format"
+	"microagent/runtime/disk/ext4/read"
 )
 
 // open opens an image for reading.
-func open(t testing.TB, path string) *FS {
+func open(t testing.TB, path string) *read.FS {
 	t.Helper()
 	f, err := os.Open(path)
 	if err != nil {
@@ -27,14 +32,14 @@ func open(t testing.TB, path string) *FS {
 	if err != nil {
 		t.Fatal(err)
 	}
-	x, err := Open(f, st.Size())
+	x, err := read.Open(f, st.Size())
 	if err != nil {
 		t.Fatal(err)
 	}
 	return x
 }
 
-func content(t testing.TB, x *FS, path string) []byte {
+func content(t testing.TB, x *read.FS, path string) []byte {
 	t.Helper()
 	n, err := x.Resolve(path, true)
 	if err != nil {
@@ -52,22 +57,22 @@ func content(t testing.TB, x *FS, path string) []byte {
 }
 
 // listing is a whole tree, a line for each name.
-func listing(t testing.TB, x *FS) []string {
+func listing(t testing.TB, x *read.FS) []string {
 	t.Helper()
 	var lines []string
-	var walk func(dir Inode, path string)
-	walk = func(dir Inode, path string) {
+	var walk func(dir read.Inode, path string)
+	walk = func(dir read.Inode, path string) {
 		entries, err := x.ReadDir(dir)
 		if err != nil {
 			t.Fatalf("%s: %v", path, err)
 		}
-		slices.SortFunc(entries, func(a, b DirEntry) int { return strings.Compare(a.Name, b.Name) })
+		slices.SortFunc(entries, func(a, b read.DirEntry) int { return strings.Compare(a.Name, b.Name) })
 		for _, e := range entries {
 			n, err := x.Inode(e.Inode)
 			if err != nil {
 				t.Fatalf("%s/%s: %v", path, e.Name, err)
 			}
-			if e.Type != n.Mode&ModeType {
+			if e.Type != n.Mode&ext4.ModeType {
 				t.Errorf("%s/%s: type %#x in the directory, %#x in the inode", path, e.Name, e.Type, n.Mode)
 			}
 			line := fmt.Sprintf("%s/%s %06o %d:%d links=%d size=%d", path, e.Name, n.Mode, n.UID, n.GID, n.Links, n.Size)
@@ -113,10 +118,10 @@ func TestTreeReadsBack(t *testing.T) {
 	acl := []byte("\x02\x00\x00\x00" + "\x01\x00\x07\x00\xff\xff\xff\xff" + "\x02\x00\x06\x00\xe8\x03\x00\x00" +
 		"\x04\x00\x05\x00\xff\xff\xff\xff" + "\x10\x00\x07\x00\xff\xff\xff\xff" + "\x20\x00\x04\x00\xff\xff\xff\xff")
 	late := time.Date(2300, 1, 2, 3, 4, 5, 987654321, time.UTC)
-	path := build(t, Options{Size: 64 << 20, Journal: true}, func(b *Builder) error {
+	path := buildImage(t, build.Options{Size: 64 << 20, Journal: true}, func(b *build.Builder) error {
 		return errors.Join(
-			b.Mkdir(".", Attr{Mode: 0o1777, UID: 5, GID: 70000, Mtime: testTime}),
-			b.Mkdir("dir", Attr{Mode: 0o2750, UID: 1<<32 - 2, GID: 1 << 20, Mtime: late}),
+			b.Mkdir(".", ext4.Attr{Mode: 0o1777, UID: 5, GID: 70000, Mtime: testTime}),
+			b.Mkdir("dir", ext4.Attr{Mode: 0o2750, UID: 1<<32 - 2, GID: 1 << 20, Mtime: late}),
 			file(b, "dir/data", []byte("data")),
 			b.Link("dir/hard", "dir/data"),
 			b.Link("other", "dir/hard"),
@@ -124,13 +129,13 @@ func TestTreeReadsBack(t *testing.T) {
 			b.Symlink("s59", strings.Repeat("a", 59), attr(0)),
 			b.Symlink("s60", strings.Repeat("b", 60), attr(0)),
 			b.Symlink("s4095", strings.Repeat("c", 4095), attr(0)),
-			b.Device("null", ModeChar, 1, 3, attr(0o666)),
-			b.Device("nvme", ModeBlock, 259, 300, attr(0o600)),
-			b.Device("big", ModeBlock, 4095, 1048575, attr(0o600)),
-			b.Device("white", ModeChar, 0, 0, attr(0)),
-			b.Device("pipe", ModeFIFO, 0, 0, attr(0o600)),
-			b.Device("sock", ModeSocket, 0, 0, attr(0o755)),
-			b.File("x", Attr{Mode: 0o4755, Mtime: time.Unix(-1, 0), Xattrs: map[string][]byte{
+			b.Device("null", ext4.ModeChar, 1, 3, attr(0o666)),
+			b.Device("nvme", ext4.ModeBlock, 259, 300, attr(0o600)),
+			b.Device("big", ext4.ModeBlock, 4095, 1048575, attr(0o600)),
+			b.Device("white", ext4.ModeChar, 0, 0, attr(0)),
+			b.Device("pipe", ext4.ModeFIFO, 0, 0, attr(0o600)),
+			b.Device("sock", ext4.ModeSocket, 0, 0, attr(0o755)),
+			b.File("x", ext4.Attr{Mode: 0o4755, Mtime: time.Unix(-1, 0), Xattrs: map[string][]byte{
 				"system.posix_acl_access": acl, "user.a": []byte("1"), "security.capability": make([]byte, 20),
 				"user.big": bytes.Repeat([]byte("v"), 2000), "trusted.empty": {},
 			}}, 0, nil),
@@ -155,7 +160,7 @@ func TestTreeReadsBack(t *testing.T) {
 		"/x 104755 0:0 links=1 size=0 security.capability=20 system.posix_acl_access=44 trusted.empty=0 user.a=1 user.big=2000",
 	)
 	root, err := x.Root()
-	if err != nil || root.Mode != ModeDir|0o1777 || root.UID != 5 || root.GID != 70000 {
+	if err != nil || root.Mode != ext4.ModeDir|0o1777 || root.UID != 5 || root.GID != 70000 {
 		t.Errorf("root %+v, %v", root, err)
 	}
 	dir, err := x.Resolve("/short/../short/.", true)
@@ -224,10 +229,10 @@ func TestOthersImagesRead(t *testing.T) {
 
 func TestExtentTreesOfAnyDepth(t *testing.T) {
 	for _, count := range []int{3, 4, 5, 339, 340, 341, 1360, 1361, 3000} {
-		path := build(t, Options{Size: 256 << 20}, func(b *Builder) error {
-			data := make([]byte, 2*count*BlockSize)
+		path := buildImage(t, build.Options{Size: 256 << 20}, func(b *build.Builder) error {
+			data := make([]byte, 2*count*ext4.BlockSize)
 			for i := range count {
-				copy(data[2*i*BlockSize:], random(uint64(i), 5))
+				copy(data[2*i*ext4.BlockSize:], random(uint64(i), 5))
 			}
 			return file(b, "f", data)
 		})
@@ -242,7 +247,7 @@ func TestExtentTreesOfAnyDepth(t *testing.T) {
 		}
 		data := content(t, x, "f")
 		for i := range count {
-			if !bytes.Equal(data[2*i*BlockSize:2*i*BlockSize+6], append(random(uint64(i), 5), 0)) {
+			if !bytes.Equal(data[2*i*ext4.BlockSize:2*i*ext4.BlockSize+6], append(random(uint64(i), 5), 0)) {
 				t.Fatalf("%d extents: block %d differs", count, i)
 			}
 		}
@@ -263,7 +268,7 @@ func (s *spots) Read(p []byte) (int, error) {
 
 func TestLargeSparseFile(t *testing.T) {
 	const size = 4<<30 + 5
-	path := build(t, Options{Size: 100 << 30}, func(b *Builder) error {
+	path := buildImage(t, build.Options{Size: 100 << 30}, func(b *build.Builder) error {
 		return b.File("sparse", attr(0o644), size, &spots{every: 4 << 20})
 	})
 	st, err := os.Stat(path)
@@ -281,7 +286,7 @@ func TestLargeSparseFile(t *testing.T) {
 }
 
 func TestLayersReadBack(t *testing.T) {
-	path := build(t, Options{Size: 64 << 20, Journal: true}, func(b *Builder) error {
+	path := buildImage(t, build.Options{Size: 64 << 20, Journal: true}, func(b *build.Builder) error {
 		err := errors.Join(
 			b.Mkdir("usr/bin", attr(0o755)),
 			b.Symlink("bin", "usr/bin", attr(0)),
@@ -307,16 +312,16 @@ func TestLayersReadBack(t *testing.T) {
 			file(b, "replaced", nil),
 			file(b, "twice", []byte("1")), file(b, "twice", []byte("22")),
 		)
-		if e := file(b, "etc/b/not", nil); !errors.Is(e, ErrInvalid) {
+		if e := file(b, "etc/b/not", nil); !errors.Is(e, ext4.ErrInvalid) {
 			t.Errorf("a file below a file: %v", e)
 		}
-		if e := file(b, "loop/y", nil); !errors.Is(e, ErrInvalid) {
+		if e := file(b, "loop/y", nil); !errors.Is(e, ext4.ErrInvalid) {
 			t.Errorf("a loop: %v", e)
 		}
 		if e := b.Link("l", "none"); !errors.Is(e, fs.ErrNotExist) {
 			t.Errorf("a link to nothing: %v", e)
 		}
-		if e := b.Link("l", "etc"); !errors.Is(e, ErrInvalid) {
+		if e := b.Link("l", "etc"); !errors.Is(e, ext4.ErrInvalid) {
 			t.Errorf("a link to a directory: %v", e)
 		}
 		return err
@@ -350,7 +355,7 @@ func TestLayersReadBack(t *testing.T) {
 	if got := content(t, x, "etc/hard"); !bytes.Equal(got, random(2, 100000)) {
 		t.Error("the file that kept one of its names differs")
 	}
-	if _, err := x.Resolve("loop", true); !errors.Is(err, errLoop) {
+	if _, err := x.Resolve("loop", true); !errors.Is(err, format.ErrLoop) {
 		t.Errorf("got %v", err)
 	}
 }

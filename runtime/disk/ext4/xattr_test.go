@@ -1,8 +1,10 @@
-package ext4
+package ext4_test
 
 import (
 	"bytes"
 	"testing"
+
+	"microagent/runtime/disk/ext4/build"
 )
 
 // Attributes that fit in some way are taken, whatever the order of their names is.
@@ -10,7 +12,7 @@ func TestXattrsThatFitInSomeWay(t *testing.T) {
 	want := map[string][]byte{
 		"user.a": random(1, 4000), "user.b": random(2, 20), "security.selinux": []byte("system_u:object_r:bin_t:s0\x00"),
 	}
-	path := build(t, Options{}, func(b *Builder) error {
+	path := buildImage(t, build.Options{}, func(b *build.Builder) error {
 		a := attr(0o644)
 		a.Xattrs = want
 		return b.File("f", a, 0, nil)

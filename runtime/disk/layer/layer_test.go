@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"microagent/runtime/disk/ext4"
+	"microagent/runtime/disk/ext4/build"
+	"microagent/runtime/disk/ext4/read"
 	"microagent/runtime/driver"
 )
 
@@ -73,12 +75,12 @@ func pack(t testing.TB, items ...item) []byte {
 }
 
 // apply builds an image of layers, checks it and opens it.
-func apply(t testing.TB, limits Limits, layers ...[]byte) (*ext4.FS, error) {
+func apply(t testing.TB, limits Limits, layers ...[]byte) (*read.FS, error) {
 	t.Helper()
-	return build(t, limits, memory(layers))
+	return buildLayers(t, limits, memory(layers))
 }
 
-func build(t testing.TB, limits Limits, layers driver.Layers) (*ext4.FS, error) {
+func buildLayers(t testing.TB, limits Limits, layers driver.Layers) (*read.FS, error) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "image")
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
@@ -86,7 +88,7 @@ func build(t testing.TB, limits Limits, layers driver.Layers) (*ext4.FS, error) 
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { f.Close() })
-	b, err := ext4.NewBuilder(f, ext4.Options{Size: 64 << 20, Time: time.Unix(1e9, 0)})
+	b, err := build.New(f, build.Options{Size: 64 << 20, Time: time.Unix(1e9, 0)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +104,7 @@ func build(t testing.TB, limits Limits, layers driver.Layers) (*ext4.FS, error) 
 			t.Errorf("e2fsck: %v\n%s", err, out)
 		}
 	}
-	x, err := ext4.Open(f, 64<<20)
+	x, err := read.Open(f, 64<<20)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,11 +112,11 @@ func build(t testing.TB, limits Limits, layers driver.Layers) (*ext4.FS, error) 
 }
 
 // paths lists a tree: directories end in a slash, symlinks show their target, files their content.
-func paths(t testing.TB, x *ext4.FS) []string {
+func paths(t testing.TB, x *read.FS) []string {
 	t.Helper()
 	var list []string
-	var walk func(n ext4.Inode, at string)
-	walk = func(n ext4.Inode, at string) {
+	var walk func(n read.Inode, at string)
+	walk = func(n read.Inode, at string) {
 		for e, err := range x.Entries(n) {
 			if err != nil {
 				t.Fatal(err)

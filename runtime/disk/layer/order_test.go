@@ -96,7 +96,7 @@ func (roots) Whiteouts(int) bool { return false }
 
 // In a root file system a name like a whiteout is a name, before what a whiteout of that name would hide and behind it.
 func TestRootFileSystemHasNoWhiteouts(t *testing.T) {
-	x, err := build(t, Limits{}, roots{memory{pack(t, reg("d/a", "1"), reg("d/.wh.a", "2"), reg("d/.wh..wh..opq", "3"), reg(".wh.", "4"),
+	x, err := buildLayers(t, Limits{}, roots{memory{pack(t, reg("d/a", "1"), reg("d/.wh.a", "2"), reg("d/.wh..wh..opq", "3"), reg(".wh.", "4"),
 		dir(".wh..wh.plnk"), reg(".wh..wh.plnk/1.2", "5"), named(tar.TypeLink, "b", ".wh..wh.plnk/1.2"), reg("d/z", "6"))}})
 	if err != nil {
 		t.Fatal(err)

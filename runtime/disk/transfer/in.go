@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"microagent/runtime/disk/ext4"
+	"microagent/runtime/disk/ext4/edit"
+	"microagent/runtime/disk/ext4/read"
 	"microagent/runtime/driver"
 	"microagent/runtime/guesttree"
 	"microagent/runtime/lease"
@@ -35,11 +37,11 @@ func (Offline) CopyIn(ctx context.Context, spec driver.CopySpec) (driver.Copied,
 		return out, err
 	}
 	defer d.close()
-	e, err := ext4.Edit(d.lease.File(), d.size, time.Now())
+	e, err := edit.Open(d.lease.File(), d.size, time.Now())
 	if err != nil {
 		return out, wrap(opIn, spec.Guest.Disk, err)
 	}
-	in := inward{ctx: ctx, e: e, object: object, end: spec.Guest, src: src, out: &out, dirs: map[string]ext4.Inode{}}
+	in := inward{ctx: ctx, e: e, object: object, end: spec.Guest, src: src, out: &out, dirs: map[string]read.Inode{}}
 	if err := in.land(); err != nil {
 		return out, err
 	}
@@ -56,18 +58,18 @@ func (Offline) CopyIn(ctx context.Context, spec driver.CopySpec) (driver.Copied,
 // inward is a copy onto a disk on its way.
 type inward struct {
 	ctx    context.Context
-	e      *ext4.Editor
+	e      *edit.Editor
 	object string
 	end    driver.GuestEnd
 	src    *Source
 	out    *driver.Copied
 	// Where it goes: a name in a directory, or "." for the directory itself.
 	folder   string
-	parent   ext4.Inode
+	parent   read.Inode
 	name     string
-	replaced *ext4.Inode
+	replaced *read.Inode
 	uid, gid uint32
-	dirs     map[string]ext4.Inode // by entry
+	dirs     map[string]read.Inode // by entry
 	made     []madeDir
 }
 
@@ -191,7 +193,7 @@ func (in *inward) add(e Entry, content io.Reader) error {
 	return err
 }
 
-func (in *inward) put(e Entry, parent ext4.Inode, name string, attr ext4.Attr, content io.Reader) error {
+func (in *inward) put(e Entry, parent read.Inode, name string, attr ext4.Attr, content io.Reader) error {
 	switch {
 	case e.Mode.IsDir() && e.Name == "." && in.name == ".":
 		in.dirs["."] = in.parent
@@ -210,7 +212,7 @@ func (in *inward) put(e Entry, parent ext4.Inode, name string, attr ext4.Attr, c
 		if err == nil {
 			err = in.e.Link(parent, name, first.Number)
 		}
-		if !errors.Is(err, ext4.ErrManyLinks) {
+		if !errors.Is(err, edit.ErrManyLinks) {
 			in.out.Files++
 			return err
 		}

@@ -14,6 +14,7 @@ import (
 	"testing/iotest"
 
 	"microagent/runtime/disk/ext4"
+	"microagent/runtime/disk/ext4/read"
 	"microagent/runtime/driver"
 	"microagent/runtime/lease"
 	"microagent/testscripts/lane"
@@ -37,7 +38,7 @@ func fsck(t testing.TB, image string) {
 }
 
 // look gives what is at a path of a disk.
-func look(t testing.TB, image, path string) (ext4.Inode, string) {
+func look(t testing.TB, image, path string) (read.Inode, string) {
 	t.Helper()
 	f, err := os.Open(image)
 	if err != nil {
@@ -48,7 +49,7 @@ func look(t testing.TB, image, path string) (ext4.Inode, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	x, err := ext4.Open(f, st.Size())
+	x, err := read.Open(f, st.Size())
 	if err != nil {
 		t.Fatal(err)
 	}

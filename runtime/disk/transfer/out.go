@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"microagent/runtime/disk/ext4"
+	"microagent/runtime/disk/ext4/read"
 	"microagent/runtime/driver"
 	"microagent/runtime/guesttree"
 	"microagent/runtime/lease"
@@ -28,7 +29,7 @@ func (Offline) CopyOut(ctx context.Context, spec driver.CopySpec) (driver.Copied
 	}
 	defer d.close()
 	object := spec.Guest.Disk + ":" + spec.Guest.Path
-	f, err := ext4.OpenReplayed(d.lease.File(), d.size)
+	f, err := read.OpenReplayed(d.lease.File(), d.size)
 	if err != nil {
 		return out, wrap(opOut, spec.Guest.Disk, err)
 	}
@@ -95,7 +96,7 @@ func NameOf(end driver.GuestEnd) string {
 }
 
 // find resolves the guest's path on the disk.
-func find(f *ext4.FS, op, object string, end driver.GuestEnd) (ext4.Inode, string, error) {
+func find(f *read.FS, op, object string, end driver.GuestEnd) (read.Inode, string, error) {
 	n, real, err := f.ResolvePath(end.Path, true)
 	if err := covered(op, object, end, real); err != nil {
 		return n, real, err
@@ -135,7 +136,7 @@ const maxDepth = 1024
 // tree walks a directory of the disk.
 type tree struct {
 	ctx   context.Context
-	fs    *ext4.FS
+	fs    *read.FS
 	sink  *Sink
 	real  string // path on the disk
 	end   driver.GuestEnd
@@ -144,7 +145,7 @@ type tree struct {
 	seen  map[uint32]bool   // directories
 }
 
-func (t *tree) add(name string, n ext4.Inode, depth int) error {
+func (t *tree) add(name string, n read.Inode, depth int) error {
 	e := Entry{Name: name, Mode: mode(n), Time: n.Mtime, Size: n.Size}
 	switch {
 	case n.IsDir():
@@ -176,7 +177,7 @@ func (t *tree) add(name string, n ext4.Inode, depth int) error {
 	return t.sink.Add(t.ctx, e, nil)
 }
 
-func (t *tree) directory(e Entry, n ext4.Inode, depth int) error {
+func (t *tree) directory(e Entry, n read.Inode, depth int) error {
 	if t.seen[n.Number] || depth > maxDepth {
 		return fmt.Errorf("%s: %w: directories in a circle, or more than %d deep", e.Name, ext4.ErrCorrupt, maxDepth)
 	}
@@ -204,7 +205,7 @@ func (t *tree) directory(e Entry, n ext4.Inode, depth int) error {
 }
 
 // mode is an inode's mode in Go's form.
-func mode(n ext4.Inode) fs.FileMode {
+func mode(n read.Inode) fs.FileMode {
 	m := fs.FileMode(n.Mode & 0o777)
 	for _, bit := range []struct {
 		mask, value uint32
@@ -224,11 +225,11 @@ func mode(n ext4.Inode) fs.FileMode {
 
 // content reads a file of the disk, holes apart.
 type content struct {
-	file *ext4.File
+	file *read.File
 	at   int64
 }
 
-func contentOf(f *ext4.FS, n ext4.Inode) (*content, error) {
+func contentOf(f *read.FS, n read.Inode) (*content, error) {
 	file, err := f.File(n)
 	return &content{file: file}, err
 }
@@ -244,7 +245,7 @@ func (c *content) data() (n int64) {
 }
 
 // ahead is the first part with data that ends behind c.at.
-func (c *content) ahead() (e ext4.Extent, ok bool) {
+func (c *content) ahead() (e read.Extent, ok bool) {
 	list := c.file.Extents()
 	i := sort.Search(len(list), func(i int) bool { return list[i].Logical+list[i].Length > c.at })
 	for ; i < len(list); i++ {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"microagent/runtime/disk/ext4"
+	"microagent/runtime/disk/ext4/build"
 	"microagent/runtime/driver"
 	"microagent/runtime/lease"
 )
@@ -19,7 +20,7 @@ import (
 var old = time.Date(2021, 2, 3, 4, 5, 6, 789, time.UTC)
 
 // image makes a disk with what fill puts onto it.
-func image(t testing.TB, size int64, fill func(b *ext4.Builder) error) string {
+func image(t testing.TB, size int64, fill func(b *build.Builder) error) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "disk.ext4")
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
@@ -27,7 +28,7 @@ func image(t testing.TB, size int64, fill func(b *ext4.Builder) error) string {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	b, err := ext4.NewBuilder(f, ext4.Options{Size: size, Journal: true, Time: old, UUID: [16]byte{1}, HashSeed: [16]byte{2}})
+	b, err := build.New(f, build.Options{Size: size, Journal: true, Time: old, UUID: [16]byte{1}, HashSeed: [16]byte{2}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +46,7 @@ func image(t testing.TB, size int64, fill func(b *ext4.Builder) error) string {
 
 func attr(mode uint32) ext4.Attr { return ext4.Attr{Mode: mode, UID: 5, GID: 70000, Mtime: old} }
 
-func put(b *ext4.Builder, name string, mode uint32, data string) error {
+func put(b *build.Builder, name string, mode uint32, data string) error {
 	return b.File(name, attr(mode), int64(len(data)), strings.NewReader(data))
 }
 
@@ -60,7 +61,7 @@ func out(image, from, to string, recursive bool) (driver.Copied, error) {
 }
 
 func sample(t testing.TB) string {
-	return image(t, 64<<20, func(b *ext4.Builder) error {
+	return image(t, 64<<20, func(b *build.Builder) error {
 		return errors.Join(
 			put(b, "etc/app.conf", 0o640, "config-v1\n"),
 			put(b, "bin/tool", 0o4755, "#!"),
@@ -247,7 +248,7 @@ func TestOutKeepsHoles(t *testing.T) {
 	if err := errors.Join(f.Truncate(size), at(f, 0, "begin"), at(f, size-3, "end")); err != nil {
 		t.Fatal(err)
 	}
-	disk := image(t, 64<<20, func(b *ext4.Builder) error { return b.File("sparse", attr(0o600), size, f) })
+	disk := image(t, 64<<20, func(b *build.Builder) error { return b.File("sparse", attr(0o600), size, f) })
 	to := filepath.Join(t.TempDir(), "to")
 	if _, err := out(disk, "/sparse", to, false); err != nil {
 		t.Fatal(err)

@@ -7,7 +7,7 @@ import (
 	"io/fs"
 	"time"
 
-	"microagent/runtime/disk/ext4"
+	"microagent/runtime/disk/ext4/edit"
 	"microagent/runtime/driver"
 	"microagent/runtime/layout"
 	"microagent/runtime/lease"
@@ -76,7 +76,7 @@ func replay(name, path string) error {
 	if err != nil {
 		return fmt.Errorf("%s %s: %w", op, name, err)
 	}
-	if err := ext4.Recover(l.File(), info.Size()); err != nil {
+	if err := edit.Recover(l.File(), info.Size()); err != nil {
 		return &driver.Error{Class: driver.ErrCorrupt, Op: op, Object: name, Err: fmt.Errorf("replay its journal: %w", err),
 			Next: "mount it writable once, in any workspace, or run: e2fsck -p " + path}
 	}
