@@ -23,6 +23,7 @@ import (
 
 	"microagent/runtime/driver"
 	"microagent/runtime/layout"
+	"microagent/runtime/supervise/control"
 	"microagent/schema/printable"
 )
 
@@ -151,9 +152,10 @@ func Spawn(ctx context.Context, argv []string, spec Spec) (driver.Run, error) {
 	stop := context.AfterFunc(ctx, func() { _ = cmd.Process.Signal(syscall.SIGTERM) })
 	defer stop()
 	line, err := bufio.NewReader(ready).ReadBytes('\n')
-	var r Ready
+	var run driver.Run
+	var failed error
 	if err == nil {
-		err = json.Unmarshal(line, &r)
+		run, failed, err = control.DecodeReady(line)
 	}
 	if err != nil {
 		return driver.Run{}, &driver.Error{
@@ -161,15 +163,15 @@ func Spawn(ctx context.Context, argv []string, spec Spec) (driver.Run, error) {
 			Err: errors.New("the supervisor ended: " + tailOf(folder.File(layout.SupervisorLog))), Next: "see " + folder.File(layout.SupervisorLog),
 		}
 	}
-	if r.Failure != nil {
+	if failed != nil {
 		// Its leases go with it: who tries again must not find them.
 		<-reaped
 		if ctx.Err() != nil {
-			return r.Run, ctx.Err()
+			return run, ctx.Err()
 		}
-		return r.Run, r.Failure.Error()
+		return run, failed
 	}
-	return r.Run, nil
+	return run, nil
 }
 
 // keepToOurselves makes no child inherit what this process inherited besides its standard streams: a supervisor would

@@ -2,7 +2,6 @@ package supervise
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -23,15 +22,9 @@ import (
 
 // Options are what Run needs of the process it runs in.
 type Options struct {
-	// Ready gets one line of JSON, a Ready, when the guest is ready or can't be. Nil is allowed.
+	// Ready gets one line, control.EncodeReady, when the guest is ready or can't be. Nil is allowed.
 	Ready io.Writer
 	Log   *slog.Logger
-}
-
-// Ready is the line on the ready pipe.
-type Ready struct {
-	Run     driver.Run       `json:"run"`
-	Failure *control.Failure `json:"failure,omitempty"`
 }
 
 // supervisor is one run.
@@ -87,11 +80,7 @@ func Run(ctx context.Context, spec Spec, o Options) error {
 			if o.Ready == nil {
 				return
 			}
-			line, jsonErr := json.Marshal(Ready{Run: s.snapshot(), Failure: control.FailureOf(err)})
-			if jsonErr != nil {
-				panic(jsonErr) // plain structs always encode
-			}
-			_, _ = o.Ready.Write(append(line, '\n'))
+			_, _ = o.Ready.Write(control.EncodeReady(s.snapshot(), err))
 		})
 	}
 	err = s.supervise(ctx, func() { ready(nil) })
@@ -174,9 +163,9 @@ func (s *supervisor) saveRun() error {
 	s.saving.Lock()
 	defer s.saving.Unlock()
 	run := s.snapshot()
-	err := layout.WriteJSON(s.folder.Run(), run)
+	err := control.WriteRun(s.folder, run)
 	if errors.Is(err, syscall.ENOSPC) && s.room.Free() {
-		err = layout.WriteJSON(s.folder.Run(), run)
+		err = control.WriteRun(s.folder, run)
 	}
 	if err != nil {
 		return fmt.Errorf("write run of workspace %s: %w", s.spec.Workspace.Name, err)
@@ -190,8 +179,8 @@ func (s *supervisor) fail(err error) error {
 	saveErr := s.change(func(r *driver.Run) {
 		ended := now()
 		r.Phase, r.Ended, r.Error, r.Waits = driver.PhaseFailed, &ended, err.Error(), ""
-		if f := control.FailureOf(err); f.Crash != nil {
-			r.Console, r.Error = f.Crash.Console, f.Crash.Reason
+		if crash, ok := errors.AsType[*driver.CrashError](err); ok {
+			r.Console, r.Error = crash.Console, crash.Reason
 		}
 	})
 	if saveErr != nil {

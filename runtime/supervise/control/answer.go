@@ -76,8 +76,7 @@ func (s *Server) serve(v *serving, call Call) result {
 	go v.watchHangUp()
 	switch call {
 	case CallHello, CallStatus:
-		run := s.service.Status()
-		return helloResult{Version: Version, Minor: Minor, Tool: s.tool, Run: &run}
+		return helloResult{Version: Version, Minor: Minor, Tool: s.tool, Run: new(runWireOf(s.service.Status()))}
 	case CallWait:
 		return ended(s.service.Wait(v.ctx))
 	case CallHalt:
@@ -133,5 +132,5 @@ func ended(e Ended, err error) result {
 	if err != nil {
 		return outcome{FailureOf(err)}
 	}
-	return endedResult{Run: &e.Run, Forced: e.Forced}
+	return endedResult{Run: new(runWireOf(e.Run)), Forced: e.Forced}
 }

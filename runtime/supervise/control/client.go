@@ -126,7 +126,7 @@ func (c Client) Status(ctx context.Context) (driver.Run, string, error) {
 	if err != nil || r.Run == nil {
 		return driver.Run{}, "", err
 	}
-	return *r.Run, r.Tool, nil
+	return r.Run.run(), r.Tool, nil
 }
 
 // Ping returns when the guest has answered. An error of class ErrUnavailable says that it did not.

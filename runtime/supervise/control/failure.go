@@ -8,12 +8,21 @@ import (
 
 // Failure is an error as it crosses a process boundary: ready line, control protocol.
 type Failure struct {
-	Class   string             `json:"class,omitempty"` // driver.ClassName
-	Op      string             `json:"op,omitempty"`
-	Object  string             `json:"object,omitempty"`
-	Message string             `json:"message"` // the reason alone when Op is set
-	Next    string             `json:"next,omitempty"`
-	Crash   *driver.CrashError `json:"crash,omitempty"`
+	Class   string     `json:"class,omitempty"` // driver.ClassName
+	Op      string     `json:"op,omitempty"`
+	Object  string     `json:"object,omitempty"`
+	Message string     `json:"message"` // the reason alone when Op is set
+	Next    string     `json:"next,omitempty"`
+	Crash   *crashWire `json:"crash,omitempty"`
+}
+
+// crashWire is a driver.CrashError; its fields go by these names, and all of them.
+type crashWire struct {
+	Workspace string
+	Phase     string
+	Reason    string
+	Console   []string
+	Log       string
 }
 
 // FailureOf makes err portable; nil stays nil.
@@ -31,7 +40,7 @@ func FailureOf(err error) *Failure {
 		}
 	}
 	if crash, ok := errors.AsType[*driver.CrashError](err); ok {
-		f.Crash = crash
+		f.Crash = new(crashWire(*crash))
 	}
 	return f
 }
@@ -42,7 +51,7 @@ func (f *Failure) Error() error {
 		return nil
 	}
 	if f.Crash != nil {
-		return f.Crash
+		return new(driver.CrashError(*f.Crash))
 	}
 	e := &driver.Error{Class: driver.ClassOf(f.Class), Op: f.Op, Object: f.Object, Err: errors.New(f.Message), Next: f.Next}
 	if e.Op == "" {

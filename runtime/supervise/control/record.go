@@ -13,8 +13,7 @@ import (
 // ReadRun reads a workspace's newest run, nil when it never ran. A run whose supervisor is gone without an end is
 // shown as lost; nothing is written.
 func ReadRun(folder layout.Workspace) (*driver.Run, error) {
-	var run driver.Run
-	err := layout.ReadJSON(folder.Run(), &run)
+	run, err := readRun(folder)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -25,7 +24,7 @@ func ReadRun(folder layout.Workspace) (*driver.Run, error) {
 		return &run, nil
 	}
 	// It may have ended between the two looks.
-	if err := layout.ReadJSON(folder.Run(), &run); err != nil {
+	if run, err = readRun(folder); err != nil {
 		return nil, err
 	}
 	if run.Phase.Alive() && !owner(&run).Alive() {
@@ -33,6 +32,17 @@ func ReadRun(folder layout.Workspace) (*driver.Run, error) {
 		run.Error = "its supervisor was killed"
 	}
 	return &run, nil
+}
+
+func readRun(folder layout.Workspace) (driver.Run, error) {
+	var r runRecord
+	err := layout.ReadJSON(folder.Run(), &r)
+	return r.run(), err
+}
+
+// WriteRun makes run the newest run of a workspace. Only the supervisor that has the lease may.
+func WriteRun(folder layout.Workspace, run driver.Run) error {
+	return layout.WriteJSON(folder.Run(), runRecordOf(run))
 }
 
 func owner(run *driver.Run) lease.Process {

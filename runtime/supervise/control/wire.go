@@ -3,8 +3,6 @@ package control
 import (
 	"io/fs"
 	"time"
-
-	"microagent/runtime/driver"
 )
 
 // What goes over the wire, in JSON: a call's header and its own fields lie side by side in one object, and so do an
@@ -107,17 +105,17 @@ type result interface{ err() error }
 // helloResult answers hello and status, and tells one of another version which it should be.
 type helloResult struct {
 	outcome
-	Version int         `json:"version,omitempty"` // of the protocol
-	Minor   int         `json:"minor,omitempty"`
-	Tool    string      `json:"tool,omitempty"` // of the microagent that runs
-	Run     *driver.Run `json:"run,omitempty"`
+	Version int      `json:"version,omitempty"` // of the protocol
+	Minor   int      `json:"minor,omitempty"`
+	Tool    string   `json:"tool,omitempty"` // of the microagent that runs
+	Run     *runWire `json:"run,omitempty"`
 }
 
 // endedResult answers wait, halt and kill.
 type endedResult struct {
 	outcome
-	Run    *driver.Run `json:"run,omitempty"`
-	Forced bool        `json:"forced,omitempty"`
+	Run    *runWire `json:"run,omitempty"`
+	Forced bool     `json:"forced,omitempty"`
 }
 
 type execResult struct {

@@ -1,0 +1,187 @@
+package control
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"microagent/runtime/driver"
+	"microagent/runtime/layout"
+)
+
+// shapes are what each line of a golden file is. A name may go on behind a "-".
+var shapes = map[string]any{
+	"request hello": header{}, "request status": header{}, "request kill": header{}, "request wait": header{}, "request ping": header{},
+	"request sync": header{}, "request logs": logsRequest{}, "request halt": haltRequest{}, "request exec": execRequest{},
+	"request signal": signalRequest{}, "request resize": resizeRequest{}, "request fetch": fetchRequest{}, "request put": putRequest{},
+	"request stat": statRequest{}, "request grow": growRequest{},
+	"result hello": helloResult{}, "result ended": endedResult{}, "result exec": execResult{}, "result stat": statResult{},
+	"result grow": growResult{}, "result nothing": outcome{}, "result failed": outcome{}, "result crashed": outcome{},
+	"frame steering": steeringWire{}, "ready line": readyLine{},
+}
+
+// TestWireGolden: what f365b52 sends is understood whole, since it becomes the same bytes again, and so is what is sent now.
+func TestWireGolden(t *testing.T) {
+	for _, file := range []string{"f365b52.wire", "now.wire"} {
+		data, err := os.ReadFile(filepath.Join("testdata", file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(data)) {
+			name, content, _ := strings.Cut(line, " {")
+			content = "{" + strings.TrimSuffix(content, "\n")
+			name, _, _ = strings.Cut(name, "-")
+			shape, ok := shapes[name]
+			if !ok {
+				t.Errorf("%s: nothing is known of %q", file, name)
+				continue
+			}
+			v := reflect.New(reflect.TypeOf(shape))
+			if err := json.Unmarshal([]byte(content), v.Interface()); err != nil {
+				t.Errorf("%s: %s: %v", file, name, err)
+			}
+			if got, err := json.Marshal(v.Interface()); err != nil || string(got) != content {
+				t.Errorf("%s: %s became\n%s, %v\nof\n%s", file, name, got, err, content)
+			}
+		}
+	}
+}
+
+// TestWireNow: the golden file has what is sent, with every field in use.
+func TestWireNow(t *testing.T) {
+	run := filled[driver.Run](t)
+	exec := filled[execWire](t)
+	var now bytes.Buffer
+	for _, l := range []struct {
+		name string
+		v    any
+	}{
+		{"request ping", head(CallPing)},
+		{"request exec", execRequest{head(CallExec), &exec}},
+		{"result hello", helloResult{outcome{FailureOf(&driver.Error{Class: driver.ErrBusy, Op: "op", Object: "ob", Next: "n"})}, Version, Minor, "tool", new(runWireOf(run))}},
+		{"result ended", ended(Ended{Run: run, Forced: true}, nil)},
+		{"result crashed", outcome{FailureOf(&driver.CrashError{Workspace: "w", Phase: "boot", Reason: "panic", Console: []string{"a"}, Log: "/l"})}},
+		{"frame steering-signal", steeringWire{Signal: "INT"}},
+		{"frame steering-size", steeringWire{Rows: 24, Columns: 80}},
+	} {
+		data, err := json.Marshal(l.v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		now.WriteString(l.name + " " + string(data) + "\n")
+	}
+	now.WriteString("ready line " + string(EncodeReady(run, nil)))
+	same(t, "now.wire", now.Bytes())
+	if back, failed, err := DecodeReady(EncodeReady(run, nil)); err != nil || failed != nil || !reflect.DeepEqual(back, run) {
+		t.Errorf("the ready line gives %+v, %v, %v", back, failed, err)
+	}
+}
+
+// TestRunFileGolden: run.json of f365b52 is understood whole; the file as it is written now has every field, and none gets
+// lost on its way through a shape.
+func TestRunFileGolden(t *testing.T) {
+	folder := layout.Workspace{Dir: t.TempDir()}
+	for _, file := range []string{"f365b52.run.json", "f365b52.starting.json"} {
+		data, err := os.ReadFile(filepath.Join("testdata", file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(folder.Run(), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		run, err := readRun(folder)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := WriteRun(folder, run); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := os.ReadFile(folder.Run()); err != nil || !bytes.Equal(got, data) {
+			t.Errorf("%s became %s, %v", file, got, err)
+		}
+	}
+	run := filled[driver.Run](t)
+	if got := runWireOf(run).run(); !reflect.DeepEqual(got, run) {
+		t.Errorf("over the wire it is %+v", got)
+	}
+	if err := WriteRun(folder, run); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := readRun(folder); err != nil || !reflect.DeepEqual(got, run) {
+		t.Errorf("from run.json it is %+v, %v", got, err)
+	}
+	got, err := os.ReadFile(folder.Run())
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, "now.run.json", got)
+}
+
+var update = flag.Bool("update", false, "write the goldens anew: what is in them already is frozen")
+
+// same compares with a golden file.
+func same(t *testing.T, file string, got []byte) {
+	t.Helper()
+	path := filepath.Join("testdata", file)
+	if *update {
+		if err := os.WriteFile(path, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("%s is not\n%s", path, got)
+	}
+}
+
+// filled is a T in which every field has something.
+func filled[T any](t *testing.T) T {
+	t.Helper()
+	var v T
+	fill(t, reflect.ValueOf(&v).Elem(), "v")
+	return v
+}
+
+func fill(t *testing.T, v reflect.Value, name string) {
+	t.Helper()
+	if v.Type() == reflect.TypeFor[time.Time]() {
+		v.Set(reflect.ValueOf(time.Date(2026, 1, 2, 3, 4, 5, len(name), time.UTC)))
+		return
+	}
+	switch v.Kind() {
+	case reflect.String:
+		v.SetString(name)
+	case reflect.Bool:
+		v.SetBool(true)
+	case reflect.Int, reflect.Int64:
+		v.SetInt(int64(len(name)))
+	case reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		v.SetUint(uint64(len(name)))
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		fill(t, v.Elem(), name)
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+		fill(t, v.Index(0), name)
+	case reflect.Map:
+		one := reflect.New(v.Type().Elem()).Elem()
+		fill(t, one, name)
+		v.Set(reflect.MakeMap(v.Type()))
+		v.SetMapIndex(reflect.ValueOf(name), one)
+	case reflect.Struct:
+		for i := range v.NumField() {
+			fill(t, v.Field(i), v.Type().Field(i).Name)
+		}
+	default:
+		t.Fatalf("%s: nothing is known of a %s", name, v.Kind())
+	}
+}

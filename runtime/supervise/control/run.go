@@ -1,0 +1,95 @@
+package control
+
+import (
+	"time"
+
+	"microagent/runtime/driver"
+)
+
+// runWire is a driver.Run as it goes over the wire and down the ready pipe. Its fields are frozen; a new one is optional, and
+// its zero means what was true before it.
+type runWire struct {
+	ID          string        `json:"id"`
+	Key         string        `json:"key,omitempty"`
+	Phase       driver.Phase  `json:"phase"`
+	Started     time.Time     `json:"started"`
+	Ready       *time.Time    `json:"ready,omitempty"`
+	Ended       *time.Time    `json:"ended,omitempty"`
+	ExitCode    *int          `json:"exit_code,omitempty"`
+	Stopped     bool          `json:"stopped,omitempty"`
+	TimedOut    bool          `json:"timed_out,omitempty"`
+	Waits       string        `json:"waits,omitempty"`
+	Error       string        `json:"error,omitempty"`
+	Console     []string      `json:"console,omitempty"`
+	PID         int           `json:"pid"`
+	BootID      string        `json:"boot_id"`
+	Start       uint64        `json:"start"`
+	Tool        string        `json:"tool"`
+	VMM         string        `json:"vmm"`
+	Hardware    bool          `json:"hardware"`
+	Sandbox     *sandboxWire  `json:"sandbox,omitempty"`
+	Collected   []fetchedWire `json:"collected,omitempty"`
+	SpecDigest  string        `json:"spec_digest"`
+	Diagnostics []string      `json:"diagnostics,omitempty"`
+}
+
+type sandboxWire struct {
+	Seccomp  bool `json:"seccomp"`
+	Landlock bool `json:"landlock"`
+}
+
+type fetchedWire struct {
+	Name      string   `json:"name"`
+	From      string   `json:"from"`
+	Path      string   `json:"path"`
+	Bytes     int64    `json:"bytes"`
+	Files     int      `json:"files"`
+	Digest    string   `json:"digest"`
+	WithGit   string   `json:"with_git,omitempty"`
+	Error     string   `json:"error,omitempty"`
+	Missing   bool     `json:"missing,omitempty"`
+	Unchanged bool     `json:"unchanged,omitempty"`
+	Older     int      `json:"older,omitempty"`
+	Names     []string `json:"left_out,omitempty"`
+	Count     int      `json:"left_out_count,omitempty"`
+}
+
+func runWireOf(r driver.Run) runWire {
+	to := runWire{
+		ID: r.ID, Key: r.Key, Phase: r.Phase, Started: r.Started, Ready: r.Ready, Ended: r.Ended,
+		ExitCode: r.ExitCode, Stopped: r.Stopped, TimedOut: r.TimedOut, Waits: r.Waits, Error: r.Error,
+		Console: r.Console, PID: r.PID, BootID: r.BootID, Start: r.Start, Tool: r.Tool, VMM: r.VMM,
+		Hardware: r.Hardware, SpecDigest: r.SpecDigest, Diagnostics: r.Diagnostics,
+	}
+	if r.Sandbox != nil {
+		to.Sandbox = new(sandboxWire(*r.Sandbox))
+	}
+	for _, f := range r.Collected {
+		to.Collected = append(to.Collected, fetchedWire{
+			Name: f.Name, From: f.From, Path: f.Path, Bytes: f.Bytes, Files: f.Files, Digest: f.Digest,
+			WithGit: f.WithGit, Error: f.Error, Missing: f.Missing, Unchanged: f.Unchanged, Older: f.Older,
+			Names: f.Names, Count: f.Count,
+		})
+	}
+	return to
+}
+
+func (r runWire) run() driver.Run {
+	to := driver.Run{
+		ID: r.ID, Key: r.Key, Phase: r.Phase, Started: r.Started, Ready: r.Ready, Ended: r.Ended,
+		ExitCode: r.ExitCode, Stopped: r.Stopped, TimedOut: r.TimedOut, Waits: r.Waits, Error: r.Error,
+		Console: r.Console, PID: r.PID, BootID: r.BootID, Start: r.Start, Tool: r.Tool, VMM: r.VMM,
+		Hardware: r.Hardware, SpecDigest: r.SpecDigest, Diagnostics: r.Diagnostics,
+	}
+	if r.Sandbox != nil {
+		to.Sandbox = new(driver.Sandbox(*r.Sandbox))
+	}
+	for _, f := range r.Collected {
+		to.Collected = append(to.Collected, driver.Fetched{
+			Name: f.Name, From: f.From, Path: f.Path, Bytes: f.Bytes, Files: f.Files, Digest: f.Digest,
+			WithGit: f.WithGit, Error: f.Error, Missing: f.Missing, Unchanged: f.Unchanged, Older: f.Older,
+			LeftOut: driver.LeftOut{Names: f.Names, Count: f.Count},
+		})
+	}
+	return to
+}
