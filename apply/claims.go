@@ -3,7 +3,7 @@ package apply
 import (
 	"microagent/apply/folder"
 	"microagent/plan"
-	"microagent/schema"
+	"microagent/schema/imageref"
 	"microagent/schema/spec"
 )
 
@@ -16,7 +16,7 @@ func claims(p *plan.Plan) []folder.Claim {
 			list = append(list, folder.Claim{What: "the source of bundle " + c.Address.Name, Path: c.Bundle.Source, Exclude: c.Bundle.Exclude})
 		}
 		if c.Image != nil {
-			if path, ok := schema.ImagePath(c.Image.Ref); ok {
+			if path, ok := imageref.Path(c.Image.Ref); ok {
 				list = append(list, folder.Claim{What: "image " + c.Image.Ref, Path: path})
 			}
 		}

@@ -1,8 +1,11 @@
 package schema
 
 import (
+	"errors"
 	"path"
 	"strings"
+
+	"microagent/schema/imageref"
 )
 
 // maxPath is Linux' limit of a path, PATH_MAX in limits.h, without its final zero byte.
@@ -67,10 +70,7 @@ func (c *checker) checkSources() []claim {
 	return claims
 }
 
-// localImages are the prefixes of images that are files or directories.
-var localImages = []string{"oci-archive:", "docker-archive:", "rootfs:", "oci:"}
-
-// checkImage checks an image that is a path and gives the path.
+// checkImage checks an image and gives the path of one that is a file or folder.
 func (c *checker) checkImage(e *entry, at address) []claim {
 	text := e.value.text
 	if scheme, rest, ok := strings.Cut(text, "://"); ok {
@@ -78,35 +78,15 @@ func (c *checker) checkImage(e *entry, at address) []claim {
 			":// out: "+cut(rest))
 		return nil
 	}
-	for _, prefix := range localImages {
-		file, ok := strings.CutPrefix(text, prefix)
-		if !ok {
-			continue
-		}
-		file = withoutTag(prefix, file)
-		if file == "" {
-			c.error(e.value.at, "bad_value", at.String()+" is "+quote(text)+", which names no file",
-				"write a path after "+prefix)
-			return nil
-		}
-		if p, ok := c.checkHostPath(e.value.at, file, at); ok {
-			return []claim{{path: p, what: at.String(), at: e.value.at}}
-		}
+	r, err := imageref.Parse(text)
+	if wrong, ok := errors.AsType[*imageref.Error](err); ok {
+		c.error(e.value.at, "bad_value", at.String()+" is "+quote(text)+", which "+wrong.Why, wrong.Write)
+	}
+	if err != nil || r.Kind == imageref.Registry {
 		return nil
 	}
-	return nil
-}
-
-// withoutTag cuts the tag or reference off what follows an image's prefix. A reference may hold slashes and begins
-// at the first colon; a tag holds none and begins at the last.
-func withoutTag(prefix, file string) string {
-	switch prefix {
-	case "docker-archive:":
-		file, _, _ = strings.Cut(file, ":")
-	case "oci:", "oci-archive:":
-		if i := strings.LastIndexByte(file, ':'); i > strings.LastIndexByte(file, '/') {
-			file = file[:i]
-		}
+	if p, ok := c.checkHostPath(e.value.at, r.Path, at); ok {
+		return []claim{{path: p, what: at.String(), at: e.value.at}}
 	}
-	return file
+	return nil
 }

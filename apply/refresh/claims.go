@@ -3,6 +3,7 @@ package refresh
 import (
 	"microagent/apply/folder"
 	"microagent/schema"
+	"microagent/schema/imageref"
 )
 
 // claims are what no output of m may write: the manifest itself, all that it reads, and other outputs.
@@ -18,7 +19,7 @@ func claims(m *schema.Manifest, manifest string) []folder.Claim {
 		list = append(list, folder.Claim{What: "disk " + name, Path: d.Path})
 	}
 	for name, w := range m.Workspaces {
-		if path, ok := schema.ImagePath(w.Image); ok {
+		if path, ok := imageref.Path(w.Image); ok {
 			list = append(list, folder.Claim{What: "the image of workspace " + name, Path: path})
 		}
 	}

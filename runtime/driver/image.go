@@ -8,7 +8,7 @@ import (
 // ImageSource names an image as its user wrote it.
 type ImageSource struct {
 	// Ref is a registry reference ("alpine", "docker.io/library/alpine:3.20", "...@sha256:..."), or
-	// "oci:DIR[:TAG]", "oci-archive:FILE[:TAG]", "docker-archive:FILE[:REF]", "rootfs:FILE".
+	// "oci:DIR[:NAME][@DIGEST]", "oci-archive:FILE[:NAME][@DIGEST]", "docker-archive:FILE[:NAME]", "rootfs:FILE".
 	Ref string
 	// Files opens the paths in Ref; unused for registry references.
 	Files Files

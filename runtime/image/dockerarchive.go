@@ -10,19 +10,19 @@ import (
 	"slices"
 	"strings"
 
-	dockerref "github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"microagent/runtime/compress"
 	"microagent/runtime/driver"
+	"microagent/schema/imageref"
 )
 
 // dockerArchive is an image in an archive of `docker save`, as an origin. It has no manifest of OCI's kind, so
 // one is made: a function of the archive's config and layers, which stay as they are.
 type dockerArchive struct {
-	ref     reference
+	ref     imageref.Reference
 	archive *archive
 
 	saved  savedImage
@@ -70,26 +70,34 @@ func (o *dockerArchive) manifest(ctx context.Context) (manifest, error) {
 // choose finds the image that the reference means.
 func (o *dockerArchive) choose(list []savedImage) (savedImage, error) {
 	var tags []string
+	var fit []savedImage
 	for _, img := range list {
+		means := o.ref.Tag == ""
 		for _, tag := range img.RepoTags {
-			if named, err := dockerref.ParseNormalizedNamed(tag); err == nil {
-				tag = dockerref.TagNameOnly(named).String()
+			if full, ok := imageref.Full(tag); ok {
+				tag = full
 			}
 			tags = append(tags, tag)
-			if o.ref.tag != "" && tag == o.ref.tag {
-				return img, nil
-			}
+			means = means || tag == o.ref.Tag
+		}
+		if means && !slices.ContainsFunc(fit, func(f savedImage) bool { return f.Config == img.Config }) {
+			fit = append(fit, img)
 		}
 	}
-	if len(list) == 1 && o.ref.tag == "" {
-		return list[0], nil
+	if len(fit) == 1 {
+		return fit[0], nil
 	}
 	slices.Sort(tags)
-	return savedImage{}, &driver.Error{
-		Class: driver.ErrInvalid, Op: "choose from", Object: o.ref.path,
-		Err:  fmt.Errorf("it has %d images, named %s", len(list), strings.Join(tags, ", ")),
-		Next: "name one of them: docker-archive:" + o.ref.path + ":NAME",
+	e := &driver.Error{
+		Class: driver.ErrInvalid, Op: "choose from", Object: o.ref.Path,
+		Err:  fmt.Errorf("it has %d images, named %s", len(list), strings.Join(slices.Compact(tags), ", ")),
+		Next: "name one of them: docker-archive:" + o.ref.Path + ":NAME",
 	}
+	if o.ref.Tag != "" && len(fit) > 1 {
+		e.Err = fmt.Errorf("it has %d images that are named %s", len(fit), o.ref.Tag)
+		e.Next = "name each by itself with docker tag, and save them again"
+	}
+	return savedImage{}, e
 }
 
 // hash reads the layers once for their digests and sizes.

@@ -16,18 +16,23 @@ import (
 	"github.com/containerd/errdefs"
 
 	"microagent/runtime/driver"
+	"microagent/schema/imageref"
 )
 
 func invalid(op, ref string, err error) error {
-	return &driver.Error{
+	e := &driver.Error{
 		Class: driver.ErrInvalid, Op: op, Object: fmt.Sprintf("%q", ref), Err: err,
-		Next: "write NAME[:TAG][@DIGEST], oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:REF] or rootfs:FILE",
+		Next: "write NAME[:TAG][@DIGEST], oci:DIR[:NAME], oci-archive:FILE[:NAME], docker-archive:FILE[:NAME] or rootfs:FILE",
 	}
+	if wrong, ok := errors.AsType[*imageref.Error](err); ok {
+		e.Next = wrong.Write
+	}
+	return e
 }
 
 // sourceError is what went wrong with a file source.
-func sourceError(op string, r reference, err error) error {
-	e := &driver.Error{Op: op, Object: r.name, Err: err}
+func sourceError(op string, r imageref.Reference, err error) error {
+	e := &driver.Error{Op: op, Object: r.Name, Err: err}
 	inner, _ := errors.AsType[*driver.Error](err)
 	_, isPath := errors.AsType[*fs.PathError](err)
 	switch {
@@ -37,17 +42,17 @@ func sourceError(op string, r reference, err error) error {
 		e.Class, e.Next = driver.ErrNoSpace, driver.NextNoSpace
 	case errors.Is(err, fs.ErrNotExist):
 		e.Class = driver.ErrInvalid
-		e.Err = fmt.Errorf("%s: %w", r.path, fs.ErrNotExist)
+		e.Err = fmt.Errorf("%s: %w", r.Path, fs.ErrNotExist)
 		e.Next = "make the image first, or correct the path"
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		e.Class = driver.ErrCorrupt
-		e.Err = fmt.Errorf("%s is truncated: %w", r.path, err)
+		e.Err = fmt.Errorf("%s is truncated: %w", r.Path, err)
 		e.Next = "make or fetch the file again"
 	case errors.Is(err, driver.ErrCorrupt):
-		e.Err = fmt.Errorf("%s: %w", r.path, err)
+		e.Err = fmt.Errorf("%s: %w", r.Path, err)
 		e.Next = "make or fetch the file again"
 	case errors.Is(err, driver.ErrInvalid):
-		e.Err = fmt.Errorf("%s: %w", r.path, err)
+		e.Err = fmt.Errorf("%s: %w", r.Path, err)
 		e.Next = "name another file; these are read: oci:DIR, oci-archive:FILE, docker-archive:FILE, rootfs:FILE"
 	case isPath:
 		e.Class, e.Next = driver.ErrInvalid, "check the path and who may read it"
@@ -75,8 +80,8 @@ func noSpace(err error) error {
 }
 
 // registryError finds out what a registry's answer, or its silence, means.
-func registryError(op string, r reference, err error) error {
-	e := &driver.Error{Op: op, Object: r.name, Err: err}
+func registryError(op string, r imageref.Reference, err error) error {
+	e := &driver.Error{Op: op, Object: r.Name, Err: err}
 	if inner, ok := errors.AsType[*driver.Error](err); ok {
 		e.Next = inner.Next
 		return e
@@ -86,14 +91,14 @@ func registryError(op string, r reference, err error) error {
 		if e, ok := own.(*driver.Error); ok {
 			e.Err = fmt.Errorf("%w; %s", e.Err, m.mirrors())
 			if errors.Is(e, driver.ErrUnavailable) {
-				e.Next = "check the network, the registry, and its mirrors in " + hostsFile(r.host)
+				e.Next = "check the network, the registry, and its mirrors in " + hostsFile(r.Host)
 			}
 		}
 		return own
 	}
 	status, _ := errors.AsType[remoteerrors.ErrUnexpectedStatus](err)
 	var busy *tooManyError
-	host := r.host
+	host := r.Host
 	if u, err := url.Parse(status.RequestURL); err == nil && u.Host != "" {
 		host = u.Host
 	}
@@ -107,11 +112,11 @@ func registryError(op string, r reference, err error) error {
 	case errors.Is(err, docker.ErrInvalidAuthorization), status.StatusCode == http.StatusUnauthorized,
 		status.StatusCode == http.StatusForbidden:
 		e.Class = driver.ErrRefused
-		e.Err = fmt.Errorf("registry %s does not let us read it, or has no such image: %w", r.host, err)
-		e.Next = "docker login" + loginHost(r.host) + " (credentials come from docker's configuration), or correct the name"
+		e.Err = fmt.Errorf("registry %s does not let us read it, or has no such image: %w", r.Host, err)
+		e.Next = "docker login" + loginHost(r.Host) + " (credentials come from docker's configuration), or correct the name"
 	case errdefs.IsNotFound(err):
 		e.Class = driver.ErrNotFound
-		e.Err = fmt.Errorf("registry %s has no such image", r.host)
+		e.Err = fmt.Errorf("registry %s has no such image", r.Host)
 		e.Next = "correct the name or the tag"
 	case errors.As(err, &busy), status.StatusCode == http.StatusTooManyRequests:
 		if e.Err = error(busy); busy == nil {
@@ -121,11 +126,11 @@ func registryError(op string, r reference, err error) error {
 		}
 		e.Class = driver.ErrUnavailable
 		e.Err = fmt.Errorf("registry %s has had too many requests: %w", host, e.Err)
-		e.Next = "wait, or docker login" + loginHost(r.host) + " for a higher limit"
+		e.Next = "wait, or docker login" + loginHost(r.Host) + " for a higher limit"
 	case status.StatusCode != 0, silent(err):
 		e.Class = driver.ErrUnavailable
-		e.Err = fmt.Errorf("registry %s does not answer: %w", r.host, reason(err))
-		e.Next = "check the network and the registry; a mirror can be set in " + hostsFile(r.host)
+		e.Err = fmt.Errorf("registry %s does not answer: %w", r.Host, reason(err))
+		e.Next = "check the network and the registry; a mirror can be set in " + hostsFile(r.Host)
 	}
 	return e
 }

@@ -15,12 +15,13 @@ import (
 	"github.com/containerd/errdefs"
 
 	"microagent/runtime/driver"
+	"microagent/schema/imageref"
 )
 
 func TestClassesOfErrors(t *testing.T) {
-	hub, _ := parse("alpine")
-	own, _ := parse("reg.example:5000/a")
-	file, _ := parse("rootfs:x.tar")
+	hub, _ := imageref.Parse("alpine")
+	own, _ := imageref.Parse("reg.example:5000/a")
+	file, _ := imageref.Parse("rootfs:x.tar")
 	answer := func(code int) error {
 		return fmt.Errorf("asked: %w", remoteerrors.ErrUnexpectedStatus{StatusCode: code, Status: http.StatusText(code), RequestURL: "https://mirror.example/v2/x"})
 	}

@@ -18,6 +18,7 @@ import (
 	"microagent/runtime/driver"
 	"microagent/runtime/drivertest"
 	"microagent/runtime/layout"
+	"microagent/schema/imageref"
 	"microagent/testscripts/lane"
 )
 
@@ -171,7 +172,7 @@ func TestFingerprint(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, _ := parse(src.Ref)
+	r, _ := imageref.Parse(src.Ref)
 	idx, err := s.readIndex()
 	if err != nil {
 		t.Fatal(err)
@@ -179,7 +180,7 @@ func TestFingerprint(t *testing.T) {
 	if _, trusted := idx.known(r, src.Files); trusted {
 		t.Error("a fingerprint of a file that was just written is trusted")
 	}
-	key := r.key(src.Files)
+	key := keyOf(r, src.Files)
 	e := idx.Images[key]
 	e.Source.Taken += int64(time.Minute)
 	idx.Images[key] = e
@@ -301,8 +302,8 @@ func TestBadFiles(t *testing.T) {
 		"docker-archive:good.tar":       {driver.ErrCorrupt, "manifest.json"},
 		"oci-archive:docker.tar":        {driver.ErrCorrupt, "index.json"},
 		"rootfs:x.tar.xz":               {driver.ErrUnsupported, "xz"},
-		"oci-archive:two.tar":           {driver.ErrInvalid, "a, b"},
-		"oci-archive:two.tar:c":         {driver.ErrInvalid, "no image tagged c"},
+		"oci-archive:two.tar":           {driver.ErrInvalid, "it has 2 images: a ("},
+		"oci-archive:two.tar:c":         {driver.ErrInvalid, "it has no image c, only a ("},
 		"oci-archive:foreign.tar":       {driver.ErrUnsupported, "linux/s390x"},
 		"docker-archive:docker.tar:x:9": {driver.ErrInvalid, "docker.io/library/app:1"},
 		"docker-archive:liar.tar":       {driver.ErrCorrupt, "2/layer.tar"},

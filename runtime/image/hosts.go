@@ -19,6 +19,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 
 	"microagent/runtime/driver"
+	"microagent/schema/imageref"
 )
 
 // ConfigDirs are the folders in which certs.d is looked for: $XDG_CONFIG_HOME/microagent (~/.config/microagent)
@@ -39,7 +40,7 @@ type hosts struct {
 }
 
 // open gives the image r in its registry. Nothing is asked yet.
-func (c hosts) open(r reference, arch string) *registry {
+func (c hosts) open(r imageref.Reference, arch string) *registry {
 	creds := &credentials{dir: c.docker}
 	patient, said := &waits{tell: c.tell}, &answers{}
 	list := hostsconfig.ConfigureHosts(context.Background(), hostsconfig.HostOptions{

@@ -17,6 +17,7 @@ import (
 
 	"microagent/runtime/driver"
 	"microagent/runtime/layout"
+	"microagent/schema/imageref"
 )
 
 // Config says where a store is and how it reaches registries. Only State is needed.
@@ -65,45 +66,45 @@ func New(c Config) *Store {
 // Find answers from the store; for a file source the file says which image it is, whether the store has it or not.
 func (s *Store) Find(ctx context.Context, src driver.ImageSource) (driver.Image, error) {
 	const op = "find image"
-	r, err := parse(src.Ref)
+	r, err := imageref.Parse(src.Ref)
 	if err != nil {
 		return driver.Image{}, invalid(op, src.Ref, err)
 	}
-	if r.kind != kindRegistry {
+	if r.Kind != imageref.Registry {
 		return s.findFile(ctx, op, r, src.Files)
 	}
 	idx, err := s.readIndex()
 	if err != nil {
-		return driver.Image{}, &driver.Error{Op: op, Object: r.name, Err: err}
+		return driver.Image{}, &driver.Error{Op: op, Object: r.Name, Err: err}
 	}
-	digest := r.digest
-	if e, ok := idx.Images[r.name]; ok {
+	digest := r.Digest
+	if e, ok := idx.Images[r.Name]; ok {
 		digest = e.Digest
 	}
 	if digest != "" {
 		if img, err := s.stored(digest); err == nil {
-			img.Ref = r.name
+			img.Ref = r.Name
 			return img, nil
 		} else if !errors.Is(err, driver.ErrNotFound) && !errors.Is(err, driver.ErrCorrupt) {
-			return driver.Image{}, &driver.Error{Op: op, Object: r.name, Err: err}
+			return driver.Image{}, &driver.Error{Op: op, Object: r.Name, Err: err}
 		}
 	}
 	return driver.Image{}, &driver.Error{
-		Class: driver.ErrNotFound, Op: op, Object: r.name,
-		Err: errors.New("not in the store"), Next: "microagent image import " + r.name,
+		Class: driver.ErrNotFound, Op: op, Object: r.Name,
+		Err: errors.New("not in the store"), Next: "microagent image import " + r.Name,
 	}
 }
 
 // findFile reads as little of a file source as tells its digest.
-func (s *Store) findFile(ctx context.Context, op string, r reference, files driver.Files) (driver.Image, error) {
+func (s *Store) findFile(ctx context.Context, op string, r imageref.Reference, files driver.Files) (driver.Image, error) {
 	idx, err := s.readIndex()
 	if err != nil {
-		return driver.Image{}, &driver.Error{Op: op, Object: r.name, Err: err}
+		return driver.Image{}, &driver.Error{Op: op, Object: r.Name, Err: err}
 	}
 	digest, known := idx.known(r, files)
 	if known {
 		if img, err := s.stored(digest); err == nil {
-			img.Ref, img.From = r.name, "file"
+			img.Ref, img.From = r.Name, "file"
 			return img, nil
 		}
 	}
@@ -117,7 +118,7 @@ func (s *Store) findFile(ctx context.Context, op string, r reference, files driv
 		return driver.Image{}, sourceError(op, r, err)
 	}
 	if img, err := s.stored(m.digest); err == nil {
-		img.Ref, img.From = r.name, "file"
+		img.Ref, img.From = r.Name, "file"
 		return img, nil
 	}
 	config, err := o.config(ctx, m)
@@ -128,7 +129,7 @@ func (s *Store) findFile(ctx context.Context, op string, r reference, files driv
 	if err != nil {
 		return driver.Image{}, sourceError(op, r, err)
 	}
-	img.Ref, img.From = r.name, "file"
+	img.Ref, img.From = r.Name, "file"
 	return img, nil
 }
 
@@ -136,11 +137,11 @@ func (s *Store) findFile(ctx context.Context, op string, r reference, files driv
 // platform; nothing else is fetched, and nothing is kept.
 func (s *Store) Head(ctx context.Context, src driver.ImageSource) (driver.Image, error) {
 	const op = "look up image"
-	r, err := parse(src.Ref)
+	r, err := imageref.Parse(src.Ref)
 	if err != nil {
 		return driver.Image{}, invalid(op, src.Ref, err)
 	}
-	if r.kind != kindRegistry {
+	if r.Kind != imageref.Registry {
 		return s.findFile(ctx, op, r, src.Files)
 	}
 	o := s.hosts.open(r, s.arch)
@@ -148,7 +149,7 @@ func (s *Store) Head(ctx context.Context, src driver.ImageSource) (driver.Image,
 	if err != nil {
 		return driver.Image{}, registryError(op, r, err)
 	}
-	return driver.Image{Ref: r.name, Digest: digest, From: "registry"}, nil
+	return driver.Image{Ref: r.Name, Digest: digest, From: "registry"}, nil
 }
 
 // Get gives an image of the store. Its Ref is one of the names it has, or "".

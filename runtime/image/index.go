@@ -13,6 +13,7 @@ import (
 
 	"microagent/runtime/driver"
 	"microagent/runtime/layout"
+	"microagent/schema/imageref"
 )
 
 // index is images/index.json: which name stands for which manifest. Who writes it holds the store's lock.
@@ -64,12 +65,12 @@ func (x index) nameOf(digest string) string {
 }
 
 // known gives the digest that a file had when its image was brought in, if it is the same file still.
-func (x index) known(r reference, files driver.Files) (string, bool) {
-	e, ok := x.Images[r.key(files)]
+func (x index) known(r imageref.Reference, files driver.Files) (string, bool) {
+	e, ok := x.Images[keyOf(r, files)]
 	if !ok || e.Source == nil || files == nil {
 		return "", false
 	}
-	fi, err := files.Stat(r.path)
+	fi, err := files.Stat(r.Path)
 	if err != nil {
 		return "", false
 	}
@@ -101,10 +102,10 @@ func fingerprint(fi fs.FileInfo) (stat string, changed int64) {
 
 // set gives digest the name. A registry's tag that stood for another image leaves that one as NAME@DIGEST, so
 // that what records rest on stays until someone removes it; a file that changed leaves nothing.
-func (x index) set(r reference, key string, e named) {
+func (x index) set(r imageref.Reference, key string, e named) {
 	old, ok := x.Images[key]
 	x.Images[key] = e
-	if !ok || old.Digest == e.Digest || r.kind != kindRegistry || x.nameOf(old.Digest) != "" {
+	if !ok || old.Digest == e.Digest || r.Kind != imageref.Registry || x.nameOf(old.Digest) != "" {
 		return
 	}
 	repository, _, _ := strings.Cut(key, "@")

@@ -18,6 +18,7 @@ import (
 
 	"microagent/runtime/driver"
 	"microagent/runtime/layout"
+	"microagent/schema/imageref"
 )
 
 // lockWait is how long a writer waits for another one: a pull may take its time.
@@ -155,7 +156,7 @@ func (in *ingest) dropWrong(ctx context.Context, m manifest) error {
 }
 
 // name publishes the index with digest under key.
-func (in *ingest) name(r reference, key string, e named) error {
+func (in *ingest) name(r imageref.Reference, key string, e named) error {
 	idx, err := in.readIndex()
 	if err != nil {
 		return err

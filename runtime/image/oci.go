@@ -4,41 +4,39 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"path"
-	"slices"
-	"strings"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"microagent/runtime/driver"
+	"microagent/schema/imageref"
 )
 
 // openFile opens a file source.
-func (s *Store) openFile(ctx context.Context, r reference, files driver.Files) (origin, error) {
+func (s *Store) openFile(ctx context.Context, r imageref.Reference, files driver.Files) (origin, error) {
 	if files == nil {
 		return nil, errNoFiles
 	}
-	switch r.kind {
-	case kindOCI:
-		return &ociLayout{ref: r, arch: s.arch, source: folder{files, r.path}}, nil
-	case kindOCIArchive:
-		a, err := openArchive(ctx, files, r.path)
+	switch r.Kind {
+	case imageref.OCI:
+		return &ociLayout{ref: r, arch: s.arch, source: folder{files, r.Path}}, nil
+	case imageref.OCIArchive:
+		a, err := openArchive(ctx, files, r.Path)
 		if err != nil {
 			return nil, err
 		}
 		return &ociLayout{ref: r, arch: s.arch, source: a}, nil
-	case kindDockerArchive:
-		a, err := openArchive(ctx, files, r.path)
+	case imageref.DockerArchive:
+		a, err := openArchive(ctx, files, r.Path)
 		if err != nil {
 			return nil, err
 		}
 		return &dockerArchive{ref: r, archive: a}, nil
 	}
-	f, err := openRegular(files, r.path)
+	f, err := openRegular(files, r.Path)
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +54,7 @@ type ociSource interface {
 
 // ociLayout is an image in an OCI layout, as an origin.
 type ociLayout struct {
-	ref    reference
+	ref    imageref.Reference
 	arch   string
 	source ociSource
 }
@@ -76,7 +74,7 @@ func (o *ociLayout) manifest(ctx context.Context) (manifest, error) {
 	if err := json.Unmarshal(data, &top); err != nil {
 		return manifest{}, unreadable(ocispec.ImageIndexFile, err)
 	}
-	d, err := o.choose(top.Manifests)
+	d, err := o.choose(ctx, top.Manifests)
 	for depth := 0; err == nil; depth++ {
 		if data, err = o.verified(ctx, d); err != nil {
 			break
@@ -94,52 +92,6 @@ func (o *ociLayout) manifest(ctx context.Context) (manifest, error) {
 		d, err = pick(doc.Manifests, o.arch)
 	}
 	return manifest{}, err
-}
-
-// choose finds the image that the reference means among those of index.json.
-func (o *ociLayout) choose(list []ocispec.Descriptor) (ocispec.Descriptor, error) {
-	var tags []string
-	var fit []ocispec.Descriptor
-	for _, d := range list {
-		tag := d.Annotations[ocispec.AnnotationRefName]
-		if tag != "" {
-			tags = append(tags, tag)
-		}
-		if o.ref.tag == "" || tag == o.ref.tag {
-			fit = append(fit, d)
-		}
-	}
-	switch {
-	case len(fit) == 1:
-		return fit[0], nil
-	case len(fit) > 1 && !differ(fit):
-		return pick(fit, o.arch)
-	}
-	slices.Sort(tags)
-	tags = slices.Compact(tags)
-	if len(tags) == 0 {
-		tags = []string{"no tag"}
-	}
-	e := &driver.Error{
-		Class: driver.ErrInvalid, Op: "choose from", Object: o.ref.path,
-		Err:  fmt.Errorf("it has %d images, tagged %s", len(list), strings.Join(tags, ", ")),
-		Next: "name one of them: " + string(o.ref.kind) + ":" + o.ref.path + ":TAG",
-	}
-	if o.ref.tag != "" {
-		e.Err = fmt.Errorf("it has no image tagged %s, only %s", o.ref.tag, strings.Join(tags, ", "))
-	}
-	return ocispec.Descriptor{}, e
-}
-
-// differ says whether descriptors have several tags: then they are several images, and else one for several
-// platforms.
-func differ(list []ocispec.Descriptor) bool {
-	for _, d := range list {
-		if d.Annotations[ocispec.AnnotationRefName] != list[0].Annotations[ocispec.AnnotationRefName] {
-			return true
-		}
-	}
-	return false
 }
 
 // verified gives a document of the layout.

@@ -13,7 +13,8 @@ import (
 )
 
 // pick gives the descriptor of an index that is for linux on arch. Of several variants the plainest is taken:
-// it runs on every machine. Descriptors without a platform count when nothing else does and there is just one.
+// it runs on every machine. Of several of one platform it is the first, as the image index specification has it.
+// Descriptors without a platform count when nothing else does and there is just one.
 func pick(list []ocispec.Descriptor, arch string) (ocispec.Descriptor, error) {
 	var fit, bare []ocispec.Descriptor
 	for _, d := range list {
@@ -30,8 +31,10 @@ func pick(list []ocispec.Descriptor, arch string) (ocispec.Descriptor, error) {
 	if len(fit) == 0 {
 		return ocispec.Descriptor{}, wrongPlatform(arch, list)
 	}
-	return slices.MinFunc(fit, func(a, b ocispec.Descriptor) int { return cmp.Compare(variant(a), variant(b)) }), nil
+	return slices.MinFunc(fit, byVariant), nil
 }
+
+func byVariant(a, b ocispec.Descriptor) int { return cmp.Compare(variant(a), variant(b)) }
 
 func variant(d ocispec.Descriptor) string {
 	if d.Platform == nil {

@@ -13,6 +13,7 @@ import (
 
 	"microagent/runtime/driver"
 	"microagent/runtime/layout"
+	"microagent/schema/imageref"
 )
 
 // origin is where an image comes from.
@@ -32,7 +33,7 @@ type putFunc func(d ocispec.Descriptor, r io.Reader) error
 // that very digest, so that a tag which moved on does no harm while the registry still has the image.
 func (s *Store) Pull(ctx context.Context, src driver.ImageSource, want string, p driver.Progress) (driver.Image, error) {
 	const op = "pull image"
-	r, err := parse(src.Ref)
+	r, err := imageref.Parse(src.Ref)
 	if err == nil && want != "" {
 		err = validDigest(want)
 	}
@@ -40,26 +41,26 @@ func (s *Store) Pull(ctx context.Context, src driver.ImageSource, want string, p
 		return driver.Image{}, invalid(op, src.Ref, err)
 	}
 	explain := sourceError
-	if r.kind == kindRegistry {
+	if r.Kind == imageref.Registry {
 		explain = registryError
 	}
 	img, err := s.pull(ctx, r, src.Files, want, p)
 	if err != nil {
 		return driver.Image{}, explain(op, r, err)
 	}
-	img.Ref = r.name
+	img.Ref = r.Name
 	return img, nil
 }
 
-func (s *Store) pull(ctx context.Context, r reference, files driver.Files, want string, p driver.Progress) (driver.Image, error) {
+func (s *Store) pull(ctx context.Context, r imageref.Reference, files driver.Files, want string, p driver.Progress) (driver.Image, error) {
 	idx, err := s.readIndex()
 	if err != nil {
 		return driver.Image{}, err
 	}
-	key := r.key(files)
+	key := keyOf(r, files)
 	digest, known := idx.known(r, files)
-	if r.kind == kindRegistry {
-		digest, known = idx.Images[r.name].Digest, true
+	if r.Kind == imageref.Registry {
+		digest, known = idx.Images[r.Name].Digest, true
 	}
 	if known && digest != "" && (want == "" || want == digest) {
 		if img, err := s.stored(digest); err == nil {
@@ -95,7 +96,7 @@ func (s *Store) pull(ctx context.Context, r reference, files driver.Files, want 
 	if err := in.name(r, key, entry); err != nil {
 		return driver.Image{}, err
 	}
-	if r.kind != kindRegistry {
+	if r.Kind != imageref.Registry {
 		if err := in.sweep(ctx); err != nil {
 			return driver.Image{}, err
 		}
@@ -103,8 +104,8 @@ func (s *Store) pull(ctx context.Context, r reference, files driver.Files, want 
 	return img, nil
 }
 
-func (s *Store) open(ctx context.Context, r reference, files driver.Files, want string) (origin, error) {
-	if r.kind != kindRegistry {
+func (s *Store) open(ctx context.Context, r imageref.Reference, files driver.Files, want string) (origin, error) {
+	if r.Kind != imageref.Registry {
 		return s.openFile(ctx, r, files)
 	}
 	if want != "" {
@@ -118,7 +119,7 @@ func (s *Store) open(ctx context.Context, r reference, files driver.Files, want 
 }
 
 // wanted finds the manifest and checks that it is the one that was asked for, and for this platform.
-func (s *Store) wanted(ctx context.Context, r reference, o origin, want string) (manifest, error) {
+func (s *Store) wanted(ctx context.Context, r imageref.Reference, o origin, want string) (manifest, error) {
 	m, err := o.manifest(ctx)
 	if err != nil {
 		return manifest{}, err
@@ -134,15 +135,15 @@ func (s *Store) wanted(ctx context.Context, r reference, o origin, want string) 
 	return m, err
 }
 
-func staleError(r reference, want, now string) error {
+func staleError(r imageref.Reference, want, now string) error {
 	return &driver.Error{
-		Class: driver.ErrStale, Op: "take", Object: r.name,
+		Class: driver.ErrStale, Op: "take", Object: r.Name,
 		Err: fmt.Errorf("it is %s now, not %s", now, want), Next: "plan again",
 	}
 }
 
 // bring copies what the store lacks of an image, the manifest last.
-func (in *ingest) bring(ctx context.Context, r reference, o origin, m manifest, p driver.Progress) error {
+func (in *ingest) bring(ctx context.Context, r imageref.Reference, o origin, m manifest, p driver.Progress) error {
 	if err := in.dropWrong(ctx, m); err != nil {
 		return err
 	}
@@ -155,7 +156,7 @@ func (in *ingest) bring(ctx context.Context, r reference, o origin, m manifest, 
 		total += d.Size
 	}
 	if len(lack) > 0 {
-		bar := &meter{what: r.name, total: total, report: p}
+		bar := &meter{what: r.Name, total: total, report: p}
 		err := o.copy(ctx, lack, func(d ocispec.Descriptor, rd io.Reader) error {
 			return in.put(ctx, d, bar.wrap(rd))
 		})
@@ -167,11 +168,11 @@ func (in *ingest) bring(ctx context.Context, r reference, o origin, m manifest, 
 }
 
 // sourceOf is what the index keeps of a file whose digest is dear to compute.
-func sourceOf(r reference, files driver.Files, digest string, taken time.Time) *driver.Fingerprint {
-	if r.kind == kindRegistry || r.kind == kindOCI {
+func sourceOf(r imageref.Reference, files driver.Files, digest string, taken time.Time) *driver.Fingerprint {
+	if r.Kind == imageref.Registry || r.Kind == imageref.OCI {
 		return nil
 	}
-	fi, err := files.Stat(r.path)
+	fi, err := files.Stat(r.Path)
 	if err != nil {
 		return nil
 	}
@@ -185,30 +186,30 @@ func sourceOf(r reference, files driver.Files, digest string, taken time.Time) *
 // Remove forgets a name and the blobs that only it held.
 func (s *Store) Remove(ctx context.Context, ref string) error {
 	const op = "remove image"
-	r, err := parse(ref)
+	r, err := imageref.Parse(ref)
 	if err != nil {
 		return invalid(op, ref, err)
 	}
 	in, err := s.ingest(ctx, nil)
 	if err != nil {
-		return storeError(op, r.name, err)
+		return storeError(op, r.Name, err)
 	}
 	defer in.unlock()
 	idx, err := in.readIndex()
 	if err != nil {
-		return &driver.Error{Op: op, Object: r.name, Err: err}
+		return &driver.Error{Op: op, Object: r.Name, Err: err}
 	}
 	had := len(idx.Images)
-	delete(idx.Images, r.name)
-	delete(idx.Images, r.key(nil))
+	delete(idx.Images, r.Name)
+	delete(idx.Images, keyOf(r, nil))
 	if len(idx.Images) == had {
 		return &driver.Error{Class: driver.ErrNotFound, Op: op, Object: ref, Err: errors.New("there is none of that name"), Next: "microagent image list"}
 	}
 	if err := layout.WriteJSON(in.indexPath(), idx); err != nil {
-		return storeError(op, r.name, err)
+		return storeError(op, r.Name, err)
 	}
 	if err := in.sweep(ctx); err != nil {
-		return storeError(op, r.name, err)
+		return storeError(op, r.Name, err)
 	}
 	return nil
 }

@@ -16,6 +16,7 @@ import (
 	dockerref "github.com/distribution/reference"
 
 	"microagent/runtime/driver"
+	"microagent/schema/imageref"
 )
 
 // parallelBlobs is how many blobs of an image are fetched at a time.
@@ -23,7 +24,7 @@ const parallelBlobs = 3
 
 // registry is an image in a registry, as an origin.
 type registry struct {
-	ref      reference
+	ref      imageref.Reference
 	arch     string
 	want     string // the digest to ask for instead of the tag; "" takes the tag's
 	resolver remotes.Resolver
@@ -51,9 +52,9 @@ func (o *registry) resolve(ctx context.Context, name string) (ocispec.Descriptor
 
 // byDigest is the name under which the registry has digest.
 func (o *registry) byDigest(d string) string {
-	named, err := dockerref.ParseNormalizedNamed(o.ref.name)
+	named, err := dockerref.ParseNormalizedNamed(o.ref.Name)
 	if err != nil {
-		return o.ref.name
+		return o.ref.Name
 	}
 	return dockerref.TrimNamed(named).Name() + "@" + d
 }
@@ -109,7 +110,7 @@ func (o *registry) head(ctx context.Context) (string, error) {
 // platform goes from the name to the platform's manifest through any index on the way. data is the manifest when
 // it had to be read.
 func (o *registry) platform(ctx context.Context) (ocispec.Descriptor, []byte, error) {
-	d, err := o.resolve(ctx, o.ref.name)
+	d, err := o.resolve(ctx, o.ref.Name)
 	for depth := 0; err == nil; depth++ {
 		if isManifestType(d.MediaType) {
 			return d, nil, nil
@@ -189,7 +190,7 @@ func fromSomewhere[T any](ctx context.Context, said *answers, digest string, f f
 }
 
 func (o *registry) reader(ctx context.Context, d ocispec.Descriptor) (io.ReadCloser, error) {
-	f, err := o.resolver.Fetcher(ctx, o.ref.name)
+	f, err := o.resolver.Fetcher(ctx, o.ref.Name)
 	if err != nil {
 		return nil, err
 	}

@@ -20,7 +20,7 @@ func (a *app) imageCommand() *cobra.Command {
 func (a *app) imagePull(use, short string) *cobra.Command {
 	return &cobra.Command{
 		Use: use + " IMAGE", Short: short,
-		Long: "IMAGE is a registry reference, oci:DIR[:TAG], oci-archive:FILE, docker-archive:FILE or rootfs:FILE.",
+		Long: "IMAGE is a registry reference, oci:DIR[:NAME], oci-archive:FILE[:NAME], docker-archive:FILE[:NAME] or rootfs:FILE.",
 		Example: "  microagent image pull docker.io/library/alpine:3.20\n" +
 			"  microagent image import oci-archive:./image.tar",
 		Annotations: exitsWith(ExitOK, ExitFailed, ExitInterrupted),

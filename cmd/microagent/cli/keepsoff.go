@@ -4,7 +4,7 @@ import (
 	"fmt"
 
 	"microagent/apply/folder"
-	"microagent/schema"
+	"microagent/schema/imageref"
 	"microagent/schema/spec"
 )
 
@@ -26,7 +26,7 @@ func (o *composeFlags) keepsOff(a *app, p *parsed) error {
 	for _, file := range o.envFiles {
 		list = append(list, folder.Claim{What: "--env-file " + file, Path: file})
 	}
-	if path, ok := schema.ImagePath(o.image); ok {
+	if path, ok := imageref.Path(o.image); ok {
 		list = append(list, folder.Claim{What: "the image " + o.image, Path: path})
 	}
 	for _, m := range p.attachments {
