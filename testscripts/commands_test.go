@@ -33,6 +33,7 @@ var commands = map[string]func(ts *testscript.TestScript, neg bool, args []strin
 	"registry":  registry,
 	"killrun":   killrun,
 	"freeze":    freeze,
+	"older":     buildOlder,
 	"killvmm":   killvmm,
 	"confined":  confined,
 	"killall":   killall,

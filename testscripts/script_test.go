@@ -74,6 +74,8 @@ func condition(what string) (bool, error) {
 	switch what {
 	case "root":
 		return os.Geteuid() == 0, nil
+	case "history":
+		return hasHistory(), nil
 	case "postgres":
 		_, err := os.Stat("../examples/postgres/image.tar")
 		return err == nil, nil

@@ -125,7 +125,7 @@ func (s *Store) Adopt(ctx context.Context, name, project string) error {
 		if r == nil {
 			return s.notFound(op, name)
 		}
-		return &driver.Error{Class: driver.ErrCorrupt, Op: op, Object: name, Err: errors.New("its image is missing")}
+		return &driver.Error{Class: driver.ErrCorrupt, Op: op, Object: name, Err: errors.New("its image is gone"), Next: NextGone(name)}
 	}
 	if r != nil && r.Project == project && changed(r, s.State.VolumeImage(name), info.Size()) == "" {
 		return nil

@@ -29,9 +29,17 @@ func (s *Store) Grow(ctx context.Context, name string, size int64) (driver.Volum
 	if err != nil {
 		return driver.Volume{}, err
 	}
-	switch {
-	case r == nil || info == nil:
+	if r == nil {
 		return driver.Volume{}, s.notFound(op, name)
+	}
+	if info == nil {
+		return driver.Volume{}, &driver.Error{Class: driver.ErrRefused, Op: op, Object: name, Err: errors.New("its image is gone"),
+			Next: NextGone(name)}
+	}
+	if err := r.refuse(op, changed(r, s.State.VolumeImage(name), info.Size())); err != nil {
+		return driver.Volume{}, err
+	}
+	switch {
 	case size < info.Size():
 		return driver.Volume{}, &driver.Error{
 			Class: driver.ErrRefused, Op: op, Object: name,

@@ -7,6 +7,8 @@ import (
 	"os"
 
 	"microagent/runtime/disk/ext4/super"
+	"microagent/runtime/driver"
+	"microagent/runtime/layout"
 	"microagent/schema/quantity"
 )
 
@@ -34,14 +36,38 @@ func changed(r *record, image string, size int64) string {
 		return ""
 	}
 	switch got, err := uuid(image); {
-	case errors.Is(err, os.ErrPermission):
-		return ""
-	case err != nil:
+	case errors.Is(err, super.ErrNone):
 		return "its image holds no ext4 file system any more"
+	case err != nil: // not to be read, or damaged, which is told to whoever attaches it
+		return ""
 	case got != r.UUID:
 		return "its image holds another file system: it was formatted anew, or is another file"
 	}
 	return ""
+}
+
+// Changed refuses a volume whose image is not the one that its record is of.
+func Changed(state layout.State, op, name string) error {
+	var r record
+	if err := layout.ReadJSON(state.VolumeRecord(name), &r); err != nil {
+		return fmt.Errorf("%s %s: %w", op, name, err)
+	}
+	info, err := os.Stat(state.VolumeImage(name))
+	if err != nil {
+		return fmt.Errorf("%s %s: %w", op, name, err)
+	}
+	return r.refuse(op, changed(&r, state.VolumeImage(name), info.Size()))
+}
+
+func (r *record) refuse(op, why string) error {
+	if why == "" {
+		return nil
+	}
+	next := "put its image back, or take it as it is: microagent volume adopt " + r.Name
+	if r.Project != "" {
+		next += " --project " + r.Project
+	}
+	return &driver.Error{Class: driver.ErrRefused, Op: op, Object: r.Name, Err: errors.New("it has drifted: " + why), Next: next}
 }
 
 // learn notes the file system's identity in a record that has none. A volume that a guest just formats has none to note.

@@ -1,11 +1,13 @@
 package volume
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"strings"
 	"testing"
 
+	"microagent/runtime/disk/ext4/super"
 	"microagent/runtime/driver"
 	"microagent/runtime/layout"
 )
@@ -46,6 +48,16 @@ func TestChangedImages(t *testing.T) {
 	if _, err := f.WriteAt(make([]byte, 2048), 0); err != nil {
 		t.Fatal(err)
 	}
+	damaged := create("damaged")
+	d, err := os.OpenFile(damaged, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	if _, err := d.WriteAt([]byte{99}, super.Offset+0x18); err != nil { // its block size
+		t.Fatal(err)
+	}
+	told("damaged", "") // whoever attaches it tells
 	told("cut", "8 MiB, and had 16 MiB")
 	told("formatted", "another file system")
 	told("zeroed", "no ext4 file system")
@@ -72,6 +84,9 @@ func TestChangedImages(t *testing.T) {
 	}
 
 	for _, name := range []string{"cut", "formatted"} {
+		if _, err := s.Grow(t.Context(), name, 64<<20); !errors.Is(err, driver.ErrRefused) || !strings.Contains(driver.Next(err), "volume adopt "+name) {
+			t.Errorf("grow %s: %v, next %q", name, err, driver.Next(err))
+		}
 		if err := s.Adopt(t.Context(), name, ""); err != nil {
 			t.Fatal(err)
 		}

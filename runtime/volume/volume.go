@@ -162,6 +162,11 @@ func NextMissing(name string) string {
 	return "microagent volume create " + name + " --size 512MiB"
 }
 
+// NextGone is what to do about a volume that has a record and no image.
+func NextGone(name string) string {
+	return "put the image back, or give it up: microagent volume delete " + name
+}
+
 // stat is the image's file info, nil when there is no image.
 func (s *Store) stat(name string) (fs.FileInfo, error) {
 	info, err := os.Lstat(s.State.VolumeImage(name))

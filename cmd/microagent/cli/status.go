@@ -66,6 +66,7 @@ func (a *app) showObjects(ctx context.Context, project string) error {
 	var rows [][]string
 	for _, ws := range workspaces {
 		mine.Workspaces = append(mine.Workspaces, shown(ws))
+		a.sayDrift(ws)
 		rows = append(rows, []string{"workspace/" + ws.Spec.Name, phase(ws), vmmOf(ws)})
 	}
 	for _, v := range volumes {
@@ -90,6 +91,14 @@ func (a *app) showObjects(ctx context.Context, project string) error {
 		return a.done(nil, "nothing here yet")
 	}
 	return errors.Join(a.table([]string{"OBJECT", "STATE", "DETAIL"}, rows), broken)
+}
+
+const noRootFS = "its root file system is gone"
+
+func (a *app) sayDrift(ws driver.Workspace) {
+	if ws.RootFSMissing {
+		a.say("workspace %s has drifted: %s", ws.Spec.Name, noRootFS)
+	}
 }
 
 // shown is what programs get to see of a workspace: no values of environment variables, and not the engine's own form of
@@ -128,6 +137,9 @@ func (a *app) showWorkspace(ws driver.Workspace) error {
 			mode = "ro"
 		}
 		lines = append(lines, [2]string{"Mount", fmt.Sprintf("%s %s %s %s", m.Path, m.Kind, m.Name, mode)})
+	}
+	if ws.RootFSMissing {
+		lines = append(lines, [2]string{"Drifted", noRootFS})
 	}
 	if ws.Silent {
 		lines = append(lines, [2]string{"Guest", "does not answer; microagent halt --force " + ws.Spec.Name + " ends it"})

@@ -49,6 +49,7 @@ func (a *app) listCommand() *cobra.Command {
 			}
 			var rows [][]string
 			for _, ws := range list {
+				a.sayDrift(ws)
 				rows = append(rows, []string{ws.Spec.Name, phase(ws), ws.Spec.Image})
 			}
 			return errors.Join(a.table([]string{"NAME", "STATE", "IMAGE"}, rows), broken)
@@ -59,6 +60,8 @@ func (a *app) listCommand() *cobra.Command {
 // phase is a workspace's state in a word, with the exit code of what ended.
 func phase(ws driver.Workspace) string {
 	switch {
+	case ws.RootFSMissing:
+		return "drifted"
 	case ws.Run == nil:
 		return "created"
 	case ws.Silent:

@@ -30,7 +30,7 @@ func (a acquirer) root(size int64) (Disk, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return Disk{}, &driver.Error{
 			Class: driver.ErrCorrupt, Op: "start workspace", Object: name, Err: errors.New("its root file system is missing"),
-			Next: "microagent delete " + name + ", and create it again",
+			Next: nextRootFS(name),
 		}
 	case errors.Is(err, driver.ErrBusy):
 		return Disk{}, &driver.Error{
@@ -120,13 +120,30 @@ func (a acquirer) check(m driver.Mount, l *lease.Lease, readOnly bool) error {
 	return checkFileSystem(m, l, readOnly)
 }
 
+// nextRootFS is what to do about a workspace that has a record and no root file system. A name with a dot is one that an
+// apply gives.
+func nextRootFS(name string) string {
+	if strings.Contains(name, ".") {
+		return "microagent apply makes a new one"
+	}
+	return "microagent delete --yes " + name + ", and create it again"
+}
+
+// nextBundle is what to do about a bundle whose disk left the cache.
+func nextBundle(workspace string) string {
+	if strings.Contains(workspace, ".") {
+		return "microagent apply builds it again"
+	}
+	return "create the workspace again, which builds it: microagent delete --yes " + workspace
+}
+
 // noVolume says what is missing of a volume.
 func (a acquirer) noVolume(m driver.Mount) error {
 	e := &driver.Error{Class: driver.ErrNotFound, Op: "attach volume", Object: m.Name, Err: errors.New("there is no such volume"),
 		Next: volume.NextMissing(m.Name)}
 	if _, err := os.Lstat(a.state.VolumeRecord(m.Name)); err == nil {
 		e.Err = fmt.Errorf("its image %s is gone", a.state.VolumeImage(m.Name))
-		e.Next = "put the image back, or give it up: microagent volume delete " + m.Name
+		e.Next = volume.NextGone(m.Name)
 	}
 	return e
 }
@@ -150,8 +167,8 @@ func (a acquirer) explain(m driver.Mount, path string, err error) error {
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		e := &driver.Error{Class: driver.ErrNotFound, Op: op, Object: m.Name, Err: fmt.Errorf("%s is not there", path)}
-		if m.Kind == driver.MountBundle {
-			e.Next = "apply again to build it"
+		if e.Next = "put the file back, or set the workspace up without it"; m.Kind == driver.MountBundle {
+			e.Next = nextBundle(a.workspace)
 		}
 		return e
 	}

@@ -34,7 +34,7 @@ func (a acquirer) checkVolume(m driver.Mount) error {
 			Err: errors.New("it was deleted and made anew since this workspace was set up"), Next: "apply again, or create the workspace again",
 		}
 	}
-	return nil
+	return volume.Changed(a.state, "attach volume", m.Name)
 }
 
 // reclaimVolume takes the lease of a volume whose holder is dead: what it left running is ended, or ends by itself. A
