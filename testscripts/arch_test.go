@@ -149,7 +149,9 @@ func pure(pkg string) bool { return in(pkg, "schema") || in(pkg, "plan") }
 func mayImport(from, to string) bool {
 	switch {
 	case in(to, "cmd"):
-		return from == "cmd/microagent" && to == "cmd/microagent/cli"
+		return from == "cmd/microagent" && to == "cmd/microagent/cli" || from == "cmd/microagent/cli" && in(to, from)
+	case in(from, "cmd/microagent/cli/term"):
+		return in(to, "schema") || to == "runtime/driver" || to == "runtime/event"
 	case from == "testscripts/hostileguest": // a guest's init, of the guest's own packages; nothing can import a program
 		return in(to, "runtime/guest")
 	case in(from, "testscripts"):

@@ -60,6 +60,14 @@ type Event struct {
 	Result json.RawMessage `json:"result,omitempty"`
 }
 
+// Text is the line of an output, "" for none.
+func (e Event) Text() string {
+	if e.Line == nil {
+		return ""
+	}
+	return *e.Line
+}
+
 // Change is one line of a plan.
 type Change struct {
 	Address string `json:"address"`

@@ -29,7 +29,7 @@ func (a *app) volumeAdopt() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.done(v, "Adopted volume %q (%s)", v.Name, mib(v.Size))
+			return a.Done(v, "Adopted volume %q (%s)", v.Name, mib(v.Size))
 		}),
 	}
 	cmd.Flags().StringVar(&project, "project", "", "the project that is to own it (default: none)")

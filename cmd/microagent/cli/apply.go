@@ -86,7 +86,7 @@ func (a *app) applyManifest(ctx context.Context, s *stream, p planFlags, o apply
 		if err := a.ask(made.plan); err != nil {
 			return err
 		}
-		if err := a.confirm(ctx, "apply project", made.plan.Project, "Do it?", a.again()); err != nil {
+		if err := a.Confirm(ctx, "apply project", made.plan.Project, "Do it?", a.again()); err != nil {
 			return err
 		}
 	}
@@ -99,7 +99,7 @@ func (a *app) fresh(once func() error) error {
 	var stale *apply.StaleError
 	err := once()
 	for n := 1; n < most && errors.As(err, &stale); n++ {
-		a.say("what the plan rests on changed meanwhile: planning again")
+		a.Say("what the plan rests on changed meanwhile: planning again")
 		err = once()
 	}
 	return err
@@ -160,16 +160,16 @@ func (a *app) execute(ctx context.Context, s *stream, p *plan.Plan, files *folde
 	if err != nil {
 		return err
 	}
-	s.screen = a.events()
+	s.screen = a.Events()
 	s.begin(p.Project, w.history)
 	res, err := apply.Run(ctx, w.Set, p, files, apply.Options{Parallel: o.parallel, LockWait: o.lockWait, Events: s, Saved: o.saved})
-	s.screen.close()
+	s.screen.Close()
 	s.screen = nil
 	if err != nil {
 		return err
 	}
 	s.result = resultRecord(p, res)
-	if !a.flags.json {
+	if !a.JSON {
 		a.summary(p, res)
 	}
 	return a.verdict(p, res)
@@ -214,17 +214,17 @@ func worst(list []apply.Failure) int {
 // summary is the last line for people.
 func (a *app) summary(p *plan.Plan, res *apply.Result) {
 	for _, name := range res.GoesOn {
-		a.say("the task of %s goes on; stop it with: microagent halt %s", name, name)
+		a.Say("the task of %s goes on; stop it with: microagent halt %s", name, name)
 	}
 	for _, s := range res.Cut {
-		a.say("interrupted: %s %s", s.Action, s.Address)
+		a.Say("interrupted: %s %s", s.Action, s.Address)
 	}
 	for _, s := range res.NotStarted {
 		because := ""
 		if s.Because != (plan.Address{}) {
 			because = ", which needs " + s.Because.String()
 		}
-		a.say("not started: %s %s%s", s.Action, s.Address, because)
+		a.Say("not started: %s %s%s", s.Action, s.Address, because)
 	}
 	verb := "applied"
 	if p.Destroy {
@@ -232,9 +232,9 @@ func (a *app) summary(p *plan.Plan, res *apply.Result) {
 	}
 	switch n := len(res.Failed) + len(res.Cut) + len(res.NotStarted); {
 	case n == 0 && !res.Interrupted:
-		fmt.Fprintf(a.stdout, "%s: %s, %s\n", p.Project, verb, counting(len(res.Done), "change"))
+		fmt.Fprintf(a.Out, "%s: %s, %s\n", p.Project, verb, counting(len(res.Done), "change"))
 	default:
-		a.say("%s: %s done, %d failed, %d not started; to go on: %s", p.Project, counting(len(res.Done), "change"),
+		a.Say("%s: %s done, %d failed, %d not started; to go on: %s", p.Project, counting(len(res.Done), "change"),
 			len(res.Failed), len(res.NotStarted), a.again())
 	}
 }

@@ -6,12 +6,13 @@ package cli
 import (
 	"context"
 	"errors"
-	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"sync/atomic"
 	"syscall"
+
+	"microagent/cmd/microagent/cli/term"
 
 	"github.com/spf13/cobra"
 
@@ -27,7 +28,7 @@ type Program struct {
 // Main runs one command line, without the program's name, and gives its exit code. It is all of main, and
 // what the test scripts register as microagent.
 func (p Program) Main(args ...string) int {
-	a := &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, guest: p.Guest}
+	a := &app{Screen: &term.Screen{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Getenv: os.Getenv}, guest: p.Guest}
 	if hidden(args) {
 		return a.main(context.Background(), args)
 	}
@@ -38,12 +39,9 @@ func (p Program) Main(args ...string) int {
 
 // app is one run of the program.
 type app struct {
-	stdin  io.Reader
-	stdout io.Writer
-	stderr io.Writer
-	getenv func(string) string
-	guest  func(arch string) ([]byte, error)
-	flags  globalFlags
+	*term.Screen
+	guest func(arch string) ([]byte, error)
+	flags globalFlags
 	// command is what was typed, once its flags are parsed.
 	command *cobra.Command
 	// parsed is set once flags and arguments were understood: an error before that is one of usage.
@@ -55,9 +53,9 @@ type app struct {
 func (a *app) main(ctx context.Context, args []string) int {
 	root := a.root()
 	root.SetArgs(args)
-	root.SetIn(a.stdin)
-	root.SetOut(a.stdout)
-	root.SetErr(a.stderr)
+	root.SetIn(a.In)
+	root.SetOut(a.Out)
+	root.SetErr(a.Err)
 	cmd, err := root.ExecuteContextC(ctx)
 	if err != nil && !a.parsed {
 		err = pointed(&usageError{err: err, command: cmd.CommandPath()}, args)
@@ -116,10 +114,10 @@ func (a *app) hurried(f func()) (quiet func()) {
 func (a *app) state() (layout.State, error) {
 	dir := a.flags.stateDir
 	if dir == "" {
-		dir = a.getenv("MICROAGENT_STATE_DIR")
+		dir = a.Getenv("MICROAGENT_STATE_DIR")
 	}
 	if dir == "" {
-		home := a.getenv("HOME")
+		home := a.Getenv("HOME")
 		if home == "" {
 			return layout.State{}, errors.New("find the state directory: HOME is not set; give --state-dir")
 		}

@@ -31,7 +31,7 @@ func (a *app) completionCommand(root *cobra.Command) *cobra.Command {
 			if script == nil {
 				return usagef("microagent completion", "there is no script for %q; it can be %s", args[0], strings.Join(names, ", "))
 			}
-			return script(a.stdout)
+			return script(a.Out)
 		}),
 	}
 }

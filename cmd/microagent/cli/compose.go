@@ -186,7 +186,7 @@ func (a *app) compose(ctx context.Context, w *world, p parsed) (driver.Workspace
 		return driver.Workspace{}, err
 	}
 	defer files.Close()
-	progress, done := a.progress("create " + p.spec.Name)
+	progress, done := a.StartProgress("create " + p.spec.Name)
 	defer done()
 	return apply.Single(ctx, w.Set, files, p.spec, p.oneShot, progress)
 }

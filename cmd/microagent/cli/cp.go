@@ -58,16 +58,16 @@ func (a *app) cpCommand() *cobra.Command {
 				return err
 			}
 			for _, name := range got.LeftOut.Names {
-				a.say("left out: %s", printable.Line(name))
+				a.Say("left out: %s", printable.Line(name))
 			}
 			if more := got.LeftOut.Count - len(got.LeftOut.Names); more > 0 {
-				a.say("left out: %d more", more)
+				a.Say("left out: %d more", more)
 			}
 			if len(got.Git) > 0 && fromGuest {
-				a.say("note: %s came from the guest, and git runs what the configuration in it says", printable.Line(strings.Join(got.Git, ", ")))
+				a.Say("note: %s came from the guest, and git runs what the configuration in it says", printable.Line(strings.Join(got.Git, ", ")))
 			}
-			if a.flags.json && spec.Host.Writer == nil {
-				return a.printJSON(got)
+			if a.JSON && spec.Host.Writer == nil {
+				return a.PrintJSON(got)
 			}
 			return nil
 		}),
@@ -99,9 +99,9 @@ func cutGuest(text string) (guestSide, bool) {
 func (a *app) hostEnd(path string, in bool) driver.HostEnd {
 	switch {
 	case path == "-" && in:
-		return driver.HostEnd{Reader: a.stdin}
+		return driver.HostEnd{Reader: a.In}
 	case path == "-":
-		return driver.HostEnd{Writer: a.stdout}
+		return driver.HostEnd{Writer: a.Out}
 	}
 	return driver.HostEnd{Path: path}
 }

@@ -32,7 +32,7 @@ func (a *app) createCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.said(shown(ws), "Created %q", ws.Spec.Name)
+			return a.Said(shown(ws), "Created %q", ws.Spec.Name)
 		}),
 	}
 	a.flags.shadow(cmd, "verbose")

@@ -55,13 +55,13 @@ func (a *app) destroyProject(ctx context.Context, s *stream, moveHere bool, o ap
 	if p.Empty() && seen.Project.Manifest == "" {
 		return s.nothing(p)
 	}
-	if !o.yes || !a.flags.json {
+	if !o.yes || !a.JSON {
 		if err := a.ask(p); err != nil {
 			return err
 		}
 	}
 	if !o.yes {
-		if err := a.confirm(ctx, "destroy project", project, "Do it?", a.again()); err != nil {
+		if err := a.Confirm(ctx, "destroy project", project, "Do it?", a.again()); err != nil {
 			return err
 		}
 	}

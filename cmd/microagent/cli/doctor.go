@@ -27,8 +27,8 @@ func (a *app) doctorCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if a.flags.json {
-				err = a.printJSON(struct {
+			if a.JSON {
+				err = a.PrintJSON(struct {
 					VMM      string           `json:"vmm"`
 					Hardware bool             `json:"hardware"`
 					Why      string           `json:"why,omitempty"`
@@ -58,13 +58,13 @@ func (a *app) showFindings(w *world, host spec.Host, findings []driver.Finding) 
 		isolation = "isolated by hardware"
 	}
 	if host.VMM != "" {
-		fmt.Fprintf(a.stdout, "vmm: %s, %s\n", host.VMM, isolation)
+		fmt.Fprintf(a.Out, "vmm: %s, %s\n", host.VMM, isolation)
 	}
-	fmt.Fprintf(a.stdout, "kernel: %s\nstate: %s\n", orDash(host.Kernel), w.state.Dir)
+	fmt.Fprintf(a.Out, "kernel: %s\nstate: %s\n", orDash(host.Kernel), w.state.Dir)
 	for _, f := range findings {
-		fmt.Fprintf(a.stdout, "%s: %s\n", f.Severity, f.Message)
+		fmt.Fprintf(a.Out, "%s: %s\n", f.Severity, f.Message)
 		if f.Next != "" {
-			fmt.Fprintf(a.stdout, "  next: %s\n", f.Next)
+			fmt.Fprintf(a.Out, "  next: %s\n", f.Next)
 		}
 	}
 }

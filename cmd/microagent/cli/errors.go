@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 
+	"microagent/cmd/microagent/cli/term"
+
 	"microagent/apply"
 	"microagent/runtime/driver"
 	"microagent/runtime/layout"
@@ -111,31 +113,31 @@ func (a *app) printError(err error) {
 	var invalid *invalidError
 	if errors.As(err, &invalid) {
 		a.diagnostics(invalid.list)
-		if !a.flags.json {
-			fmt.Fprintf(a.stderr, "%s\n", countingFaults(invalid.list))
+		if !a.JSON {
+			fmt.Fprintf(a.Err, "%s\n", countingFaults(invalid.list))
 		}
 		return
 	}
 	r := describe(err)
-	if a.flags.json {
+	if a.JSON {
 		data, _ := json.Marshal(struct {
 			Error report `json:"error"`
 		}{r})
-		fmt.Fprintf(a.stderr, "%s\n", printable.JSON(string(data)))
+		fmt.Fprintf(a.Err, "%s\n", printable.JSON(string(data)))
 		return
 	}
-	fmt.Fprintf(a.stderr, "%s %s\n", a.paint(red, "error:"), printable.Line(printable.Cut(r.Message, maxMessage)))
+	fmt.Fprintf(a.Err, "%s %s\n", a.Paint(term.Red, "error:"), printable.Line(printable.Cut(r.Message, maxMessage)))
 	for _, line := range r.Console {
-		fmt.Fprintf(a.stderr, "  | %s\n", printable.Text(line))
+		fmt.Fprintf(a.Err, "  | %s\n", printable.Text(line))
 	}
 	for _, line := range r.written {
-		fmt.Fprintf(a.stderr, "  | %s\n", printable.Text(line.Text))
+		fmt.Fprintf(a.Err, "  | %s\n", printable.Text(line.Text))
 	}
 	if r.Log != "" {
-		fmt.Fprintf(a.stderr, "  the whole console: %s\n", r.Log)
+		fmt.Fprintf(a.Err, "  the whole console: %s\n", r.Log)
 	}
 	if r.Next != "" {
-		fmt.Fprintf(a.stderr, "%s %s\n", a.paint(bold, "next:"), printable.Line(printable.Cut(r.Next, maxMessage)))
+		fmt.Fprintf(a.Err, "%s %s\n", a.Paint(term.Bold, "next:"), printable.Line(printable.Cut(r.Next, maxMessage)))
 	}
 }
 

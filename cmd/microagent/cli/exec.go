@@ -43,7 +43,7 @@ func (a *app) execCommand() *cobra.Command {
 				return guestCode(0, err)
 			}
 			o.spec.Env = env
-			streams, done, err := a.streams(ctx, o.interactive, o.tty)
+			streams, done, err := a.Streams(ctx, o.interactive, o.tty)
 			if err != nil {
 				return guestCode(0, err)
 			}

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"microagent/cmd/microagent/cli/term"
+
 	"microagent/runtime/driver"
 	"microagent/runtime/layout"
 	"microagent/schema/diag"
@@ -90,7 +92,7 @@ func TestReadmeTable(t *testing.T) {
 
 func fake() (*app, *bytes.Buffer, *bytes.Buffer) {
 	var stdout, stderr bytes.Buffer
-	a := &app{stdin: strings.NewReader(""), stdout: &stdout, stderr: &stderr, getenv: func(string) string { return "" }}
+	a := &app{Screen: &term.Screen{In: strings.NewReader(""), Out: &stdout, Err: &stderr, Getenv: func(string) string { return "" }}}
 	return a, &stdout, &stderr
 }
 
@@ -105,7 +107,7 @@ func TestPrintError(t *testing.T) {
 		t.Errorf("got %q, want %q", stderr, want)
 	}
 	a, _, stderr = fake()
-	a.flags.json = true
+	a.JSON = true
 	a.printError(crash)
 	for _, part := range []string{`{"error":{"code":"guest_failed","exit":1,`, `"object":"job"`, `"next":"microagent logs job"`, `"log":"/x/console.log"`} {
 		if !strings.Contains(stderr.String(), part) {
@@ -121,7 +123,7 @@ func TestPrintError(t *testing.T) {
 
 func TestConfirmWithoutTerminal(t *testing.T) {
 	a, _, _ := fake()
-	err := a.confirm(t.Context(), "delete workspace", "x", "Delete?", "microagent delete x --yes")
+	err := a.Confirm(t.Context(), "delete workspace", "x", "Delete?", "microagent delete x --yes")
 	if exitCode(err) != ExitRefused || driver.Next(err) != "microagent delete x --yes" {
 		t.Errorf("got %v, next %q", err, driver.Next(err))
 	}

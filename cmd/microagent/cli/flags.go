@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"microagent/cmd/microagent/cli/term"
+
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -16,24 +18,21 @@ type globalFlags struct {
 	dir      string
 	file     string
 	stateDir string
-	json     bool
 	vmm      string
 	project  string
-	progress string
-	color    string
-	verbose  bool
+	screen   *term.Screen // whose flags are among them
 }
 
 func (g *globalFlags) add(f *pflag.FlagSet) {
 	f.StringVarP(&g.dir, "chdir", "C", "", "change to `DIR` first")
 	f.VarP((*oneManifest)(&g.file), "file", "f", "the manifest `FILE` (default microagent.yaml)")
 	f.StringVar(&g.stateDir, "state-dir", "", "where objects are kept (default ~/.microagent, or MICROAGENT_STATE_DIR)")
-	f.BoolVar(&g.json, "json", false, "write JSON for programs")
+	f.BoolVar(&g.screen.JSON, "json", false, "write JSON for programs")
 	f.StringVar(&g.vmm, "vmm", "", "auto, cloud-hypervisor or qemu (default auto, or MICROAGENT_VMM)")
 	f.StringVarP(&g.project, "project", "p", "", "use `NAME` in the place of the manifest's project")
-	f.StringVar(&g.progress, "progress", "auto", "auto, tty, plain, json or quiet")
-	f.StringVar(&g.color, "color", "auto", "auto, always or never; NO_COLOR is honoured")
-	f.BoolVarP(&g.verbose, "verbose", "v", false, "say more on stderr")
+	f.StringVar(&g.screen.Progress, "progress", "auto", "auto, tty, plain, json or quiet")
+	f.StringVar(&g.screen.Color, "color", "auto", "auto, always or never; NO_COLOR is honoured")
+	f.BoolVarP(&g.screen.Verbose, "verbose", "v", false, "say more on stderr")
 }
 
 // shadow takes the global flags' short names away from cmd, which wants them for flags of its own. The long
@@ -74,8 +73,8 @@ func (g *globalFlags) check(getenv func(string) string) error {
 		allowed     []string
 	}{
 		{"--vmm", g.vmm, []string{"auto", "cloud-hypervisor", "qemu"}},
-		{"--progress", g.progress, []string{"auto", "tty", "plain", "json", "quiet"}},
-		{"--color", g.color, []string{"auto", "always", "never"}},
+		{"--progress", g.screen.Progress, []string{"auto", "tty", "plain", "json", "quiet"}},
+		{"--color", g.screen.Color, []string{"auto", "always", "never"}},
 	} {
 		if !slices.Contains(c.allowed, c.value) {
 			return fmt.Errorf("%s is %q; it can be %s", c.name, c.value, joined(c.allowed))

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"microagent/cmd/microagent/cli/term"
+
 	"github.com/spf13/cobra"
 
 	"microagent/runtime/driver"
@@ -27,15 +29,15 @@ func (a *app) eventsCommand() *cobra.Command {
 				return err
 			}
 			err = h.Read(ctx, project, follow, func(line []byte) error {
-				if a.flags.json {
-					_, err := fmt.Fprintf(a.stdout, "%s\n", printable.JSON(string(line)))
+				if a.JSON {
+					_, err := fmt.Fprintf(a.Out, "%s\n", printable.JSON(string(line)))
 					return err
 				}
 				var e event.Event
 				if json.Unmarshal(line, &e) != nil {
 					return nil // half a record, of a writer that was killed
 				}
-				_, err := fmt.Fprintln(a.stdout, printable.Line(eventText(e)))
+				_, err := fmt.Fprintln(a.Out, printable.Line(eventText(e)))
 				return err
 			})
 			if err == nil && ctx.Err() != nil {
@@ -65,13 +67,13 @@ func eventText(e event.Event) string {
 	case event.TypeStart:
 		return at + step + ": started"
 	case event.TypeOutput:
-		return at + e.Address + " | " + value(e.Line)
+		return at + e.Address + " | " + e.Text()
 	case event.TypeDone:
-		return at + step + ": done in " + seconds(e.Elapsed)
+		return at + step + ": done in " + term.Seconds(e.Elapsed)
 	case event.TypeFailed:
-		return at + step + ": failed after " + seconds(e.Elapsed) + ": " + e.Error
+		return at + step + ": failed after " + term.Seconds(e.Elapsed) + ": " + e.Error
 	case event.TypeCut:
-		return at + step + ": interrupted after " + seconds(e.Elapsed)
+		return at + step + ": interrupted after " + term.Seconds(e.Elapsed)
 	case event.TypeSkipped:
 		return at + step + ": not started"
 	case event.TypeResult:
@@ -114,14 +116,14 @@ func (a *app) historyCommand() *cobra.Command {
 			}); err != nil {
 				return err
 			}
-			if a.flags.json {
-				return a.printJSON(list)
+			if a.JSON {
+				return a.PrintJSON(list)
 			}
 			var rows [][]string
 			for _, p := range list {
 				rows = append(rows, p.row())
 			}
-			return a.table([]string{"BEGAN", "COMMAND", "TOOK", "EXIT", "DONE", "FAILED"}, rows)
+			return a.Table([]string{"BEGAN", "COMMAND", "TOOK", "EXIT", "DONE", "FAILED"}, rows)
 		}),
 	}
 }
@@ -159,7 +161,7 @@ func (p *past) row() []string {
 	if p.ExitCode != nil {
 		exit = fmt.Sprint(*p.ExitCode)
 	}
-	return []string{p.Began.Local().Format("2006-01-02T15:04:05"), p.Command, seconds(p.Seconds), exit, fmt.Sprint(p.Done), fmt.Sprint(p.Failed)}
+	return []string{p.Began.Local().Format("2006-01-02T15:04:05"), p.Command, term.Seconds(p.Seconds), exit, fmt.Sprint(p.Done), fmt.Sprint(p.Failed)}
 }
 
 // historyInView is the history of the project in view: that of -p, or of the manifest.

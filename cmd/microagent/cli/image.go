@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"microagent/cmd/microagent/cli/term"
+
 	"github.com/spf13/cobra"
 
 	"microagent/apply/folder"
@@ -29,13 +31,13 @@ func (a *app) imagePull(use, short string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			progress, done := a.progress("pull " + args[0])
+			progress, done := a.StartProgress("pull " + args[0])
 			img, err := w.Images.Pull(ctx, driver.ImageSource{Ref: args[0], Files: folder.Host{}}, "", progress)
 			done()
 			if err != nil {
 				return err
 			}
-			return a.done(img, "%s %s (%s)", img.Ref, img.Digest, size(img.Size))
+			return a.Done(img, "%s %s (%s)", img.Ref, img.Digest, term.Size(img.Size))
 		}),
 	}
 }
@@ -54,14 +56,14 @@ func (a *app) imageList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if a.flags.json {
-				return a.printJSON(nonNil(list))
+			if a.JSON {
+				return a.PrintJSON(nonNil(list))
 			}
 			var rows [][]string
 			for _, img := range list {
-				rows = append(rows, []string{img.Ref, img.Digest, size(img.Size)})
+				rows = append(rows, []string{img.Ref, img.Digest, term.Size(img.Size)})
 			}
-			return a.table([]string{"REFERENCE", "DIGEST", "SIZE"}, rows)
+			return a.Table([]string{"REFERENCE", "DIGEST", "SIZE"}, rows)
 		}),
 	}
 }
@@ -90,7 +92,7 @@ func (a *app) imageRemove() *cobra.Command {
 				}
 				if err != nil {
 					all = append(all, err)
-				} else if err := a.done(map[string]string{"removed": name}, "Removed %s", name); err != nil {
+				} else if err := a.Done(map[string]string{"removed": name}, "Removed %s", name); err != nil {
 					return err
 				}
 			}

@@ -34,7 +34,7 @@ func (a *app) kernelInstall() *cobra.Command {
 				return err
 			}
 			var k kernel.Installed
-			progress, done := a.progress("install kernel")
+			progress, done := a.StartProgress("install kernel")
 			switch {
 			case len(o.debs) > 0:
 				k, err = w.kernels.ImportDeb(ctx, o.debs, progress)
@@ -47,7 +47,7 @@ func (a *app) kernelInstall() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.done(k, "Installed kernel %s", k.Release)
+			return a.Done(k, "Installed kernel %s", k.Release)
 		}),
 	}
 	f := cmd.Flags()
@@ -73,8 +73,8 @@ func (a *app) kernelList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if a.flags.json {
-				return a.printJSON(nonNil(list))
+			if a.JSON {
+				return a.PrintJSON(nonNil(list))
 			}
 			var rows [][]string
 			for _, k := range list {
@@ -84,7 +84,7 @@ func (a *app) kernelList() *cobra.Command {
 				}
 				rows = append(rows, []string{k.ID, k.Release, k.Arch, k.Created.UTC().Format(time.RFC3339), used})
 			}
-			return a.table([]string{"ID", "RELEASE", "ARCH", "CREATED", "USED"}, rows)
+			return a.Table([]string{"ID", "RELEASE", "ARCH", "CREATED", "USED"}, rows)
 		}),
 	}
 }
@@ -102,7 +102,7 @@ func (a *app) kernelRemove() *cobra.Command {
 			if err := w.kernels.Remove(args[0]); err != nil {
 				return err
 			}
-			return a.done(map[string]string{"removed": args[0]}, "Removed kernel %s", args[0])
+			return a.Done(map[string]string{"removed": args[0]}, "Removed kernel %s", args[0])
 		}),
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 
+	"microagent/cmd/microagent/cli/term"
+
 	"github.com/spf13/cobra"
 
 	"microagent/runtime/driver"
@@ -41,17 +43,17 @@ func (a *app) logsCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			stdout, endOut := guestText(a.stdout)
+			stdout, endOut := term.GuestText(a.Out)
 			defer endOut()
-			stderr, endErr := guestText(a.stderr)
+			stderr, endErr := term.GuestText(a.Err)
 			defer endErr()
-			if a.flags.json {
-				lines := &jsonLines{a: a}
-				stdout, stderr = lines.stream("stdout"), lines.stream("stderr")
+			if a.JSON {
+				lines := a.Lines()
+				stdout, stderr = lines.Stream("stdout"), lines.Stream("stderr")
 				if o.console {
-					stdout = lines.stream("console")
+					stdout = lines.Stream("console")
 				}
-				defer lines.flush()
+				defer lines.Flush()
 			}
 			err = w.Runs.Logs(ctx, ws.Spec.Name, o.LogOptions, stdout, stderr)
 			if o.Follow && errors.Is(err, context.Canceled) {

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 
+	"microagent/cmd/microagent/cli/term"
+
 	"microagent/apply/folder"
 	"microagent/runtime/driver"
 	"microagent/schema"
@@ -33,7 +35,7 @@ type source struct {
 func (a *app) readManifest() (source, error) {
 	s := source{name: a.flags.file}
 	if s.name == "-" {
-		data, err := io.ReadAll(io.LimitReader(a.stdin, maxManifest+1))
+		data, err := io.ReadAll(io.LimitReader(a.In, maxManifest+1))
 		s.name, s.data = "<stdin>", data
 		return s, err
 	}
@@ -63,7 +65,7 @@ func (a *app) readManifest() (source, error) {
 	}
 	if len(s.data) > maxManifest {
 		return s, exits(ExitInvalid, &driver.Error{Class: driver.ErrInvalid, Op: "read manifest", Object: s.name,
-			Err: fmt.Errorf("it is larger than %s", size(maxManifest))})
+			Err: fmt.Errorf("it is larger than %s", term.Size(maxManifest))})
 	}
 	return s, nil
 }
@@ -155,11 +157,11 @@ func (e *invalidError) Error() string { return e.list.Err().Error() }
 
 // diagnostics tells a list on stderr, in the form that was asked for.
 func (a *app) diagnostics(list *diag.List) {
-	if a.flags.json {
-		_ = list.WriteJSON(a.stderr)
+	if a.JSON {
+		_ = list.WriteJSON(a.Err)
 		return
 	}
-	_ = list.WriteText(a.stderr, 0)
+	_ = list.WriteText(a.Err, 0)
 }
 
 // manifestInView is the path of the manifest that -f or the working directory gives, "" for none.

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 
+	"microagent/cmd/microagent/cli/term"
+
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -56,10 +58,10 @@ func (a *app) outputList() *cobra.Command {
 					rows = append(rows, []string{ws.Spec.Name, f.Name, strconv.Itoa(f.Files), strconv.FormatInt(f.Bytes, 10), printable.Line(f.Error)})
 				}
 			}
-			if a.flags.json {
-				return a.printJSON(lines)
+			if a.JSON {
+				return a.PrintJSON(lines)
 			}
-			return a.table([]string{"WORKSPACE", "OUTPUT", "FILES", "BYTES", "ERROR"}, rows)
+			return a.Table([]string{"WORKSPACE", "OUTPUT", "FILES", "BYTES", "ERROR"}, rows)
 		}),
 	}
 }
@@ -93,7 +95,7 @@ func (a *app) outputGet() *cobra.Command {
 			}
 			defer tree.Close()
 			if path == "-" {
-				return singleFile(tree, args[1], a.stdout)
+				return singleFile(tree, args[1], a.Out)
 			}
 			if path == "." || path == ".." || strings.HasSuffix(path, "/") {
 				path = filepath.Join(path, args[1])
@@ -102,7 +104,7 @@ func (a *app) outputGet() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.done(outputLine{ws.Spec.Name, got}, "%s: %s, %s", path, counting(got.Files, "file"), size(got.Bytes))
+			return a.Done(outputLine{ws.Spec.Name, got}, "%s: %s, %s", path, counting(got.Files, "file"), term.Size(got.Bytes))
 		}),
 	}
 	cmd.Flags().BoolVar(&how.over, "overwrite-outputs", false, "let the output replace what is there on the host")
@@ -161,7 +163,7 @@ func (a *app) bringOut(ctx context.Context, w *world, tree io.Reader, f driver.F
 	f.LeftOut.Add(got.LeftOut)
 	got.LeftOut, got.Unchanged, got.Older = f.LeftOut, f.Unchanged, f.Older
 	for _, note := range got.Notes() {
-		a.say("output %s: %s", f.Name, printable.Line(note))
+		a.Say("output %s: %s", f.Name, printable.Line(note))
 	}
 	return got, nil
 }

@@ -134,7 +134,7 @@ func (a *app) planCommand() *cobra.Command {
 				if err := planfile.Save(o.out, p.plan); err != nil {
 					return err
 				}
-				a.say("saved; apply it with: microagent apply %s", o.out)
+				a.Say("saved; apply it with: microagent apply %s", o.out)
 			}
 			if o.detailed && !p.plan.Empty() {
 				return exits(ExitChanges, nil)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 
+	"microagent/cmd/microagent/cli/term"
+
 	"github.com/spf13/cobra"
 
 	"microagent/runtime/layout"
@@ -36,20 +38,20 @@ func (a *app) pruneCommand() *cobra.Command {
 				return err
 			}
 			freed += kept
-			if a.flags.json {
-				return a.printJSON(map[string]any{"dry_run": !yes, "bytes": freed, "disks": nonNil(removed), "replaced": nonNil(replaced)})
+			if a.JSON {
+				return a.PrintJSON(map[string]any{"dry_run": !yes, "bytes": freed, "disks": nonNil(removed), "replaced": nonNil(replaced)})
 			}
 			for _, key := range removed {
-				fmt.Fprintln(a.stdout, key)
+				fmt.Fprintln(a.Out, key)
 			}
 			for _, name := range replaced {
-				fmt.Fprintf(a.stdout, "%s of workspace %s\n", layout.RootFSPrev, name)
+				fmt.Fprintf(a.Out, "%s of workspace %s\n", layout.RootFSPrev, name)
 			}
 			if !yes && len(removed)+len(replaced) > 0 {
-				a.say("nothing was removed yet; to do it: microagent prune --yes")
+				a.Say("nothing was removed yet; to do it: microagent prune --yes")
 			}
 			verb := map[bool]string{true: "freed", false: "would free"}[yes]
-			return a.done(nil, "%s, %s %s", counting(len(removed)+len(replaced), "disk"), verb, size(freed))
+			return a.Done(nil, "%s, %s %s", counting(len(removed)+len(replaced), "disk"), verb, term.Size(freed))
 		}),
 	}
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "remove them")

@@ -29,7 +29,7 @@ func (a *app) root() *cobra.Command {
 		TraverseChildren: true,
 		Annotations:      exitsWith(ExitOK, ExitUsage),
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
-			if err := a.flags.check(a.getenv); err != nil {
+			if err := a.flags.check(a.Getenv); err != nil {
 				return err
 			}
 			a.parsed, a.command = true, cmd
@@ -40,6 +40,7 @@ func (a *app) root() *cobra.Command {
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	a.flags.screen = a.Screen
 	a.flags.add(root.PersistentFlags())
 	root.AddGroup(
 		&cobra.Group{ID: groupManifest, Title: "From a manifest:"},

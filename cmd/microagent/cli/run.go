@@ -110,11 +110,11 @@ func (a *app) runOnce(ctx context.Context, o runFlags, p parsed) error {
 		if _, err := w.Workspaces.Update(end, ws.Spec); err != nil {
 			return errors.Join(runErr, guestCode(0, err))
 		}
-		a.say("kept: workspace %s, with the outputs that could not be written: microagent output list %s", name, name)
+		a.Say("kept: workspace %s, with the outputs that could not be written: microagent output list %s", name, name)
 		return runErr
 	}
 	if o.keep {
-		a.say("kept: workspace %s", name)
+		a.Say("kept: workspace %s", name)
 		return runErr
 	}
 	if err := w.Workspaces.Delete(end, name); err != nil {
@@ -197,7 +197,7 @@ func (a *app) started(ctx, patient context.Context, w *world, o runFlags, p pars
 	case err != nil:
 		return guestCode(0, err)
 	}
-	streams, done, err := a.streams(patient, true, o.tty)
+	streams, done, err := a.Streams(patient, true, o.tty)
 	if err != nil {
 		return guestCode(0, err)
 	}

@@ -19,12 +19,12 @@ func (a *app) schemaCommand() *cobra.Command {
 		Example:     "  microagent schema --format=jsonschema > microagent.schema.json",
 		Annotations: exitsWith(ExitOK, ExitUsage),
 		RunE: does(func(context.Context, []string) error {
-			if a.flags.json && format == "" {
+			if a.JSON && format == "" {
 				format = "jsonschema"
 			}
 			switch format {
 			case "", "cue":
-				_, err := io.WriteString(a.stdout, schema.Source())
+				_, err := io.WriteString(a.Out, schema.Source())
 				return err
 			case "jsonschema":
 				return a.jsonSchema()

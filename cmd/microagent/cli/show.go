@@ -2,10 +2,9 @@ package cli
 
 import (
 	"io"
-	"os"
 	"strings"
 
-	"golang.org/x/term"
+	"microagent/cmd/microagent/cli/term"
 
 	"microagent/plan"
 	"microagent/plan/render"
@@ -16,35 +15,31 @@ import (
 func (a *app) showPlan(p *plan.Plan, graph bool) error {
 	switch {
 	case graph:
-		return render.Graph(a.stdout, p)
-	case a.flags.json:
-		return render.JSON(a.stdout, p)
+		return render.Graph(a.Out, p)
+	case a.JSON:
+		return render.JSON(a.Out, p)
 	}
-	return a.planText(a.stdout, p)
+	return a.planText(a.Out, p)
 }
 
 // ask shows a plan to whoever is asked whether to do it. What programs read on stdout is of what was done.
 func (a *app) ask(p *plan.Plan) error {
-	if a.flags.json {
-		return a.planText(a.stderr, p)
+	if a.JSON {
+		return a.planText(a.Err, p)
 	}
-	return a.planText(a.stdout, p)
+	return a.planText(a.Out, p)
 }
 
 func (a *app) planText(w io.Writer, p *plan.Plan) error {
-	o := render.Options{Color: a.colour(w), ASCII: !a.utf8(), Verbose: a.flags.verbose}
-	if f, ok := w.(*os.File); ok && isTerminal(f) {
-		if width, _, err := term.GetSize(int(f.Fd())); err == nil {
-			o.Width = width
-		}
-	}
+	o := render.Options{Color: a.Colour(w), ASCII: !a.utf8(), Verbose: a.Verbose}
+	o.Width = term.Width(w)
 	return render.Text(w, p, o)
 }
 
 // utf8 says whether the user's locale is one of UTF-8.
 func (a *app) utf8() bool {
 	for _, name := range []string{"LC_ALL", "LC_CTYPE", "LANG"} {
-		if v := a.getenv(name); v != "" {
+		if v := a.Getenv(name); v != "" {
 			v = strings.ToLower(v)
 			return strings.Contains(v, "utf-8") || strings.Contains(v, "utf8")
 		}
@@ -57,6 +52,6 @@ func (a *app) jsonSchema() error {
 	if err != nil {
 		return err
 	}
-	_, err = a.stdout.Write(data)
+	_, err = a.Out.Write(data)
 	return err
 }

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"microagent/cmd/microagent/cli/term"
+
 	"microagent/runtime/driver"
 	"microagent/runtime/layout"
 )
@@ -20,7 +22,7 @@ func (r *report) fuller(err error) {
 	}
 	if at, ok := errors.AsType[*fs.PathError](err); ok && filepath.IsAbs(at.Path) {
 		if free := layout.Free(at.Path); free >= 0 {
-			r.Message += ", where " + size(free) + " are free now"
+			r.Message += ", where " + term.Size(free) + " are free now"
 		}
 	}
 }

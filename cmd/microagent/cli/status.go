@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"microagent/cmd/microagent/cli/term"
+
 	"github.com/spf13/cobra"
 
 	"microagent/plan/observed"
@@ -32,8 +34,8 @@ func (a *app) statusCommand() *cobra.Command {
 				one := []driver.Workspace{ws}
 				askGuests(ctx, w, one)
 				ws = one[0]
-				if a.flags.json {
-					return a.printJSON(shown(ws))
+				if a.JSON {
+					return a.PrintJSON(shown(ws))
 				}
 				return a.showWorkspace(ws)
 			}
@@ -80,24 +82,24 @@ func (a *app) showObjects(ctx context.Context, project string) error {
 		}
 		if fault := faultOf(v); fault != "" {
 			state = "drifted"
-			a.say("volume %s has drifted: %s", v.Name, fault)
+			a.Say("volume %s has drifted: %s", v.Name, fault)
 		}
 		rows = append(rows, []string{"volume/" + v.Name, state, strings.ReplaceAll(mib(v.Size), " ", "")})
 	}
 	switch {
-	case a.flags.json:
-		return errors.Join(a.printJSON(mine), broken)
+	case a.JSON:
+		return errors.Join(a.PrintJSON(mine), broken)
 	case len(rows) == 0 && broken == nil:
-		return a.done(nil, "nothing here yet")
+		return a.Done(nil, "nothing here yet")
 	}
-	return errors.Join(a.table([]string{"OBJECT", "STATE", "DETAIL"}, rows), broken)
+	return errors.Join(a.Table([]string{"OBJECT", "STATE", "DETAIL"}, rows), broken)
 }
 
 const noRootFS = "its root file system is gone"
 
 func (a *app) sayDrift(ws driver.Workspace) {
 	if ws.RootFSMissing {
-		a.say("workspace %s has drifted: %s", ws.Spec.Name, noRootFS)
+		a.Say("workspace %s has drifted: %s", ws.Spec.Name, noRootFS)
 	}
 }
 
@@ -128,8 +130,8 @@ func vmmOf(ws driver.Workspace) string {
 func (a *app) showWorkspace(ws driver.Workspace) error {
 	lines := [][2]string{
 		{"Name", ws.Spec.Name}, {"Project", orDash(ws.Spec.Project)}, {"State", phase(ws)}, {"Image", ws.Spec.Image},
-		{"Digest", ws.Spec.ImageDigest}, {"CPUs", fmt.Sprint(ws.Spec.CPUs)}, {"Memory", size(ws.Spec.Memory)},
-		{"Disk", size(ws.Spec.DiskSize)}, {"Created", ws.Created.UTC().Format(time.RFC3339)},
+		{"Digest", ws.Spec.ImageDigest}, {"CPUs", fmt.Sprint(ws.Spec.CPUs)}, {"Memory", term.Size(ws.Spec.Memory)},
+		{"Disk", term.Size(ws.Spec.DiskSize)}, {"Created", ws.Created.UTC().Format(time.RFC3339)},
 	}
 	for _, m := range ws.Spec.Mounts {
 		mode := "rw"
@@ -164,14 +166,14 @@ func (a *app) showWorkspace(ws driver.Workspace) error {
 			lines = append(lines, [2]string{"Error", printable.Line(r.Error)})
 		}
 		for _, f := range r.Collected {
-			lines = append(lines, [2]string{"Output", fmt.Sprintf("%s %s%s", f.Name, size(f.Bytes), map[bool]string{true: " " + printable.Line(f.Error)}[f.Error != ""])})
+			lines = append(lines, [2]string{"Output", fmt.Sprintf("%s %s%s", f.Name, term.Size(f.Bytes), map[bool]string{true: " " + printable.Line(f.Error)}[f.Error != ""])})
 		}
 		for _, line := range r.Console {
 			lines = append(lines, [2]string{"Console", printable.Line(line)})
 		}
 	}
 	for _, l := range lines {
-		fmt.Fprintf(a.stdout, "%s: %s\n", l[0], l[1])
+		fmt.Fprintf(a.Out, "%s: %s\n", l[0], l[1])
 	}
 	return nil
 }

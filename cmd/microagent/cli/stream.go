@@ -5,6 +5,8 @@ import (
 	"sync"
 	"time"
 
+	"microagent/cmd/microagent/cli/term"
+
 	"microagent/plan"
 	"microagent/runtime/driver"
 	"microagent/runtime/event"
@@ -18,8 +20,8 @@ type stream struct {
 	command string
 	run     string
 	mu      sync.Mutex
-	history *recorder  // nil: this command is none that the history keeps
-	screen  *eventSink // nil: nothing is under way
+	history *recorder       // nil: this command is none that the history keeps
+	screen  *term.EventView // nil: nothing is under way
 	begun   bool
 	result  any // of the last record
 }
@@ -51,7 +53,7 @@ func (s *stream) begin(project string, history driver.History) {
 	if !s.begun {
 		s.begun = true
 		if history != nil {
-			s.history = &recorder{history: history, project: project, say: s.a.say}
+			s.history = &recorder{history: history, project: project, say: s.a.Say}
 		}
 		s.Emit(event.Event{Type: event.TypeVersion, Time: time.Now(), Version: event.Version, Command: s.command, Project: project})
 	}
@@ -65,8 +67,8 @@ func (s *stream) Emit(e event.Event) {
 	if s.screen != nil {
 		s.screen.Emit(e)
 	}
-	if s.a.flags.json {
-		_ = s.a.printLine(e)
+	if s.a.JSON {
+		_ = s.a.PrintLine(e)
 	}
 	if s.history != nil {
 		s.history.keep(e)
@@ -76,11 +78,11 @@ func (s *stream) Emit(e event.Event) {
 // nothing tells that a plan is empty.
 func (s *stream) nothing(p *plan.Plan) error {
 	s.result = applyRecord{Project: p.Project, Destroy: p.Destroy, Changes: []string{}}
-	if s.a.flags.json {
+	if s.a.JSON {
 		s.begin(p.Project, nil)
 		return nil
 	}
-	return s.a.done(nil, "%s: nothing to do", p.Project)
+	return s.a.Done(nil, "%s: nothing to do", p.Project)
 }
 
 // outputKept is how much of what one task writes the history keeps: the whole is in the workspace's log.
@@ -105,7 +107,7 @@ func (r *recorder) keep(e event.Event) {
 			r.written = map[string]int{}
 		}
 		before := r.written[e.Address]
-		r.written[e.Address] += len(value(e.Line)) + 1
+		r.written[e.Address] += len(e.Text()) + 1
 		if before > outputKept {
 			return
 		}

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"microagent/cmd/microagent/cli/term"
 )
 
 // typed runs a command line on an empty state directory, in a folder of its own.
@@ -14,9 +16,9 @@ func typed(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
 	state := filepath.Join(t.TempDir(), "state")
-	a := &app{stdin: strings.NewReader(""), stdout: &out, stderr: &errs, getenv: func(name string) string {
+	a := &app{Screen: &term.Screen{In: strings.NewReader(""), Out: &out, Err: &errs, Getenv: func(name string) string {
 		return map[string]string{"MICROAGENT_STATE_DIR": state}[name]
-	}}
+	}}}
 	return a.main(t.Context(), args), out.String(), errs.String()
 }
 
@@ -108,7 +110,7 @@ func TestWordsOfUsage(t *testing.T) {
 // The advice to say yes keeps what was typed, ready for a shell.
 func TestAgainKeepsFlags(t *testing.T) {
 	inFolder(t, map[string]string{"my file.yaml": strings.ReplaceAll(sound, "oci:./image", "oci:../image")})
-	a := &app{stderr: &bytes.Buffer{}, stdout: &bytes.Buffer{}, getenv: func(string) string { return "" }}
+	a := &app{Screen: &term.Screen{Err: &bytes.Buffer{}, Out: &bytes.Buffer{}, Getenv: func(string) string { return "" }}}
 	root := a.root()
 	for _, c := range root.Commands() {
 		if c.Name() == "apply" {

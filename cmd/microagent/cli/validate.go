@@ -33,13 +33,13 @@ func (a *app) validateCommand() *cobra.Command {
 			errs, warnings := list.Count()
 			valid := errs == 0 && !(o.strict && warnings > 0)
 			switch {
-			case a.flags.json:
+			case a.JSON:
 				return a.validity(m, list, valid)
 			case !valid:
 				return &invalidError{list: list, code: ExitInvalid}
 			}
 			a.diagnostics(list)
-			fmt.Fprintf(a.stdout, "%s: valid: %s\n", s.name, counted(m))
+			fmt.Fprintf(a.Out, "%s: valid: %s\n", s.name, counted(m))
 			return nil
 		}),
 	}
@@ -64,10 +64,10 @@ func (a *app) validity(m *schema.Manifest, list *diag.List, valid bool) error {
 	if m != nil {
 		first.Project = m.Project
 	}
-	if err := a.printLine(first); err != nil {
+	if err := a.PrintLine(first); err != nil {
 		return err
 	}
-	if err := list.WriteJSON(a.stdout); err != nil {
+	if err := list.WriteJSON(a.Out); err != nil {
 		return err
 	}
 	if !valid {

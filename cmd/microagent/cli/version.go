@@ -30,7 +30,7 @@ func (a *app) versionCommand() *cobra.Command {
 					}
 				}
 			}
-			return a.done(v, "microagent %s (%s, %s)", v.Version, v.Go, v.Platform)
+			return a.Done(v, "microagent %s (%s, %s)", v.Version, v.Go, v.Platform)
 		}),
 	}
 }

@@ -81,9 +81,9 @@ func (a *app) volumeCreate() *cobra.Command {
 				return err
 			}
 			if created {
-				return a.done(v, "Created volume %q (%s)", v.Name, mib(v.Size))
+				return a.Done(v, "Created volume %q (%s)", v.Name, mib(v.Size))
 			}
-			return a.done(v, "Volume %q (%s) is there already", v.Name, mib(v.Size))
+			return a.Done(v, "Volume %q (%s) is there already", v.Name, mib(v.Size))
 		}),
 	}
 	s.add(cmd)
@@ -101,8 +101,8 @@ func (a *app) volumeList() *cobra.Command {
 				return err
 			}
 			list, broken := w.Volumes.List(ctx)
-			if a.flags.json {
-				return errors.Join(a.printJSON(nonNil(list)), broken)
+			if a.JSON {
+				return errors.Join(a.PrintJSON(nonNil(list)), broken)
 			}
 			var rows [][]string
 			for _, v := range list {
@@ -112,10 +112,10 @@ func (a *app) volumeList() *cobra.Command {
 				}
 				rows = append(rows, []string{v.Name, strconv.FormatInt(v.Size/mebibyte, 10), holder})
 				if fault := faultOf(v); fault != "" {
-					a.say("volume %s has drifted: %s", v.Name, fault)
+					a.Say("volume %s has drifted: %s", v.Name, fault)
 				}
 			}
-			return errors.Join(a.table([]string{"NAME", "SIZE-MIB", "ATTACHED"}, rows), broken)
+			return errors.Join(a.Table([]string{"NAME", "SIZE-MIB", "ATTACHED"}, rows), broken)
 		}),
 	}
 }
@@ -134,16 +134,16 @@ func (a *app) volumeStatus() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if a.flags.json {
-				return a.printJSON(v)
+			if a.JSON {
+				return a.PrintJSON(v)
 			}
-			fmt.Fprintf(a.stdout, "Name: %s\nSize: %s\nCreated: %s\nAttached: %s\nPath: %s\n",
+			fmt.Fprintf(a.Out, "Name: %s\nSize: %s\nCreated: %s\nAttached: %s\nPath: %s\n",
 				v.Name, mib(v.Size), v.Created.UTC().Format(time.RFC3339), orDash(holderName(v)), v.Path)
 			if fault := faultOf(v); fault != "" {
-				fmt.Fprintf(a.stdout, "Drifted: %s\n", fault)
+				fmt.Fprintf(a.Out, "Drifted: %s\n", fault)
 			}
 			if v.Protected {
-				fmt.Fprintf(a.stdout, "Protected: until microagent volume unprotect %s\n", v.Name)
+				fmt.Fprintf(a.Out, "Protected: until microagent volume unprotect %s\n", v.Name)
 			}
 			return nil
 		}),
@@ -174,7 +174,7 @@ func (a *app) volumeGrow() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.done(v, "Volume %q has %s", v.Name, mib(v.Size))
+			return a.Done(v, "Volume %q has %s", v.Name, mib(v.Size))
 		}),
 	}
 	s.add(cmd)
@@ -199,7 +199,7 @@ func (a *app) volumeProtect(use, short string, on bool) *cobra.Command {
 				return err
 			}
 			v.Protected = on
-			return a.done(v, "Volume %q: %sed", v.Name, use)
+			return a.Done(v, "Volume %q: %sed", v.Name, use)
 		}),
 	}
 }
@@ -231,7 +231,7 @@ func (a *app) volumeDelete() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.said(map[string]string{"deleted": v.Name}, "Deleted volume %q", v.Name)
+			return a.Said(map[string]string{"deleted": v.Name}, "Deleted volume %q", v.Name)
 		}),
 	}
 	cmd.Flags().BoolVar(&force, "force", false, "stop the workspace that holds it first")
@@ -253,7 +253,7 @@ func (a *app) stopHolders(ctx context.Context, w *world, v driver.Volume) error 
 			return fmt.Errorf("stop workspace %s, which holds volume %s: %w", ws.Spec.Name, v.Name, err)
 		}
 		if how.Was {
-			a.say("stopped workspace %s, which held it", ws.Spec.Name)
+			a.Say("stopped workspace %s, which held it", ws.Spec.Name)
 		}
 	}
 	return nil

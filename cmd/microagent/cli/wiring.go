@@ -53,7 +53,7 @@ func (a *app) open(writes bool) (*world, error) {
 		k, err := w.kernels.Default()
 		return k.Release, err
 	}}
-	images := image.New(image.Config{State: state, Log: a.log(), Tell: func(line string) { a.say("%s", line) }})
+	images := image.New(image.Config{State: state, Log: a.log(), Tell: func(line string) { a.Say("%s", line) }})
 	disks := disk.New(state, images)
 	w.doctor = hosts
 	workspaces := &workspace.Store{State: state, Disks: disks, Kernels: w.kernels, VMM: hosts.Config, Tool: Version,
@@ -75,15 +75,15 @@ func (a *app) open(writes bool) (*world, error) {
 }
 
 func (a *app) vmms() machine.Config {
-	return machine.Config{VMM: a.flags.vmm, CloudHypervisor: a.getenv(machine.EnvCloudHypervisor)}
+	return machine.Config{VMM: a.flags.vmm, CloudHypervisor: a.Getenv(machine.EnvCloudHypervisor)}
 }
 
 // log is where the rooms below log to: stderr with -v, nowhere otherwise.
 func (a *app) log() *slog.Logger {
-	if !a.flags.verbose {
+	if !a.Verbose {
 		return slog.New(slog.DiscardHandler)
 	}
-	return slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	return slog.New(slog.NewTextHandler(a.Err, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
 func normalReference(ref string) string { return image.Normal(ref) }
@@ -95,5 +95,5 @@ func serveAdapter(ctx context.Context, args []string) int { return qemu.Main(ctx
 
 // superviseOne is the process that owns one running workspace.
 func (a *app) superviseOne(ctx context.Context) int {
-	return supervise.Main(ctx, a.stdin, a.stderr, workspace.Abandoned)
+	return supervise.Main(ctx, a.In, a.Err, workspace.Abandoned)
 }

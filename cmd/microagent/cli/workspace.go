@@ -40,19 +40,19 @@ func (a *app) listCommand() *cobra.Command {
 			}
 			list, broken := w.Workspaces.List(ctx)
 			askGuests(ctx, w, list)
-			if a.flags.json {
+			if a.JSON {
 				docs := make([]driver.Workspace, len(list))
 				for i, ws := range list {
 					docs[i] = shown(ws)
 				}
-				return errors.Join(a.printJSON(docs), broken)
+				return errors.Join(a.PrintJSON(docs), broken)
 			}
 			var rows [][]string
 			for _, ws := range list {
 				a.sayDrift(ws)
 				rows = append(rows, []string{ws.Spec.Name, phase(ws), ws.Spec.Image})
 			}
-			return errors.Join(a.table([]string{"NAME", "STATE", "IMAGE"}, rows), broken)
+			return errors.Join(a.Table([]string{"NAME", "STATE", "IMAGE"}, rows), broken)
 		}),
 	}
 }
@@ -89,9 +89,9 @@ func (a *app) startCommand() *cobra.Command {
 				return err
 			}
 			if !run.Hardware {
-				a.say("%s: runs on %s, which is no security boundary", ws.Spec.Name, run.VMM)
+				a.Say("%s: runs on %s, which is no security boundary", ws.Spec.Name, run.VMM)
 			}
-			return a.said(run, "Started %q", ws.Spec.Name)
+			return a.Said(run, "Started %q", ws.Spec.Name)
 		}),
 	}
 }
@@ -114,13 +114,13 @@ func (a *app) haltCommand() *cobra.Command {
 				return err
 			}
 			if how.Forced && !o.Force {
-				a.say("%s: the guest did not stop in time and was forced; what it had not synced may be lost", ws.Spec.Name)
+				a.Say("%s: the guest did not stop in time and was forced; what it had not synced may be lost", ws.Spec.Name)
 			}
 			text := "Halted %q"
 			if !how.Was {
 				text = "%q was not running"
 			}
-			return a.said(map[string]any{"name": ws.Spec.Name, "was_running": how.Was, "forced": how.Forced}, text, ws.Spec.Name)
+			return a.Said(map[string]any{"name": ws.Spec.Name, "was_running": how.Was, "forced": how.Forced}, text, ws.Spec.Name)
 		}),
 	}
 	cmd.Flags().DurationVar(&o.Grace, "grace", 0, "how long the guest may take (default: the workspace's own)")
@@ -142,7 +142,7 @@ func (a *app) deleteCommand() *cobra.Command {
 				return err
 			}
 			if !yes {
-				if err := a.confirm(ctx, "delete workspace", ws.Spec.Name,
+				if err := a.Confirm(ctx, "delete workspace", ws.Spec.Name,
 					"Delete workspace "+ws.Spec.Name+" with the files outside its volumes?",
 					"microagent delete "+ws.Spec.Name+" --yes"); err != nil {
 					return err
@@ -153,7 +153,7 @@ func (a *app) deleteCommand() *cobra.Command {
 				return err
 			}
 			if how.Forced {
-				a.say("%s: the guest did not stop in time and was forced; what it had not synced to its volumes may be lost", ws.Spec.Name)
+				a.Say("%s: the guest did not stop in time and was forced; what it had not synced to its volumes may be lost", ws.Spec.Name)
 			}
 			if err := w.Workspaces.Delete(ctx, ws.Spec.Name); err != nil {
 				return err
@@ -165,9 +165,9 @@ func (a *app) deleteCommand() *cobra.Command {
 				}
 			}
 			if len(volumes) > 0 {
-				a.say("kept: volume %s", joined(volumes))
+				a.Say("kept: volume %s", joined(volumes))
 			}
-			return a.said(map[string]any{"deleted": ws.Spec.Name, "kept_volumes": nonNil(volumes)}, "Deleted %q", ws.Spec.Name)
+			return a.Said(map[string]any{"deleted": ws.Spec.Name, "kept_volumes": nonNil(volumes)}, "Deleted %q", ws.Spec.Name)
 		}),
 	}
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "don't ask")
@@ -217,8 +217,8 @@ func (a *app) waitCommand() *cobra.Command {
 			if err != nil {
 				return guestCode(0, err)
 			}
-			if a.flags.json {
-				if err := a.printJSON(run); err != nil {
+			if a.JSON {
+				if err := a.PrintJSON(run); err != nil {
 					return err
 				}
 			}

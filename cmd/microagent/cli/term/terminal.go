@@ -1,4 +1,4 @@
-package cli
+package term
 
 import (
 	"context"
@@ -13,21 +13,21 @@ import (
 	"microagent/runtime/driver"
 )
 
-// streams are our own standard streams for a process in a guest. done puts the terminal back and ends what
+// Streams are our own standard streams for a process in a guest. done puts the terminal back and ends what
 // watches it; it is called once, after the process.
-func (a *app) streams(ctx context.Context, interactive, tty bool) (s driver.Streams, done func(), err error) {
-	s = driver.Streams{Stdout: a.stdout, Stderr: a.stderr, Terminal: tty}
+func (t *Screen) Streams(ctx context.Context, interactive, tty bool) (s driver.Streams, done func(), err error) {
+	s = driver.Streams{Stdout: t.Out, Stderr: t.Err, Terminal: tty}
 	if interactive {
-		s.Stdin = a.stdin
+		s.Stdin = t.In
 	}
-	in, ok := a.stdin.(*os.File)
+	in, ok := t.In.(*os.File)
 	if !tty {
-		stdout, endOut := guestText(a.stdout)
-		stderr, endErr := guestText(a.stderr)
+		stdout, endOut := GuestText(t.Out)
+		stderr, endErr := GuestText(t.Err)
 		s.Stdout, s.Stderr = stdout, stderr
 		return s, func() { endOut(); endErr() }, nil
 	}
-	if !ok || !isTerminal(in) {
+	if !ok || !IsTerminal(in) {
 		return s, nil, &driver.Error{Class: driver.ErrInvalid, Op: "give the process a terminal",
 			Err: errors.New("our stdin is none"), Next: "leave -t out"}
 	}

@@ -1,4 +1,4 @@
-package cli
+package term
 
 import (
 	"fmt"
@@ -10,17 +10,18 @@ import (
 	"microagent/schema/printable"
 )
 
-// events shows an apply's events on stderr: as lines, as bars on a terminal, or as records. The sink is closed
+// Events shows an apply's events on stderr: as lines, as bars on a terminal, or as records. The view is closed
 // when the apply has ended.
-func (a *app) events() *eventSink {
-	s := &eventSink{w: a.stderr, mode: a.progressMode(), verbose: a.flags.verbose}
+func (t *Screen) Events() *EventView {
+	s := &EventView{w: t.Err, mode: t.progressMode(), verbose: t.Verbose}
 	if s.mode == "tty" {
-		s.bars = newBars(a.stderr)
+		s.bars = newBars(t.Err)
 	}
 	return s
 }
 
-type eventSink struct {
+// EventView is an event.Sink that shows.
+type EventView struct {
 	w       io.Writer
 	mode    string
 	verbose bool
@@ -29,7 +30,7 @@ type eventSink struct {
 }
 
 // Emit implements event.Sink.
-func (s *eventSink) Emit(e event.Event) {
+func (s *EventView) Emit(e event.Event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch s.mode {
@@ -53,30 +54,30 @@ func (s *eventSink) Emit(e event.Event) {
 		}
 	case event.TypeWaiting:
 		if s.bars == nil { // a bar shows the time by itself
-			s.line("%s: still at it after %s", step, seconds(e.Elapsed))
+			s.line("%s: still at it after %s", step, Seconds(e.Elapsed))
 		}
 	case event.TypeOutput:
 		_, name, _ := strings.Cut(e.Address, "/")
-		s.line("%s | %s", name, value(e.Line))
+		s.line("%s | %s", name, e.Text())
 	case event.TypeDone:
-		s.end(step, "%s: done in %s", step, seconds(e.Elapsed))
+		s.end(step, "%s: done in %s", step, Seconds(e.Elapsed))
 	case event.TypeFailed:
-		s.end(step, "%s: failed after %s", step, seconds(e.Elapsed))
+		s.end(step, "%s: failed after %s", step, Seconds(e.Elapsed))
 	case event.TypeCut:
-		s.end(step, "%s: interrupted after %s", step, seconds(e.Elapsed))
+		s.end(step, "%s: interrupted after %s", step, Seconds(e.Elapsed))
 	case event.TypeNote:
 		s.line("%s: %s", e.Address, e.Message)
 	}
 }
 
-func (s *eventSink) end(step, format string, args ...any) {
+func (s *EventView) end(step, format string, args ...any) {
 	if s.bars != nil {
 		s.bars.end(step)
 	}
 	s.line(format, args...)
 }
 
-func (s *eventSink) line(format string, args ...any) {
+func (s *EventView) line(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	if s.bars != nil {
 		s.bars.line(text)
@@ -85,11 +86,12 @@ func (s *eventSink) line(format string, args ...any) {
 	fmt.Fprintln(s.w, printable.Line(text))
 }
 
-// close leaves the terminal to others.
-func (s *eventSink) close() {
+// Close leaves the terminal to others.
+func (s *EventView) Close() {
 	if s.bars != nil {
 		s.bars.close()
 	}
 }
 
-func seconds(f float64) string { return fmt.Sprintf("%.1fs", f) }
+// Seconds is a span for people.
+func Seconds(f float64) string { return fmt.Sprintf("%.1fs", f) }

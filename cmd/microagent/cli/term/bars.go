@@ -1,4 +1,4 @@
-package cli
+package term
 
 import (
 	"fmt"
@@ -101,7 +101,7 @@ func (s *barStep) before(label string) string {
 func (s *barStep) after() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return strings.TrimSpace(amount(s.done, s.total) + " " + seconds(time.Since(s.began).Seconds()))
+	return strings.TrimSpace(amount(s.done, s.total) + " " + Seconds(time.Since(s.began).Seconds()))
 }
 
 // knownTotal draws a bar only once its total is known.
@@ -122,9 +122,9 @@ func (k knownTotal) Fill(w io.Writer, stat decor.Statistics) error {
 func amount(done, total int64) string {
 	switch {
 	case total > 0:
-		return size(done) + " of " + size(total)
+		return Size(done) + " of " + Size(total)
 	case done > 0:
-		return size(done)
+		return Size(done)
 	}
 	return ""
 }

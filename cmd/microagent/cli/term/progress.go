@@ -1,4 +1,4 @@
-package cli
+package term
 
 import (
 	"fmt"
@@ -8,15 +8,15 @@ import (
 	"microagent/runtime/driver"
 )
 
-// progress shows how far one long call has come, on stderr: as a bar on a terminal, otherwise as a line every few
+// StartProgress shows how far one long call has come, on stderr: as a bar on a terminal, otherwise as a line every few
 // seconds. done is called when the call has ended, before anything else is written.
-func (a *app) progress(what string) (show driver.Progress, done func()) {
-	mode := a.progressMode()
+func (t *Screen) StartProgress(what string) (show driver.Progress, done func()) {
+	mode := t.progressMode()
 	switch mode {
 	case "quiet":
 		return nil, func() {}
 	case "tty":
-		b := newBars(a.stderr)
+		b := newBars(t.Err)
 		b.begin(what)
 		return func(step string, done, total int64) { b.update(what, step, done, total) }, b.close
 	}
@@ -28,21 +28,21 @@ func (a *app) progress(what string) (show driver.Progress, done func()) {
 		}
 		last = time.Now()
 		if mode == "json" {
-			_ = writeRecord(a.stderr, map[string]any{"type": "progress", "what": what, "step": step, "done": done, "total": total})
+			_ = writeRecord(t.Err, map[string]any{"type": "progress", "what": what, "step": step, "done": done, "total": total})
 			return
 		}
-		fmt.Fprintln(a.stderr, strings.TrimSpace(what+": "+step+" "+amount(done, total)))
+		fmt.Fprintln(t.Err, strings.TrimSpace(what+": "+step+" "+amount(done, total)))
 	}, func() {}
 }
 
 // progressMode is --progress with auto decided.
-func (a *app) progressMode() string {
+func (t *Screen) progressMode() string {
 	switch {
-	case a.flags.progress != "auto":
-		return a.flags.progress
-	case a.flags.json:
+	case t.Progress != "auto":
+		return t.Progress
+	case t.JSON:
 		return "quiet"
-	case isTerminal(a.stderr) && a.getenv("TERM") != "dumb":
+	case IsTerminal(t.Err) && t.Getenv("TERM") != "dumb":
 		return "tty"
 	}
 	return "plain"
