@@ -14,15 +14,15 @@ func (v *vmm) info() (api.VmInfo, error) {
 	}
 	size := v.config.Memory.Size
 	info := api.VmInfo{Config: clone(*v.config), State: api.VmStateCreated, MemoryActualSize: &size}
-	if v.machine != nil {
-		info.State = v.machine.state
-		info.DeviceTree = v.machine.tree(*v.config)
+	if v.instance != nil {
+		info.State = v.instance.state
+		info.DeviceTree = v.instance.tree(*v.config)
 	}
 	return info, nil
 }
 
-// tree lists the devices of a machine. A virtio device has a PCI device as parent, under a name made from its.
-func (m *machine) tree(c api.VmConfig) map[string]api.DeviceNode {
+// tree lists the devices of an instance. A virtio device has a PCI device as parent, under a name made from its.
+func (m *instance) tree(c api.VmConfig) map[string]api.DeviceNode {
 	tree := map[string]api.DeviceNode{}
 	virtio := func(id, bdf string) {
 		parent := "_virtio-pci-" + id
@@ -45,7 +45,7 @@ func (m *machine) tree(c api.VmConfig) map[string]api.DeviceNode {
 }
 
 // command sends QEMU a command that changes the whole VM.
-func (m *machine) command(name string) error {
+func (m *instance) command(name string) error {
 	if m.qmp == nil {
 		return nil // a VM whose boot failed has no QEMU to tell
 	}
@@ -61,7 +61,7 @@ func invalidTransition(verb, verbed string, s api.VmState) error {
 }
 
 func (v *vmm) pause() error {
-	m := v.machine
+	m := v.instance
 	if m == nil {
 		return because(textNotRunning)
 	}
@@ -78,7 +78,7 @@ func (v *vmm) pause() error {
 }
 
 func (v *vmm) resume() error {
-	m := v.machine
+	m := v.instance
 	if m == nil {
 		return because(textNotRunning)
 	}
@@ -96,10 +96,10 @@ func (v *vmm) resume() error {
 
 // press is for the power button and the NMI: it is done, and nobody says whether the guest noticed.
 func (v *vmm) press(command string) error {
-	if v.machine == nil {
+	if v.instance == nil {
 		return because(textNotRunning)
 	}
-	if err := v.machine.command(command); err != nil {
+	if err := v.instance.command(command); err != nil {
 		return wrap(err, textDeviceManager)
 	}
 	return nil
@@ -111,7 +111,7 @@ func (v *vmm) resize(r api.VmResize) error {
 		return because(textNotCreated)
 	}
 	next := clone(*v.config)
-	if v.machine == nil {
+	if v.instance == nil {
 		if r.DesiredVcpus != nil {
 			next.Cpus.BootVcpus = *r.DesiredVcpus
 		}
@@ -151,7 +151,7 @@ func (v *vmm) addVsock(c api.VsockConfig) (*api.PciDeviceInfo, error) {
 	if err := v.check(next); err != nil {
 		return nil, err
 	}
-	m := v.machine
+	m := v.instance
 	if m == nil {
 		v.config = &next
 		return nil, nil
@@ -167,7 +167,7 @@ func (v *vmm) addVsock(c api.VsockConfig) (*api.PciDeviceInfo, error) {
 }
 
 func (v *vmm) snapshot(string) error {
-	m := v.machine
+	m := v.instance
 	switch {
 	case m == nil:
 		return because(textNotRunning)

@@ -8,15 +8,15 @@ import (
 	"time"
 )
 
-// follow turns what one QEMU tells into states and events, to its end. It has a goroutine for each machine.
-func (v *vmm) follow(m *machine) {
+// follow turns what one QEMU tells into states and events, to its end. It has a goroutine for each instance.
+func (v *vmm) follow(m *instance) {
 	for {
 		e, ok := m.qmp.event()
 		if !ok {
 			break
 		}
 		v.mu.Lock()
-		if v.machine == m {
+		if v.instance == m {
 			v.handle(m, e)
 		}
 		v.mu.Unlock()
@@ -24,7 +24,7 @@ func (v *vmm) follow(m *machine) {
 	<-m.process.exited
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.machine != m {
+	if v.instance != m {
 		return // it was ended on purpose
 	}
 	if !m.poweredOff {
@@ -43,7 +43,7 @@ func (v *vmm) follow(m *machine) {
 }
 
 // handle is called with the state locked.
-func (v *vmm) handle(m *machine, e qmpEvent) {
+func (v *vmm) handle(m *instance, e qmpEvent) {
 	switch e.Event {
 	case "RESET":
 		var data struct {
@@ -79,7 +79,7 @@ const resetWindow = 300 * time.Millisecond
 
 // guestReset follows the guest's own reboot, which stays in the process: connections are dropped, the vsock
 // socket is bound again, and the agent of the new boot finds a fresh channel.
-func (v *vmm) guestReset(m *machine) {
+func (v *vmm) guestReset(m *instance) {
 	again := time.Since(m.lastReset) < resetWindow
 	m.lastReset = time.Now()
 	if again {
@@ -96,7 +96,7 @@ func (v *vmm) guestReset(m *machine) {
 
 // freshen begins with the agent's channel. What the new boot says on the old one is lost, it says it once only, and
 // connections over a session that nobody ends would hold the rest up for as long as it takes to boot.
-func (v *vmm) freshen(m *machine) error {
+func (v *vmm) freshen(m *instance) error {
 	if err := m.reattach(); err != nil {
 		return err
 	}
@@ -116,10 +116,10 @@ func (v *vmm) freshen(m *machine) error {
 }
 
 // relink gives the agent's channel a fresh connection after its session broke without a reset.
-func (v *vmm) relink(m *machine) {
+func (v *vmm) relink(m *instance) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.machine != m || v.quitting {
+	if v.instance != m || v.quitting {
 		return
 	}
 	if err := m.reattach(); err != nil && !errors.Is(err, errQMPClosed) {
@@ -129,7 +129,7 @@ func (v *vmm) relink(m *machine) {
 
 // reattach puts a new socket pair under the agent's channel. What either side had not read of the old one is
 // gone with it.
-func (m *machine) reattach() error {
+func (m *instance) reattach() error {
 	conn, theirs, err := socketPair("agent")
 	if err != nil {
 		return err

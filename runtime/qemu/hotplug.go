@@ -21,7 +21,7 @@ func (v *vmm) addDisk(c api.DiskConfig) (*api.PciDeviceInfo, error) {
 	if err := v.check(next); err != nil {
 		return nil, err
 	}
-	m := v.machine
+	m := v.instance
 	if m == nil {
 		v.config = &next
 		return nil, nil
@@ -50,7 +50,7 @@ func (v *vmm) addDisk(c api.DiskConfig) (*api.PciDeviceInfo, error) {
 }
 
 // disk gives the disk with an id of the API, also while it is being removed.
-func (m *machine) disk(id string) *disk {
+func (m *instance) disk(id string) *disk {
 	i := slices.IndexFunc(m.disks, func(d *disk) bool { return deref(d.config.Id) == id })
 	if i < 0 {
 		return nil
@@ -59,7 +59,7 @@ func (m *machine) disk(id string) *disk {
 }
 
 // plug puts a disk into a free root port.
-func (m *machine) plug(d *disk) error {
+func (m *instance) plug(d *disk) error {
 	port := slices.Index(m.slots[:], nil)
 	if port < 0 {
 		return because(textDeviceManager, "Failed to find an available PCI device ID", "Could not find an available device slot on the PCI bus")
@@ -74,7 +74,7 @@ func (m *machine) plug(d *disk) error {
 	return nil
 }
 
-func (m *machine) plugged(d *disk) error {
+func (m *instance) plugged(d *disk) error {
 	if m.qmp == nil {
 		return nil // a VM whose boot failed has no QEMU to tell
 	}
@@ -94,12 +94,12 @@ func (m *machine) plugged(d *disk) error {
 	return nil
 }
 
-func (m *machine) dropNode(ctx context.Context, d *disk) error {
+func (m *instance) dropNode(ctx context.Context, d *disk) error {
 	_, err := m.qmp.run(ctx, "blockdev-del", map[string]any{"node-name": d.node()})
 	return errors.Join(err, m.dropSet(ctx, d))
 }
 
-func (m *machine) dropSet(ctx context.Context, d *disk) error {
+func (m *instance) dropSet(ctx context.Context, d *disk) error {
 	_, err := m.qmp.run(ctx, "remove-fd", map[string]any{"fdset-id": d.set})
 	if qe, ok := errors.AsType[*qmpError](err); ok && qe != nil {
 		return nil // it went with its last user
@@ -118,7 +118,7 @@ func (v *vmm) removeDevice(id string) error {
 	if isVsock {
 		next.Vsock = nil
 	}
-	m := v.machine
+	m := v.instance
 	if m == nil {
 		if !isVsock && len(next.Disks) == len(v.config.Disks) {
 			return because(fmt.Sprintf("No device with id %q to remove", id))
@@ -148,7 +148,7 @@ func (v *vmm) removeDevice(id string) error {
 }
 
 // ejected follows the guest's letting go of a device: only now its slot, file and id are free.
-func (v *vmm) ejected(m *machine, qid string) {
+func (v *vmm) ejected(m *instance, qid string) {
 	i := slices.IndexFunc(m.disks, func(d *disk) bool { return d.qid == qid })
 	if i < 0 {
 		return
@@ -173,7 +173,7 @@ func (v *vmm) resizeDisk(id string, size uint64) error {
 		return because(textNotCreated)
 	}
 	const title = "Failed resizing a disk image"
-	m := v.machine
+	m := v.instance
 	if m == nil {
 		return because(title)
 	}
@@ -196,7 +196,7 @@ func (v *vmm) resizeDisk(id string, size uint64) error {
 
 // counters gives what each disk counted. A latency is the mean of all operations, since QEMU keeps no extremes.
 func (v *vmm) counters() (api.VmCounters, error) {
-	m := v.machine
+	m := v.instance
 	if m == nil {
 		return nil, because(textNotRunning)
 	}

@@ -27,7 +27,7 @@ type vmm struct {
 	unsupported []string // keys of the configuration that nothing here honours
 	ids         ids
 	console     *serial
-	machine     *machine
+	instance    *instance
 	quitting    bool
 }
 
@@ -53,7 +53,7 @@ func (v *vmm) create(c api.VmConfig, unsupported []string) error {
 
 // boot starts the guest.
 func (v *vmm) boot() error {
-	if v.machine != nil {
+	if v.instance != nil {
 		return because(textAlreadyCreated)
 	}
 	v.monitor.emit("vm", "booting", nil)
@@ -67,13 +67,13 @@ func (v *vmm) boot() error {
 	return nil
 }
 
-// bring builds a machine from the configuration and starts it.
+// bring builds an instance from the configuration and starts it.
 func (v *vmm) bring() error {
 	if err := v.check(*v.config); err != nil {
 		return err
 	}
 	v.ids.fill(v.config)
-	var m *machine
+	var m *instance
 	m, err := build(v.host, *v.config, func() { v.work.Go(func() { v.relink(m) }) })
 	if err != nil {
 		return err
@@ -81,7 +81,7 @@ func (v *vmm) bring() error {
 	for i, d := range m.disks {
 		v.config.Disks[i] = d.config
 	}
-	v.machine = m
+	v.instance = m
 	if err := m.start(v.host, *v.config, v.console); err != nil {
 		return err
 	}
@@ -102,11 +102,11 @@ func (v *vmm) check(c api.VmConfig) error {
 
 // drop ends the VM and keeps the configuration.
 func (v *vmm) drop() {
-	if v.machine == nil {
+	if v.instance == nil {
 		return
 	}
-	m := v.machine
-	v.machine = nil
+	m := v.instance
+	v.instance = nil
 	if err := m.release(); err != nil {
 		v.logf("release the VM: %v", err)
 	}
@@ -114,7 +114,7 @@ func (v *vmm) drop() {
 
 // shutdown stops the guest at once.
 func (v *vmm) shutdown() error {
-	if v.machine == nil {
+	if v.instance == nil {
 		return because(textNotRunning)
 	}
 	v.drop()
@@ -132,7 +132,7 @@ func (v *vmm) delete() error {
 	if v.config == nil {
 		return nil
 	}
-	if v.machine != nil {
+	if v.instance != nil {
 		v.drop()
 		v.monitor.emit("vm", "shutdown", nil)
 	}
@@ -149,7 +149,7 @@ func (v *vmm) delete() error {
 // reboot starts over from the configuration as it is now. It also retries a boot whose last steps failed.
 func (v *vmm) reboot() error {
 	v.monitor.emit("vm", "rebooting", nil)
-	if v.machine == nil {
+	if v.instance == nil {
 		return because(textNotCreated)
 	}
 	v.drop()

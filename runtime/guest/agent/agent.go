@@ -21,8 +21,8 @@ import (
 	"microagent/runtime/guest/proto/wire"
 )
 
-// Machine is the part of the guest that only its init can change.
-type Machine interface {
+// System is the part of the guest that only its init can change.
+type System interface {
 	// Setup mounts the disks and enters the root file system. A *proto.GuestError says which disk it was.
 	Setup(ctx context.Context, req *wire.ConfigureRequest, own Owner) error
 	// Grow, only after Setup, makes a mounted file system as large as its device, once that has device bytes, and
@@ -44,7 +44,7 @@ type Owner func(spec string) (uid, gid int, err error)
 
 // Agent answers one guest's host.
 type Agent struct {
-	machine  Machine
+	system   System
 	log      *Log
 	children *children
 	streams  *waiting
@@ -65,9 +65,9 @@ type Agent struct {
 }
 
 // New makes an agent. It takes over the process's children: nothing else in the process may wait for any.
-func New(m Machine, log *Log) *Agent {
+func New(m System, log *Log) *Agent {
 	a := &Agent{
-		machine: m, log: log, streams: newWaiting(), stirred: &bell{}, boot: bootID(), started: time.Now(),
+		system: m, log: log, streams: newWaiting(), stirred: &bell{}, boot: bootID(), started: time.Now(),
 		procs: map[string]*process{}, hostGone: make(chan struct{}),
 	}
 	a.children = newChildren(a.stirred)

@@ -26,7 +26,7 @@ func (still) Unmount() []string                                            { ret
 func (still) PowerOff()                                                    {}
 
 // serve runs an agent on unix sockets and gives a dialler.
-func serve(t *testing.T, m Machine) (*Agent, proto.Dialer) {
+func serve(t *testing.T, m System) (*Agent, proto.Dialer) {
 	t.Helper()
 	dir := t.TempDir()
 	listen := func(name string) net.Listener {

@@ -44,12 +44,12 @@ func (a *Agent) Configure(ctx context.Context, req *wire.ConfigureRequest) (*wir
 		a.log.Printf("stop signal: %v: SIGTERM stands for it", err)
 	}
 	if len(req.GetSeed()) > 0 {
-		if err := a.machine.AddEntropy(req.GetSeed()); err != nil {
+		if err := a.system.AddEntropy(req.GetSeed()); err != nil {
 			a.log.Printf("entropy: %v", err)
 		}
 	}
 	if req.GetWallNanos() != 0 {
-		if err := a.machine.SetClock(req.GetWallNanos()); err != nil {
+		if err := a.system.SetClock(req.GetWallNanos()); err != nil {
 			return nil, proto.Errorf(proto.CodeFailed, "set the clock: %v", err)
 		}
 	}
@@ -60,7 +60,7 @@ func (a *Agent) Configure(ctx context.Context, req *wire.ConfigureRequest) (*wir
 		id, err := accounts{passwdFile, groupFile}.find(spec)
 		return int(id.uid), int(id.gid), err
 	}
-	if err := a.machine.Setup(ctx, req, own); err != nil {
+	if err := a.system.Setup(ctx, req, own); err != nil {
 		return nil, answer(err)
 	}
 	a.configured = req
@@ -207,7 +207,7 @@ func (a *Agent) Grow(_ context.Context, req *wire.GrowRequest) (*wire.GrowRespon
 	if err := a.ready(); err != nil {
 		return nil, err
 	}
-	n, err := a.machine.Grow(req.GetSerial(), req.GetDeviceBytes())
+	n, err := a.system.Grow(req.GetSerial(), req.GetDeviceBytes())
 	if err != nil {
 		return nil, answer(err)
 	}
@@ -216,7 +216,7 @@ func (a *Agent) Grow(_ context.Context, req *wire.GrowRequest) (*wire.GrowRespon
 
 // SetTime sets the clock.
 func (a *Agent) SetTime(_ context.Context, req *wire.SetTimeRequest) (*wire.SetTimeResponse, error) {
-	if err := a.machine.SetClock(req.GetWallNanos()); err != nil {
+	if err := a.system.SetClock(req.GetWallNanos()); err != nil {
 		return nil, answer(err)
 	}
 	return &wire.SetTimeResponse{}, nil

@@ -52,10 +52,10 @@ func (a *Agent) Shutdown(ctx context.Context, req *wire.ShutdownRequest) (*wire.
 		resp.Killed = grace > 0 && main == nil || main != nil && !main.over()
 	}
 	// Not waited for by ctx: what was begun is finished.
-	a.machine.KillAll()
+	a.system.KillAll()
 	waitAll(running, killTime)
 	unix.Sync()
-	resp.Unclean = a.machine.Unmount()
+	resp.Unclean = a.system.Unmount()
 	go a.part()
 	return resp, nil
 }
@@ -80,5 +80,5 @@ func (a *Agent) part() {
 	case <-a.hostGone:
 	case <-time.After(partTime):
 	}
-	a.machine.PowerOff()
+	a.system.PowerOff()
 }

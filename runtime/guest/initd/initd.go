@@ -21,7 +21,7 @@ import (
 // Guest is a machine that its init has brought up to where the host can be answered.
 type Guest struct {
 	Log     *agent.Log
-	Machine agent.Machine
+	Machine agent.System
 }
 
 // Run is the whole life of a guest.
@@ -46,7 +46,7 @@ func live(log *agent.Log, serve func(ctx context.Context, g *Guest) error) error
 	}
 	raiseLimits(log)
 	loadModules(log, ModuleList)
-	return serve(context.Background(), &Guest{Log: log, Machine: &machine{log: log, disks: map[string]mounted{}}})
+	return serve(context.Background(), &Guest{Log: log, Machine: &system{log: log, disks: map[string]mounted{}}})
 }
 
 func answerHost(ctx context.Context, g *Guest) error {

@@ -11,14 +11,14 @@ import (
 )
 
 // SetClock sets the wall clock, in nanoseconds since 1970.
-func (*machine) SetClock(wall int64) error {
+func (*system) SetClock(wall int64) error {
 	ts := unix.NsecToTimespec(wall)
 	return unix.ClockSettime(unix.CLOCK_REALTIME, &ts)
 }
 
 // AddEntropy gives the kernel random bytes and has it use them at once: struct rand_pool_info of
 // linux/random.h is two native ints and the bytes.
-func (*machine) AddEntropy(seed []byte) error {
+func (*system) AddEntropy(seed []byte) error {
 	const most = 512
 	seed = seed[:min(len(seed), most)]
 	f, err := os.OpenFile("/dev/random", os.O_RDWR, 0)

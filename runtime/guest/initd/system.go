@@ -17,8 +17,8 @@ import (
 	"microagent/runtime/guest/proto/wire"
 )
 
-// machine is the guest that this process is the init of.
-type machine struct {
+// system is the guest that this process is the init of.
+type system struct {
 	log   *agent.Log
 	disks map[string]mounted // by serial
 	order []string           // serials as mounted, the root first
@@ -29,13 +29,13 @@ type mounted struct {
 	readOnly     bool
 }
 
-var _ agent.Machine = (*machine)(nil)
+var _ agent.System = (*system)(nil)
 
 // newRoot is where the root file system is mounted before it is entered.
 const newRoot = "/newroot"
 
 // Setup mounts the root file system and enters it, then mounts the rest.
-func (m *machine) Setup(_ context.Context, req *wire.ConfigureRequest, own agent.Owner) error {
+func (m *system) Setup(_ context.Context, req *wire.ConfigureRequest, own agent.Owner) error {
 	for _, s := range late {
 		if err := s.Do(); err != nil {
 			m.log.Printf("%s: %v", s, err)
@@ -83,7 +83,7 @@ func (m *machine) Setup(_ context.Context, req *wire.ConfigureRequest, own agent
 }
 
 // attach finds, mounts and grows a disk; fresh says that it was never mounted before.
-func (m *machine) attach(d *wire.Mount, path string) (fresh bool, err error) {
+func (m *system) attach(d *wire.Mount, path string) (fresh bool, err error) {
 	bad := func(code proto.Code, format string, args ...any) (bool, error) {
 		return false, proto.Errorf(code, "disk %s for %s: %s", d.GetSerial(), d.GetPath(), fmt.Sprintf(format, args...))
 	}
@@ -130,7 +130,7 @@ func (m *machine) attach(d *wire.Mount, path string) (fresh bool, err error) {
 }
 
 // settle gives a fresh file system's root its owner and mode, and corrects the path after the root was entered.
-func (m *machine) settle(d *wire.Mount, path string, fresh bool, own agent.Owner) {
+func (m *system) settle(d *wire.Mount, path string, fresh bool, own agent.Owner) {
 	at := m.disks[d.GetSerial()]
 	at.path = path
 	m.disks[d.GetSerial()] = at
@@ -177,14 +177,14 @@ func findDisk(serial string) (string, error) {
 }
 
 // KillAll kills every other process of the guest.
-func (m *machine) KillAll() {
+func (m *system) KillAll() {
 	if os.Getpid() == 1 {
 		_ = unix.Kill(-1, unix.SIGKILL)
 	}
 }
 
 // Unmount brings every disk to a clean end, the root last; it can only become read-only.
-func (m *machine) Unmount() []string {
+func (m *system) Unmount() []string {
 	var unclean []string
 	for i := len(m.order) - 1; i >= 0; i-- {
 		d := m.disks[m.order[i]]
@@ -203,7 +203,7 @@ func (m *machine) Unmount() []string {
 }
 
 // PowerOff ends the machine.
-func (m *machine) PowerOff() {
+func (m *system) PowerOff() {
 	m.log.Printf("power off")
 	powerOff()
 }

@@ -13,9 +13,9 @@ import (
 	"microagent/ch/api"
 )
 
-// machine is one built VM: its disks are open, its vsock socket is bound. When the last steps of its boot failed
+// instance is one built VM: its disks are open, its vsock socket is bound. When the last steps of its boot failed
 // it exists without a QEMU and keeps disks and socket until it is deleted, as the real program has it.
-type machine struct {
+type instance struct {
 	state   api.VmState
 	disks   []*disk
 	link    *link
@@ -34,13 +34,13 @@ type machine struct {
 const greetingTimeout = 20 * time.Second
 
 // build opens what the configuration names. On failure nothing stays open.
-func build(h *host, c api.VmConfig, broken func()) (*machine, error) {
+func build(h *host, c api.VmConfig, broken func()) (*instance, error) {
 	if initramfs := deref(c.Payload.Initramfs); initramfs != "" {
 		if err := h.readable(initramfs, "Cannot open initramfs file"); err != nil {
 			return nil, err
 		}
 	}
-	m := &machine{state: api.VmStateCreated, link: newLink(broken)}
+	m := &instance{state: api.VmStateCreated, link: newLink(broken)}
 	for i, config := range c.Disks {
 		d, err := openDisk(config, h.opened)
 		if err != nil {
@@ -59,7 +59,7 @@ func build(h *host, c api.VmConfig, broken func()) (*machine, error) {
 }
 
 // adopt gives a disk its names in QEMU.
-func (m *machine) adopt(d *disk) {
+func (m *instance) adopt(d *disk) {
 	d.qid = fmt.Sprintf("d%d", m.nextQID)
 	d.set = m.nextQID
 	m.nextQID++
@@ -67,7 +67,7 @@ func (m *machine) adopt(d *disk) {
 }
 
 // release ends QEMU, when there is one, and gives everything back. The locks on the disks end with it.
-func (m *machine) release() error {
+func (m *instance) release() error {
 	if m.vsock != nil {
 		m.vsock.close()
 		m.vsock = nil
@@ -101,7 +101,7 @@ type host struct {
 }
 
 // start locks the disks and runs QEMU until its monitor answers.
-func (m *machine) start(h *host, c api.VmConfig, console *serial) error {
+func (m *instance) start(h *host, c api.VmConfig, console *serial) error {
 	for _, d := range m.disks {
 		if err := d.lock(); err != nil {
 			return wrap(err, "Error locking disk images: Another instance likely holds a lock")
@@ -128,7 +128,7 @@ func (h *host) readable(path, text string) error {
 }
 
 // launch starts one QEMU and connects its monitor, agent channel and serial port.
-func (m *machine) launch(h *host, c api.VmConfig, console *serial) error {
+func (m *instance) launch(h *host, c api.VmConfig, console *serial) error {
 	var theirs []*os.File
 	var ours []*net.UnixConn
 	defer func() {
