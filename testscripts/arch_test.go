@@ -35,6 +35,7 @@ var rooms = map[string][]string{
 	"guest/agent":   {"filetime", "guest/proto", "tartree"},
 	"guest/initd":   {"guest/proto", "guest/agent"},
 	"guest/proto":   {},
+	"ports":         {"guest/proto"},
 	"guest/payload": {},
 	"machine":       {"confine", "kernel", "guest/proto"},
 	"qemu":          {"guest/proto"},

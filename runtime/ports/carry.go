@@ -1,0 +1,85 @@
+package ports
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"time"
+)
+
+// dialPatience bounds how long a guest may take to say whether a server took a connection.
+const dialPatience = 30 * time.Second
+
+// reset ends a connection at once, so that the client's next call fails. A unix socket has no reset: it ends.
+func reset(client net.Conn) {
+	if tcp, ok := client.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0) // fails only where it is closed already
+	}
+	_ = client.Close()
+}
+
+// halfCloser is a connection of TCP or of a unix socket.
+type halfCloser interface{ CloseWrite() error }
+
+// carry takes a client to the guest's server, and returns when both directions have ended or the guest has gone.
+func (l *life) carry(client net.Conn, p *port) {
+	defer client.Close()
+	dialling, cancel := context.WithTimeout(l.ctx, dialPatience)
+	server, err := l.guest.Dial(dialling, p.guest)
+	cancel()
+	if err != nil {
+		reset(client)
+		return
+	}
+	defer server.Close()
+	stop := context.AfterFunc(l.ctx, func() {
+		reset(client)
+		_ = server.Close()
+	})
+	defer stop()
+	answered, down := make(chan bool, 1), make(chan struct{})
+	go func() {
+		defer close(down)
+		l.answer(client, server, answered)
+	}()
+	asking := &clientSide{Reader: client}
+	_, err = io.Copy(server, asking)
+	switch {
+	case asking.err != nil:
+		reset(client)
+		_ = server.Close()
+	case err == nil && server.CloseWrite() == nil && <-answered:
+		_ = client.Close() // before answer sees that the guest let go
+		_ = server.Close()
+	}
+	<-down // what the server sent before it took no more is still to come
+}
+
+// answer gives a client what the server sends, says whether that came whole, and resets the client once the guest has
+// let go of the connection.
+func (l *life) answer(client net.Conn, server Conn, whole chan<- bool) {
+	defer reset(client)
+	defer server.Close()
+	_, err := io.Copy(client, server)
+	if err == nil {
+		_ = client.(halfCloser).CloseWrite() // fails only where the client is gone, which the other direction tells
+	}
+	if whole <- err == nil; err == nil {
+		server.DrainInput()
+	}
+}
+
+// clientSide remembers that a client's side broke.
+type clientSide struct {
+	io.Reader
+	err error
+}
+
+func (c *clientSide) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		c.err = err
+	}
+	return n, err
+}

@@ -1,0 +1,106 @@
+package ports
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// maxPath is how long the path of a socket may be for those who connect to it (sun_path in unix(7)), in bytes.
+const maxPath = 107
+
+// unixGate has its socket at a path while it listens, and nothing there at other times.
+type unixGate struct {
+	door
+	path string
+	dir  *os.File
+}
+
+// bindUnix takes a path on which there is nothing, or a socket that an earlier program left.
+func bindUnix(path string) ([]gate, error) {
+	if !filepath.IsAbs(path) || len(path) > maxPath {
+		return nil, fmt.Errorf("the path of a socket is absolute and has %d bytes at most, this has %d", maxPath, len(path))
+	}
+	if err := removeStale(path); err != nil {
+		return nil, err
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return nil, err
+	}
+	return []gate{&unixGate{path: path, dir: dir}}, nil
+}
+
+func removeStale(path string) error {
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case info.Mode().Type() == fs.ModeSocket:
+		conn, err := net.Dial("unix", path)
+		if errors.Is(err, unix.ECONNREFUSED) {
+			return os.Remove(path)
+		}
+		if err == nil {
+			_ = conn.Close() // only asked whether somebody is there
+		}
+	}
+	return &fs.PathError{Op: "bind", Path: path, Err: fs.ErrExist}
+}
+
+// listen makes the socket under a name of its own and links it to its path, over which it never puts anything.
+func (g *unixGate) listen() (*net.UnixListener, error) {
+	made := fmt.Sprintf(".%s.%d", filepath.Base(g.path), os.Getpid())
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return nil, os.NewSyscallError("socket", err)
+	}
+	f := os.NewFile(uintptr(fd), g.path)
+	defer f.Close() // the listener has a copy
+	in := int(g.dir.Fd())
+	_ = unix.Unlinkat(in, made, 0) // of an earlier program with our number, or nothing
+	if err := unix.Bind(fd, &unix.SockaddrUnix{Name: fmt.Sprintf("/proc/self/fd/%d/%s", in, made)}); err != nil {
+		return nil, &fs.PathError{Op: "bind", Path: g.path, Err: err}
+	}
+	defer func() { _ = unix.Unlinkat(in, made, 0) }()
+	err = unix.Fchmodat(in, made, 0o600, 0)
+	if err == nil {
+		err = unix.Listen(fd, queue)
+	}
+	if err == nil {
+		err = unix.Linkat(in, made, in, filepath.Base(g.path), 0)
+	}
+	if err != nil {
+		return nil, &fs.PathError{Op: "listen", Path: g.path, Err: err}
+	}
+	l, err := net.FileListener(f)
+	if err != nil {
+		return nil, err
+	}
+	return l.(*net.UnixListener), nil
+}
+
+func (g *unixGate) open(l *life, p *port) error {
+	return g.admit(l, p, func() (func() (net.Conn, error), func(), error) {
+		listener, err := g.listen()
+		if err != nil {
+			return nil, nil, err
+		}
+		return listener.Accept, func() {
+			_ = unix.Unlinkat(int(g.dir.Fd()), filepath.Base(g.path), 0) // it is ours
+			_ = listener.Close()
+		}, nil
+	})
+}
+
+func (g *unixGate) close() {
+	g.lock()
+	_ = g.dir.Close()
+}
