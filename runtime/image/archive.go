@@ -11,9 +11,12 @@ import (
 	"path"
 	"strings"
 
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
 	"microagent/runtime/compress"
 	"microagent/runtime/driver"
 	"microagent/runtime/tartree"
+	"microagent/schema/imageref"
 )
 
 // Bounds on an archive.
@@ -29,6 +32,7 @@ const (
 // time.
 type archive struct {
 	f       *os.File
+	name    string // as its user wrote it
 	entries map[string]archived
 	kept    map[string][]byte // documents that were small enough to keep from the first reading
 	plain   bool
@@ -47,7 +51,7 @@ func openArchive(ctx context.Context, files driver.Files, name string) (*archive
 	if err != nil {
 		return nil, err
 	}
-	a := &archive{f: f, entries: map[string]archived{}, kept: map[string][]byte{}}
+	a := &archive{f: f, name: name, entries: map[string]archived{}, kept: map[string][]byte{}}
 	if err := a.scan(ctx); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
@@ -199,7 +203,7 @@ func (a *archive) resolve(name string) (string, int64, bool) {
 func (a *archive) document(ctx context.Context, name string) ([]byte, error) {
 	real, size, ok := a.resolve(name)
 	if !ok {
-		return nil, corruptf("it has no entry %s; it is another kind of file, or truncated", name)
+		return nil, a.lacks(name)
 	}
 	if data, ok := a.kept[real]; ok {
 		return data, nil
@@ -214,6 +218,44 @@ func (a *archive) document(ctx context.Context, name string) ([]byte, error) {
 		return err
 	})
 	return data, err
+}
+
+// lacks says what an archive is that has not the entry that all of its kind have.
+func (a *archive) lacks(name string) error {
+	const dockerFile = "manifest.json"
+	other := ""
+	switch name {
+	case dockerFile:
+		if _, ok := a.entries[ocispec.ImageIndexFile]; ok {
+			other = string(imageref.OCIArchive)
+		}
+	case ocispec.ImageIndexFile:
+		if _, ok := a.entries[dockerFile]; ok {
+			other = string(imageref.DockerArchive)
+		}
+	default:
+		return corruptf("it has no entry %s", name)
+	}
+	if other == "" && len(a.entries) > 0 && !a.inLayout() {
+		other = string(imageref.RootFS)
+	}
+	if other != "" {
+		return &driver.Error{
+			Class: driver.ErrInvalid, Op: "read", Object: a.name, Err: fmt.Errorf("it has no entry %s, and is another kind of archive", name),
+			Next: "write " + other + ":" + a.name,
+		}
+	}
+	return corruptf("it has no entry %s; it is another kind of file, or truncated", name)
+}
+
+// inLayout says whether an entry is one that archives of images have.
+func (a *archive) inLayout() bool {
+	for name := range a.entries {
+		if strings.HasPrefix(name, "blobs/") || name == "oci-layout" || strings.HasSuffix(name, "/layer.tar") {
+			return true
+		}
+	}
+	return false
 }
 
 // each hands the named entries to visit, in the archive's order. Names must be resolved.

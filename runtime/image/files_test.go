@@ -258,6 +258,7 @@ func TestBadFiles(t *testing.T) {
 	archive, _ := oneImage(t, "one")
 	write(t, dir+"/good.tar", archive)
 	write(t, dir+"/text", []byte(strings.Repeat("no tar at all\n", 100)))
+	write(t, dir+"/plain.tar", small(t, "root"))
 	write(t, dir+"/x.tar.xz", []byte("\xfd7zXZ\x00more"))
 	two := newBuilder(t)
 	two.tag("a", two.image(runtime.GOARCH, testLayer{small(t, "1"), compress.Plain}))
@@ -293,14 +294,15 @@ func TestBadFiles(t *testing.T) {
 		text  string
 	}{
 		"oci:none":                      {driver.ErrInvalid, "none"},
-		"oci:.":                         {driver.ErrCorrupt, "index.json"},
+		"oci:.":                         {driver.ErrInvalid, "it is no OCI layout"},
 		"oci-archive:none.tar":          {driver.ErrInvalid, "none.tar"},
 		"oci-archive:.":                 {driver.ErrInvalid, "not a regular file"},
 		"rootfs:none.tar":               {driver.ErrInvalid, "none.tar"},
 		"oci-archive:text":              {driver.ErrInvalid, "text: invalid: it is no tar"},
 		"rootfs:text":                   {driver.ErrInvalid, "text: invalid: it is no tar"},
-		"docker-archive:good.tar":       {driver.ErrCorrupt, "manifest.json"},
-		"oci-archive:docker.tar":        {driver.ErrCorrupt, "index.json"},
+		"docker-archive:good.tar":       {driver.ErrInvalid, "manifest.json, and is another kind of archive"},
+		"oci-archive:docker.tar":        {driver.ErrInvalid, "index.json, and is another kind of archive"},
+		"oci-archive:plain.tar":         {driver.ErrInvalid, "another kind of archive"},
 		"rootfs:x.tar.xz":               {driver.ErrUnsupported, "xz"},
 		"oci-archive:two.tar":           {driver.ErrInvalid, "it has 2 images: a ("},
 		"oci-archive:two.tar:c":         {driver.ErrInvalid, "it has no image c, only a ("},

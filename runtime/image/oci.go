@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"path"
@@ -161,7 +162,10 @@ func (f folder) explain(name string, err error) error {
 	if _, statErr := f.files.Stat(f.dir); statErr != nil {
 		return statErr
 	}
-	return corruptf("it has no %s: it is no OCI layout, or not a whole one", name)
+	if _, statErr := f.files.Stat(path.Join(f.dir, "oci-layout")); name == ocispec.ImageIndexFile && errors.Is(statErr, fs.ErrNotExist) {
+		return fmt.Errorf("%w: it has no %s and no oci-layout: it is no OCI layout", driver.ErrInvalid, name)
+	}
+	return corruptf("it has no %s: it is not a whole OCI layout", name)
 }
 
 func (f folder) resolve(name string) (string, int64, bool) {
