@@ -185,7 +185,7 @@ func (d *directory) touched(links int) error {
 	if err != nil {
 		return err
 	}
-	n := int(format.LE.Uint16(b[0x1A:]))
+	n := int(b.Links())
 	switch {
 	case links == 0, n == 1: // more than can be counted
 	case n+links < format.MaxLinks:
@@ -195,7 +195,7 @@ func (d *directory) touched(links int) error {
 	default:
 		return format.Corruptf("directory inode %d has %d subdirectories", d.inode.Number, n)
 	}
-	format.LE.PutUint16(b[0x1A:], uint16(n))
+	b.SetLinks(uint16(n))
 	d.e.touch(b, true)
 	d.e.sealInode(b, d.inode.Number)
 	return nil
@@ -305,14 +305,13 @@ func (d *directory) grow() (logical uint32, b []byte, err error) {
 		return 0, nil, err
 	}
 	d.inode.Size += e.BlockSize
-	format.LE.PutUint32(in[0x04:], uint32(d.inode.Size))
-	format.LE.PutUint32(in[0x6C:], uint32(d.inode.Size>>32))
-	copy(in[0x28:0x64], root[:])
+	in.SetSize(uint64(d.inode.Size))
+	copy(in.Block(), root[:])
 	extra := uint64(0)
-	if format.LE.Uint32(in[0x68:]) != 0 || format.LE.Uint16(in[0x76:]) != 0 {
+	if in.XattrBlock() != 0 {
 		extra = 1
 	}
-	format.LE.PutUint32(in[0x20:], format.LE.Uint32(in[0x20:])|format.InodeExtents)
+	in.AddFlags(format.InodeExtents)
 	if err := e.setSectors(in, (uint64(len(d.blocks))+nodes+extra)*uint64(e.BlockSize)); err != nil {
 		return 0, nil, err
 	}

@@ -172,28 +172,10 @@ func (e *Editor) settleGroup(n uint64, g *editGroup) error {
 	if err != nil {
 		return err
 	}
-	e.putGroup(b[at%e.BlockSize:][:e.Super.DescSize], &g.Group, uint32(n))
-	return nil
-}
-
-// putGroup writes what changes of a descriptor.
-func (e *Editor) putGroup(b []byte, g *format.Group, n uint32) {
-	format.LE.PutUint16(b[0x0C:], uint16(g.FreeBlocks))
-	format.LE.PutUint16(b[0x0E:], uint16(g.FreeInodes))
-	format.LE.PutUint16(b[0x10:], uint16(g.UsedDirs))
-	format.LE.PutUint16(b[0x12:], g.Flags)
-	format.LE.PutUint16(b[0x18:], uint16(g.BlockCsum))
-	format.LE.PutUint16(b[0x1A:], uint16(g.InodeCsum))
-	format.LE.PutUint16(b[0x1C:], uint16(g.UnusedInodes))
-	if len(b) >= format.DescSize {
-		format.LE.PutUint16(b[0x2C:], uint16(g.FreeBlocks>>16))
-		format.LE.PutUint16(b[0x2E:], uint16(g.FreeInodes>>16))
-		format.LE.PutUint16(b[0x30:], uint16(g.UsedDirs>>16))
-		format.LE.PutUint16(b[0x32:], uint16(g.UnusedInodes>>16))
-		format.LE.PutUint16(b[0x38:], uint16(g.BlockCsum>>16))
-		format.LE.PutUint16(b[0x3A:], uint16(g.InodeCsum>>16))
-	}
+	b = b[at%e.BlockSize:][:e.Super.DescSize]
+	g.PutState(b)
 	if e.Csums() {
-		format.LE.PutUint16(b[0x1E:], format.GroupCsum(b, e.Seed, n))
+		format.SealGroup(b, e.Seed, uint32(n))
 	}
+	return nil
 }

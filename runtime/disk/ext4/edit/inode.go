@@ -10,7 +10,7 @@ import (
 )
 
 // inodeBytes is an inode's record, to be changed and then sealed.
-func (e *Editor) inodeBytes(number uint32) ([]byte, error) {
+func (e *Editor) inodeBytes(number uint32) (format.InodeBytes, error) {
 	at, err := e.RecordAt(number)
 	if err != nil {
 		return nil, err
@@ -23,19 +23,9 @@ func (e *Editor) inodeBytes(number uint32) ([]byte, error) {
 }
 
 // sealInode writes a record's checksum.
-func (e *Editor) sealInode(b []byte, number uint32) {
-	if !e.Csums() {
-		return
-	}
-	wide := len(b) > 128 && format.LE.Uint16(b[0x80:]) >= 4
-	format.LE.PutUint16(b[0x7C:], 0)
-	if wide {
-		format.LE.PutUint16(b[0x82:], 0)
-	}
-	c := format.CRC(format.InodeSeed(e.Seed, number, format.LE.Uint32(b[0x64:])), b)
-	format.LE.PutUint16(b[0x7C:], uint16(c))
-	if wide {
-		format.LE.PutUint16(b[0x82:], uint16(c>>16))
+func (e *Editor) sealInode(b format.InodeBytes, number uint32) {
+	if e.Csums() {
+		b.Seal(e.Seed, number)
 	}
 }
 
@@ -51,10 +41,7 @@ func (e *Editor) putNew(number uint32, r *format.Record) error {
 	clear(b)
 	copy(b, whole[:])
 	if !e.Csums() {
-		format.LE.PutUint16(b[0x7C:], 0)
-		if len(b) > 128 {
-			format.LE.PutUint16(b[0x82:], 0)
-		}
+		b.Unseal()
 	}
 	e.sealInode(b, number)
 	return nil
@@ -70,22 +57,10 @@ func (e *Editor) newRecord(kind uint32, attr ext4.Attr) format.Record {
 }
 
 // touch sets times of change to now.
-func (e *Editor) touch(b []byte, modified bool) {
-	extra := 0
-	if len(b) > 128 {
-		extra = int(format.LE.Uint16(b[0x80:]))
-	}
-	var spare [4]byte
-	put := func(base, at int) {
-		to := spare[:]
-		if 128+extra >= at+4 {
-			to = b[at:]
-		}
-		e.now.Put(b[base:], to)
-	}
-	put(0x0C, 0x84)
+func (e *Editor) touch(b format.InodeBytes, modified bool) {
+	b.SetCtime(e.now)
 	if modified {
-		put(0x10, 0x88)
+		b.SetMtime(e.now)
 	}
 }
 
@@ -95,26 +70,21 @@ func (e *Editor) SetTime(number uint32, t time.Time) error {
 	if err != nil {
 		return err
 	}
-	now := e.now
-	e.now = format.StampOf(t)
-	e.touch(b, true)
-	e.now = now
-	e.touch(b, false)
+	b.SetMtime(format.StampOf(t))
+	b.SetCtime(e.now)
 	e.sealInode(b, number)
 	return nil
 }
 
 // setSectors writes how much an inode takes, in bytes.
-func (e *Editor) setSectors(b []byte, bytes uint64) error {
+func (e *Editor) setSectors(b format.InodeBytes, bytes uint64) error {
 	n := bytes / 512
-	flags := format.LE.Uint32(b[0x20:])
-	if flags&format.InodeHuge != 0 {
+	if b.Flags()&format.InodeHuge != 0 {
 		n = bytes / uint64(e.BlockSize)
 	}
 	if n >= 1<<32 && e.Super.ROCompat&super.HugeFile == 0 || n >= 1<<48 {
 		return fmt.Errorf("%w: a file of %d bytes", ext4.ErrInvalid, bytes)
 	}
-	format.LE.PutUint32(b[0x1C:], uint32(n))
-	format.LE.PutUint16(b[0x74:], uint16(n>>32))
+	b.SetSectors(n)
 	return nil
 }

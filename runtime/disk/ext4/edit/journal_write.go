@@ -46,10 +46,10 @@ func writeLog(j *read.Journal, dev Device, blocks []uint64, over *read.Overlay, 
 		blocks = blocks[n:]
 	}
 	b := w.header(format.JournalCommit)
-	format.BE.PutUint64(b[0x30:], uint64(now.Sec))
-	format.BE.PutUint32(b[0x38:], now.Nsec)
+	format.BE.PutUint64(b[format.CommitSec:], uint64(now.Sec))
+	format.BE.PutUint32(b[format.CommitNsec:], now.Nsec)
 	if j.Csums() {
-		format.BE.PutUint32(b[0x10:], j.BlockCsum(b, 0x10))
+		format.BE.PutUint32(b[format.CommitCsum:], j.BlockCsum(b, format.CommitCsum))
 	}
 	w.put(b)
 	return w.err
@@ -64,9 +64,7 @@ type logWriter struct {
 
 func (w *logWriter) header(kind uint32) []byte {
 	b := make([]byte, w.j.Image.BlockSize)
-	format.BE.PutUint32(b, format.JournalMagic)
-	format.BE.PutUint32(b[4:], kind)
-	format.BE.PutUint32(b[8:], w.j.Sequence)
+	format.PutJournalHeader(b, kind, w.j.Sequence)
 	return b
 }
 
@@ -117,7 +115,7 @@ func (w *logWriter) part(blocks []uint64, over *read.Overlay) {
 		}
 		at += j.TagSize()
 		if i == 0 {
-			at += copy(d[at:at+16], j.Super[0x30:])
+			at += copy(d[at:at+16], j.Super[format.JournalUUID:])
 		}
 	}
 	if j.Csums() {

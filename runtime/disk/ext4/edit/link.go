@@ -33,7 +33,7 @@ func (e *Editor) Link(dir read.Inode, name string, file uint32) error {
 	if err != nil {
 		return err
 	}
-	format.LE.PutUint16(b[0x1A:], uint16(n.Links+1))
+	b.SetLinks(uint16(n.Links + 1))
 	e.touch(b, false)
 	e.sealInode(b, file)
 	return e.enter(d, name, file, ext4.ModeRegular, old)

@@ -197,7 +197,7 @@ func (d *directory) makeIndex(name string, number uint32, kind uint8) error {
 	if err != nil {
 		return err
 	}
-	format.LE.PutUint32(in[0x20:], format.LE.Uint32(in[0x20:])|format.InodeIndex)
+	in.AddFlags(format.InodeIndex)
 	d.e.sealInode(in, d.inode.Number)
 	if d.inode, err = d.e.Inode(d.inode.Number); err != nil {
 		return err

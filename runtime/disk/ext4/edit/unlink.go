@@ -13,7 +13,7 @@ func (e *Editor) unlink(n read.Inode) error {
 		return err
 	}
 	if n.Links > 1 {
-		format.LE.PutUint16(b[0x1A:], uint16(n.Links-1))
+		b.SetLinks(uint16(n.Links - 1))
 		e.touch(b, false)
 		e.sealInode(b, n.Number)
 		return nil
@@ -27,17 +27,14 @@ func (e *Editor) unlink(n read.Inode) error {
 	if err := e.releaseXattrs(n); err != nil {
 		return err
 	}
-	format.LE.PutUint16(b[0x1A:], 0)
-	format.LE.PutUint32(b[0x14:], uint32(e.now.Sec))
-	format.LE.PutUint32(b[0x04:], 0)
-	format.LE.PutUint32(b[0x6C:], 0)
-	format.LE.PutUint32(b[0x1C:], 0)
-	format.LE.PutUint16(b[0x74:], 0)
-	format.LE.PutUint32(b[0x68:], 0)
-	format.LE.PutUint16(b[0x76:], 0)
-	clear(b[0x28:0x64])
+	b.SetLinks(0)
+	b.SetDtime(e.now)
+	b.SetSize(0)
+	b.SetSectors(0)
+	b.SetXattrBlock(0)
+	clear(b.Block())
 	if n.Rec.Flags&format.InodeExtents != 0 {
-		format.PutExtentHeader(b[0x28:], 0, format.ExtentsInline, 0)
+		format.PutExtentHeader(b.Block(), 0, format.ExtentsInline, 0)
 	}
 	e.touch(b, false)
 	e.sealInode(b, n.Number)
@@ -105,7 +102,7 @@ func (e *Editor) releaseXattrs(n read.Inode) error {
 // forgetOrphan takes an inode off the list of those that the kernel has to truncate at the next mount.
 func (e *Editor) forgetOrphan(n read.Inode) error {
 	next := e.Super.LastOrphan
-	var before []byte // record of the one that leads to next
+	var before format.InodeBytes // record of the one that leads to next
 	var owner uint32
 	for steps := 0; next != 0; steps++ {
 		b, err := e.peekInode(next)
@@ -116,10 +113,10 @@ func (e *Editor) forgetOrphan(n read.Inode) error {
 			return format.Corruptf("the list of orphans has no end")
 		}
 		if next != n.Number {
-			before, owner, next = b, next, format.LE.Uint32(b[0x14:])
+			before, owner, next = b, next, b.NextOrphan()
 			continue
 		}
-		after := format.LE.Uint32(b[0x14:])
+		after := b.NextOrphan()
 		if before == nil {
 			e.Super.LastOrphan = after
 			return nil
@@ -127,7 +124,7 @@ func (e *Editor) forgetOrphan(n read.Inode) error {
 		if before, err = e.inodeBytes(owner); err != nil {
 			return err
 		}
-		format.LE.PutUint32(before[0x14:], after)
+		before.SetNextOrphan(after)
 		e.sealInode(before, owner)
 		return nil
 	}
@@ -135,11 +132,11 @@ func (e *Editor) forgetOrphan(n read.Inode) error {
 }
 
 // peekInode reads a record that may be out of use.
-func (e *Editor) peekInode(number uint32) ([]byte, error) {
+func (e *Editor) peekInode(number uint32) (format.InodeBytes, error) {
 	at, err := e.RecordAt(number)
 	if err != nil {
 		return nil, err
 	}
-	b := make([]byte, e.Super.InodeSize)
+	b := make(format.InodeBytes, e.Super.InodeSize)
 	return b, format.ReadFull(e.R, b, at)
 }

@@ -74,95 +74,74 @@ func parseStamp(base, extra []byte) Stamp {
 // Put writes a 256-byte record with its checksum.
 func (r *Record) Put(b []byte, seed, ino uint32) {
 	clear(b[:InodeSize])
-	LE.PutUint16(b[0x00:], r.Mode)
-	LE.PutUint16(b[0x02:], uint16(r.Uid))
-	LE.PutUint32(b[0x04:], uint32(r.Size))
-	r.Atime.Put(b[0x08:], b[0x8C:])
-	r.Ctime.Put(b[0x0C:], b[0x84:])
-	r.Mtime.Put(b[0x10:], b[0x88:])
-	r.Btime.Put(b[0x90:], b[0x94:])
-	LE.PutUint32(b[0x14:], r.Dtime)
-	LE.PutUint16(b[0x18:], uint16(r.Gid))
-	LE.PutUint16(b[0x1A:], r.Links)
-	LE.PutUint32(b[0x1C:], uint32(r.Sectors))
-	LE.PutUint32(b[0x20:], r.Flags)
-	copy(b[0x28:0x64], r.Block[:])
-	LE.PutUint32(b[0x64:], r.Generation)
-	LE.PutUint32(b[0x68:], uint32(r.XattrBlock))
-	LE.PutUint32(b[0x6C:], uint32(r.Size>>32))
-	LE.PutUint16(b[0x74:], uint16(r.Sectors>>32))
-	LE.PutUint16(b[0x76:], uint16(r.XattrBlock>>32))
-	LE.PutUint16(b[0x78:], uint16(r.Uid>>16))
-	LE.PutUint16(b[0x7A:], uint16(r.Gid>>16))
-	LE.PutUint16(b[0x80:], r.Extra)
-	copy(b[128+int(r.Extra):InodeSize], r.Inline)
-	c := CRC(InodeSeed(seed, ino, r.Generation), b[:InodeSize])
-	LE.PutUint16(b[0x7C:], uint16(c))
-	LE.PutUint16(b[0x82:], uint16(c>>16))
+	LE.PutUint16(b[inodeMode:], r.Mode)
+	LE.PutUint16(b[inodeUID:], uint16(r.Uid))
+	LE.PutUint32(b[inodeSize:], uint32(r.Size))
+	r.Atime.Put(b[inodeAtime:], b[inodeAtimeExtra:])
+	r.Ctime.Put(b[inodeCtime:], b[inodeCtimeExtra:])
+	r.Mtime.Put(b[inodeMtime:], b[inodeMtimeExtra:])
+	r.Btime.Put(b[inodeBtime:], b[inodeBtimeExtra:])
+	LE.PutUint32(b[inodeDtime:], r.Dtime)
+	LE.PutUint16(b[inodeGID:], uint16(r.Gid))
+	LE.PutUint16(b[inodeLinks:], r.Links)
+	LE.PutUint32(b[inodeSectors:], uint32(r.Sectors))
+	LE.PutUint32(b[inodeFlags:], r.Flags)
+	copy(b[inodeBlock:inodeGeneration], r.Block[:])
+	LE.PutUint32(b[inodeGeneration:], r.Generation)
+	LE.PutUint32(b[inodeXattrBlock:], uint32(r.XattrBlock))
+	LE.PutUint32(b[inodeSizeHigh:], uint32(r.Size>>32))
+	LE.PutUint16(b[inodeSectorsHigh:], uint16(r.Sectors>>32))
+	LE.PutUint16(b[inodeXattrBlockHigh:], uint16(r.XattrBlock>>32))
+	LE.PutUint16(b[inodeUIDHigh:], uint16(r.Uid>>16))
+	LE.PutUint16(b[inodeGIDHigh:], uint16(r.Gid>>16))
+	LE.PutUint16(b[inodeExtra:], r.Extra)
+	copy(b[inodeBase+int(r.Extra):InodeSize], r.Inline)
+	InodeBytes(b[:InodeSize]).Seal(seed, ino)
 }
 
 // ParseRecord reads a record of 128 bytes or more.
 func ParseRecord(b []byte) Record {
 	r := Record{
-		Mode:       LE.Uint16(b[0x00:]),
-		Uid:        uint32(LE.Uint16(b[0x02:])) | uint32(LE.Uint16(b[0x78:]))<<16,
-		Gid:        uint32(LE.Uint16(b[0x18:])) | uint32(LE.Uint16(b[0x7A:]))<<16,
-		Size:       uint64(LE.Uint32(b[0x04:])) | uint64(LE.Uint32(b[0x6C:]))<<32,
-		Links:      LE.Uint16(b[0x1A:]),
-		Sectors:    uint64(LE.Uint32(b[0x1C:])) | uint64(LE.Uint16(b[0x74:]))<<32,
-		Flags:      LE.Uint32(b[0x20:]),
-		Dtime:      LE.Uint32(b[0x14:]),
-		Generation: LE.Uint32(b[0x64:]),
-		XattrBlock: uint64(LE.Uint32(b[0x68:])) | uint64(LE.Uint16(b[0x76:]))<<32,
+		Mode:       LE.Uint16(b[inodeMode:]),
+		Uid:        uint32(LE.Uint16(b[inodeUID:])) | uint32(LE.Uint16(b[inodeUIDHigh:]))<<16,
+		Gid:        uint32(LE.Uint16(b[inodeGID:])) | uint32(LE.Uint16(b[inodeGIDHigh:]))<<16,
+		Size:       uint64(LE.Uint32(b[inodeSize:])) | uint64(LE.Uint32(b[inodeSizeHigh:]))<<32,
+		Links:      LE.Uint16(b[inodeLinks:]),
+		Sectors:    uint64(LE.Uint32(b[inodeSectors:])) | uint64(LE.Uint16(b[inodeSectorsHigh:]))<<32,
+		Flags:      LE.Uint32(b[inodeFlags:]),
+		Dtime:      LE.Uint32(b[inodeDtime:]),
+		Generation: LE.Uint32(b[inodeGeneration:]),
+		XattrBlock: uint64(LE.Uint32(b[inodeXattrBlock:])) | uint64(LE.Uint16(b[inodeXattrBlockHigh:]))<<32,
 	}
-	copy(r.Block[:], b[0x28:0x64])
+	copy(r.Block[:], b[inodeBlock:inodeGeneration])
 	var ax, cx, mx, bx []byte
-	if len(b) >= 0x84 {
-		r.Extra = LE.Uint16(b[0x80:])
-		if int(r.Extra) > len(b)-128 || r.Extra%4 != 0 {
+	if len(b) >= inodeCtimeExtra {
+		r.Extra = LE.Uint16(b[inodeExtra:])
+		if int(r.Extra) > len(b)-inodeBase || r.Extra%4 != 0 {
 			r.Extra = 0
 		}
-		end := 128 + int(r.Extra)
-		if end >= 0x88 {
-			cx = b[0x84:]
+		end := inodeBase + int(r.Extra)
+		if end >= inodeMtimeExtra {
+			cx = b[inodeCtimeExtra:]
 		}
-		if end >= 0x8C {
-			mx = b[0x88:]
+		if end >= inodeAtimeExtra {
+			mx = b[inodeMtimeExtra:]
 		}
-		if end >= 0x90 {
-			ax = b[0x8C:]
+		if end >= inodeBtime {
+			ax = b[inodeAtimeExtra:]
 		}
-		if end >= 0x98 {
-			bx = b[0x94:]
-			r.Btime = parseStamp(b[0x90:], bx)
+		if end >= inodeBtimeExtra+4 {
+			bx = b[inodeBtimeExtra:]
+			r.Btime = parseStamp(b[inodeBtime:], bx)
 		}
 		if r.Extra > 0 {
 			r.Inline = b[end:]
 		}
 	}
-	r.Atime = parseStamp(b[0x08:], ax)
-	r.Ctime = parseStamp(b[0x0C:], cx)
-	r.Mtime = parseStamp(b[0x10:], mx)
+	r.Atime = parseStamp(b[inodeAtime:], ax)
+	r.Ctime = parseStamp(b[inodeCtime:], cx)
+	r.Mtime = parseStamp(b[inodeMtime:], mx)
 	return r
-}
-
-// RecordCsumOK verifies a record's checksum. An all-zero record has none.
-func RecordCsumOK(b []byte, seed, ino uint32) bool {
-	generation := LE.Uint32(b[0x64:])
-	have := uint32(LE.Uint16(b[0x7C:]))
-	c := CRC(InodeSeed(seed, ino, generation), b[:0x7C])
-	c = CRC(c, []byte{0, 0})
-	if len(b) == 128 {
-		return uint16(CRC(c, b[0x7E:])) == uint16(have)
-	}
-	c = CRC(c, b[0x7E:0x80])
-	if extra := LE.Uint16(b[0x80:]); extra < 4 {
-		return uint16(CRC(c, b[0x80:])) == uint16(have)
-	}
-	have |= uint32(LE.Uint16(b[0x82:])) << 16
-	c = CRC(c, b[0x80:0x82])
-	c = CRC(c, []byte{0, 0})
-	return CRC(c, b[0x84:]) == have
 }
 
 // DeviceBlock is the block field of a device's inode.

@@ -29,3 +29,31 @@ const (
 	JournalCsumType  = 4       // CRC32C
 	MaxJournal       = 1 << 20 // blocks of a log that are looked at
 )
+
+// Offsets in the header of each of the journal's own blocks, behind JournalMagic.
+const (
+	JournalKind           = 4
+	JournalHeaderSequence = 8
+)
+
+// Offsets in the journal's superblock.
+const (
+	JournalBlockSize     = 0x0C
+	JournalEnd           = 0x10
+	JournalFirst         = 0x14
+	JournalSequence      = 0x18
+	JournalStart         = 0x1C
+	JournalCompat        = 0x24
+	JournalIncompat      = 0x28
+	JournalUUID          = 0x30
+	journalUsers         = 0x40
+	JournalCsumAlgorithm = 0x50
+	JournalCsum          = 0xFC
+)
+
+// Offsets in a commit block.
+const (
+	CommitCsum = 0x10
+	CommitSec  = 0x30
+	CommitNsec = 0x38
+)

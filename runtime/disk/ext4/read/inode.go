@@ -56,7 +56,7 @@ func (f *FS) Inode(number uint32) (Inode, error) {
 	if err := format.ReadFull(f.R, b, at); err != nil {
 		return Inode{}, err
 	}
-	if f.Csums() && !format.RecordCsumOK(b, f.Seed, number) {
+	if f.Csums() && !format.InodeBytes(b).CsumOK(f.Seed, number) {
 		return Inode{}, format.Corruptf("checksum of inode %d", number)
 	}
 	r := format.ParseRecord(b)

@@ -51,16 +51,16 @@ func (f *FS) Journal() (*Journal, error) {
 	if format.BE.Uint32(b) != format.JournalMagic {
 		return nil, format.Corruptf("no journal superblock")
 	}
-	switch format.BE.Uint32(b[4:]) {
+	switch format.BE.Uint32(b[format.JournalKind:]) {
 	case format.JournalSuperV2:
 	case format.JournalSuperV2 - 1:
-		clear(b[0x24:0x30]) // the first version has no features
+		clear(b[format.JournalCompat:format.JournalUUID]) // the first version has no features
 	default:
-		return nil, format.Corruptf("journal superblock of type %d", format.BE.Uint32(b[4:]))
+		return nil, format.Corruptf("journal superblock of type %d", format.BE.Uint32(b[format.JournalKind:]))
 	}
-	j.End, j.First = format.BE.Uint32(b[0x10:]), format.BE.Uint32(b[0x14:])
-	j.Sequence, j.Start = format.BE.Uint32(b[0x18:]), format.BE.Uint32(b[0x1C:])
-	j.Incompat = format.BE.Uint32(b[0x28:])
+	j.End, j.First = format.BE.Uint32(b[format.JournalEnd:]), format.BE.Uint32(b[format.JournalFirst:])
+	j.Sequence, j.Start = format.BE.Uint32(b[format.JournalSequence:]), format.BE.Uint32(b[format.JournalStart:])
+	j.Incompat = format.BE.Uint32(b[format.JournalIncompat:])
 	return j, j.check()
 }
 
@@ -69,22 +69,22 @@ func (j *Journal) check() error {
 	if more := j.Incompat &^ format.JournalReadable; more != 0 {
 		return format.Unsupportedf("journal features %#x", more)
 	}
-	if format.BE.Uint32(b[0x24:])&format.JournalCompatCsum != 0 && !j.Csums() {
+	if format.BE.Uint32(b[format.JournalCompat:])&format.JournalCompatCsum != 0 && !j.Csums() {
 		return format.Unsupportedf("a journal with checksums of whole transactions")
 	}
 	if j.Csums() {
-		sum := format.BE.Uint32(b[0xFC:])
-		format.BE.PutUint32(b[0xFC:], 0)
+		sum := format.BE.Uint32(b[format.JournalCsum:])
+		format.BE.PutUint32(b[format.JournalCsum:], 0)
 		have := format.CRC(^uint32(0), b)
-		format.BE.PutUint32(b[0xFC:], sum)
-		if b[0x50] != format.JournalCsumType || have != sum || j.Has(format.JournalCsumV2) && j.Has(format.JournalCsumV3) {
+		format.BE.PutUint32(b[format.JournalCsum:], sum)
+		if b[format.JournalCsumAlgorithm] != format.JournalCsumType || have != sum || j.Has(format.JournalCsumV2) && j.Has(format.JournalCsumV3) {
 			return format.Corruptf("checksum of the journal superblock")
 		}
 	}
-	j.seed = format.CRC(^uint32(0), b[0x30:0x40])
+	j.seed = format.CRC(^uint32(0), b[format.JournalUUID:][:16])
 	switch {
-	case int64(format.BE.Uint32(b[0x0C:])) != j.Image.BlockSize:
-		return format.Corruptf("journal blocks of %d bytes", format.BE.Uint32(b[0x0C:]))
+	case int64(format.BE.Uint32(b[format.JournalBlockSize:])) != j.Image.BlockSize:
+		return format.Corruptf("journal blocks of %d bytes", format.BE.Uint32(b[format.JournalBlockSize:]))
 	case int64(j.End) > j.file.size/j.Image.BlockSize, j.First == 0, j.First >= j.End:
 		return format.Corruptf("journal blocks %d to %d in a file of %d bytes", j.First, j.End, j.file.size)
 	case j.End > format.MaxJournal:
@@ -115,13 +115,13 @@ func (j *Journal) Place(n uint32) (int64, error) {
 // SealSuper writes the fields that change and the checksum into the superblock's bytes.
 func (j *Journal) SealSuper() {
 	b := j.Super[:]
-	format.BE.PutUint32(b[0x18:], j.Sequence)
-	format.BE.PutUint32(b[0x1C:], j.Start)
-	format.BE.PutUint32(b[0x28:], j.Incompat)
+	format.BE.PutUint32(b[format.JournalSequence:], j.Sequence)
+	format.BE.PutUint32(b[format.JournalStart:], j.Start)
+	format.BE.PutUint32(b[format.JournalIncompat:], j.Incompat)
 	if j.Csums() {
-		b[0x50] = format.JournalCsumType
-		format.BE.PutUint32(b[0xFC:], 0)
-		format.BE.PutUint32(b[0xFC:], format.CRC(^uint32(0), b))
+		b[format.JournalCsumAlgorithm] = format.JournalCsumType
+		format.BE.PutUint32(b[format.JournalCsum:], 0)
+		format.BE.PutUint32(b[format.JournalCsum:], format.CRC(^uint32(0), b))
 	}
 }
 
@@ -164,7 +164,7 @@ func (j *Journal) tailOK(b []byte) bool {
 
 // commitOK verifies the checksum of a commit block.
 func (j *Journal) commitOK(b []byte) bool {
-	return !j.Csums() || j.BlockCsum(b, 0x10) == format.BE.Uint32(b[0x10:])
+	return !j.Csums() || j.BlockCsum(b, format.CommitCsum) == format.BE.Uint32(b[format.CommitCsum:])
 }
 
 // tag names the block of the file system that the log's next block is for.

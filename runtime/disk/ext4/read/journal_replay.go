@@ -90,13 +90,13 @@ func (w *logWalk) run() error {
 		if err := format.ReadFull(j.Image.R, b, at); err != nil {
 			return err
 		}
-		if format.BE.Uint32(b) != format.JournalMagic || format.BE.Uint32(b[8:]) != sequence || w.pass == passScan && w.passed == j.End-j.First {
+		if format.BE.Uint32(b) != format.JournalMagic || format.BE.Uint32(b[format.JournalHeaderSequence:]) != sequence || w.pass == passScan && w.passed == j.End-j.First {
 			break
 		}
 		if err := w.step(1); err != nil {
 			return err
 		}
-		kind := format.BE.Uint32(b[4:])
+		kind := format.BE.Uint32(b[format.JournalKind:])
 		switch kind {
 		case format.JournalDescriptor, format.JournalRevoke:
 			if !j.tailOK(b) {
@@ -111,7 +111,7 @@ func (w *logWalk) run() error {
 			}
 		case format.JournalCommit:
 			if w.pass == passScan {
-				when := format.BE.Uint64(b[0x30:])
+				when := format.BE.Uint64(b[format.CommitSec:])
 				if suspect && when >= lastCommit && j.commitOK(b) {
 					return format.Corruptf("checksum in transaction %d of the journal", sequence)
 				}

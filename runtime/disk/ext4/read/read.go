@@ -142,7 +142,7 @@ func (f *FS) Group(g uint64) (format.Group, error) {
 	if err := format.ReadFull(f.R, b, f.DescriptorAt(g)); err != nil {
 		return d, err
 	}
-	if f.Csums() && format.GroupCsum(b, f.Seed, uint32(g)) != format.LE.Uint16(b[0x1E:]) {
+	if f.Csums() && !format.GroupCsumOK(b, f.Seed, uint32(g)) {
 		return d, format.Corruptf("checksum of group %d", g)
 	}
 	d.Parse(b)
