@@ -25,7 +25,7 @@ func (s *supervisor) collect(ctx context.Context, session *proto.Session, proces
 		case err == nil:
 			list = append(list, got)
 		case s.wasCut():
-			list = append(list, driver.Fetched{Name: o.Name, From: o.Path, Error: s.lost("it was not collected")})
+			list = append(list, driver.Fetched{Name: o.Name, From: o.Path, Error: s.describeLoss("it was not collected")})
 		case o.Optional && errors.Is(err, driver.ErrNotFound):
 		default:
 			list = append(list, driver.Fetched{
@@ -55,7 +55,7 @@ func (s *supervisor) collectLast(ctx context.Context, session *proto.Session) []
 	}
 	var list []driver.Fetched
 	for _, o := range s.spec.Workspace.Outputs {
-		list = append(list, driver.Fetched{Name: o.Name, From: o.Path, Error: s.lost("it was not collected")})
+		list = append(list, driver.Fetched{Name: o.Name, From: o.Path, Error: s.describeLoss("it was not collected")})
 	}
 	return list
 }

@@ -50,7 +50,7 @@ func (s *supervisor) withGuest(ctx context.Context, op string, call func(context
 			Class: driver.ErrRefused, Op: op, Object: s.spec.Workspace.Name, Err: errors.New(why), Next: "microagent status " + s.spec.Workspace.Name,
 		}
 	}
-	calling, cancel := s.forGuest(ctx)
+	calling, cancel := s.whileGuest(ctx)
 	defer cancel()
 	err := call(calling, life.session)
 	cut := err != nil && s.wasCut()
@@ -64,12 +64,12 @@ func (s *supervisor) withGuest(ctx context.Context, op string, call func(context
 		return err
 	case <-time.After(2 * settle):
 	}
-	return s.silent(op, err)
+	return s.explainSilence(op, err)
 }
 
-// silent is the error of a call that a guest does not answer that is there all the same: its VMM stands still, or its
+// explainSilence is the error of a call that a guest does not answer that is there all the same: its VMM stands still, or its
 // kernel does.
-func (s *supervisor) silent(op string, err error) error {
+func (s *supervisor) explainSilence(op string, err error) error {
 	name := s.spec.Workspace.Name
 	return &driver.Error{Class: driver.ErrUnavailable, Op: op, Object: name, Err: fmt.Errorf("the guest does not answer: %w", err),
 		Next: "microagent halt --force " + name + " ends it"}

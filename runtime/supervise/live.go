@@ -81,8 +81,8 @@ func (s *supervisor) live(ctx context.Context, ready func()) error {
 	})
 	cancel()
 	if err != nil {
-		if _, stop := s.stopping(); stop {
-			return s.stoppedEarly()
+		if _, stop := s.stopRequested(); stop {
+			return s.recordEarlyStop()
 		}
 		return s.fail(err)
 	}
@@ -105,7 +105,7 @@ func (s *supervisor) live(ctx context.Context, ready func()) error {
 		again, up, err := s.boot(ctx, w, ready)
 		if err != nil {
 			if errors.Is(err, errStopped) {
-				return s.stoppedEarly()
+				return s.recordEarlyStop()
 			}
 			return s.fail(err)
 		}
@@ -150,11 +150,11 @@ func (s *supervisor) boot(ctx context.Context, w *watch, ready func()) (again bo
 			return false, up, err
 		}
 	}
-	setting, cancel := s.settingUp(ctx, wait)
+	setting, cancel := s.limitSetup(ctx, wait)
 	err = session.Configure(setting, s.config())
 	cancel()
 	if err != nil {
-		return false, up, s.bootError(w, "set the guest up", err)
+		return false, up, s.explainBoot(w, "set the guest up", err)
 	}
 	life := &life{session: session, over: make(chan struct{})}
 	s.mu.Lock()
@@ -175,7 +175,7 @@ func (s *supervisor) boot(ctx context.Context, w *watch, ready func()) (again bo
 		process, err = session.Start(starting, proto.ExecSpec{ID: mainID, Main: true, Timeout: s.spec.Workspace.Process.Timeout},
 			proto.Streams{Stdout: s.output.Stdout(), Stderr: s.output.Stderr()})
 		if err != nil {
-			return false, up, s.bootError(w, "start the process", err)
+			return false, up, s.explainBoot(w, "start the process", err)
 		}
 	}
 	if err := s.change(func(r *driver.Run) {
@@ -212,7 +212,7 @@ func (s *supervisor) connect(ctx context.Context, w *watch) (*proto.Session, err
 	watching := make(chan struct{})
 	go func() {
 		defer close(watching)
-		broken(s.earlyEnd(ctx, w))
+		broken(s.awaitEarlyEnd(ctx, w))
 	}()
 	session, err := proto.Connect(ctx, w.vm.Dial)
 	broken(nil)
@@ -220,7 +220,7 @@ func (s *supervisor) connect(ctx context.Context, w *watch) (*proto.Session, err
 	if err == nil {
 		return session, nil
 	}
-	if _, stop := s.stopping(); stop {
+	if _, stop := s.stopRequested(); stop {
 		return nil, errStopped
 	}
 	if crash, ok := errors.AsType[*driver.CrashError](context.Cause(ctx)); ok {
@@ -241,8 +241,8 @@ func lastReason(err error) string {
 	return lines[len(lines)-1]
 }
 
-// earlyEnd returns when the guest can't come up any more, and says why; nil when ctx ended.
-func (s *supervisor) earlyEnd(ctx context.Context, w *watch) error {
+// awaitEarlyEnd returns when the guest can't come up any more, and says why; nil when ctx ended.
+func (s *supervisor) awaitEarlyEnd(ctx context.Context, w *watch) error {
 	for reboots := 0; ; {
 		select {
 		case <-ctx.Done():
@@ -258,9 +258,9 @@ func (s *supervisor) earlyEnd(ctx context.Context, w *watch) error {
 	}
 }
 
-// bootError says why a guest that answered did not become ready.
-func (s *supervisor) bootError(w *watch, what string, err error) error {
-	if _, stop := s.stopping(); stop {
+// explainBoot says why a guest that answered did not become ready.
+func (s *supervisor) explainBoot(w *watch, what string, err error) error {
+	if _, stop := s.stopRequested(); stop {
 		return errStopped
 	}
 	if errors.Is(err, driver.ErrUnavailable) {

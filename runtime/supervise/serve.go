@@ -26,8 +26,8 @@ const (
 	startLimit = time.Minute
 )
 
-// settingUp is ctx for bringing disks up: it ends when a stop is asked for as well.
-func (s *supervisor) settingUp(ctx context.Context, more time.Duration) (context.Context, context.CancelFunc) {
+// limitSetup is ctx for bringing disks up: it ends when a stop is asked for as well.
+func (s *supervisor) limitSetup(ctx context.Context, more time.Duration) (context.Context, context.CancelFunc) {
 	ctx, cancelLimit := context.WithTimeout(ctx, setupLimit+more)
 	ctx, cancelStop := s.untilStop(ctx)
 	return ctx, func() { cancelStop(); cancelLimit() }
@@ -68,37 +68,37 @@ func (s *supervisor) serve(ctx context.Context, w *watch, session *proto.Session
 	}
 	select {
 	case <-w.done:
-		return false, s.vmmGone(w)
+		return false, s.endWithVMM(w)
 	case <-w.rebooted:
-		return s.rebooted(w)
+		return s.judgeReboot(w)
 	case <-session.Done():
-		return s.disconnected(w)
+		return s.explainDisconnect(w)
 	case <-s.stop:
 		return false, s.shutDown(ctx, w, session, ends)
 	case e := <-ends:
 		switch {
 		case e.err != nil && s.wasCut():
-			return false, s.stoppedEarly()
+			return false, s.recordEarlyStop()
 		case e.err != nil && errors.Is(e.err, driver.ErrUnavailable):
-			return s.disconnected(w)
+			return s.explainDisconnect(w)
 		}
 		return false, s.finish(ctx, w, session, e, false)
 	}
 }
 
-// disconnected waits for what explains that the connection to the guest ended.
-func (s *supervisor) disconnected(w *watch) (bool, error) {
+// explainDisconnect waits for what explains that the connection to the guest ended.
+func (s *supervisor) explainDisconnect(w *watch) (bool, error) {
 	select {
 	case <-w.done:
-		return false, s.vmmGone(w)
+		return false, s.endWithVMM(w)
 	case <-w.rebooted:
-		return s.rebooted(w)
+		return s.judgeReboot(w)
 	case <-time.After(settle):
 		return false, w.vm.Crash("running", "the guest's agent is gone")
 	}
 }
 
-func (s *supervisor) rebooted(w *watch) (bool, error) {
+func (s *supervisor) judgeReboot(w *watch) (bool, error) {
 	if s.spec.Workspace.Process.Mode == driver.ModeTask {
 		return false, w.vm.Crash("running", "the guest rebooted in the middle of its task")
 	}
@@ -108,10 +108,10 @@ func (s *supervisor) rebooted(w *watch) (bool, error) {
 	return true, nil
 }
 
-// vmmGone tells a guest that was powered off from inside from a VMM that died.
-func (s *supervisor) vmmGone(w *watch) error {
-	if _, stop := s.stopping(); stop {
-		return s.stoppedEarly()
+// endWithVMM tells a guest that was powered off from inside from a VMM that died.
+func (s *supervisor) endWithVMM(w *watch) error {
+	if _, stop := s.stopRequested(); stop {
+		return s.recordEarlyStop()
 	}
 	powerOff := w.powerOff && !w.vm.Failed()
 	if powerOff && s.spec.Workspace.Process.Mode != driver.ModeTask {
@@ -130,10 +130,10 @@ func (s *supervisor) vmmGone(w *watch) error {
 
 // shutDown carries out a stop: the process gets its stop signal and the grace, then it is killed.
 func (s *supervisor) shutDown(ctx context.Context, w *watch, session *proto.Session, ends chan exited) error {
-	req, _ := s.stopping()
+	req, _ := s.stopRequested()
 	if req.force {
 		w.vm.Kill()
-		return s.stoppedEarly()
+		return s.recordEarlyStop()
 	}
 	defer s.syncAhead(ctx, session)()
 	if ends == nil {
@@ -154,9 +154,9 @@ func (s *supervisor) shutDown(ctx context.Context, w *watch, session *proto.Sess
 	case ok && e.err == nil:
 	case !ok, s.wasCut():
 		w.vm.Kill()
-		return s.cutEarly()
+		return s.recordCut()
 	case errors.Is(e.err, driver.ErrUnavailable):
-		return s.stoppedEarly()
+		return s.recordEarlyStop()
 	}
 	return s.finish(ctx, w, session, e, true)
 }
@@ -175,9 +175,9 @@ func (s *supervisor) syncAhead(ctx context.Context, session *proto.Session) (sto
 	return func() { cancel(); <-done }
 }
 
-// cutEarly is stoppedEarly of a guest that did not stop in time.
-func (s *supervisor) cutEarly() error {
-	lost := s.lost("its process had not ended; " + lostWrites)
+// recordCut is stoppedEarly of a guest that did not stop in time.
+func (s *supervisor) recordCut() error {
+	lost := s.describeLoss("its process had not ended; " + lostWrites)
 	return s.change(func(r *driver.Run) {
 		ended := now()
 		r.Phase, r.Ended, r.Stopped = driver.PhaseFinished, &ended, true
@@ -224,7 +224,7 @@ func (s *supervisor) finish(ctx context.Context, w *watch, session *proto.Sessio
 	switch {
 	case err == nil:
 	case s.wasCut():
-		diagnostics = append(diagnostics, s.lost(lostWrites))
+		diagnostics = append(diagnostics, s.describeLoss(lostWrites))
 	case errors.Is(err, driver.ErrUnavailable):
 		return w.vm.Crash("shutdown", "the guest broke while it wrote its disks")
 	default:
@@ -255,7 +255,7 @@ func (s *supervisor) powerOff(ctx context.Context, w *watch, session *proto.Sess
 	switch {
 	case err != nil && s.wasCut():
 		w.vm.Kill()
-		return []string{s.lost("it had not powered off; " + lostWrites)}
+		return []string{s.describeLoss("it had not powered off; " + lostWrites)}
 	case err != nil:
 		diagnostics = append(diagnostics, "shut the guest down: "+printable.Line(err.Error()))
 	case stopped.Killed:
@@ -278,7 +278,7 @@ func (s *supervisor) powerOff(ctx context.Context, w *watch, session *proto.Sess
 		w.vm.Stop(ctx)
 	}
 	if s.wasCut() {
-		diagnostics = append(diagnostics, s.lost("it had not powered off"))
+		diagnostics = append(diagnostics, s.describeLoss("it had not powered off"))
 	}
 	return diagnostics
 }

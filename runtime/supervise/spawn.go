@@ -136,7 +136,7 @@ func Spawn(ctx context.Context, argv []string, spec Spec) (driver.Run, error) {
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.ExtraFiles = []*os.File{readyIn}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	keepToOurselves()
+	closeOnExec()
 	err = cmd.Start()
 	readyIn.Close()
 	if err != nil {
@@ -174,10 +174,10 @@ func Spawn(ctx context.Context, argv []string, spec Spec) (driver.Run, error) {
 	return run, nil
 }
 
-// keepToOurselves makes no child inherit what this process inherited besides its standard streams: a supervisor would
+// closeOnExec makes no child inherit what this process inherited besides its standard streams: a supervisor would
 // hold the lock or the pipe of somebody's script for as long as its workspace runs. What a child is to have is passed
 // on by name, which this does not touch.
-func keepToOurselves() {
+func closeOnExec() {
 	const all = math.MaxInt32
 	if unix.CloseRange(readyFD, all, unix.CLOSE_RANGE_CLOEXEC) == nil {
 		return

@@ -40,7 +40,7 @@ func TestChildrenInheritNothingByAccident(t *testing.T) {
 	if before := strings.Count(links(), pipe); before != 2 {
 		t.Fatalf("the child had the pipe %d times before", before)
 	}
-	keepToOurselves()
+	closeOnExec()
 	if after := strings.Count(links(), pipe); after != 1 {
 		t.Errorf("the child has the pipe %d times, not once as it was given", after)
 	}

@@ -50,7 +50,7 @@ func (s *supervisor) requestStop(r stopRequest) {
 	default:
 		r.until = time.Now().Add(r.grace)
 		s.stopReq = r
-		s.overdue = time.AfterFunc(r.grace+stopMargin, s.cutShort)
+		s.overdue = time.AfterFunc(r.grace+stopMargin, s.endNow)
 		close(s.stop)
 	}
 	if r.force {
@@ -58,16 +58,16 @@ func (s *supervisor) requestStop(r stopRequest) {
 	}
 }
 
-// cutShort ends what the run still does for its guest, and the VMM: whatever it waits for, and be it a guest that has
+// endNow ends what the run still does for its guest, and the VMM: whatever it waits for, and be it a guest that has
 // stopped answering, ends with these.
-func (s *supervisor) cutShort() {
+func (s *supervisor) endNow() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.cutLocked()
 }
 
-// finished ends the time that a stop has.
-func (s *supervisor) finished() {
+// stopTheClock ends the time that a stop has.
+func (s *supervisor) stopTheClock() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.overdue != nil {
@@ -86,7 +86,7 @@ func (s *supervisor) cutLocked() {
 // wasCut says that the guest was ended without being asked further.
 func (s *supervisor) wasCut() bool { return s.guest.Err() != nil }
 
-func (s *supervisor) stopping() (stopRequest, bool) {
+func (s *supervisor) stopRequested() (stopRequest, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	select {
@@ -103,9 +103,9 @@ func (s *supervisor) setForced() {
 	s.forced = true
 }
 
-// lost says what the end of a guest that was cut short cost.
-func (s *supervisor) lost(what string) string {
-	req, _ := s.stopping()
+// describeLoss says what the end of a guest that was cut short cost.
+func (s *supervisor) describeLoss(what string) string {
+	req, _ := s.stopRequested()
 	if req.force {
 		return "the guest was killed, as was asked for: " + what
 	}
@@ -114,8 +114,8 @@ func (s *supervisor) lost(what string) string {
 
 const lostWrites = "what it had not written to its disks is lost"
 
-// stoppedEarly is the end of a run whose process was not seen to end.
-func (s *supervisor) stoppedEarly() error {
+// recordEarlyStop is the end of a run whose process was not seen to end.
+func (s *supervisor) recordEarlyStop() error {
 	return s.change(func(r *driver.Run) {
 		ended := now()
 		r.Phase, r.Ended, r.Stopped = driver.PhaseFinished, &ended, true
@@ -127,7 +127,7 @@ func (s *supervisor) stoppedEarly() error {
 // comes next.
 func (s *supervisor) dismiss(server *control.Server) {
 	limit := answerLimit
-	if _, stop := s.stopping(); stop {
+	if _, stop := s.stopRequested(); stop {
 		limit = answerHurry
 	}
 	if !server.Close(limit, settleAnswers) {
@@ -135,8 +135,8 @@ func (s *supervisor) dismiss(server *control.Server) {
 	}
 }
 
-// forGuest is ctx for a call to the guest: it ends when the guest is cut short as well.
-func (s *supervisor) forGuest(ctx context.Context) (context.Context, context.CancelFunc) {
+// whileGuest is ctx for a call to the guest: it ends when the guest is cut short as well.
+func (s *supervisor) whileGuest(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
 	stop := context.AfterFunc(s.guest, cancel)
 	return ctx, func() { stop(); cancel() }

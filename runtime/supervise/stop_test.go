@@ -117,7 +117,7 @@ func stuck(t *testing.T, spec driver.WorkspaceSpec, answers string) (*supervisor
 	w := &watch{vm: &machine.VM{}, rebooted: make(chan struct{}, 1), done: make(chan struct{})}
 	context.AfterFunc(s.guest, func() { close(w.done) })
 	t.Cleanup(func() {
-		s.finished()
+		s.stopTheClock()
 		s.cut()
 		session.Close()
 		close(guest.over)
@@ -229,7 +229,7 @@ func TestStopThatWentWellIsNotForced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, _, _ := stuck(t, driver.WorkspaceSpec{Name: "one"}, "")
 		s.requestStop(stopRequest{grace: time.Second})
-		s.finished()
+		s.stopTheClock()
 		time.Sleep(time.Minute)
 		if s.forced || s.wasCut() {
 			t.Error("it was cut short after its end")

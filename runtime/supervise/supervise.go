@@ -131,7 +131,7 @@ func (s *supervisor) supervise(ctx context.Context, ready func()) error {
 	stopWatching := s.watchOwner(ctx)
 	defer stopWatching()
 	err = s.live(s.guest, ready)
-	s.finished()
+	s.stopTheClock()
 	s.output.End()
 	close(s.ended)
 	s.dismiss(server)

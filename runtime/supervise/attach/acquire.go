@@ -22,8 +22,8 @@ type acquirer struct {
 	workspace string
 }
 
-// root takes the root file system, and makes its image as large as it is to be.
-func (a acquirer) root(size int64) (Disk, error) {
+// acquireRoot takes the acquireRoot file system, and makes its image as large as it is to be.
+func (a acquirer) acquireRoot(size int64) (Disk, error) {
 	name := a.workspace
 	l, err := lease.Acquire(a.state.Workspace(name).RootFS(), lease.Exclusive)
 	switch {
@@ -59,8 +59,8 @@ func growImage(f *os.File, size int64) error {
 	return f.Truncate(size)
 }
 
-// mount takes the i-th mount.
-func (a acquirer) mount(i int, m driver.Mount) (Disk, error) {
+// acquireMount takes the i-th acquireMount.
+func (a acquirer) acquireMount(i int, m driver.Mount) (Disk, error) {
 	serial := fmt.Sprintf("m%02d", i)
 	d := Disk{
 		Kind: m.Kind, Name: m.Name,
@@ -137,8 +137,8 @@ func nextBundle(workspace string) string {
 	return "create the workspace again, which builds it: microagent delete --yes " + workspace
 }
 
-// noVolume says what is missing of a volume.
-func (a acquirer) noVolume(m driver.Mount) error {
+// explainMissing says what is missing of a volume.
+func (a acquirer) explainMissing(m driver.Mount) error {
 	e := &driver.Error{Class: driver.ErrNotFound, Op: "attach volume", Object: m.Name, Err: errors.New("there is no such volume"),
 		Next: volume.NextMissing(m.Name)}
 	if _, err := os.Lstat(a.state.VolumeRecord(m.Name)); err == nil {
@@ -163,7 +163,7 @@ func (a acquirer) explain(m driver.Mount, path string, err error) error {
 		return e
 	}
 	if errors.Is(err, fs.ErrNotExist) && m.Kind == driver.MountVolume {
-		return a.noVolume(m)
+		return a.explainMissing(m)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		e := &driver.Error{Class: driver.ErrNotFound, Op: op, Object: m.Name, Err: fmt.Errorf("%s is not there", path)}

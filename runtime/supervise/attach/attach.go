@@ -56,13 +56,13 @@ func Acquire(state layout.State, self lease.Process, spec driver.WorkspaceSpec) 
 
 // acquire gives what it has taken also with an error.
 func (a acquirer) acquire(spec driver.WorkspaceSpec, self lease.Process) (disks Disks, err error) {
-	root, err := a.root(spec.DiskSize)
+	root, err := a.acquireRoot(spec.DiskSize)
 	if err != nil {
 		return nil, err
 	}
 	disks = append(disks, root)
 	for i, m := range spec.Mounts {
-		d, err := a.mount(i, m)
+		d, err := a.acquireMount(i, m)
 		if err != nil {
 			return disks, err
 		}

@@ -40,7 +40,7 @@ func TestVolumeMadeAnewDuringAttach(t *testing.T) {
 	s := acquirer{state: state, workspace: "one"}
 	attached := make(chan error, 1)
 	go func() {
-		a, err := s.mount(0, driver.Mount{Path: "/data", Kind: driver.MountVolume, Name: "data", Source: "old"})
+		a, err := s.acquireMount(0, driver.Mount{Path: "/data", Kind: driver.MountVolume, Name: "data", Source: "old"})
 		if err == nil {
 			a.lease.Close()
 		}

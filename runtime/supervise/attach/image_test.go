@@ -41,7 +41,7 @@ func TestBadImagesAreRefused(t *testing.T) {
 		{image("short", 100, 0), false, driver.ErrInvalid},
 	} {
 		s := acquirer{state: layout.State{Dir: dir}, workspace: "one"}
-		a, err := s.mount(0, driver.Mount{Path: "/x", Kind: driver.MountDisk, Name: "x", Source: c.path, ReadOnly: c.readOnly})
+		a, err := s.acquireMount(0, driver.Mount{Path: "/x", Kind: driver.MountDisk, Name: "x", Source: c.path, ReadOnly: c.readOnly})
 		if !errors.Is(err, c.class) {
 			t.Errorf("%s: %v", c.path, err)
 		}

@@ -62,7 +62,7 @@ func TestAttachEndsWhatADeadHolderLeft(t *testing.T) {
 	mount := driver.Mount{Path: "/data", Kind: driver.MountVolume, Name: "data", Source: "v"}
 
 	// Nobody knows of a holder: it could be anyone's, and is left alone.
-	if _, err := s.mount(0, mount); !errors.Is(err, driver.ErrBusy) {
+	if _, err := s.acquireMount(0, mount); !errors.Is(err, driver.ErrBusy) {
 		t.Fatalf("without a note of the holder: %v", err)
 	}
 	self, err := lease.Self()
@@ -73,13 +73,13 @@ func TestAttachEndsWhatADeadHolderLeft(t *testing.T) {
 	if err := volume.WriteHolder(state, "data", alive); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.mount(0, mount); !errors.Is(err, driver.ErrBusy) {
+	if _, err := s.acquireMount(0, mount); !errors.Is(err, driver.ErrBusy) {
 		t.Fatalf("with a holder that lives: %v", err)
 	}
 	if err := volume.WriteHolder(state, "data", driver.Holder{Workspace: "dead", PID: cmd.Process.Pid, BootID: "another"}); err != nil {
 		t.Fatal(err)
 	}
-	a, err := s.mount(0, mount)
+	a, err := s.acquireMount(0, mount)
 	if err != nil {
 		t.Fatalf("with a holder that is dead: %v", err)
 	}

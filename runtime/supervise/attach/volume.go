@@ -23,7 +23,7 @@ func (a acquirer) checkVolume(m driver.Mount) error {
 	var meta layout.Meta
 	err := layout.ReadJSON(a.state.VolumeRecord(m.Name), &meta)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && meta.Deleting {
-		return a.noVolume(m)
+		return a.explainMissing(m)
 	}
 	if err != nil {
 		return fmt.Errorf("attach volume %s: %w", m.Name, err)

@@ -78,11 +78,11 @@ func (s *Server) serve(v *serving, call Call) result {
 	case CallHello, CallStatus:
 		return helloResult{Version: Version, Minor: Minor, Tool: s.tool, Run: new(runWireOf(s.service.Status()))}
 	case CallWait:
-		return ended(s.service.Wait(v.ctx))
+		return answerEnd(s.service.Wait(v.ctx))
 	case CallHalt:
-		return ask(v, func(r haltRequest) result { return ended(s.service.Halt(v.ctx, r.Grace)) })
+		return ask(v, func(r haltRequest) result { return answerEnd(s.service.Halt(v.ctx, r.Grace)) })
 	case CallKill:
-		return ended(s.service.Kill(v.ctx))
+		return answerEnd(s.service.Kill(v.ctx))
 	case CallLogs:
 		return ask(v, func(r logsRequest) result {
 			return outcome{FailureOf(s.service.Logs(v.ctx, r.Stream, r.Follow, v.stdout(), v.stderr()))}
@@ -128,7 +128,7 @@ func ask[R any](v *serving, serve func(R) result) result {
 	return serve(r)
 }
 
-func ended(e Ended, err error) result {
+func answerEnd(e Ended, err error) result {
 	if err != nil {
 		return outcome{FailureOf(err)}
 	}

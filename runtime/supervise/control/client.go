@@ -174,7 +174,7 @@ func (c Client) Put(ctx context.Context, dir string, tar io.Reader) error {
 // Stat looks at a guest path; follow resolves a symlink at its end.
 func (c Client) Stat(ctx context.Context, path string, follow bool) (FileInfo, error) {
 	r, err := call[statResult](ctx, c, exchange{request: statRequest{head(CallStat), path, follow}})
-	return r.info(), err
+	return r.fileInfo(), err
 }
 
 // Sync returns when what the guest wrote so far is on its disks.

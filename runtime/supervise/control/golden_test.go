@@ -65,7 +65,7 @@ func TestWireNow(t *testing.T) {
 		{"request ping", head(CallPing)},
 		{"request exec", execRequest{head(CallExec), &exec}},
 		{"result hello", helloResult{outcome{FailureOf(&driver.Error{Class: driver.ErrBusy, Op: "op", Object: "ob", Next: "n"})}, Version, Minor, "tool", new(runWireOf(run))}},
-		{"result ended", ended(Ended{Run: run, Forced: true}, nil)},
+		{"result ended", answerEnd(Ended{Run: run, Forced: true}, nil)},
 		{"result crashed", outcome{FailureOf(&driver.CrashError{Workspace: "w", Phase: "boot", Reason: "panic", Console: []string{"a"}, Log: "/l"})}},
 		{"frame steering-signal", steeringWire{Signal: "INT"}},
 		{"frame steering-size", steeringWire{Rows: 24, Columns: 80}},

@@ -134,7 +134,7 @@ type statResult struct {
 	Target string    `json:"target,omitempty"`
 }
 
-func (r statResult) info() FileInfo {
+func (r statResult) fileInfo() FileInfo {
 	return FileInfo{Mode: fs.FileMode(r.Mode), Size: r.Size, ModTime: r.MTime, UID: r.UID, GID: r.GID, Target: r.Target}
 }
 
