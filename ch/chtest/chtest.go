@@ -39,6 +39,7 @@ func Run(t *testing.T, s Server) {
 		{"signals", testSignals},
 		{"killed", testKilled},
 		{"vsock", testVsock},
+		{"dial", testDial},
 		{"hotplug", testHotplug},
 		{"disk locks", testLocks},
 		{"disk content", testDiskContent},

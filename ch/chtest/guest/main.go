@@ -2,7 +2,8 @@
 
 // The guest program is the init of the guests that the conformance suite boots: it loads the modules that lie in
 // /modules, in the order of their names, and answers commands on a port, over vsock where there is one and over
-// the serial port of the adapter where not. A connection is one command: a line, and for echo the bytes after it.
+// the serial port of the adapter where not. A connection is one command: a line, and for echo the bytes after it. The
+// agent of microagent's own guests answers beside it.
 package main
 
 import (
@@ -21,6 +22,7 @@ import (
 	"github.com/mdlayher/vsock"
 	"golang.org/x/sys/unix"
 
+	"microagent/runtime/guest/proto"
 	"microagent/runtime/guest/proto/serialmux"
 )
 
@@ -39,6 +41,9 @@ func main() {
 		if err := load(path); err != nil {
 			say("load %s: %v", path, err)
 		}
+	}
+	if err := loopback(); err != nil {
+		say("interface lo: %v", err)
 	}
 	say("guest is up")
 	for {
@@ -80,16 +85,26 @@ func serve() error {
 		if err != nil {
 			return err
 		}
-		listener, err := session.Listen(port)
-		if err != nil {
-			return err
-		}
-		return accept(listener)
+		return listen(func(port uint32) (net.Listener, error) { return session.Listen(port) })
 	}
-	listener, err := vsock.ListenContextID(unix.VMADDR_CID_ANY, port, nil)
+	return listen(func(port uint32) (net.Listener, error) { return vsock.ListenContextID(unix.VMADDR_CID_ANY, port, nil) })
+}
+
+// listen takes the guest's own port and those of the agent.
+func listen(on func(port uint32) (net.Listener, error)) error {
+	control, err := on(proto.ControlPort)
 	if err != nil {
 		return err
 	}
+	streams, err := on(proto.StreamPort)
+	if err != nil {
+		return err
+	}
+	listener, err := on(port)
+	if err != nil {
+		return err
+	}
+	go func() { say("agent: %v", serveAgent(control, streams)) }()
 	return accept(listener)
 }
 
@@ -136,6 +151,8 @@ func command(words []string) string {
 		return answer("ok", write(words[1], words[2]))
 	case len(words) == 2 && words[0] == "read":
 		return answer(read(words[1]))
+	case len(words) == 3 && words[0] == "serve":
+		return answer("ok", serveTCP(words[1], words[2]))
 	case len(words) == 2 && words[0] == "dial":
 		return dial(words[1])
 	case len(words) == 1:

@@ -1,0 +1,79 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+
+	"golang.org/x/sys/unix"
+
+	"microagent/runtime/guest/agent"
+	"microagent/runtime/guest/proto/wire"
+)
+
+// bare is a machine with nothing to set up.
+type bare struct{}
+
+func (bare) Setup(context.Context, *wire.ConfigureRequest, agent.Owner) error { return nil }
+func (bare) Grow(string, int64) (int64, error)                                { return 0, fmt.Errorf("no disk is known") }
+func (bare) AddEntropy([]byte) error                                          { return nil }
+func (bare) SetClock(int64) error                                             { return nil }
+func (bare) KillAll()                                                         {}
+func (bare) Unmount() []string                                                { return nil }
+func (bare) PowerOff()                                                        {}
+
+func serveAgent(control, streams net.Listener) error {
+	return agent.New(bare{}, agent.NewLog(io.Discard)).Serve(context.Background(), control, streams)
+}
+
+func loopback() error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	ifr, err := unix.NewIfreq("lo")
+	if err != nil {
+		return err
+	}
+	ifr.SetUint16(unix.IFF_UP | unix.IFF_LOOPBACK | unix.IFF_RUNNING)
+	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, ifr)
+}
+
+// serveTCP starts a server at an address, which echoes, resets what it has read a byte of, or never reads.
+func serveTCP(address, how string) error {
+	serve, ok := map[string]func(*net.TCPConn){
+		"echo": func(c *net.TCPConn) {
+			_, _ = io.Copy(c, c)
+			_ = c.Close()
+		},
+		"reset": func(c *net.TCPConn) {
+			_, _ = c.Read(make([]byte, 1))
+			_ = c.SetLinger(0)
+			_ = c.Close()
+		},
+		"deaf": func(c *net.TCPConn) {
+			select {}
+		},
+	}[how]
+	if !ok {
+		return fmt.Errorf("no server %q", how)
+	}
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return err
+	}
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go serve(c.(*net.TCPConn))
+		}
+	}()
+	return nil
+}
