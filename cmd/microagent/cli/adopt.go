@@ -3,6 +3,8 @@ package cli
 import (
 	"context"
 
+	"microagent/cmd/microagent/cli/view"
+
 	"github.com/spf13/cobra"
 )
 
@@ -29,7 +31,7 @@ func (a *app) volumeAdopt() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.Done(v, "Adopted volume %q (%s)", v.Name, mib(v.Size))
+			return a.Done(view.OfVolume(v), "Adopted volume %q (%s)", v.Name, mib(v.Size))
 		}),
 	}
 	cmd.Flags().StringVar(&project, "project", "", "the project that is to own it (default: none)")

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"microagent/cmd/microagent/cli/view"
+
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -259,7 +261,7 @@ type outputNote struct {
 	Address   string `json:"address"`
 	Unchanged bool   `json:"unchanged,omitempty"` // the run changed nothing of it
 	Older     int    `json:"older,omitempty"`     // files that the run did not touch
-	driver.LeftOut
+	view.LeftOut
 }
 
 type applyRecord struct {
@@ -285,7 +287,7 @@ func resultRecord(p *plan.Plan, res *apply.Result) applyRecord {
 	}
 	for _, of := range slices.SortedFunc(maps.Keys(res.Notable), func(a, b plan.Address) int { return strings.Compare(a.String(), b.String()) }) {
 		f := res.Notable[of]
-		r.Outputs = append(r.Outputs, outputNote{of.String(), f.Unchanged, f.Older, f.LeftOut})
+		r.Outputs = append(r.Outputs, outputNote{of.String(), f.Unchanged, f.Older, view.OfLeftOut(f.LeftOut)})
 	}
 	for _, c := range res.Cut {
 		r.Cut = append(r.Cut, c.Address.String())

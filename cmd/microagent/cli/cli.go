@@ -42,6 +42,8 @@ type app struct {
 	*term.Screen
 	guest func(arch string) ([]byte, error)
 	flags globalFlags
+	// world is nil for the real drivers.
+	world *world
 	// command is what was typed, once its flags are parsed.
 	command *cobra.Command
 	// parsed is set once flags and arguments were understood: an error before that is one of usage.

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"microagent/cmd/microagent/cli/view"
+
 	"github.com/spf13/cobra"
 
 	"microagent/runtime/driver"
@@ -67,7 +69,7 @@ func (a *app) cpCommand() *cobra.Command {
 				a.Say("note: %s came from the guest, and git runs what the configuration in it says", printable.Line(strings.Join(got.Git, ", ")))
 			}
 			if a.JSON && spec.Host.Writer == nil {
-				return a.PrintJSON(got)
+				return a.PrintJSON(view.OfCopied(got))
 			}
 			return nil
 		}),

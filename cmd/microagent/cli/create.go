@@ -3,6 +3,8 @@ package cli
 import (
 	"context"
 
+	"microagent/cmd/microagent/cli/view"
+
 	"github.com/spf13/cobra"
 
 	"microagent/schema/quantity"
@@ -32,7 +34,7 @@ func (a *app) createCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.Said(shown(ws), "Created %q", ws.Spec.Name)
+			return a.Said(view.OfWorkspace(ws), "Created %q", ws.Spec.Name)
 		}),
 	}
 	a.flags.shadow(cmd, "verbose")

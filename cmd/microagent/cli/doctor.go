@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 
+	"microagent/cmd/microagent/cli/view"
+
 	"github.com/spf13/cobra"
 
 	"microagent/runtime/driver"
@@ -28,14 +30,8 @@ func (a *app) doctorCommand() *cobra.Command {
 				return err
 			}
 			if a.JSON {
-				err = a.PrintJSON(struct {
-					VMM      string           `json:"vmm"`
-					Hardware bool             `json:"hardware"`
-					Why      string           `json:"why,omitempty"`
-					Kernel   string           `json:"kernel"`
-					StateDir string           `json:"state_dir"`
-					Findings []driver.Finding `json:"findings"`
-				}{host.VMM, host.Hardware, host.Why, host.Kernel, w.state.Dir, nonNil(findings)})
+				err = a.PrintJSON(view.Host{VMM: host.VMM, Hardware: host.Hardware, Why: host.Why, Kernel: host.Kernel,
+					StateDir: w.state.Dir, Findings: view.OfFindings(findings)})
 			} else {
 				a.showFindings(w, host, findings)
 			}

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"microagent/cmd/microagent/cli/view"
+
 	"microagent/cmd/microagent/cli/term"
 
 	"github.com/spf13/cobra"
@@ -37,7 +39,7 @@ func (a *app) imagePull(use, short string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.Done(img, "%s %s (%s)", img.Ref, img.Digest, term.Size(img.Size))
+			return a.Done(view.OfImage(img), "%s %s (%s)", img.Ref, img.Digest, term.Size(img.Size))
 		}),
 	}
 }
@@ -57,7 +59,7 @@ func (a *app) imageList() *cobra.Command {
 				return err
 			}
 			if a.JSON {
-				return a.PrintJSON(nonNil(list))
+				return a.PrintJSON(view.OfImages(list))
 			}
 			var rows [][]string
 			for _, img := range list {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"microagent/cmd/microagent/cli/view"
+
 	"github.com/spf13/cobra"
 
 	"microagent/runtime/kernel"
@@ -47,7 +49,7 @@ func (a *app) kernelInstall() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.Done(k, "Installed kernel %s", k.Release)
+			return a.Done(view.OfKernel(k), "Installed kernel %s", k.Release)
 		}),
 	}
 	f := cmd.Flags()
@@ -74,7 +76,7 @@ func (a *app) kernelList() *cobra.Command {
 				return err
 			}
 			if a.JSON {
-				return a.PrintJSON(nonNil(list))
+				return a.PrintJSON(view.OfKernels(list))
 			}
 			var rows [][]string
 			for _, k := range list {

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 
+	"microagent/cmd/microagent/cli/view"
+
 	"microagent/cmd/microagent/cli/term"
 
 	"github.com/spf13/cobra"
@@ -21,11 +23,6 @@ import (
 
 func (a *app) outputCommand() *cobra.Command {
 	return group("output", "what runs left", a.outputList(), a.outputGet())
-}
-
-type outputLine struct {
-	Workspace string `json:"workspace"`
-	driver.Fetched
 }
 
 func (a *app) outputList() *cobra.Command {
@@ -48,13 +45,13 @@ func (a *app) outputList() *cobra.Command {
 			} else if list, err = w.Workspaces.List(ctx); err != nil {
 				return err
 			}
-			lines, rows := []outputLine{}, [][]string{}
+			lines, rows := []view.OutputOf{}, [][]string{}
 			for _, ws := range list {
 				if ws.Run == nil {
 					continue
 				}
 				for _, f := range ws.Run.Collected {
-					lines = append(lines, outputLine{ws.Spec.Name, f})
+					lines = append(lines, view.OutputOf{Workspace: ws.Spec.Name, Collected: view.OfCollected(f)})
 					rows = append(rows, []string{ws.Spec.Name, f.Name, strconv.Itoa(f.Files), strconv.FormatInt(f.Bytes, 10), printable.Line(f.Error)})
 				}
 			}
@@ -104,7 +101,7 @@ func (a *app) outputGet() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.Done(outputLine{ws.Spec.Name, got}, "%s: %s, %s", path, counting(got.Files, "file"), term.Size(got.Bytes))
+			return a.Done(view.OutputOf{Workspace: ws.Spec.Name, Collected: view.OfCollected(got)}, "%s: %s, %s", path, counting(got.Files, "file"), term.Size(got.Bytes))
 		}),
 	}
 	cmd.Flags().BoolVar(&how.over, "overwrite-outputs", false, "let the output replace what is there on the host")

@@ -8,11 +8,12 @@ import (
 	"strings"
 	"time"
 
+	"microagent/cmd/microagent/cli/view"
+
 	"microagent/cmd/microagent/cli/term"
 
 	"github.com/spf13/cobra"
 
-	"microagent/plan/observed"
 	"microagent/runtime/driver"
 	"microagent/schema/printable"
 )
@@ -35,7 +36,7 @@ func (a *app) statusCommand() *cobra.Command {
 				askGuests(ctx, w, one)
 				ws = one[0]
 				if a.JSON {
-					return a.PrintJSON(shown(ws))
+					return a.PrintJSON(view.OfWorkspace(ws))
 				}
 				return a.showWorkspace(ws)
 			}
@@ -60,14 +61,9 @@ func (a *app) showObjects(ctx context.Context, project string) error {
 	askGuests(ctx, w, workspaces)
 	volumes, brokenVolumes := w.Volumes.List(ctx)
 	broken := errors.Join(brokenWorkspaces, brokenVolumes)
-	mine := struct {
-		Project    string             `json:"project,omitempty"`
-		Workspaces []driver.Workspace `json:"workspaces"`
-		Volumes    []driver.Volume    `json:"volumes"`
-	}{project, []driver.Workspace{}, []driver.Volume{}}
+	mine := view.Project{Project: project, Workspaces: view.OfWorkspaces(workspaces), Volumes: []view.Volume{}}
 	var rows [][]string
 	for _, ws := range workspaces {
-		mine.Workspaces = append(mine.Workspaces, shown(ws))
 		a.sayDrift(ws)
 		rows = append(rows, []string{"workspace/" + ws.Spec.Name, phase(ws), vmmOf(ws)})
 	}
@@ -75,7 +71,7 @@ func (a *app) showObjects(ctx context.Context, project string) error {
 		if project != "" && v.Project != project {
 			continue
 		}
-		mine.Volumes = append(mine.Volumes, v)
+		mine.Volumes = append(mine.Volumes, view.OfVolume(v))
 		state := "free"
 		if v.Attached {
 			state = "attached:" + holderName(v)
@@ -101,14 +97,6 @@ func (a *app) sayDrift(ws driver.Workspace) {
 	if ws.RootFSMissing {
 		a.Say("workspace %s has drifted: %s", ws.Spec.Name, noRootFS)
 	}
-}
-
-// shown is what programs get to see of a workspace: no values of environment variables, and not the engine's own form of
-// the spec, in which records of f365b52 have them again.
-func shown(ws driver.Workspace) driver.Workspace {
-	ws.Spec.Process.Env = observed.HideEnv(ws.Spec.Process.Env)
-	ws.Spec.Applied = nil
-	return ws
 }
 
 func vmmOf(ws driver.Workspace) string {

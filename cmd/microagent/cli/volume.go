@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"time"
 
+	"microagent/cmd/microagent/cli/view"
+
 	"github.com/spf13/cobra"
 
 	"microagent/runtime/driver"
@@ -81,9 +83,9 @@ func (a *app) volumeCreate() *cobra.Command {
 				return err
 			}
 			if created {
-				return a.Done(v, "Created volume %q (%s)", v.Name, mib(v.Size))
+				return a.Done(view.OfVolume(v), "Created volume %q (%s)", v.Name, mib(v.Size))
 			}
-			return a.Done(v, "Volume %q (%s) is there already", v.Name, mib(v.Size))
+			return a.Done(view.OfVolume(v), "Volume %q (%s) is there already", v.Name, mib(v.Size))
 		}),
 	}
 	s.add(cmd)
@@ -102,7 +104,7 @@ func (a *app) volumeList() *cobra.Command {
 			}
 			list, broken := w.Volumes.List(ctx)
 			if a.JSON {
-				return errors.Join(a.PrintJSON(nonNil(list)), broken)
+				return errors.Join(a.PrintJSON(view.OfVolumes(list)), broken)
 			}
 			var rows [][]string
 			for _, v := range list {
@@ -135,7 +137,7 @@ func (a *app) volumeStatus() *cobra.Command {
 				return err
 			}
 			if a.JSON {
-				return a.PrintJSON(v)
+				return a.PrintJSON(view.OfVolume(v))
 			}
 			fmt.Fprintf(a.Out, "Name: %s\nSize: %s\nCreated: %s\nAttached: %s\nPath: %s\n",
 				v.Name, mib(v.Size), v.Created.UTC().Format(time.RFC3339), orDash(holderName(v)), v.Path)
@@ -174,7 +176,7 @@ func (a *app) volumeGrow() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.Done(v, "Volume %q has %s", v.Name, mib(v.Size))
+			return a.Done(view.OfVolume(v), "Volume %q has %s", v.Name, mib(v.Size))
 		}),
 	}
 	s.add(cmd)
@@ -199,7 +201,7 @@ func (a *app) volumeProtect(use, short string, on bool) *cobra.Command {
 				return err
 			}
 			v.Protected = on
-			return a.Done(v, "Volume %q: %sed", v.Name, use)
+			return a.Done(view.OfVolume(v), "Volume %q: %sed", v.Name, use)
 		}),
 	}
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"os"
 	"runtime"
@@ -30,12 +31,22 @@ type world struct {
 	history driver.History
 	// offline copies on disks that no guest has, online through a running guest.
 	offline driver.Copier
-	online  workspace.Online
+	online  online
+}
+
+// online is what a running guest gives its host besides runs.
+type online interface {
+	driver.Copier
+	// Output is the tree of an output as it is in the guest now. ErrRefused when it does not run.
+	Output(ctx context.Context, workspace, output string) (io.ReadCloser, driver.Fetched, error)
 }
 
 // open wires the drivers together. This file is the only one that knows which they are. Nothing is read or written
-// by it but the state directory's format; with writes set the directory is made.
+// by it but the state directory's format; with writes set the directory is made. A world that is set already is taken.
 func (a *app) open(writes bool) (*world, error) {
+	if a.world != nil {
+		return a.world, nil
+	}
 	get := a.readable
 	if writes {
 		get = a.writable

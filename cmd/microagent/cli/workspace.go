@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"time"
 
+	"microagent/cmd/microagent/cli/view"
+
 	"github.com/spf13/cobra"
 
 	"microagent/runtime/driver"
@@ -41,11 +43,7 @@ func (a *app) listCommand() *cobra.Command {
 			list, broken := w.Workspaces.List(ctx)
 			askGuests(ctx, w, list)
 			if a.JSON {
-				docs := make([]driver.Workspace, len(list))
-				for i, ws := range list {
-					docs[i] = shown(ws)
-				}
-				return errors.Join(a.PrintJSON(docs), broken)
+				return errors.Join(a.PrintJSON(view.OfWorkspaces(list)), broken)
 			}
 			var rows [][]string
 			for _, ws := range list {
@@ -91,7 +89,7 @@ func (a *app) startCommand() *cobra.Command {
 			if !run.Hardware {
 				a.Say("%s: runs on %s, which is no security boundary", ws.Spec.Name, run.VMM)
 			}
-			return a.Said(run, "Started %q", ws.Spec.Name)
+			return a.Said(view.OfRun(run), "Started %q", ws.Spec.Name)
 		}),
 	}
 }
@@ -218,7 +216,7 @@ func (a *app) waitCommand() *cobra.Command {
 				return guestCode(0, err)
 			}
 			if a.JSON {
-				if err := a.PrintJSON(run); err != nil {
+				if err := a.PrintJSON(view.OfRun(run)); err != nil {
 					return err
 				}
 			}

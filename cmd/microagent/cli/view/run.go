@@ -1,0 +1,90 @@
+package view
+
+import (
+	"time"
+
+	"microagent/runtime/driver"
+)
+
+// Run is the story of one execution.
+type Run struct {
+	ID          string      `json:"id"`
+	Key         string      `json:"key,omitempty"`
+	Phase       string      `json:"phase"` // starting, ready, running, finished, failed, lost
+	Started     time.Time   `json:"started"`
+	Ready       *time.Time  `json:"ready,omitempty"`
+	Ended       *time.Time  `json:"ended,omitempty"`
+	ExitCode    *int        `json:"exit_code,omitempty"` // of the task or service; 128+n for a signal
+	Stopped     bool        `json:"stopped,omitempty"`   // it ended because a stop asked for it
+	TimedOut    bool        `json:"timed_out,omitempty"`
+	Waits       string      `json:"waits,omitempty"` // what a start takes long for, while it does
+	Error       string      `json:"error,omitempty"`
+	Console     []string    `json:"console,omitempty"` // last console lines of a failed run
+	PID         int         `json:"pid"`               // of its supervisor
+	Tool        string      `json:"tool"`
+	VMM         string      `json:"vmm"`      // "cloud-hypervisor v53.0.0", "qemu 7.2.22 (tcg)"
+	Hardware    bool        `json:"hardware"` // isolated by hardware virtualisation
+	Sandbox     *Sandbox    `json:"sandbox,omitempty"`
+	Collected   []Collected `json:"collected,omitempty"`
+	SpecDigest  string      `json:"spec_digest"`
+	Diagnostics []string    `json:"diagnostics,omitempty"`
+}
+
+// Sandbox is what the VMM's process is confined by.
+type Sandbox struct {
+	Seccomp  bool `json:"seccomp"`
+	Landlock bool `json:"landlock"`
+}
+
+// Collected is an output that was brought out of a guest.
+type Collected struct {
+	Name      string `json:"name"`
+	From      string `json:"from"` // the guest path
+	Path      string `json:"path"`
+	Bytes     int64  `json:"bytes"`
+	Files     int    `json:"files"`
+	Digest    string `json:"digest"`
+	WithGit   string `json:"with_git,omitempty"`
+	Error     string `json:"error,omitempty"` // why it is not there
+	Missing   bool   `json:"missing,omitempty"`
+	Unchanged bool   `json:"unchanged,omitempty"`
+	Older     int    `json:"older,omitempty"`
+	LeftOut
+}
+
+// LeftOut is what did not come along: names of the first few git folders, and how many there were.
+type LeftOut struct {
+	Names []string `json:"left_out,omitempty"`
+	Count int      `json:"left_out_count,omitempty"`
+}
+
+// OfLeftOut shows what was left out.
+func OfLeftOut(l driver.LeftOut) LeftOut { return LeftOut{Names: l.Names, Count: l.Count} }
+
+// OfRun shows a run.
+func OfRun(r driver.Run) Run {
+	v := Run{
+		ID: r.ID, Key: r.Key, Phase: string(r.Phase), Started: r.Started, Ready: r.Ready, Ended: r.Ended, ExitCode: r.ExitCode,
+		Stopped: r.Stopped, TimedOut: r.TimedOut, Waits: r.Waits, Error: r.Error, Console: r.Console, PID: r.PID, Tool: r.Tool,
+		VMM: r.VMM, Hardware: r.Hardware, Collected: list(r.Collected, OfCollected), SpecDigest: r.SpecDigest,
+		Diagnostics: r.Diagnostics,
+	}
+	if r.Sandbox != nil {
+		v.Sandbox = &Sandbox{Seccomp: r.Sandbox.Seccomp, Landlock: r.Sandbox.Landlock}
+	}
+	return v
+}
+
+// OfCollected shows an output.
+func OfCollected(f driver.Fetched) Collected {
+	return Collected{
+		Name: f.Name, From: f.From, Path: f.Path, Bytes: f.Bytes, Files: f.Files, Digest: f.Digest, WithGit: f.WithGit,
+		Error: f.Error, Missing: f.Missing, Unchanged: f.Unchanged, Older: f.Older, LeftOut: OfLeftOut(f.LeftOut),
+	}
+}
+
+// OutputOf is an output with the workspace that it is of.
+type OutputOf struct {
+	Workspace string `json:"workspace"`
+	Collected
+}
