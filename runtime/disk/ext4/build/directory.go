@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	htreeRootLimit = (ext4.BlockSize - 32 - 8) / 8
-	htreeNodeLimit = (ext4.BlockSize - 8 - 8) / 8
+	htreeRootLimit = (ext4.BlockSize - format.IndexRoot - format.IndexTail) / format.IndexPair
+	htreeNodeLimit = (ext4.BlockSize - format.IndexNode - format.IndexTail) / format.IndexPair
 )
 
 // name is an entry of a directory being written.
@@ -111,20 +111,18 @@ func htree(n *inode, names []name, own uint32) ([][]byte, error) {
 			top = append(top, indexEntry{part[0].hash, uint32(len(blocks))})
 			b := make([]byte, ext4.BlockSize)
 			format.PutDirent(b, 0, ext4.BlockSize, "", 0)
-			putIndex(b, 8, htreeNodeLimit, part, own)
+			putIndex(b, format.IndexNode, htreeNodeLimit, part, own)
 			blocks = append(blocks, b)
 			rest = rest[len(part):]
 		}
 	}
 	root := make([]byte, ext4.BlockSize)
-	format.PutDirent(root, n.num, 12, ".", 2)
-	format.PutDirent(root[12:], n.parent.num, ext4.BlockSize-12, "..", 2)
-	root[28] = format.HashHalfMD4
-	root[29] = 8 // length of this information
+	format.PutDots(root, n.num, n.parent.num, ext4.BlockSize)
+	root[format.IndexHash], root[format.IndexInfo] = format.HashHalfMD4, format.IndexInfoSize
 	if nodes > 0 {
-		root[30] = 1
+		root[format.IndexLevels] = 1
 	}
-	putIndex(root, 32, htreeRootLimit, top, own)
+	putIndex(root, format.IndexRoot, htreeRootLimit, top, own)
 	blocks[0] = root
 	return append(blocks, leaves...), nil
 }
@@ -132,11 +130,11 @@ func htree(n *inode, names []name, own uint32) ([][]byte, error) {
 // putIndex writes index entries from at on; the first one's hash gives way to limit and count.
 func putIndex(b []byte, at, limit int, entries []indexEntry, own uint32) {
 	for i, e := range entries {
-		format.LE.PutUint32(b[at+8*i:], e.hash)
-		format.LE.PutUint32(b[at+8*i+4:], e.block)
+		format.LE.PutUint32(b[at+format.IndexPair*i:], e.hash)
+		format.LE.PutUint32(b[at+format.IndexPair*i+4:], e.block)
 	}
 	format.LE.PutUint16(b[at:], uint16(limit))
-	format.LE.PutUint16(b[at+2:], uint16(len(entries)))
-	c := format.CRC(own, b[:at+8*len(entries)])
+	format.LE.PutUint16(b[at+format.IndexCount:], uint16(len(entries)))
+	c := format.CRC(own, b[:at+format.IndexPair*len(entries)])
 	format.LE.PutUint32(b[ext4.BlockSize-4:], format.CRC(c, make([]byte, 8)))
 }

@@ -77,12 +77,9 @@ func (d *directory) end() int {
 
 // seal closes a block of names.
 func (d *directory) seal(b []byte) {
-	if !d.e.Csums() {
-		return
+	if d.e.Csums() {
+		format.PutDirTail(b, d.own)
 	}
-	t := b[len(b)-format.DirTail:]
-	format.PutDirent(t, 0, format.DirTail, "", format.DirTailType)
-	format.LE.PutUint32(t[8:], format.CRC(d.own, b[:len(b)-format.DirTail]))
 }
 
 // slot is an entry: where it is, and whose.
@@ -97,8 +94,8 @@ type slot struct {
 // slots goes through a block of names, free ones included.
 func (d *directory) slots(b []byte, visit func(s slot) bool) error {
 	for at := 0; at < d.end(); {
-		s := slot{at: at, inode: format.LE.Uint32(b[at:]), size: int(format.LE.Uint16(b[at+4:])), kind: b[at+7]}
-		n := int(b[at+6])
+		s := slot{at: at, inode: format.LE.Uint32(b[at:]), size: int(format.LE.Uint16(b[at+format.DirentRoom:])), kind: b[at+format.DirentKind]}
+		n := int(b[at+format.DirentLength])
 		if s.size < format.DirentHeader || s.size%4 != 0 || s.size > d.end()-at || format.DirentHeader+n > s.size {
 			return format.Corruptf("entry of directory inode %d", d.inode.Number)
 		}
@@ -160,7 +157,7 @@ func (d *directory) findIn(logical uint32, name string) (hit slot, ok bool, err 
 
 // isNode says whether a block of an index has no names: it looks like a single free entry as long as the block.
 func (d *directory) isNode(b []byte) bool {
-	return d.indexed() && format.LE.Uint32(b) == 0 && int64(format.LE.Uint16(b[4:])) == d.e.BlockSize
+	return d.indexed() && format.LE.Uint32(b) == 0 && int64(format.LE.Uint16(b[format.DirentRoom:])) == d.e.BlockSize
 }
 
 // set lets a name that is there stand for another inode.
@@ -174,7 +171,7 @@ func (d *directory) set(name string, number uint32, kind uint8) error {
 		return err
 	}
 	format.LE.PutUint32(b[s.at:], number)
-	b[s.at+7] = kind
+	b[s.at+format.DirentKind] = kind
 	d.seal(b)
 	return d.touched(0)
 }
@@ -259,7 +256,7 @@ func (d *directory) add(b []byte, name string, number uint32, kind uint8) (ok bo
 			return true
 		}
 		if used > 0 {
-			format.LE.PutUint16(b[s.at+4:], uint16(used))
+			format.LE.PutUint16(b[s.at+format.DirentRoom:], uint16(used))
 		}
 		rest := b[s.at+used:][:s.size-used]
 		clear(rest)

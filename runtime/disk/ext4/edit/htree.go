@@ -21,28 +21,39 @@ type indexNode struct {
 }
 
 func (n *indexNode) limit() int        { return int(format.LE.Uint16(n.b[n.base:])) }
-func (n *indexNode) count() int        { return int(format.LE.Uint16(n.b[n.base+2:])) }
-func (n *indexNode) hash(i int) uint32 { return format.LE.Uint32(n.b[n.base+8*i:]) } // of pair 0 it is nothing
+func (n *indexNode) count() int        { return int(format.LE.Uint16(n.b[n.base+format.IndexCount:])) }
+func (n *indexNode) hash(i int) uint32 { return format.LE.Uint32(n.b[n.base+format.IndexPair*i:]) } // of pair 0 it is nothing
 func (n *indexNode) child(i int) uint32 {
-	return format.LE.Uint32(n.b[n.base+8*i+4:]) & indexBlockMask
+	return format.LE.Uint32(n.b[n.base+format.IndexPair*i+4:]) & indexBlockMask
 }
 
 func (n *indexNode) set(i int, hash, child uint32) {
 	if i > 0 {
-		format.LE.PutUint32(n.b[n.base+8*i:], hash)
+		format.LE.PutUint32(n.b[n.base+format.IndexPair*i:], hash)
 	}
-	format.LE.PutUint32(n.b[n.base+8*i+4:], child)
+	format.LE.PutUint32(n.b[n.base+format.IndexPair*i+4:], child)
 }
 
-func (n *indexNode) setCount(count int) { format.LE.PutUint16(n.b[n.base+2:], uint16(count)) }
+func (n *indexNode) setCount(count int) {
+	format.LE.PutUint16(n.b[n.base+format.IndexCount:], uint16(count))
+}
+
+func (n *indexNode) setLimit(limit int) { format.LE.PutUint16(n.b[n.base:], uint16(limit)) }
+
+// take gives a new node the pairs of another from one on.
+func (n *indexNode) take(other *indexNode, from int) {
+	pairs := other.b[other.base+format.IndexPair*from : other.base+format.IndexPair*other.count()]
+	copy(n.b[n.base+4:], pairs[4:]) // where the first one's hash was are limit and count
+	n.setCount(other.count() - from)
+}
 
 func (n *indexNode) full() bool { return n.count() == n.limit() }
 
 // insert puts a pair behind the one that the way goes through.
 func (n *indexNode) insert(hash, child uint32) {
 	count := n.count()
-	from := n.b[n.base+8*(n.pos+1) : n.base+8*count]
-	copy(n.b[n.base+8*(n.pos+2):], from)
+	from := n.b[n.base+format.IndexPair*(n.pos+1) : n.base+format.IndexPair*count]
+	copy(n.b[n.base+format.IndexPair*(n.pos+2):], from)
 	n.set(n.pos+1, hash, child)
 	n.setCount(count + 1)
 }
@@ -51,17 +62,17 @@ func (n *indexNode) insert(hash, child uint32) {
 func (d *directory) indexLimit(base int) int {
 	room := int(d.e.BlockSize) - base
 	if d.e.Csums() {
-		room -= 8
+		room -= format.IndexTail
 	}
-	return room / 8
+	return room / format.IndexPair
 }
 
 func (d *directory) sealIndex(n *indexNode) {
 	if !d.e.Csums() {
 		return
 	}
-	tail := n.b[n.base+8*n.limit():]
-	c := format.CRC(format.CRC(d.own, n.b[:n.base+8*n.count()]), tail[:4])
+	tail := n.b[n.base+format.IndexPair*n.limit():]
+	c := format.CRC(format.CRC(d.own, n.b[:n.base+format.IndexPair*n.count()]), tail[:4])
 	format.LE.PutUint32(tail[4:], format.CRC(c, make([]byte, 4)))
 }
 
@@ -85,8 +96,8 @@ func (d *directory) way(name string) (nodes []*indexNode, leaf, hash uint32, err
 	if err != nil {
 		return nil, 0, 0, err
 	}
-	version, length, levels, flags := b[28], int(b[29]), int(b[30]), b[31]
-	if length != 8 || flags&1 != 0 || levels > 3 {
+	version, length, levels, flags := b[format.IndexHash], b[format.IndexInfo], int(b[format.IndexLevels]), b[format.IndexFlags]
+	if length != format.IndexInfoSize || flags&1 != 0 || levels > 3 {
 		return nil, 0, 0, format.Corruptf("index of directory inode %d", d.inode.Number)
 	}
 	d.unsigned = version == hashHalfMD4Unsigned || d.e.Super.Flags&flagUnsignedHash != 0
@@ -94,14 +105,14 @@ func (d *directory) way(name string) (nodes []*indexNode, leaf, hash uint32, err
 		return nil, 0, 0, format.Unsupportedf("index of directory inode %d with hash %d and %d levels", d.inode.Number, version, levels)
 	}
 	hash = d.hash(name)
-	next, base := uint32(0), 24+length
+	next, base := uint32(0), format.IndexRoot
 	for range levels + 1 {
 		n, err := d.node(next, base, hash)
 		if err != nil {
 			return nil, 0, 0, err
 		}
 		nodes = append(nodes, n)
-		next, base = n.child(n.pos), 8
+		next, base = n.child(n.pos), format.IndexNode
 		if next == 0 || int64(next) >= int64(len(d.blocks)) {
 			return nil, 0, 0, format.Corruptf("index of directory inode %d", d.inode.Number)
 		}

@@ -46,8 +46,7 @@ func (e *Editor) Mkdir(dir read.Inode, name string, attr ext4.Attr) (n read.Inod
 	}
 	child := &directory{e: e, own: format.InodeSeed(e.Seed, number, rec.Generation)}
 	b := e.fresh(at)
-	format.PutDirent(b, number, 12, ".", 2)
-	format.PutDirent(b[12:], dir.Number, child.end()-12, "..", 2)
+	format.PutDots(b, number, dir.Number, child.end())
 	child.seal(b)
 	if err := d.insert(name, number, format.DirentTypes[ext4.ModeDir>>12]); err != nil {
 		return read.Inode{}, false, err

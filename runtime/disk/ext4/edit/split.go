@@ -22,15 +22,14 @@ func (d *directory) room(nodes []*indexNode) (*indexNode, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &indexNode{block: logical, b: b, base: 8}
+	n := &indexNode{block: logical, b: b, base: format.IndexNode}
 	format.PutDirent(b, 0, int(d.e.BlockSize)&0xFFFF, "", 0)
-	format.LE.PutUint16(b[8:], uint16(d.indexLimit(8)))
+	n.setLimit(d.indexLimit(n.base))
 	if len(nodes) == 1 {
 		// One more level: the root's pairs go down.
-		copy(b[12:], root.b[root.base+4:root.base+8*root.count()])
-		format.LE.PutUint16(b[10:], uint16(root.count()))
+		n.take(root, 0)
 		n.pos = root.pos
-		root.b[30] = 1
+		root.b[format.IndexLevels] = 1
 		root.pos = 0
 		root.setCount(1)
 		root.set(0, 0, logical)
@@ -40,9 +39,7 @@ func (d *directory) room(nodes []*indexNode) (*indexNode, error) {
 	}
 	half := lowest.count() / 2
 	first := lowest.hash(half)
-	moved := lowest.count() - half
-	copy(b[12:], lowest.b[lowest.base+8*half+4:lowest.base+8*lowest.count()])
-	format.LE.PutUint16(b[10:], uint16(moved))
+	n.take(lowest, half)
 	lowest.setCount(half)
 	root.insert(first, logical)
 	d.sealIndex(root)
@@ -184,11 +181,10 @@ func (d *directory) makeIndex(name string, number uint32, kind uint8) error {
 	d.pack(low, list[:cut])
 	d.pack(high, list[cut:])
 	clear(b)
-	format.PutDirent(b, d.inode.Number, 12, ".", 2)
-	format.PutDirent(b[12:], parent, int(d.e.BlockSize)-12, "..", 2)
-	b[28], b[29] = format.HashHalfMD4, 8
-	root := &indexNode{b: b, base: 32}
-	format.LE.PutUint16(b[32:], uint16(d.indexLimit(32)))
+	format.PutDots(b, d.inode.Number, parent, int(d.e.BlockSize))
+	b[format.IndexHash], b[format.IndexInfo] = format.HashHalfMD4, format.IndexInfoSize
+	root := &indexNode{b: b, base: format.IndexRoot}
+	root.setLimit(d.indexLimit(root.base))
 	root.setCount(2)
 	root.set(0, 0, 1)
 	root.set(1, second, 2)

@@ -10,11 +10,11 @@ func (e *Editor) putTree(list []format.Extent, own uint32, goal uint64) (root [6
 	if len(list) <= format.ExtentsInline {
 		format.PutExtentHeader(root[:], len(list), format.ExtentsInline, 0)
 		for i, x := range list {
-			format.PutExtent(root[12+12*i:], x)
+			format.PutExtent(format.ExtentEntry(root[:], i), x)
 		}
 		return root, 0, nil
 	}
-	per := (int(e.BlockSize) - 12) / 12
+	per := format.ExtentRoom(int(e.BlockSize))
 	type child struct {
 		logical uint32
 		block   uint64
@@ -37,13 +37,13 @@ func (e *Editor) putTree(list []format.Extent, own uint32, goal uint64) (root [6
 			format.PutExtentHeader(b, n, per, depth)
 			for i := range n {
 				if depth == 0 {
-					format.PutExtent(b[12+12*i:], list[from+i])
+					format.PutExtent(format.ExtentEntry(b, i), list[from+i])
 				} else {
-					format.PutExtentIndex(b[12+12*i:], level[from+i].logical, level[from+i].block)
+					format.PutExtentIndex(format.ExtentEntry(b, i), level[from+i].logical, level[from+i].block)
 				}
 			}
 			if e.Csums() {
-				end := 12 + 12*per
+				end := format.ExtentEnd(per)
 				format.LE.PutUint32(b[end:], format.CRC(own, b[:end]))
 			}
 			upper = append(upper, child{level[from].logical, at})
@@ -52,7 +52,7 @@ func (e *Editor) putTree(list []format.Extent, own uint32, goal uint64) (root [6
 	}
 	format.PutExtentHeader(root[:], len(level), format.ExtentsInline, depth)
 	for i, c := range level {
-		format.PutExtentIndex(root[12+12*i:], c.logical, c.block)
+		format.PutExtentIndex(format.ExtentEntry(root[:], i), c.logical, c.block)
 	}
 	return root, nodes, nil
 }
@@ -70,13 +70,13 @@ func (e *Editor) nodes(n read.Inode) ([]uint64, error) {
 	}
 	var tree func(b []byte) error
 	tree = func(b []byte) error {
-		entries, depth := int(format.LE.Uint16(b[2:])), int(format.LE.Uint16(b[6:]))
-		if depth == 0 {
+		h := format.ParseExtentHeader(b)
+		if h.Depth == 0 {
 			return nil
 		}
-		for i := range entries {
-			x := b[12+12*i:]
-			child, err := take(uint64(format.LE.Uint32(x[4:])) | uint64(format.LE.Uint16(x[8:]))<<32)
+		for i := range h.Entries {
+			_, at := format.ParseExtentIndex(format.ExtentEntry(b, i))
+			child, err := take(at)
 			if err != nil {
 				return err
 			}

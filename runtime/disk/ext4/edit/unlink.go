@@ -84,17 +84,16 @@ func (e *Editor) releaseXattrs(n read.Inode) error {
 	if err != nil {
 		return err
 	}
-	users := format.LE.Uint32(b[4:])
+	users := format.LE.Uint32(b[format.XattrUsers:])
 	if format.LE.Uint32(b) != format.XattrMagic || users == 0 {
 		return format.Corruptf("xattr block of inode %d", n.Number)
 	}
 	if users == 1 {
 		return e.release(format.Run{Start: at, Count: 1})
 	}
-	format.LE.PutUint32(b[4:], users-1)
+	format.LE.PutUint32(b[format.XattrUsers:], users-1)
 	if e.Csums() {
-		format.LE.PutUint32(b[16:], 0)
-		format.LE.PutUint32(b[16:], format.CRC(format.Checksum64(e.Seed, at), b))
+		format.SealXattrs(b, e.Seed, at)
 	}
 	return nil
 }

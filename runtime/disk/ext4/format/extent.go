@@ -6,7 +6,7 @@ const (
 	ExtentMagic    = 0xF30A
 	ExtentMaxLen   = 32768 // of an initialised extent
 	ExtentsInline  = 4
-	extentsInBlock = (ext4.BlockSize - 12 - 4) / 12
+	extentsInBlock = (ext4.BlockSize - extentHeader - 4) / extentSize
 	ExtentMaxDepth = 5
 )
 
@@ -33,6 +33,46 @@ func AppendBlocks(list []Extent, logical uint32, phys uint64, count uint32) []Ex
 		logical, phys, count = logical+k, phys+uint64(k), count-k
 	}
 	return list
+}
+
+const (
+	extentHeader = 12
+	extentSize   = 12 // of an entry, in leaves and above
+)
+
+// ExtentRoom is how many entries a node of so many bytes holds.
+func ExtentRoom(size int) int { return (size - extentHeader) / extentSize }
+
+// ExtentEnd is behind a node's last entry where it has so many; its checksum follows.
+func ExtentEnd(entries int) int { return extentHeader + extentSize*entries }
+
+// ExtentEntry is where entry i of a node lies.
+func ExtentEntry(b []byte, i int) []byte { return b[ExtentEnd(i):] }
+
+// ExtentHeader is what a node says of itself.
+type ExtentHeader struct {
+	Magic          uint16
+	Entries, Limit int
+	Depth          int // levels above the leaves
+}
+
+// ParseExtentHeader reads a node's first bytes.
+func ParseExtentHeader(b []byte) ExtentHeader {
+	return ExtentHeader{LE.Uint16(b), int(LE.Uint16(b[2:])), int(LE.Uint16(b[4:])), int(LE.Uint16(b[6:]))}
+}
+
+// ParseExtent reads an entry of a leaf. Unwritten blocks read as zeros.
+func ParseExtent(b []byte) (e Extent, unwritten bool) {
+	e = Extent{LE.Uint32(b), uint32(LE.Uint16(b[4:])), uint64(LE.Uint32(b[8:])) | uint64(LE.Uint16(b[6:]))<<32}
+	if unwritten = e.Count > ExtentMaxLen; unwritten {
+		e.Count -= ExtentMaxLen
+	}
+	return e, unwritten
+}
+
+// ParseExtentIndex reads an entry that leads to the node in block child.
+func ParseExtentIndex(b []byte) (logical uint32, child uint64) {
+	return LE.Uint32(b), uint64(LE.Uint32(b[4:])) | uint64(LE.Uint16(b[8:]))<<32
 }
 
 // PutExtentHeader begins a node of an extent tree that has room for limit entries, depth levels above the leaves.
@@ -64,7 +104,7 @@ func ExtentTree(list []Extent, seed uint32, node func(b []byte) (uint64, error))
 	if len(list) <= ExtentsInline {
 		PutExtentHeader(root[:], len(list), ExtentsInline, 0)
 		for i, e := range list {
-			PutExtent(root[12+12*i:], e)
+			PutExtent(ExtentEntry(root[:], i), e)
 		}
 		return root, 0, nil
 	}
@@ -87,7 +127,7 @@ func ExtentTree(list []Extent, seed uint32, node func(b []byte) (uint64, error))
 		b := make([]byte, ext4.BlockSize)
 		PutExtentHeader(b, n, extentsInBlock, 0)
 		for i, e := range rest[:n] {
-			PutExtent(b[12+12*i:], e)
+			PutExtent(ExtentEntry(b, i), e)
 		}
 		if level, err = emit(b, rest[0].Logical, level); err != nil {
 			return root, blocks, err
@@ -102,7 +142,7 @@ func ExtentTree(list []Extent, seed uint32, node func(b []byte) (uint64, error))
 			b := make([]byte, ext4.BlockSize)
 			PutExtentHeader(b, n, extentsInBlock, depth)
 			for i, c := range rest[:n] {
-				PutExtentIndex(b[12+12*i:], c.logical, c.block)
+				PutExtentIndex(ExtentEntry(b, i), c.logical, c.block)
 			}
 			if upper, err = emit(b, rest[0].logical, upper); err != nil {
 				return root, blocks, err
@@ -113,7 +153,7 @@ func ExtentTree(list []Extent, seed uint32, node func(b []byte) (uint64, error))
 	}
 	PutExtentHeader(root[:], len(level), ExtentsInline, depth)
 	for i, c := range level {
-		PutExtentIndex(root[12+12*i:], c.logical, c.block)
+		PutExtentIndex(ExtentEntry(root[:], i), c.logical, c.block)
 	}
 	return root, blocks, nil
 }

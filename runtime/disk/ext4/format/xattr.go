@@ -15,6 +15,25 @@ const (
 	xattrInlineSpace = InodeSize - 128 - InodeExtra - 4 // behind the magic
 )
 
+// Offsets in an entry, whose name follows.
+const (
+	XattrNameLength = 0
+	XattrIndex      = 1
+	XattrValue      = 2 // where the value lies
+	XattrInode      = 4 // of a value that lies in a file of its own
+	XattrSize       = 8 // of the value
+	xattrHash       = 12
+	XattrEntry      = 16
+)
+
+// Offsets in a block of attributes, behind XattrMagic.
+const (
+	XattrUsers  = 4 // inodes that refer to it
+	XattrBlocks = 8
+	xattrHashes = 12
+	XattrCsum   = 16
+)
+
 // Xattr is an extended attribute in on-disk form: the prefix as an index, ACLs converted.
 type Xattr struct {
 	Index uint8
@@ -86,7 +105,7 @@ func encodeXattr(full string, value []byte) (Xattr, error) {
 }
 
 // EntrySize is what the entry takes, without its value.
-func (x *Xattr) EntrySize() int { return (16 + len(x.Name) + 3) &^ 3 }
+func (x *Xattr) EntrySize() int { return (XattrEntry + len(x.Name) + 3) &^ 3 }
 func (x *Xattr) size() int      { return x.EntrySize() + (len(x.value)+3)&^3 }
 
 // Bytes for attributes, their end mark apart.
@@ -162,14 +181,14 @@ func putXattrs(b []byte, first, base int, list []Xattr, hashed bool) (blockHash 
 		}
 		end -= (len(x.value) + 3) &^ 3
 		copy(b[end:], x.value)
-		b[at] = uint8(len(x.Name))
-		b[at+1] = x.Index
+		b[at+XattrNameLength] = uint8(len(x.Name))
+		b[at+XattrIndex] = x.Index
 		if len(x.value) > 0 {
-			LE.PutUint16(b[at+2:], uint16(end-base))
+			LE.PutUint16(b[at+XattrValue:], uint16(end-base))
 		}
-		LE.PutUint32(b[at+8:], uint32(len(x.value)))
-		LE.PutUint32(b[at+12:], hash)
-		copy(b[at+16:], x.Name)
+		LE.PutUint32(b[at+XattrSize:], uint32(len(x.value)))
+		LE.PutUint32(b[at+xattrHash:], hash)
+		copy(b[at+XattrEntry:], x.Name)
 		at += x.EntrySize()
 	}
 	return blockHash
@@ -204,9 +223,25 @@ func XattrInline(list []Xattr) []byte {
 func XattrBlock(list []Xattr, seed uint32, place uint64) []byte {
 	b := make([]byte, ext4.BlockSize)
 	LE.PutUint32(b[0:], XattrMagic)
-	LE.PutUint32(b[4:], 1) // one inode refers to it
-	LE.PutUint32(b[8:], 1)
-	LE.PutUint32(b[12:], putXattrs(b, XattrBlockHeader, 0, list, true))
-	LE.PutUint32(b[16:], CRC(Checksum64(seed, place), b))
+	LE.PutUint32(b[XattrUsers:], 1)
+	LE.PutUint32(b[XattrBlocks:], 1)
+	LE.PutUint32(b[xattrHashes:], putXattrs(b, XattrBlockHeader, 0, list, true))
+	SealXattrs(b, seed, place)
 	return b
+}
+
+// SealXattrs writes the checksum of an xattr block that lies at the given place.
+func SealXattrs(b []byte, seed uint32, place uint64) {
+	LE.PutUint32(b[XattrCsum:], sumXattrs(b, seed, place))
+}
+
+// XattrsCsumOK verifies the checksum of an xattr block.
+func XattrsCsumOK(b []byte, seed uint32, place uint64) bool {
+	return LE.Uint32(b[XattrCsum:]) == sumXattrs(b, seed, place)
+}
+
+// sumXattrs takes the checksum's own field as zero.
+func sumXattrs(b []byte, seed uint32, place uint64) uint32 {
+	c := CRC(Checksum64(seed, place), b[:XattrCsum])
+	return CRC(CRC(c, make([]byte, 4)), b[XattrCsum+4:])
 }

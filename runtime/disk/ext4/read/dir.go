@@ -80,13 +80,13 @@ func (f *FS) blockEntries(dir uint32, b []byte, visit func(DirEntry) bool) (more
 		if len(rest) < format.DirentHeader {
 			return false, format.Corruptf("entry of directory inode %d", dir)
 		}
-		size := int(format.LE.Uint16(rest[4:]))
+		size := int(format.LE.Uint16(rest[format.DirentRoom:]))
 		if len(b) > 1<<15 && (size == 0 || size == 1<<16-1) {
 			size = 1 << 16 // 64 KiB blocks
 		}
-		length, kind := int(rest[6]), rest[7]
+		length, kind := int(rest[format.DirentLength]), rest[format.DirentKind]
 		if f.Super.Incompat&super.Filetype == 0 {
-			length, kind = int(format.LE.Uint16(rest[6:])), 0
+			length, kind = int(format.LE.Uint16(rest[format.DirentLength:])), 0
 		}
 		if size < format.DirentHeader || size%4 != 0 || size > len(rest) || format.DirentHeader+length > size {
 			return false, format.Corruptf("entry of directory inode %d", dir)
@@ -115,26 +115,23 @@ func (f *FS) blockEntries(dir uint32, b []byte, visit func(DirEntry) bool) (more
 
 // DirCsumOK verifies a block of names by its tail, or a node of an index by its own.
 func DirCsumOK(b []byte, own uint32, indexed, first bool) bool {
-	end := len(b) - format.DirTail
-	t := b[end:]
-	if format.LE.Uint32(t) == 0 && format.LE.Uint16(t[4:]) == format.DirTail && t[6] == 0 && t[7] == format.DirTailType &&
-		format.LE.Uint32(t[8:]) == format.CRC(own, b[:end]) {
+	if format.DirTailOK(b, own) {
 		return true
 	}
 	// A block of names that the kernel made a root keeps a part of its tail.
-	at := 8
+	at := format.IndexNode
 	if first {
-		at = 24 + int(b[29])
+		at = format.IndexRoot - format.IndexInfoSize + int(b[format.IndexInfo])
 	}
 	if !indexed || at+4 > len(b) {
 		return false
 	}
-	limit, count := int(format.LE.Uint16(b[at:])), int(format.LE.Uint16(b[at+2:]))
-	if count > limit || at+8*limit+8 > len(b) {
+	limit, count := int(format.LE.Uint16(b[at:])), int(format.LE.Uint16(b[at+format.IndexCount:]))
+	if count > limit || at+format.IndexPair*limit+format.IndexTail > len(b) {
 		return false
 	}
-	tail := b[at+8*limit:]
-	c := format.CRC(format.CRC(own, b[:at+8*count]), tail[:4])
+	tail := b[at+format.IndexPair*limit:]
+	c := format.CRC(format.CRC(own, b[:at+format.IndexPair*count]), tail[:4])
 	return format.LE.Uint32(tail[4:]) == format.CRC(c, make([]byte, 4))
 }
 

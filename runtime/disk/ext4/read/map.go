@@ -63,45 +63,40 @@ func (m *mapper) add(logical, count, phys uint64, unwritten bool) error {
 
 // node reads a node of an extent tree whose parent has the given depth; -1 for the root.
 func (m *mapper) node(b []byte, parent int) error {
-	entries, limit, depth := int(format.LE.Uint16(b[2:])), int(format.LE.Uint16(b[4:])), int(format.LE.Uint16(b[6:]))
-	if format.LE.Uint16(b) != format.ExtentMagic || entries > limit || 12+12*limit > len(b) || depth > format.ExtentMaxDepth ||
-		parent >= 0 && (depth != parent-1 || entries == 0) {
+	h := format.ParseExtentHeader(b)
+	if h.Magic != format.ExtentMagic || h.Entries > h.Limit || format.ExtentEnd(h.Limit) > len(b) || h.Depth > format.ExtentMaxDepth ||
+		parent >= 0 && (h.Depth != parent-1 || h.Entries == 0) {
 		return format.Corruptf("extent tree of inode %d", m.inode)
 	}
 	if parent >= 0 && m.f.Csums() {
-		at := 12 + 12*limit
+		at := format.ExtentEnd(h.Limit)
 		if at+4 > len(b) || format.LE.Uint32(b[at:]) != format.CRC(m.own, b[:at]) {
 			return format.Corruptf("extent tree checksum of inode %d", m.inode)
 		}
 	}
-	for i := range entries {
-		e := b[12+12*i:]
-		logical := uint64(format.LE.Uint32(e))
-		if depth == 0 {
-			count, unwritten := uint64(format.LE.Uint16(e[4:])), false
-			if count > format.ExtentMaxLen {
-				count, unwritten = count-format.ExtentMaxLen, true
-			}
-			phys := uint64(format.LE.Uint32(e[8:])) | uint64(format.LE.Uint16(e[6:]))<<32
-			if count == 0 {
+	for i := range h.Entries {
+		if h.Depth == 0 {
+			e, unwritten := format.ParseExtent(format.ExtentEntry(b, i))
+			if e.Count == 0 {
 				return format.Corruptf("empty extent of inode %d", m.inode)
 			}
-			if err := m.add(logical, count, phys, unwritten); err != nil {
+			if err := m.add(uint64(e.Logical), uint64(e.Count), e.Phys, unwritten); err != nil {
 				return err
 			}
 			continue
 		}
-		if logical < m.next {
+		logical, at := format.ParseExtentIndex(format.ExtentEntry(b, i))
+		if uint64(logical) < m.next {
 			return format.Corruptf("extent index of inode %d", m.inode)
 		}
 		if m.budget--; m.budget < 0 {
 			return format.Corruptf("extent tree of inode %d has no end", m.inode)
 		}
-		child, err := m.f.Block(uint64(format.LE.Uint32(e[4:])) | uint64(format.LE.Uint16(e[8:]))<<32)
+		child, err := m.f.Block(at)
 		if err != nil {
 			return err
 		}
-		if err := m.node(child, depth); err != nil {
+		if err := m.node(child, h.Depth); err != nil {
 			return err
 		}
 	}

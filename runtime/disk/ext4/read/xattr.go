@@ -18,15 +18,11 @@ func (f *FS) Xattrs(n Inode) (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if format.LE.Uint32(b) != format.XattrMagic || format.LE.Uint32(b[8:]) != 1 {
+	if format.LE.Uint32(b) != format.XattrMagic || format.LE.Uint32(b[format.XattrBlocks:]) != 1 {
 		return nil, format.Corruptf("xattr block of inode %d", n.Number)
 	}
-	if f.Csums() {
-		c := format.CRC(format.Checksum64(f.Seed, n.Rec.XattrBlock), b[:16])
-		c = format.CRC(format.CRC(c, make([]byte, 4)), b[20:])
-		if c != format.LE.Uint32(b[16:]) {
-			return nil, format.Corruptf("xattr checksum of inode %d", n.Number)
-		}
+	if f.Csums() && !format.XattrsCsumOK(b, f.Seed, n.Rec.XattrBlock) {
+		return nil, format.Corruptf("xattr checksum of inode %d", n.Number)
 	}
 	return out, parseXattrs(out, b, format.XattrBlockHeader, 0)
 }
@@ -40,12 +36,12 @@ func parseXattrs(out map[string][]byte, b []byte, first, base int) error {
 		if format.LE.Uint32(b[at:]) == 0 {
 			return nil
 		}
-		if at+16 > len(b) || at+16+int(b[at]) > len(b) {
+		if at+format.XattrEntry > len(b) || at+format.XattrEntry+int(b[at+format.XattrNameLength]) > len(b) {
 			return format.Corruptf("xattr entry")
 		}
-		x := format.Xattr{Index: b[at+1], Name: string(b[at+16 : at+16+int(b[at])])}
-		offset, size := base+int(format.LE.Uint16(b[at+2:])), format.LE.Uint32(b[at+8:])
-		elsewhere := format.LE.Uint32(b[at+4:]) != 0
+		x := format.Xattr{Index: b[at+format.XattrIndex], Name: string(b[at+format.XattrEntry:][:b[at+format.XattrNameLength]])}
+		offset, size := base+int(format.LE.Uint16(b[at+format.XattrValue:])), format.LE.Uint32(b[at+format.XattrSize:])
+		elsewhere := format.LE.Uint32(b[at+format.XattrInode:]) != 0
 		at += x.EntrySize()
 		if elsewhere {
 			return format.Unsupportedf("xattr with a value in an inode")
