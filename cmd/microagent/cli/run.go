@@ -190,7 +190,7 @@ func (a *app) started(ctx, patient context.Context, w *world, o runFlags, p pars
 		return guestCode(0, &driver.Error{Class: driver.ErrInvalid, Op: "run", Object: ws.Spec.Image,
 			Err: errors.New("the image has no command, and none was given"), Next: "microagent run " + ws.Spec.Image + " COMMAND..."})
 	}
-	_, err = w.Runs.Start(ctx, name, "")
+	_, err = a.startGuest(ctx, w, name)
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()

@@ -82,7 +82,7 @@ func (a *app) startCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			run, err := w.Runs.Start(ctx, ws.Spec.Name, "")
+			run, err := a.startGuest(ctx, w, ws.Spec.Name)
 			if err != nil {
 				return err
 			}
