@@ -18,8 +18,8 @@ func crc32le(seed, v uint32) uint32 {
 	return CRC(seed, b[:])
 }
 
-// Checksum64 is the CRC of a number of 64 bits.
-func Checksum64(seed uint32, v uint64) uint32 {
+// checksum64 is the CRC of a number of 64 bits.
+func checksum64(seed uint32, v uint64) uint32 {
 	var b [8]byte
 	LE.PutUint64(b[:], v)
 	return CRC(seed, b[:])

@@ -242,6 +242,6 @@ func XattrsCsumOK(b []byte, seed uint32, place uint64) bool {
 
 // sumXattrs takes the checksum's own field as zero.
 func sumXattrs(b []byte, seed uint32, place uint64) uint32 {
-	c := CRC(Checksum64(seed, place), b[:XattrCsum])
+	c := CRC(checksum64(seed, place), b[:XattrCsum])
 	return CRC(CRC(c, make([]byte, 4)), b[XattrCsum+4:])
 }
