@@ -101,6 +101,7 @@ func (a *app) outputGet() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			got.Name, got.From = args[1], f.From
 			return a.Done(view.OutputOf{Workspace: ws.Spec.Name, Collected: view.OfCollected(got)}, "%s: %s, %s", path, counting(got.Files, "file"), term.Size(got.Bytes))
 		}),
 	}

@@ -1,0 +1,168 @@
+package cli
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+
+	"microagent/cmd/microagent/cli/term"
+	"microagent/runtime/driver"
+)
+
+var update = flag.Bool("update", false, "write the goldens of --json anew")
+
+// withoutJSON are the commands that give programs what they always give, and why.
+var withoutJSON = map[string]string{
+	"microagent completion": "a script for a shell",
+	"microagent help":       "text",
+	"microagent storage":    "text",
+}
+
+const goldenManifest = `project: shop
+volumes: {data: {size: 16MiB}}
+workspaces:
+  job:
+    image: docker.io/library/alpine:3.20
+    env: {TOKEN: canary}
+    mounts: {/work: {volume: data}}
+    task: [sh, -c, "echo hello; echo oops >&2; echo 42 > /work/count; exit 3"]
+  web:
+    image: docker.io/library/alpine:3.20
+    service: [sh, -c, "echo up; sleep 1000"]
+outputs: {count: {from: job, path: /work/count, to: ./out/count}}
+`
+
+// goldenCommands are run one after the other in one world; each --json has a case with something in it and, where it can
+// be, one with nothing.
+var goldenCommands = []string{
+	"status", "list", "volume list", "image list", "kernel list", "output list", "history", "events",
+	"validate", "plan", "apply --yes --parallel 1", "apply --yes --parallel 1", "plan", "status", "status job", "list", "logs job", "wait job", "output list",
+	"history", "events",
+	"schema", "version", "doctor",
+	"image pull docker.io/library/alpine:3.20", "image list",
+	"volume create extra --size 16MiB", "volume create extra --size 16MiB", "volume list", "volume status extra", "volume grow extra --size 32MiB",
+	"volume protect extra", "volume unprotect extra", "volume adopt extra", "volume delete extra",
+	"create one --image docker.io/library/alpine:3.20", "start one", "exec one -- sh -c exit", "cp microagent.yaml one:/x", "cp one:/x ./got",
+	"halt one", "halt one", "delete one --yes", "run docker.io/library/alpine:3.20 true",
+	"output get job count", "output get job none", "kernel install --vmlinuz none --modules none", "kernel rm none",
+	"prune", "image import none.tar", "image rm docker.io/library/alpine:3.20", "destroy --yes --parallel 1", "destroy --yes", "nonsense", "plan --file other.yaml",
+}
+
+// TestJSONIsPromised compares what every command gives programs with what it gave before. A difference is a promise broken,
+// unless it only adds.
+func TestJSONIsPromised(t *testing.T) {
+	golden, err := filepath.Abs("testdata/json.golden")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := newBench(t)
+	b.hosts.Findings = []driver.Finding{{Code: "no_kvm", Severity: "note", Message: "there is no /dev/kvm", Next: "run on a host with KVM"}}
+	if err := os.WriteFile("microagent.yaml", []byte(goldenManifest), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	var got strings.Builder
+	for _, line := range goldenCommands {
+		s := b.run(append([]string{"--json"}, strings.Fields(line)...)...)
+		fmt.Fprintf(&got, "$ microagent --json %s\n%s%sexit %d\n\n", line, steady(b, s.out), steady(b, s.stderr), s.code)
+		for _, text := range []string{s.out, s.stderr} {
+			if strings.Contains(text, "canary") {
+				t.Errorf("%s shows the value of an environment variable:\n%s", line, text)
+			}
+			holdJSON(t, line, text)
+		}
+	}
+	if *update {
+		if err := os.WriteFile(golden, []byte(got.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.String() != string(want) {
+		t.Errorf("--json is another; after a look, go test ./cmd/microagent/cli -run TestJSONIsPromised -update\n%s", firstDifference(got.String(), string(want)))
+	}
+}
+
+// TestEveryCommandHasItsJSON: a command without a case would give programs what nobody looks at.
+func TestEveryCommandHasItsJSON(t *testing.T) {
+	root := (&app{Screen: &term.Screen{Getenv: func(string) string { return "" }}}).root()
+	run := map[string]bool{}
+	for _, line := range goldenCommands {
+		cmd, _, err := root.Find(strings.Fields(line))
+		if err == nil {
+			run[cmd.CommandPath()] = true
+		}
+	}
+	var visit func(cmd *cobra.Command)
+	visit = func(cmd *cobra.Command) {
+		path := cmd.CommandPath()
+		if cmd.Runnable() && !cmd.Hidden && cmd.HasParent() && len(cmd.Commands()) == 0 && !run[path] && withoutJSON[path] == "" {
+			t.Errorf("%s is in none of goldenCommands", path)
+		}
+		for _, c := range cmd.Commands() {
+			visit(c)
+		}
+	}
+	visit(root)
+}
+
+// holdJSON: what is written with --json is JSON, but for what guests wrote themselves.
+func holdJSON(t *testing.T, line, text string) {
+	t.Helper()
+	if strings.HasPrefix(line, "exec ") || strings.HasPrefix(line, "run ") {
+		return
+	}
+	for dec := json.NewDecoder(strings.NewReader(text)); dec.More(); {
+		var v any
+		if err := dec.Decode(&v); err != nil {
+			t.Errorf("%s: %v in\n%s", line, err, text)
+			return
+		}
+	}
+}
+
+var changing = []struct {
+	what *regexp.Regexp
+	by   string
+}{
+	{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)`), "TIME"},
+	{regexp.MustCompile(`"(elapsed_)?seconds": ?[0-9.]+`), `"${1}seconds":SECONDS`},
+	{regexp.MustCompile(`,"elapsed_seconds":SECONDS`), ""}, // absent when it rounds to nothing
+	{regexp.MustCompile(`sha256:[0-9a-f]{64}`), "DIGEST"},
+	{regexp.MustCompile(`\b[0-9a-f]{64}\b`), "DIGEST"},
+	{regexp.MustCompile(`\b[0-9a-f]{16}\b`), "ID"},
+	{regexp.MustCompile(`run-[a-z0-9]{4,}`), "run-NAME"},
+	{regexp.MustCompile(`"(go|platform|revision)": "[^"]*"`), `"$1": "BUILD"`},
+}
+
+// steady takes out what differs from run to run. A schema is only said to be one.
+func steady(b *bench, text string) string {
+	if strings.Contains(text, "json-schema.org") {
+		return "(a JSON Schema)\n"
+	}
+	dir, _ := os.Getwd()
+	text = strings.ReplaceAll(strings.ReplaceAll(text, dir, "DIR"), b.world.state.Dir, "STATE")
+	for _, c := range changing {
+		text = c.what.ReplaceAllString(text, c.by)
+	}
+	return text
+}
+
+func firstDifference(got, want string) string {
+	g, w := strings.Split(got, "\n"), strings.Split(want, "\n")
+	for i := range min(len(g), len(w)) {
+		if g[i] != w[i] {
+			return fmt.Sprintf("line %d:\n got  %s\n want %s", i+1, g[i], w[i])
+		}
+	}
+	return fmt.Sprintf("%d lines, want %d", len(g), len(w))
+}
