@@ -32,7 +32,7 @@ type composeFlags struct {
 	cpus                    int
 	memory, disk            string
 	timeout                 time.Duration
-	how                     bringing
+	how                     apply.Writing
 }
 
 func (o *composeFlags) add(cmd *cobra.Command) {
@@ -137,8 +137,8 @@ func (o *composeFlags) parseMounts(p *parsed) error {
 		if err != nil {
 			return err
 		}
-		if _, err := os.Lstat(e.host); err == nil && !o.how.over {
-			return taken(e.name, e.host)
+		if _, err := os.Lstat(e.host); err == nil && !o.how.Over {
+			return apply.Taken(e.name, e.host)
 		}
 		p.egress = append(p.egress, e)
 		p.spec.Outputs = append(p.spec.Outputs, spec.Output{Name: e.name, Path: e.guest, MayBeUnchanged: e.unchanged})

@@ -64,16 +64,6 @@ func (b *bench) runContext(ctx context.Context, args ...string) said {
 	return said{a.main(ctx, args), out.String(), errs.String()}
 }
 
-// must runs a command line that has to end with code.
-func (b *bench) must(code int, args ...string) said {
-	b.t.Helper()
-	s := b.run(args...)
-	if s.code != code {
-		b.t.Fatalf("microagent %s: exit %d, want %d\n%s%s", strings.Join(args, " "), s.code, code, s.out, s.stderr)
-	}
-	return s
-}
-
 // fakeCopier says that it copied one file.
 type fakeCopier struct{ last driver.CopySpec }
 

@@ -3,12 +3,12 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"microagent/apply"
 
 	"microagent/cmd/microagent/cli/view"
 
@@ -64,7 +64,7 @@ func (a *app) outputList() *cobra.Command {
 }
 
 func (a *app) outputGet() *cobra.Command {
-	var how bringing
+	var how apply.Writing
 	cmd := &cobra.Command{
 		Use: "get WORKSPACE OUTPUT [PATH]", Short: "bring an output to a path on the host",
 		Long: "Writes the output to PATH (default ./OUTPUT): whole or not at all. What else is there is left alone\n" +
@@ -83,7 +83,7 @@ func (a *app) outputGet() *cobra.Command {
 			}
 			for _, o := range ws.Spec.Outputs {
 				if o.Name == args[1] {
-					how.limit = o.Limit
+					how.Limit = o.Limit
 				}
 			}
 			tree, f, err := openOutput(ctx, w, ws.Spec.Name, args[1])
@@ -97,16 +97,17 @@ func (a *app) outputGet() *cobra.Command {
 			if path == "." || path == ".." || strings.HasSuffix(path, "/") {
 				path = filepath.Join(path, args[1])
 			}
-			got, err := a.bringOut(ctx, w, tree, f, path, how)
+			f.Name = args[1]
+			got, err := apply.Write(ctx, w.Outputs, tree, f, path, how)
 			if err != nil {
 				return err
 			}
-			got.Name, got.From = args[1], f.From
+			a.sayNotes(got)
 			return a.Done(view.OutputOf{Workspace: ws.Spec.Name, Collected: view.OfCollected(got)}, "%s: %s, %s", path, counting(got.Files, "file"), term.Size(got.Bytes))
 		}),
 	}
-	cmd.Flags().BoolVar(&how.over, "overwrite-outputs", false, "let the output replace what is there on the host")
-	allowGit(cmd.Flags(), &how.git)
+	cmd.Flags().BoolVar(&how.Over, "overwrite-outputs", false, "let the output replace what is there on the host")
+	allowGit(cmd.Flags(), &how.Git)
 	return cmd
 }
 
@@ -123,59 +124,17 @@ func openOutput(ctx context.Context, w *world, workspace, output string) (io.Rea
 	return live, now, liveErr
 }
 
-// bringing says how outputs are written to the host.
-type bringing struct {
-	over  bool  // replace what else is there
-	git   bool  // bring git folders
-	limit int64 // bytes; 0 is the default
-}
-
 // allowGit is the flag of all commands that bring outputs out.
 func allowGit(f *pflag.FlagSet, to *bool) {
 	f.BoolVar(to, "allow-git", false, "let outputs bring .git and other git folders, whose configuration git runs")
 }
 
-// bringOut writes an output's tree to a path on the host, whole or not at all, and tells what was left out of it.
-func (a *app) bringOut(ctx context.Context, w *world, tree io.Reader, f driver.Fetched, path string, how bringing) (driver.Fetched, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
-		return f, err
-	}
-	root, err := os.OpenRoot(filepath.Dir(path))
-	if err != nil {
-		return f, err
-	}
-	defer root.Close()
-	target := driver.Target{Root: root, Path: filepath.Base(path)}
-	there, err := w.Outputs.Digest(ctx, target)
-	switch {
-	case errors.Is(err, driver.ErrNotFound) || how.over:
-	case err != nil:
-		return f, err
-	case there != f.Digest && there != f.WithGit:
-		return f, taken(f.Name, path)
-	}
-	got, err := w.Outputs.Publish(ctx, tree, target, driver.Publishing{Limit: how.limit, Git: how.git})
-	if err != nil {
-		return got, fmt.Errorf("write output %s to %s: %w", f.Name, path, err)
-	}
-	f.LeftOut.Add(got.LeftOut)
-	got.LeftOut, got.Unchanged, got.Older = f.LeftOut, f.Unchanged, f.Older
-	for _, note := range got.Notes() {
+// sayNotes tells what is to be known of an output that was written.
+func (a *app) sayNotes(f driver.Fetched) {
+	for _, note := range f.Notes() {
 		a.Say("output %s: %s", f.Name, printable.Line(note))
 	}
-	return got, nil
 }
-
-// taken says that something else has an output's place on the host.
-func taken(output, path string) error {
-	return &driver.Error{Class: driver.ErrRefused, Op: "write output", Object: output, Err: fmt.Errorf("%s is there already", path),
-		Next: "move it away, name another path, or say --overwrite-outputs"}
-}
-
-// unwrittenError is the end of a command whose outputs could not be written to the host.
-type unwrittenError struct{ error }
-
-func (e *unwrittenError) Unwrap() error { return e.error }
 
 var errNotSingle = errors.New("it is not a single file")
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -62,8 +61,8 @@ func (a *app) runCommand() *cobra.Command {
 	f := cmd.Flags()
 	f.SetInterspersed(false)
 	f.StringArrayVar(&o.outputs, "output", nil, "`name=/guest/path[:host/path]` to bring out when the command ends; :unchanged=allow also what it did not change")
-	f.BoolVar(&o.how.over, "overwrite-outputs", false, "let outputs replace what is there on the host")
-	allowGit(f, &o.how.git)
+	f.BoolVar(&o.how.Over, "overwrite-outputs", false, "let outputs replace what is there on the host")
+	allowGit(f, &o.how.Git)
 	f.StringVar(&o.exec, "exec", "", "a line for sh in the guest, in the place of CMD")
 	f.StringVar(&o.entrypoint, "entrypoint", "", "replace the image's entrypoint")
 	f.BoolVar(&o.keep, "keep", false, "keep the workspace afterwards")
@@ -94,160 +93,39 @@ func (a *app) runOnce(ctx context.Context, o runFlags, p parsed) error {
 	case err != nil:
 		return guestCode(0, err)
 	}
-	name := ws.Spec.Name
-	end := context.WithoutCancel(ctx)
-	patient, hurry := context.WithCancel(end)
+	command := apply.Command{Workspace: ws, Spec: p.spec, Timeout: o.timeout, Keep: o.keep, How: o.how,
+		Start:   func(ctx context.Context, name string) (driver.Run, error) { return a.startGuest(ctx, w, name) },
+		Streams: func(ctx context.Context) (driver.Streams, func(), error) { return a.Streams(ctx, true, o.tty) }}
+	for _, e := range p.egress {
+		command.Outputs = append(command.Outputs, apply.HostOutput{Name: e.name, Path: e.host})
+	}
+	patient, hurry := context.WithCancel(context.WithoutCancel(ctx))
 	defer hurry()
 	quiet := a.hurried(hurry)
-	runErr := a.started(ctx, patient, w, o, p, ws)
-	err = stopNow(patient, end, w, name)
+	end := apply.Once(ctx, patient, w.Set, command)
 	quiet()
-	if err != nil {
-		return errors.Join(runErr, guestCode(0, err))
-	}
-	if _, ok := errors.AsType[*unwrittenError](runErr); ok {
-		ws.Spec.OneShot = false
-		if _, err := w.Workspaces.Update(end, ws.Spec); err != nil {
-			return errors.Join(runErr, guestCode(0, err))
-		}
-		a.Say("kept: workspace %s, with the outputs that could not be written: microagent output list %s", name, name)
-		return runErr
-	}
-	if o.keep {
-		a.Say("kept: workspace %s", name)
-		return runErr
-	}
-	if err := w.Workspaces.Delete(end, name); err != nil {
-		return errors.Join(runErr, guestCode(0, err))
-	}
-	return withoutWorkspace(runErr, name)
+	return a.tellEnd(ws.Spec.Name, end, o.keep)
 }
 
-// withoutWorkspace takes out of an error what leads into a workspace that is deleted by now.
-func withoutWorkspace(err error, name string) error {
-	if crash, ok := errors.AsType[*driver.CrashError](err); ok {
-		crash.Log = ""
+// tellEnd says what became of a command's outputs and workspace, and gives the exit code.
+func (a *app) tellEnd(name string, end apply.CommandEnd, asked bool) error {
+	for _, f := range end.Written {
+		a.sayNotes(f)
 	}
-	if e, ok := errors.AsType[*driver.Error](err); ok && strings.Contains(driver.Next(e), name) {
-		e.Next = "run it with --keep, which leaves the workspace and its console to look at"
-	}
-	return err
-}
-
-// stopNow shuts a guest down, and ends it without asking once patient has ended.
-func stopNow(patient, ctx context.Context, w *world, name string) error {
-	var err error
-	if patient.Err() == nil {
-		_, err = w.Runs.Stop(patient, name, driver.StopOptions{})
-	}
-	if patient.Err() != nil {
-		_, err = w.Runs.Stop(ctx, name, driver.StopOptions{Force: true})
-	}
-	return err
-}
-
-// interruptGrace is how long a command may take to end after ^C.
-const interruptGrace = 10 * time.Second
-
-// interrupting gives the signals for a process once ctx has ended: it is interrupted, and killed after a grace.
-func interrupting(ctx, patient context.Context) <-chan string {
-	signals := make(chan string)
-	go func() {
-		defer close(signals)
-		select {
-		case <-ctx.Done():
-		case <-patient.Done():
-			return
+	err := guestCode(end.Code, end.Err)
+	for _, e := range end.Unwritten {
+		a.printError(e)
+		if err == nil {
+			err = &printedError{exits(ExitOurs, e)}
 		}
-		select {
-		case signals <- "SIGINT":
-		case <-patient.Done():
-			return
-		}
-		select {
-		case <-time.After(interruptGrace):
-		case <-patient.Done():
-			return
-		}
-		select {
-		case signals <- "SIGKILL":
-		case <-patient.Done():
-		}
-	}()
-	return signals
-}
-
-// started starts the workspace and runs the command; the error carries the command's exit code. When ctx ends the command
-// is interrupted and its outputs come out all the same; when patient ends nothing is waited for.
-func (a *app) started(ctx, patient context.Context, w *world, o runFlags, p parsed, ws driver.Workspace) error {
-	name := ws.Spec.Name
-	img, err := w.Images.Get(ctx, ws.Spec.ImageDigest)
-	if err != nil {
-		return guestCode(0, err)
 	}
-	argv := apply.Argv(p.spec, img.Config)
-	if len(argv) == 0 {
-		return guestCode(0, &driver.Error{Class: driver.ErrInvalid, Op: "run", Object: ws.Spec.Image,
-			Err: errors.New("the image has no command, and none was given"), Next: "microagent run " + ws.Spec.Image + " COMMAND..."})
-	}
-	_, err = a.startGuest(ctx, w, name)
 	switch {
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case err != nil:
-		return guestCode(0, err)
+	case end.Cleanup != nil:
+		return errors.Join(err, guestCode(0, end.Cleanup))
+	case end.Kept && !asked:
+		a.Say("kept: workspace %s, with the outputs that could not be written: microagent output list %s", name, name)
+	case end.Kept:
+		a.Say("kept: workspace %s", name)
 	}
-	streams, done, err := a.Streams(patient, true, o.tty)
-	if err != nil {
-		return guestCode(0, err)
-	}
-	streams.Signals = interrupting(ctx, patient)
-	code, err := w.Runs.Exec(patient, name, driver.ExecSpec{Argv: argv, Timeout: o.timeout, Collect: len(p.egress) > 0}, streams)
-	done()
-	end := guestCode(code, err)
-	if ctx.Err() != nil {
-		end = ctx.Err()
-	}
-	if err != nil && !errors.Is(err, driver.ErrTimeout) {
-		return end
-	}
-	return a.bringAllOut(patient, w, o, p, name, end)
-}
-
-// bringOneOut writes an output that was collected to the host.
-func (a *app) bringOneOut(ctx context.Context, w *world, workspace string, e egress, how bringing) (driver.Fetched, error) {
-	tree, f, err := w.Runs.OutputFile(ctx, workspace, e.name)
-	if err != nil {
-		return f, err
-	}
-	defer tree.Close()
-	_, err = a.bringOut(ctx, w, tree, f, e.host, how)
-	return f, err
-}
-
-// bringAllOut writes the outputs that were collected to the host. What keeps one from it is told at once, and is the
-// exit code's reason only when end is none. The workspace is worth keeping then, except for what a command that failed
-// did not come to write.
-func (a *app) bringAllOut(ctx context.Context, w *world, o runFlags, p parsed, name string, end error) error {
-	failed, keep := end != nil, o.keep
-	var list []error
-	for _, e := range p.egress {
-		if f, err := a.bringOneOut(ctx, w, name, e, o.how); err != nil {
-			list = append(list, err)
-			keep = keep || !failed || !f.Missing
-		}
-	}
-	for _, err := range list {
-		if !keep {
-			err = withoutWorkspace(err, name)
-		}
-		a.printError(err)
-		if end == nil {
-			end = &printedError{exits(ExitOurs, err)}
-		}
-	}
-	if keep && len(list) > 0 {
-		return &unwrittenError{end}
-	}
-	return end
+	return err
 }
