@@ -50,24 +50,24 @@ func (d *Disks) FindBundle(_ context.Context, digest string) (driver.DiskImage, 
 func (d *Disks) DigestBundle(ctx context.Context, src driver.BundleSource, known *driver.Fingerprint) (driver.BundleDigest, error) {
 	s, err := openSource(src, d.state.Dir)
 	if err != nil {
-		return driver.BundleDigest{}, sourceError(s, src, err)
+		return driver.BundleDigest{}, sourceError(src, err)
 	}
 	defer s.close()
 	if known != nil {
-		digest, ok, err := s.unchanged(ctx, *known)
+		digest, ok, err := s.checkUnchanged(ctx, *known)
 		if err != nil || ok {
-			return digest, sourceError(s, src, err)
+			return digest, sourceError(src, err)
 		}
 	}
-	digest, err := s.read(ctx, nothing{}, nil)
-	return digest, sourceError(s, src, err)
+	digest, err := s.read(ctx, emptyTree{}, nil)
+	return digest, sourceError(src, err)
 }
 
 // Bundle makes the disk of a source. Where it is there already the source is only read.
 func (d *Disks) Bundle(ctx context.Context, src driver.BundleSource, want string, p driver.Progress) (driver.DiskImage, driver.BundleDigest, error) {
 	s, err := openSource(src, d.state.Dir)
 	if err != nil {
-		return driver.DiskImage{}, driver.BundleDigest{}, sourceError(s, src, err)
+		return driver.DiskImage{}, driver.BundleDigest{}, sourceError(src, err)
 	}
 	defer s.close()
 	stale := func(digest driver.BundleDigest) error {
@@ -78,9 +78,9 @@ func (d *Disks) Bundle(ctx context.Context, src driver.BundleSource, want string
 	}
 	_, missing := d.FindBundle(ctx, want)
 	if want == "" || missing == nil {
-		digest, err := s.read(ctx, nothing{}, p)
+		digest, err := s.read(ctx, emptyTree{}, p)
 		if err != nil {
-			return driver.DiskImage{}, digest, sourceError(s, src, err)
+			return driver.DiskImage{}, digest, sourceError(src, err)
 		}
 		if err := stale(digest); err != nil {
 			return driver.DiskImage{}, digest, err
@@ -93,7 +93,7 @@ func (d *Disks) Bundle(ctx context.Context, src driver.BundleSource, want string
 	have, err := d.make("make bundle", src.Files.Resolve(src.Path), build.Options{}, func(b *build.Builder) (string, error) {
 		var err error
 		if digest, err = s.read(ctx, b, p); err != nil {
-			return "", sourceError(s, src, err)
+			return "", sourceError(src, err)
 		}
 		return bundleKeyOf(digest.Fingerprint.Digest), stale(digest)
 	})
@@ -101,7 +101,7 @@ func (d *Disks) Bundle(ctx context.Context, src driver.BundleSource, want string
 }
 
 // sourceError says which source was read.
-func sourceError(_ *source, src driver.BundleSource, err error) error {
+func sourceError(src driver.BundleSource, err error) error {
 	if err == nil {
 		return nil
 	}
@@ -119,21 +119,21 @@ func sourceError(_ *source, src driver.BundleSource, err error) error {
 	return err
 }
 
-// nothing is a tree that only drains files.
-type nothing struct{}
+// emptyTree takes everything and keeps nothing: files are read to their end.
+type emptyTree struct{}
 
-var _ layer.Tree = nothing{}
+var _ layer.Tree = emptyTree{}
 
-func (nothing) NextLayer()                                             {}
-func (nothing) Mkdir(string, ext4.Attr) error                          { return nil }
-func (nothing) Symlink(string, string, ext4.Attr) error                { return nil }
-func (nothing) Link(string, string) error                              { return nil }
-func (nothing) Device(string, uint32, uint32, uint32, ext4.Attr) error { return nil }
-func (nothing) Whiteout(string) error                                  { return nil }
-func (nothing) Opaque(string) error                                    { return nil }
-func (nothing) Remove(string) error                                    { return nil }
-func (nothing) Own(string) bool                                        { return true }
-func (nothing) File(_ string, _ ext4.Attr, size int64, r io.Reader) error {
+func (emptyTree) NextLayer()                                             {}
+func (emptyTree) Mkdir(string, ext4.Attr) error                          { return nil }
+func (emptyTree) Symlink(string, string, ext4.Attr) error                { return nil }
+func (emptyTree) Link(string, string) error                              { return nil }
+func (emptyTree) Device(string, uint32, uint32, uint32, ext4.Attr) error { return nil }
+func (emptyTree) Whiteout(string) error                                  { return nil }
+func (emptyTree) Opaque(string) error                                    { return nil }
+func (emptyTree) Remove(string) error                                    { return nil }
+func (emptyTree) Own(string) bool                                        { return true }
+func (emptyTree) File(_ string, _ ext4.Attr, size int64, r io.Reader) error {
 	n, err := io.CopyN(io.Discard, r, size)
 	if errors.Is(err, io.EOF) && n < size {
 		return io.ErrUnexpectedEOF

@@ -15,8 +15,8 @@ import (
 	"microagent/runtime/driver"
 )
 
-// names lists a directory in byte order.
-func (s *source) names(rel string) ([]string, error) {
+// readNames lists a directory in byte order.
+func (s *source) readNames(rel string) ([]string, error) {
 	f, err := s.tree.Open(path.Clean(rel))
 	if err != nil {
 		return nil, err

@@ -52,8 +52,8 @@ const (
 // Epoch is the time of what has none of its own: file systems, and all that lies in a directory bundle.
 var Epoch = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// identity gives a file system UUID and hash seed that depend on the key alone.
-func identity(key string) (uuid, hashSeed [16]byte) {
+// deriveIdentity gives a file system UUID and hash seed that depend on the key alone.
+func deriveIdentity(key string) (uuid, hashSeed [16]byte) {
 	sum := sha256.Sum256([]byte("microagent file system " + key))
 	copy(uuid[:], sum[:16])
 	copy(hashSeed[:], sum[16:])
@@ -70,7 +70,7 @@ func (d *Disks) Empty(ctx context.Context, spec driver.EmptySpec, path string) e
 	_, _ = rand.Read(opt.HashSeed[:])
 	opt.UUID[6] = opt.UUID[6]&0x0F | 0x40 // version 4: random
 	opt.UUID[8] = opt.UUID[8]&0x3F | 0x80
-	if err := exists(op, path); err != nil {
+	if err := refuseExisting(op, path); err != nil {
 		return err
 	}
 	if err := ctx.Err(); err != nil {
@@ -100,8 +100,8 @@ func publish(op, path string, draft *layout.Draft) error {
 	return nil
 }
 
-// exists is ErrExists when there is something at path: said before any work is done.
-func exists(op, path string) error {
+// refuseExisting is ErrExists when there is something at path: said before any work is done.
+func refuseExisting(op, path string) error {
 	if _, err := os.Lstat(path); err == nil {
 		return &driver.Error{Class: driver.ErrExists, Op: op, Object: path}
 	}
@@ -150,7 +150,7 @@ func (d *Disks) make(op, object string, opt build.Options, fill func(b *build.Bu
 	if err != nil {
 		return driver.DiskImage{}, err
 	}
-	uuid, seed := identity(key)
+	uuid, seed := deriveIdentity(key)
 	b.Identify(uuid, seed)
 	if _, err := b.Finish(); err != nil {
 		return driver.DiskImage{}, sizeError(op, object, opt.Size, err)

@@ -20,7 +20,7 @@ func (d *Disks) Place(ctx context.Context, key, path string) error {
 	if !validKey(key) {
 		return &driver.Error{Class: driver.ErrInvalid, Op: op, Object: key, Err: errors.New("not a key")}
 	}
-	if err := exists(op, path); err != nil {
+	if err := refuseExisting(op, path); err != nil {
 		return err
 	}
 	from, err := d.hold(key)
@@ -52,15 +52,15 @@ func (d *Disks) hold(key string) (*os.File, error) {
 		f.Close()
 		return nil, wrap("lock disk", key, err)
 	}
-	if !named(f, d.state.CachedDisk(key)) {
+	if !isFileAt(f, d.state.CachedDisk(key)) {
 		f.Close()
 		return nil, &driver.Error{Class: driver.ErrNotFound, Op: "find disk", Object: key}
 	}
 	return f, nil
 }
 
-// named says whether path still is the file f.
-func named(f *os.File, path string) bool {
+// isFileAt says whether path still is the file f.
+func isFileAt(f *os.File, path string) bool {
 	a, err := f.Stat()
 	if err != nil {
 		return false

@@ -72,7 +72,7 @@ func sweep(path string, dry bool) (freed int64, gone bool, err error) {
 		return 0, false, err
 	}
 	st, err := f.Stat()
-	if err != nil || !named(f, path) {
+	if err != nil || !isFileAt(f, path) {
 		return 0, false, err
 	}
 	err = os.Remove(path)

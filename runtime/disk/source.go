@@ -48,7 +48,7 @@ func openSource(src driver.BundleSource, state string) (*source, error) {
 			return nil, errors.Join(err, s.close())
 		}
 	}
-	if err := s.notState(src.Path, st); err != nil {
+	if err := s.refuseState(src.Path, st); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
 	return s, nil
@@ -61,8 +61,8 @@ func (s *source) close() error {
 	return s.tree.Close()
 }
 
-// notState refuses the state directory: it holds records with secrets, others' data and the bundle itself.
-func (s *source) notState(name string, info fs.FileInfo) error {
+// refuseState refuses the state directory: it holds records with secrets, others' data and the bundle itself.
+func (s *source) refuseState(name string, info fs.FileInfo) error {
 	if s.state == nil || !os.SameFile(s.state, info) {
 		return nil
 	}
@@ -101,8 +101,8 @@ func (s *source) read(ctx context.Context, tree layer.Tree, p driver.Progress) (
 	}, nil
 }
 
-// unchanged says whether stat results alone prove that known still holds.
-func (s *source) unchanged(ctx context.Context, known driver.Fingerprint) (driver.BundleDigest, bool, error) {
+// checkUnchanged says whether stat results alone prove that known still holds.
+func (s *source) checkUnchanged(ctx context.Context, known driver.Fingerprint) (driver.BundleDigest, bool, error) {
 	marks := newMarks(s)
 	if s.dir {
 		err := s.walk(ctx, func(e element) error { marks.add(e.rel, e.info); return nil })
@@ -135,7 +135,7 @@ func (s *source) walkBelow(ctx context.Context, rel string, visit func(e element
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	names, err := s.names(rel)
+	names, err := s.readNames(rel)
 	if err != nil {
 		return err
 	}
@@ -163,7 +163,7 @@ func (s *source) walkBelow(ctx context.Context, rel string, visit func(e element
 				Next: "exclude: [" + name + "], or remove it",
 			}
 		}
-		if err := s.notState(e.rel, e.info); err != nil {
+		if err := s.refuseState(e.rel, e.info); err != nil {
 			return err
 		}
 		if err := visit(e); err != nil {

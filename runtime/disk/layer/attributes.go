@@ -27,9 +27,9 @@ const (
 	aclDefault = "system.posix_acl_default"
 )
 
-func (w *walker) attributes(hdr *tar.Header) (ext4.Attr, error) {
-	uid, okUID := owner(hdr.Uid)
-	gid, okGID := owner(hdr.Gid)
+func (w *walker) parseAttributes(hdr *tar.Header) (ext4.Attr, error) {
+	uid, okUID := parseOwner(hdr.Uid)
+	gid, okGID := parseOwner(hdr.Gid)
 	if !okUID || !okGID {
 		return ext4.Attr{}, fmt.Errorf("%w: owner %d:%d", driver.ErrInvalid, hdr.Uid, hdr.Gid)
 	}
@@ -39,7 +39,7 @@ func (w *walker) attributes(hdr *tar.Header) (ext4.Attr, error) {
 	}
 	link := hdr.Typeflag == tar.TypeSymlink
 	set := func(name string, value []byte) {
-		if !known(name, link) {
+		if !isKnownXattr(name, link) {
 			return
 		}
 		if attr.Xattrs == nil {
@@ -91,8 +91,8 @@ func (w *walker) attributes(hdr *tar.Header) (ext4.Attr, error) {
 // changed by anybody.
 const noID = 1<<32 - 1
 
-// owner gives the user or group that a tar's number stands for: noID is root, as where chown leaves it.
-func owner(id int) (uint32, bool) {
+// parseOwner gives the user or group that a tar's number stands for: noID is root, as where chown leaves it.
+func parseOwner(id int) (uint32, bool) {
 	if int64(id) == noID {
 		return 0, true
 	}
@@ -102,8 +102,8 @@ func owner(id int) (uint32, bool) {
 // starName undoes what GNU tar and bsdtar do to the two characters that a PAX record's name can't hold.
 var starName = strings.NewReplacer("%3D", "=", "%25", "%")
 
-// known says whether Linux has a place for the attribute: others come from other systems and mean nothing here.
-func known(name string, link bool) bool {
+// isKnownXattr says whether Linux has a place for the attribute: others come from other systems and mean nothing here.
+func isKnownXattr(name string, link bool) bool {
 	switch {
 	case strings.HasPrefix(name, "trusted."), strings.HasPrefix(name, "security."):
 		return true

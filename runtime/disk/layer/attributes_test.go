@@ -19,11 +19,11 @@ func TestNobodysIDIsRoot(t *testing.T) {
 		}
 	}
 	for _, id := range []int{-1, noID + 1} {
-		if _, ok := owner(id); ok {
+		if _, ok := parseOwner(id); ok {
 			t.Errorf("owner %d is taken", id)
 		}
 	}
-	if got, ok := owner(noID - 1); !ok || got != noID-1 {
+	if got, ok := parseOwner(noID - 1); !ok || got != noID-1 {
 		t.Errorf("owner %d became %d", noID-1, got)
 	}
 	if _, err := parseACL("user::rwx,user:4294967295:r--,group::r-x,mask::r-x,other::---"); err != errACLName {

@@ -44,7 +44,7 @@ type Limits struct {
 	Bytes   int64 // of all files; 1 TiB
 }
 
-func (l Limits) filled() Limits {
+func (l Limits) withDefaults() Limits {
 	if l.Entries == 0 {
 		l.Entries = 2_000_000
 	}
@@ -110,7 +110,7 @@ func Apply(ctx context.Context, tree Tree, layers driver.Layers, limits Limits, 
 			a.Close()
 		}
 	}()
-	w := walker{tree: tree, limits: limits.filled(), progress: p, image: true}
+	w := walker{tree: tree, limits: limits.withDefaults(), progress: p, image: true}
 	for i, started := 0, 0; i < layers.Len(); i++ {
 		for ; started < layers.Len() && started < i+decoders; started++ {
 			n := started
@@ -129,7 +129,7 @@ func Apply(ctx context.Context, tree Tree, layers driver.Layers, limits Limits, 
 // Tar puts a tar that stands alone into tree. It is stricter than Apply: absolute names, "..", devices and
 // FIFOs are refused, and a missing end mark is ErrCorrupt; names like whiteouts mean nothing.
 func Tar(ctx context.Context, tree Tree, r io.Reader, limits Limits, p driver.Progress) (Totals, error) {
-	w := walker{tree: tree, limits: limits.filled(), progress: p, layer: -1}
+	w := walker{tree: tree, limits: limits.withDefaults(), progress: p, layer: -1}
 	err := w.apply(ctx, r)
 	return w.totals, err
 }

@@ -132,7 +132,7 @@ func (w *walker) entry(hdr *tar.Header, r io.Reader) error {
 	if err != nil {
 		return err
 	}
-	if done, err := w.mark(name); done || err != nil {
+	if done, err := w.applyWhiteout(name); done || err != nil {
 		return err
 	}
 	if i, ok := w.waiting[name]; ok {
@@ -142,7 +142,7 @@ func (w *walker) entry(hdr *tar.Header, r io.Reader) error {
 	if len(w.lower) > 0 {
 		w.unmake(name)
 	}
-	attr, err := w.attributes(hdr)
+	attr, err := w.parseAttributes(hdr)
 	if err != nil {
 		return err
 	}
@@ -158,15 +158,15 @@ func (w *walker) entry(hdr *tar.Header, r io.Reader) error {
 	case tar.TypeSymlink:
 		return w.tree.Symlink(name, hdr.Linkname, attr)
 	case tar.TypeLink:
-		return w.hardlink(name, hdr)
+		return w.makeHardlink(name, hdr)
 	case tar.TypeChar, tar.TypeBlock, tar.TypeFifo:
-		return w.device(name, hdr, attr)
+		return w.makeDevice(name, hdr, attr)
 	}
 	return fmt.Errorf("%w: tar entry of type %q", driver.ErrUnsupported, hdr.Typeflag)
 }
 
-// mark handles whiteouts and opaque marks, and says whether name was one.
-func (w *walker) mark(name string) (bool, error) {
+// applyWhiteout handles whiteouts and opaque marks, and says whether name was one.
+func (w *walker) applyWhiteout(name string) (bool, error) {
 	if !w.marks {
 		return false, nil
 	}
@@ -193,7 +193,7 @@ func (w *walker) mark(name string) (bool, error) {
 	}
 }
 
-func (w *walker) device(name string, hdr *tar.Header, attr ext4.Attr) error {
+func (w *walker) makeDevice(name string, hdr *tar.Header, attr ext4.Attr) error {
 	if !w.image {
 		return fmt.Errorf("%w: devices and FIFOs have no place in a bundle", driver.ErrInvalid)
 	}
@@ -204,7 +204,7 @@ func (w *walker) device(name string, hdr *tar.Header, attr ext4.Attr) error {
 	return w.tree.Device(name, kind, uint32(hdr.Devmajor), uint32(hdr.Devminor), attr)
 }
 
-func (w *walker) hardlink(name string, hdr *tar.Header) error {
+func (w *walker) makeHardlink(name string, hdr *tar.Header) error {
 	target, err := w.clean(hdr.Linkname)
 	if err != nil {
 		return fmt.Errorf("hard link to %q: %w", hdr.Linkname, err)

@@ -182,7 +182,7 @@ func (b *Builder) blocks(n *inode, logical uint32, data []byte) error {
 		r := b.alloc.take(uint64(count))
 		size := int(r.Count) * ext4.BlockSize
 		if !b.out.owns(data) || size < len(data) || !b.out.next(r.Start) {
-			data = b.aside(data)
+			data = b.copyAside(data)
 		}
 		if err := b.out.write(r.Start, data[:size]); err != nil {
 			return err
@@ -202,8 +202,8 @@ func dataRun(data []byte) (blocks int) {
 	return blocks
 }
 
-// aside copies data out of the stream's space, once.
-func (b *Builder) aside(data []byte) []byte {
+// copyAside copies data out of the stream's space, once.
+func (b *Builder) copyAside(data []byte) []byte {
 	if len(b.scratch) > 0 && len(data) > 0 && &b.scratch[len(b.scratch)-1] == &data[len(data)-1] {
 		return data
 	}

@@ -21,8 +21,8 @@ type name struct {
 	major, minor uint32 // hash, only when there is an index
 }
 
-// dirBlocks gives a directory's blocks in their order and whether they have an index.
-func dirBlocks(n *inode, seed uint32, hash *[4]uint32) (blocks [][]byte, indexed bool, err error) {
+// encodeDirectory gives a directory's blocks in their order and whether they have an index.
+func encodeDirectory(n *inode, seed uint32, hash *[4]uint32) (blocks [][]byte, indexed bool, err error) {
 	names := make([]name, 0, len(n.children))
 	room := ext4.BlockSize - format.DirTail - format.DirentSize(".") - format.DirentSize("..")
 	for s, e := range n.children {
@@ -33,7 +33,7 @@ func dirBlocks(n *inode, seed uint32, hash *[4]uint32) (blocks [][]byte, indexed
 	if room >= 0 {
 		sort.Slice(names, func(i, j int) bool { return names[i].name < names[j].name })
 		dots := []name{{name: ".", ino: n.num, kind: 2}, {name: "..", ino: n.parent.num, kind: 2}}
-		return [][]byte{leaf(append(dots, names...), own)}, false, nil
+		return [][]byte{encodeLeaf(append(dots, names...), own)}, false, nil
 	}
 	for i := range names {
 		names[i].major, names[i].minor = format.NameHash(names[i].name, hash)
@@ -48,12 +48,12 @@ func dirBlocks(n *inode, seed uint32, hash *[4]uint32) (blocks [][]byte, indexed
 		}
 		return a.name < b.name
 	})
-	blocks, err = htree(n, names, own)
+	blocks, err = encodeIndex(n, names, own)
 	return blocks, true, err
 }
 
-// leaf packs entries, which fit, into a block; the last one takes what is left.
-func leaf(names []name, own uint32) []byte {
+// encodeLeaf packs entries, which fit, into a block; the last one takes what is left.
+func encodeLeaf(names []name, own uint32) []byte {
 	b := make([]byte, ext4.BlockSize)
 	at := 0
 	for i := range names {
@@ -74,8 +74,8 @@ type indexEntry struct {
 	block uint32
 }
 
-// htree makes root, nodes if one level is not enough, and leaves.
-func htree(n *inode, names []name, own uint32) ([][]byte, error) {
+// encodeIndex makes root, nodes if one level is not enough, and leaves.
+func encodeIndex(n *inode, names []name, own uint32) ([][]byte, error) {
 	var leaves [][]byte
 	var index []indexEntry
 	for rest := names; len(rest) > 0; {
@@ -89,7 +89,7 @@ func htree(n *inode, names []name, own uint32) ([][]byte, error) {
 			hash |= 1 // the same hash goes on from the block before
 		}
 		index = append(index, indexEntry{hash, uint32(len(leaves))})
-		leaves = append(leaves, leaf(rest[:count], own))
+		leaves = append(leaves, encodeLeaf(rest[:count], own))
 		rest = rest[count:]
 	}
 	nodes := 0

@@ -86,7 +86,7 @@ func (b *Builder) number() {
 // finishInode writes the blocks of metadata that belong to one inode.
 func (b *Builder) finishInode(n *inode) error {
 	if n.isDir() {
-		blocks, indexed, err := dirBlocks(n, b.seed, &b.hash)
+		blocks, indexed, err := encodeDirectory(n, b.seed, &b.hash)
 		if err != nil {
 			return err
 		}

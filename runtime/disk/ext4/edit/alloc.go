@@ -86,8 +86,8 @@ func freeRun(a, b []byte, from, end, least, want uint64) (start, count uint64) {
 	return 0, 0
 }
 
-// block1 gives one block for metadata.
-func (e *Editor) block1(goal uint64) (uint64, error) {
+// takeBlock gives one block for metadata.
+func (e *Editor) takeBlock(goal uint64) (uint64, error) {
 	r, err := e.take(1, 1, goal)
 	return r.Start, err
 }

@@ -173,11 +173,11 @@ func (d *directory) set(name string, number uint32, kind uint8) error {
 	format.LE.PutUint32(b[s.at:], number)
 	b[s.at+format.DirentKind] = kind
 	d.seal(b)
-	return d.touched(0)
+	return d.noteChange(0)
 }
 
-// touched notes a change in the directory's inode, and how many subdirectories it has more.
-func (d *directory) touched(links int) error {
+// noteChange notes a change in the directory's inode, and how many subdirectories it has more.
+func (d *directory) noteChange(links int) error {
 	b, err := d.e.inodeBytes(d.inode.Number)
 	if err != nil {
 		return err
@@ -208,7 +208,7 @@ func (d *directory) insert(name string, number uint32, kind uint8) error {
 		if err := d.insertIndexed(name, number, kind); err != nil {
 			return err
 		}
-		return d.touched(links)
+		return d.noteChange(links)
 	}
 	for logical := range uint32(len(d.blocks)) {
 		b, err := d.read(logical)
@@ -227,13 +227,13 @@ func (d *directory) insert(name string, number uint32, kind uint8) error {
 			return err
 		}
 		d.seal(b)
-		return d.touched(links)
+		return d.noteChange(links)
 	}
 	if len(d.blocks) == 1 && d.e.Super.Compat&super.DirIndex != 0 {
 		if err := d.makeIndex(name, number, kind); err != nil {
 			return err
 		}
-		return d.touched(links)
+		return d.noteChange(links)
 	}
 	_, b, err := d.grow()
 	if err != nil {
@@ -241,7 +241,7 @@ func (d *directory) insert(name string, number uint32, kind uint8) error {
 	}
 	format.PutDirent(b, number, d.end(), name, kind)
 	d.seal(b)
-	return d.touched(links)
+	return d.noteChange(links)
 }
 
 // add puts an entry into a block of names; ok is false when it is full.
@@ -274,12 +274,12 @@ func (d *directory) grow() (logical uint32, b []byte, err error) {
 		return 0, nil, errFull("room in the directory")
 	}
 	last := d.blocks[len(d.blocks)-1]
-	at, err := e.block1(last + 1)
+	at, err := e.takeBlock(last + 1)
 	if err != nil {
 		return 0, nil, err
 	}
 	b = e.fresh(at)
-	old, err := e.nodes(d.inode)
+	old, err := e.treeNodes(d.inode)
 	if err != nil {
 		return 0, nil, err
 	}

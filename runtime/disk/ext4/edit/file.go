@@ -89,7 +89,7 @@ func (e *Editor) Symlink(dir read.Inode, name, target string, attr ext4.Attr) er
 	if len(target) < len(rec.Block) {
 		copy(rec.Block[:], target)
 	} else {
-		at, err := e.block1(e.goal)
+		at, err := e.takeBlock(e.goal)
 		if err != nil {
 			return err
 		}

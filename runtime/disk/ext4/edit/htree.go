@@ -90,8 +90,8 @@ func (d *directory) node(logical uint32, base int, hash uint32) (*indexNode, err
 	return n, nil
 }
 
-// way goes from the index's root to the leaf for a name.
-func (d *directory) way(name string) (nodes []*indexNode, leaf, hash uint32, err error) {
+// descend goes from the index's root to the leaf for a name.
+func (d *directory) descend(name string) (nodes []*indexNode, leaf, hash uint32, err error) {
 	b, err := d.read(0)
 	if err != nil {
 		return nil, 0, 0, err
@@ -122,7 +122,7 @@ func (d *directory) way(name string) (nodes []*indexNode, leaf, hash uint32, err
 
 // leafOf is the block where a name is; more says that it can be in other blocks as well.
 func (d *directory) leafOf(name string) (leaf uint32, more bool, err error) {
-	nodes, leaf, _, err := d.way(name)
+	nodes, leaf, _, err := d.descend(name)
 	if err != nil {
 		return 0, false, err
 	}
@@ -180,7 +180,7 @@ func (d *directory) editNode(n *indexNode) (err error) {
 
 // insertIndexed adds a name to its leaf, and splits what is full.
 func (d *directory) insertIndexed(name string, number uint32, kind uint8) error {
-	nodes, leaf, hash, err := d.way(name)
+	nodes, leaf, hash, err := d.descend(name)
 	if err != nil {
 		return err
 	}
@@ -207,7 +207,7 @@ func (d *directory) insertIndexed(name string, number uint32, kind uint8) error 
 			return err
 		}
 	}
-	parent, err := d.room(nodes)
+	parent, err := d.makeRoom(nodes)
 	if err != nil {
 		return err
 	}

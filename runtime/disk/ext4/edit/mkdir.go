@@ -29,7 +29,7 @@ func (e *Editor) Mkdir(dir read.Inode, name string, attr ext4.Attr) (n read.Inod
 	if err != nil {
 		return read.Inode{}, false, err
 	}
-	at, err := e.block1(d.blocks[0])
+	at, err := e.takeBlock(d.blocks[0])
 	if err != nil {
 		return read.Inode{}, false, err
 	}

@@ -8,8 +8,8 @@ import (
 	"microagent/runtime/disk/ext4/format"
 )
 
-// room is the lowest node of a way, with room for one more pair.
-func (d *directory) room(nodes []*indexNode) (*indexNode, error) {
+// makeRoom is the lowest node of a way, with makeRoom for one more pair.
+func (d *directory) makeRoom(nodes []*indexNode) (*indexNode, error) {
 	lowest := nodes[len(nodes)-1]
 	if !lowest.full() {
 		return lowest, nil
@@ -58,8 +58,8 @@ type hashed struct {
 	hash uint32
 }
 
-// names takes all entries out of a block, by their hashes.
-func (d *directory) names(b []byte) ([]hashed, error) {
+// readNames takes all entries out of a block, by their hashes.
+func (d *directory) readNames(b []byte) ([]hashed, error) {
 	var list []hashed
 	err := d.slots(b, func(s slot) bool {
 		if s.inode != 0 && s.name != "." && s.name != ".." {
@@ -71,8 +71,8 @@ func (d *directory) names(b []byte) ([]hashed, error) {
 	return list, err
 }
 
-// halves finds where to cut a list, and the index's hash of the second part.
-func halves(list []hashed) (cut int, hash uint32) {
+// findCut finds where to cut a list, and the index's hash of the second part.
+func findCut(list []hashed) (cut int, hash uint32) {
 	total, sum := 0, 0
 	for _, h := range list {
 		total += format.DirentSize(h.name)
@@ -112,14 +112,14 @@ func (d *directory) divide(parent *indexNode, leaf, hash uint32, name string, nu
 	if err != nil {
 		return err
 	}
-	list, err := d.names(b)
+	list, err := d.readNames(b)
 	if err != nil {
 		return err
 	}
 	if len(list) < 2 {
 		return format.Corruptf("directory inode %d has a full block with %d names", d.inode.Number, len(list))
 	}
-	cut, second := halves(list)
+	cut, second := findCut(list)
 	logical, upper, err := d.grow()
 	if err != nil {
 		return err
@@ -150,7 +150,7 @@ func (d *directory) makeIndex(name string, number uint32, kind uint8) error {
 		return err
 	}
 	d.unsigned = d.e.Super.Flags&flagUnsignedHash != 0
-	list, err := d.names(b)
+	list, err := d.readNames(b)
 	if err != nil {
 		return err
 	}
@@ -177,7 +177,7 @@ func (d *directory) makeIndex(name string, number uint32, kind uint8) error {
 	if b, err = d.edit(0); err != nil {
 		return err
 	}
-	cut, second := halves(list)
+	cut, second := findCut(list)
 	d.pack(low, list[:cut])
 	d.pack(high, list[cut:])
 	clear(b)

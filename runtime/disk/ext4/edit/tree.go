@@ -28,7 +28,7 @@ func (e *Editor) putTree(list []format.Extent, own uint32, goal uint64) (root [6
 		var upper []child
 		for from := 0; from < len(level); from += per {
 			n := min(len(level)-from, per)
-			at, err := e.block1(goal)
+			at, err := e.takeBlock(goal)
 			if err != nil {
 				return root, nodes, err
 			}
@@ -57,8 +57,8 @@ func (e *Editor) putTree(list []format.Extent, own uint32, goal uint64) (root [6
 	return root, nodes, nil
 }
 
-// nodes are the blocks of a map itself.
-func (e *Editor) nodes(n read.Inode) ([]uint64, error) {
+// treeNodes are the blocks of a map itself.
+func (e *Editor) treeNodes(n read.Inode) ([]uint64, error) {
 	var list []uint64
 	budget := read.MapBudget
 	take := func(block uint64) ([]byte, error) {

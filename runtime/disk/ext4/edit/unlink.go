@@ -49,7 +49,7 @@ func (e *Editor) releaseContent(n read.Inode) error {
 	if err != nil {
 		return err
 	}
-	nodes, err := e.nodes(n)
+	nodes, err := e.treeNodes(n)
 	if err != nil {
 		return err
 	}
