@@ -8,7 +8,8 @@ import (
 	"microagent/runtime/disk/ext4/format"
 )
 
-// makeRoom is the lowest node of a way, with makeRoom for one more pair.
+// makeRoom gives the lowest node of a way with room for one more pair. A node that has none is split; a root that is also the
+// lowest node gets a level below it.
 func (d *directory) makeRoom(nodes []*indexNode) (*indexNode, error) {
 	lowest := nodes[len(nodes)-1]
 	if !lowest.full() {
