@@ -73,12 +73,12 @@ type slowStarts struct {
 	begun, let chan struct{}
 }
 
-func (s slowStarts) Start(ctx context.Context, name, key string) (driver.Run, error) {
+func (s slowStarts) Start(ctx context.Context, name string, o driver.StartOptions) (driver.Run, error) {
 	if name == "demo.counter" {
 		close(s.begun)
 		<-s.let
 	}
-	return s.Runs.Start(ctx, name, key)
+	return s.Runs.Start(ctx, name, o)
 }
 
 func TestInterruptSaysWhatIsWaitedFor(t *testing.T) {

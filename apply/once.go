@@ -89,7 +89,9 @@ func (c Command) run(ctx, patient context.Context, d driver.Set) (end CommandEnd
 	}
 	start := c.Start
 	if start == nil {
-		start = func(ctx context.Context, name string) (driver.Run, error) { return d.Runs.Start(ctx, name, "") }
+		start = func(ctx context.Context, name string) (driver.Run, error) {
+			return d.Runs.Start(ctx, name, driver.StartOptions{})
+		}
 	}
 	_, err = start(ctx, name)
 	switch {

@@ -28,7 +28,7 @@ func (r *run) runTask(ctx, whole context.Context, c *plan.Change) error {
 		if err != nil {
 			return err
 		}
-		if _, err := r.drivers.Runs.Start(whole, name, key); err != nil {
+		if _, err := r.drivers.Runs.Start(whole, name, driver.StartOptions{RunKey: key}); err != nil {
 			return err
 		}
 	case plan.ActionWait:

@@ -83,7 +83,7 @@ func (r *run) start(ctx context.Context, want observed.WorkspaceSpec) error {
 		return nil
 	}
 	began := time.Now()
-	if _, err := r.drivers.Runs.Start(ctx, want.Name, ""); err != nil || want.Mode != spec.ModeService {
+	if _, err := r.drivers.Runs.Start(ctx, want.Name, driver.StartOptions{}); err != nil || want.Mode != spec.ModeService {
 		return err
 	}
 	return r.watchEarlyEnd(ctx, want.Name, earlyEndWindow(time.Since(began)))

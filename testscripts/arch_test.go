@@ -39,7 +39,7 @@ var rooms = map[string][]string{
 	"guest/payload": {},
 	"machine":       {"confine", "kernel", "guest/proto"},
 	"qemu":          {"guest/proto"},
-	"supervise":     {"disk/ext4", "machine", "guest/proto", "kernel", "volume", "output"},
+	"supervise":     {"ports", "disk/ext4", "machine", "guest/proto", "kernel", "volume", "output"},
 	"workspace":     {"supervise", "machine", "guest/proto", "kernel", "volume", "output", "disk", "image", "guesttree"},
 }
 

@@ -4,32 +4,36 @@ import (
 	"context"
 	"io"
 	"time"
+
+	"microagent/schema/spec"
 )
 
 // Run is the story of one execution: the content of run.json, written by the supervisor alone.
 type Run struct {
-	ID          string     `json:"id"`
-	Key         string     `json:"key,omitempty"`
-	Phase       Phase      `json:"phase"`
-	Started     time.Time  `json:"started"`
-	Ready       *time.Time `json:"ready,omitempty"`
-	Ended       *time.Time `json:"ended,omitempty"`
-	ExitCode    *int       `json:"exit_code,omitempty"` // of the task or service; 128+n for a signal
-	Stopped     bool       `json:"stopped,omitempty"`   // it ended because a stop asked for it
-	TimedOut    bool       `json:"timed_out,omitempty"`
-	Waits       string     `json:"waits,omitempty"` // what a start takes long for, while it does
-	Error       string     `json:"error,omitempty"`
-	Console     []string   `json:"console,omitempty"` // last console lines of a failed run
-	PID         int        `json:"pid"`
-	BootID      string     `json:"boot_id"`
-	Start       uint64     `json:"start"`
-	Tool        string     `json:"tool"`
-	VMM         string     `json:"vmm"`               // "cloud-hypervisor v53.0.0", "qemu 7.2.22 (tcg)"
-	Hardware    bool       `json:"hardware"`          // isolated by hardware virtualisation
-	Sandbox     *Sandbox   `json:"sandbox,omitempty"` // nil: nobody looked, or the VMM never ran
-	Collected   []Fetched  `json:"collected,omitempty"`
-	SpecDigest  string     `json:"spec_digest"` // of the spec it was started with
-	Diagnostics []string   `json:"diagnostics,omitempty"`
+	ID        string     `json:"id"`
+	Key       string     `json:"key,omitempty"`
+	Phase     Phase      `json:"phase"`
+	Started   time.Time  `json:"started"`
+	Ready     *time.Time `json:"ready,omitempty"`
+	Ended     *time.Time `json:"ended,omitempty"`
+	ExitCode  *int       `json:"exit_code,omitempty"` // of the task or service; 128+n for a signal
+	Stopped   bool       `json:"stopped,omitempty"`   // it ended because a stop asked for it
+	TimedOut  bool       `json:"timed_out,omitempty"`
+	Waits     string     `json:"waits,omitempty"` // what a start takes long for, while it does
+	Error     string     `json:"error,omitempty"`
+	Console   []string   `json:"console,omitempty"` // last console lines of a failed run
+	PID       int        `json:"pid"`
+	BootID    string     `json:"boot_id"`
+	Start     uint64     `json:"start"`
+	Tool      string     `json:"tool"`
+	VMM       string     `json:"vmm"`               // "cloud-hypervisor v53.0.0", "qemu 7.2.22 (tcg)"
+	Hardware  bool       `json:"hardware"`          // isolated by hardware virtualisation
+	Sandbox   *Sandbox   `json:"sandbox,omitempty"` // nil: nobody looked, or the VMM never ran
+	Collected []Fetched  `json:"collected,omitempty"`
+	// Ports are published, by the workspace or for this run, each with the number that it has.
+	Ports       []spec.PortState `json:"ports,omitempty"`
+	SpecDigest  string           `json:"spec_digest"` // of the spec it was started with
+	Diagnostics []string         `json:"diagnostics,omitempty"`
 }
 
 // Crash is the error of a run that failed, of a workspace.
@@ -39,6 +43,12 @@ func (r Run) Crash(workspace string) *CrashError {
 		phase = "running"
 	}
 	return &CrashError{Workspace: workspace, Phase: phase, Reason: r.Error, Console: r.Console}
+}
+
+// StartOptions say what one start has of its own.
+type StartOptions struct {
+	RunKey string
+	Ports  []spec.Port // published for this run, besides the workspace's
 }
 
 // StopOptions say how to stop.
@@ -75,7 +85,16 @@ type ExecSpec struct {
 type Runs interface {
 	// Start launches the supervisor and returns when the guest is ready and its process, if any, was
 	// started. A running workspace is a success. What an earlier supervisor left is ended first.
-	Start(ctx context.Context, name string, runKey string) (Run, error)
+	// Its ports are bound before anything is started: ErrBusy names one that another program has.
+	Start(ctx context.Context, name string, o StartOptions) (Run, error)
+	// Publish makes the ports of a running workspace those, without a restart: one that is among the old ones keeps its
+	// number. Where it fails the old ones stay. ErrRefused when it is not running.
+	Publish(ctx context.Context, name string, ports []spec.Port) error
+	// Forward publishes ports of a running workspace until ctx ends, which is no error, or the run does. bound is called
+	// once with the numbers that they have.
+	Forward(ctx context.Context, name string, ports []spec.Port, bound func([]spec.Port) error) error
+	// Ports says which published ports of a running workspace have a server in its guest.
+	Ports(ctx context.Context, name string) ([]spec.PortState, error)
 	// Wait returns when the run has ended. Ending ctx stops the waiting only.
 	Wait(ctx context.Context, name string) (Run, error)
 	// Silent says that the guest of a running workspace does not answer, after waiting for that as long as the caller does.

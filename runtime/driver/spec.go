@@ -12,6 +12,8 @@ type (
 	Mount       = spec.Mount // the Source of a bundle is its DiskImage.Key
 	Output      = spec.Output
 	Host        = spec.Host
+	Port        = spec.Port
+	PortState   = spec.PortState
 )
 
 // Their values.

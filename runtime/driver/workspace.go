@@ -22,6 +22,8 @@ type WorkspaceSpec struct {
 	Mounts      []Mount  `json:"mounts,omitempty"` // sorted by Path
 	Process     Process  `json:"process"`
 	Outputs     []Output `json:"outputs,omitempty"` // fetched when the task ends; sorted by Name
+	// Ports are those that runs publish, and those that are only named.
+	Ports []spec.Port `json:"ports,omitempty"`
 	// Isolation "hardware" refuses a VMM that does not isolate by hardware; "any" takes what is there.
 	Isolation spec.Isolation `json:"isolation"`
 	// OneShot makes the workspace one for the process that creates it: when that is gone, the guest is shut down and the

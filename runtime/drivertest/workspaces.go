@@ -35,7 +35,7 @@ func Workspaces(t *testing.T, open func(t *testing.T) WorkspacesUnder) {
 		spec.Process = Shell(driver.ModeTask, "sleep 1000")
 		_, err := w.Create(t.Context(), spec, nil)
 		must(t, err)
-		run, err := w.Start(t.Context(), "one", "v1:a")
+		run, err := w.Start(t.Context(), "one", driver.StartOptions{RunKey: "v1:a"})
 		must(t, err)
 		if run.Phase != driver.PhaseRunning {
 			t.Errorf("started: %+v", run)
@@ -137,7 +137,7 @@ func workspacesAbsent(t *testing.T, w WorkspacesUnder) {
 	wantClass(t, err, driver.ErrNotFound)
 	_, err = w.Replace(ctx, w.Spec(t, "none"), nil)
 	wantClass(t, err, driver.ErrNotFound)
-	_, err = w.Start(ctx, "none", "")
+	_, err = w.Start(ctx, "none", driver.StartOptions{})
 	wantClass(t, err, driver.ErrNotFound)
 	_, err = w.Wait(ctx, "none")
 	wantClass(t, err, driver.ErrNotFound)
@@ -167,7 +167,7 @@ func workspacesTask(t *testing.T, w WorkspacesUnder) {
 	must(t, err)
 	_, err = w.Wait(t.Context(), "one")
 	wantClass(t, err, driver.ErrRefused)
-	_, err = w.Start(t.Context(), "one", "v1:a")
+	_, err = w.Start(t.Context(), "one", driver.StartOptions{RunKey: "v1:a"})
 	must(t, err)
 	run, err := w.Wait(t.Context(), "one")
 	must(t, err)
@@ -235,12 +235,12 @@ func workspacesIdle(t *testing.T, w WorkspacesUnder) {
 	if driver.Next(err) == "" {
 		t.Errorf("%v does not say what to do next", err)
 	}
-	run, err := w.Start(t.Context(), "one", "")
+	run, err := w.Start(t.Context(), "one", driver.StartOptions{})
 	must(t, err)
 	if run.Phase != driver.PhaseReady || run.Ready == nil {
 		t.Errorf("started: %+v", run)
 	}
-	again, err := w.Start(t.Context(), "one", "")
+	again, err := w.Start(t.Context(), "one", driver.StartOptions{})
 	must(t, err)
 	if again.ID != run.ID {
 		t.Errorf("a second start began another run: %+v", again)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,7 +15,7 @@ import (
 )
 
 // Start runs the workspace's process.
-func (f *FakeWorkspaces) Start(_ context.Context, name, runKey string) (driver.Run, error) {
+func (f *FakeWorkspaces) Start(_ context.Context, name string, o driver.StartOptions) (driver.Run, error) {
 	const op = "start workspace"
 	if err := f.call("start", name); err != nil {
 		return driver.Run{}, err
@@ -42,9 +43,10 @@ func (f *FakeWorkspaces) Start(_ context.Context, name, runKey string) (driver.R
 	}
 	now := f.clock()
 	w.Run = &driver.Run{
-		ID: fmt.Sprintf("run-%d", f.next), Key: runKey, Phase: driver.PhaseReady, Started: now, Ready: &now,
+		ID: fmt.Sprintf("run-%d", f.next), Key: o.RunKey, Phase: driver.PhaseReady, Started: now, Ready: &now,
 		PID: 1000 + f.next, BootID: "fake", Start: uint64(f.next), Tool: "fake", VMM: "fake", SpecDigest: fakeDigest(w.Spec),
 	}
+	w.publish(append(slices.Clone(w.Spec.Ports), o.Ports...))
 	w.ended, w.outputs, w.shell = make(chan struct{}), nil, runFakeShell(w.Spec.Process.Argv, w.files)
 	if w.Spec.Process.Mode != driver.ModeIdle {
 		w.Run.Phase = driver.PhaseRunning

@@ -32,11 +32,11 @@ func TestFakeWorkspacesAttachVolumes(t *testing.T) {
 		}, nil)
 		must(t, err)
 	}
-	_, err = w.Start(t.Context(), "one", "")
+	_, err = w.Start(t.Context(), "one", driver.StartOptions{})
 	must(t, err)
-	_, err = w.Start(t.Context(), "two", "")
+	_, err = w.Start(t.Context(), "two", driver.StartOptions{})
 	wantClass(t, err, driver.ErrBusy)
 	w.Break("one", driver.PhaseLost, "")
-	_, err = w.Start(t.Context(), "two", "")
+	_, err = w.Start(t.Context(), "two", driver.StartOptions{})
 	must(t, err)
 }

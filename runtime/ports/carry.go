@@ -22,7 +22,8 @@ func reset(client net.Conn) {
 // halfCloser is a connection of TCP or of a unix socket.
 type halfCloser interface{ CloseWrite() error }
 
-// carry takes a client to the guest's server, and returns when both directions have ended or the guest has gone.
+// carry takes a client to the guest's server, and returns when both directions have ended, or the guest or the port has
+// gone.
 func (l *life) carry(client net.Conn, p *port) {
 	defer client.Close()
 	dialling, cancel := context.WithTimeout(l.ctx, dialPatience)
@@ -33,11 +34,12 @@ func (l *life) carry(client net.Conn, p *port) {
 		return
 	}
 	defer server.Close()
-	stop := context.AfterFunc(l.ctx, func() {
+	cut := func() {
 		reset(client)
 		_ = server.Close()
-	})
-	defer stop()
+	}
+	defer context.AfterFunc(l.ctx, cut)()
+	defer context.AfterFunc(p.ctx, cut)()
 	answered, down := make(chan bool, 1), make(chan struct{})
 	go func() {
 		defer close(down)

@@ -80,13 +80,6 @@ func (g session) Listening(ctx context.Context, ports []proto.Port) (Watch, erro
 	return l, nil
 }
 
-// State is a published port as it stands.
-type State struct {
-	spec.Port // a single one, whose Host is the number that it has
-	// Listening says that the guest has a server there.
-	Listening bool
-}
-
 // Ports are those of one workspace. The zero is not usable: see New.
 type Ports struct {
 	log   *slog.Logger
@@ -109,6 +102,9 @@ type port struct {
 	gates []gate
 	slots chan struct{} // one a connection
 	open  bool          // under Ports.mu
+
+	ctx    context.Context // of its connections
+	cancel context.CancelFunc
 }
 
 // gate is a socket of the host.
@@ -143,7 +139,7 @@ func (p *Ports) Publish(list []spec.Port) ([]spec.Port, error) {
 	return bound, nil
 }
 
-// Withdraw lets go of ports that Publish gave. Connections that were made go on.
+// Withdraw lets go of ports that Publish gave, and resets their connections.
 func (p *Ports) Withdraw(list []spec.Port) {
 	var gone []*port
 	p.change(func(all []*port) []*port {
@@ -181,17 +177,18 @@ func (p *Ports) bound() []spec.Port {
 }
 
 // State is what is published now.
-func (p *Ports) State() []State {
+func (p *Ports) State() []spec.PortState {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var list []State
+	var list []spec.PortState
 	for _, one := range p.list {
-		list = append(list, State{one.spec, one.open})
+		list = append(list, spec.PortState{Port: one.spec, Listening: one.open})
 	}
 	return list
 }
 
 func (one *port) close() {
+	one.cancel()
 	for _, g := range one.gates {
 		g.close()
 	}
@@ -214,6 +211,7 @@ func bind(one spec.Port) (*port, error) {
 	if err != nil {
 		return nil, publishError(one, err)
 	}
+	p.ctx, p.cancel = context.WithCancel(context.Background())
 	return p, nil
 }
 

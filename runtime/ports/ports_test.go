@@ -347,21 +347,29 @@ func TestPortsChangeWhileTheyAreServed(t *testing.T) {
 	serving(t, p, Session(session))
 	first := publish(t, p, fmt.Sprintf("auto:%d", guest))
 	listening(t, p, true)
-	stays, err := net.Dial("tcp", at("127.0.0.1", first[0].Host))
+	gone, err := net.Dial("tcp", at("127.0.0.1", first[0].Host))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer gone.Close()
+	second := publish(t, p, fmt.Sprintf("auto:%d", guest))
+	listening(t, p, true)
+	stays, err := net.Dial("tcp", at("127.0.0.1", second[0].Host))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer stays.Close()
-	second := publish(t, p, fmt.Sprintf("auto:%d", guest))
-	listening(t, p, true)
 	p.Withdraw(first)
 	refused(t, at("127.0.0.1", first[0].Host))
 	if !stolen(at("127.0.0.1", first[0].Host)) {
 		t.Error("a port that was withdrawn can't be taken")
 	}
+	if _, err := io.Copy(io.Discard, gone); !errors.Is(err, unix.ECONNRESET) {
+		t.Errorf("a connection of a port that was withdrawn: %v", err)
+	}
 	_, _ = io.WriteString(stays, "ping")
 	if _, err := io.ReadFull(stays, make([]byte, 4)); err != nil {
-		t.Errorf("a connection of a port that was withdrawn: %v", err)
+		t.Errorf("a connection of a port that stays: %v", err)
 	}
 	conn, err := net.Dial("tcp", at("127.0.0.1", second[0].Host))
 	if err != nil {

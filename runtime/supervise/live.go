@@ -144,6 +144,9 @@ func (s *supervisor) boot(ctx context.Context, w *watch, ready func()) (again bo
 		return false, up, err
 	}
 	defer session.Close()
+	if err := s.agentHasPorts(session); err != nil {
+		return false, up, err
+	}
 	wait, why := s.disks.MMPWait()
 	if wait > 0 {
 		if err := s.change(func(r *driver.Run) { r.Waits = why }); err != nil {
@@ -168,6 +171,8 @@ func (s *supervisor) boot(ctx context.Context, w *watch, ready func()) (again bo
 	}()
 	stopClock := s.watchClock(ctx, session)
 	defer stopClock()
+	stopPorts := s.servePorts(ctx, session)
+	defer stopPorts()
 	var process *proto.Process
 	if s.spec.Workspace.Process.Mode != driver.ModeIdle {
 		starting, cancel := context.WithTimeout(ctx, startLimit)

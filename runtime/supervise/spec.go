@@ -4,6 +4,7 @@ import (
 	"microagent/runtime/driver"
 	"microagent/runtime/lease"
 	"microagent/runtime/machine"
+	"microagent/schema/spec"
 )
 
 // Version is the major version of Spec.
@@ -21,6 +22,8 @@ type Spec struct {
 	RunKey     string         `json:"run_key,omitempty"`
 	SpecDigest string         `json:"spec_digest"`
 	VMM        machine.Choice `json:"vmm"`
+	// Ports are published for this run, besides those of Workspace.
+	Ports []spec.Port `json:"ports,omitempty"`
 	// Owner is the process that the run is for, of a one-shot workspace: its end is a request to stop.
 	Owner *lease.Process `json:"owner,omitempty"`
 	// Adapter is how to start the adapter, up to its options.

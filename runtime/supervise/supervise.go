@@ -15,9 +15,11 @@ import (
 	"microagent/runtime/layout"
 	"microagent/runtime/lease"
 	"microagent/runtime/machine"
+	"microagent/runtime/ports"
 	"microagent/runtime/supervise/attach"
 	"microagent/runtime/supervise/control"
 	"microagent/runtime/supervise/outlog"
+	"microagent/schema/spec"
 )
 
 // Options are what Run needs of the process it runs in.
@@ -37,10 +39,14 @@ type supervisor struct {
 	disks  attach.Disks
 	output *outlog.Log
 	room   *attach.Reserve
+	ports  *ports.Ports
 	stop   chan struct{}   // closed by the first request to stop
 	guest  context.Context // of all that is done for the guest; a stop that is overdue ends it
 	cut    context.CancelFunc
 	ended  chan struct{} // closed when the run has ended and the VMM is gone; the leases go next
+
+	publishing sync.Mutex  // what follows
+	declared   []spec.Port // those of ports that the workspace's spec has, as they are bound
 
 	saving  sync.Mutex // run.json
 	mu      sync.Mutex // what follows
@@ -103,6 +109,10 @@ func (s *supervisor) supervise(ctx context.Context, ready func()) error {
 	}
 	// From here on this process is the only one that writes run.json: it has the lease of the root file system.
 	defer s.disks.Release()
+	if err := s.bindPorts(); err != nil {
+		return err
+	}
+	defer s.ports.Close()
 	if s.room, err = attach.NewReserve(s.folder.Dir); err != nil {
 		return &driver.Error{
 			Class: driver.ErrNoSpace, Op: "start workspace", Object: s.spec.Workspace.Name, Err: err,
@@ -147,6 +157,9 @@ func (s *supervisor) snapshot() driver.Run {
 	run := s.run
 	run.Collected = append([]driver.Fetched(nil), s.run.Collected...)
 	run.Diagnostics = append([]string(nil), s.run.Diagnostics...)
+	if s.ports != nil && run.Phase.Alive() {
+		run.Ports = s.ports.State()
+	}
 	return run
 }
 
@@ -163,6 +176,9 @@ func (s *supervisor) saveRun() error {
 	s.saving.Lock()
 	defer s.saving.Unlock()
 	run := s.snapshot()
+	for i := range run.Ports {
+		run.Ports[i].Listening = false // who wants to know asks us
+	}
 	err := control.WriteRun(s.folder, run)
 	if errors.Is(err, syscall.ENOSPC) && s.room.Free() {
 		err = control.WriteRun(s.folder, run)

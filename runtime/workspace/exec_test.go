@@ -186,7 +186,7 @@ func BenchmarkStart(b *testing.B) {
 	var took []time.Duration
 	for b.Loop() {
 		began := time.Now()
-		if _, err := s.Start(context.Background(), name, ""); err != nil {
+		if _, err := s.Start(context.Background(), name, driver.StartOptions{}); err != nil {
 			b.Fatal(err)
 		}
 		took = append(took, time.Since(began))
@@ -202,7 +202,7 @@ func BenchmarkStart(b *testing.B) {
 // BenchmarkExec measures `true` in a running guest.
 func BenchmarkExec(b *testing.B) {
 	s, name := benched(b)
-	if _, err := s.Start(context.Background(), name, ""); err != nil {
+	if _, err := s.Start(context.Background(), name, driver.StartOptions{}); err != nil {
 		b.Fatal(err)
 	}
 	var took []time.Duration

@@ -151,7 +151,7 @@ func TestTwoStartsMakeOneRun(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range ids {
 		wg.Go(func() {
-			run, err := s.Start(t.Context(), "one", "")
+			run, err := s.Start(t.Context(), "one", driver.StartOptions{})
 			if err != nil {
 				t.Error(err)
 			}
@@ -182,7 +182,7 @@ func TestVolumeHasOneWriterAndSurvives(t *testing.T) {
 	}
 	start(t, s, "one")
 	sh(t, s, "one", "echo 42 > /data/count")
-	_, err = s.Start(t.Context(), "two", "")
+	_, err = s.Start(t.Context(), "two", driver.StartOptions{})
 	if !errors.Is(err, driver.ErrBusy) || !strings.Contains(err.Error(), "workspace one") || driver.Next(err) != "microagent halt one" {
 		t.Errorf("second attach: %v (%s)", err, driver.Next(err))
 	}
@@ -215,7 +215,7 @@ func TestVolumeHasOneWriterAndSurvives(t *testing.T) {
 	if err := v.Delete(t.Context(), "data"); err != nil {
 		t.Fatal(err)
 	}
-	_, err = s.Start(t.Context(), "two", "")
+	_, err = s.Start(t.Context(), "two", driver.StartOptions{})
 	if !errors.Is(err, driver.ErrNotFound) {
 		t.Errorf("start without the volume: %v", err)
 	}
@@ -252,7 +252,7 @@ func TestStopWhileTheGuestBoots(t *testing.T) {
 	create(t, s, spec("one", idle))
 	started := make(chan error, 1)
 	go func() {
-		_, err := s.Start(t.Context(), "one", "")
+		_, err := s.Start(t.Context(), "one", driver.StartOptions{})
 		started <- err
 	}()
 	eventually(t, "the run is starting", func() bool {

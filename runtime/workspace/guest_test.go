@@ -232,7 +232,7 @@ func create(t *testing.T, s *Store, spec driver.WorkspaceSpec) {
 
 func start(t *testing.T, s *Store, name string) driver.Run {
 	t.Helper()
-	run, err := s.Start(t.Context(), name, "v1:test")
+	run, err := s.Start(t.Context(), name, driver.StartOptions{RunKey: "v1:test"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,7 +17,7 @@ import (
 )
 
 // Start launches a supervisor and returns when its guest is ready. A workspace that runs is a success.
-func (s *Store) Start(ctx context.Context, name, runKey string) (driver.Run, error) {
+func (s *Store) Start(ctx context.Context, name string, o driver.StartOptions) (driver.Run, error) {
 	const op = "start workspace"
 	unlock, err := s.lock(ctx, op, name, startWait)
 	if err != nil {
@@ -38,7 +38,7 @@ func (s *Store) Start(ctx context.Context, name, runKey string) (driver.Run, err
 	if err := s.rollBack(op, r); err != nil {
 		return driver.Run{}, err
 	}
-	spec, err := s.spec(ctx, r, runKey)
+	spec, err := s.spec(ctx, r, o)
 	if err != nil {
 		return driver.Run{}, err
 	}
@@ -64,7 +64,7 @@ func (s *Store) awaitReady(ctx context.Context, name string) (*driver.Run, error
 }
 
 // spec is all that the run's supervisor needs to know.
-func (s *Store) spec(ctx context.Context, r *record, runKey string) (supervise.Spec, error) {
+func (s *Store) spec(ctx context.Context, r *record, o driver.StartOptions) (supervise.Spec, error) {
 	const op = "start workspace"
 	choice, err := s.VMM.Choose(ctx)
 	if err != nil {
@@ -93,7 +93,7 @@ func (s *Store) spec(ctx context.Context, r *record, runKey string) (supervise.S
 	spec.Applied = nil
 	return supervise.Spec{
 		Version: supervise.Version, Tool: s.Tool, State: state.Dir, Workspace: spec,
-		RunID: layout.NewID(), RunKey: runKey, SpecDigest: layout.RecordDigest(state.Workspace(r.Name).Record()),
+		RunID: layout.NewID(), RunKey: o.RunKey, Ports: o.Ports, SpecDigest: layout.RecordDigest(state.Workspace(r.Name).Record()),
 		VMM: choice, Adapter: s.Adapter, Owner: r.Owner,
 		Boot: machine.Boot{Kernel: boot.Kernel, Initramfs: boot.Initramfs, Cmdline: boot.Cmdline, Release: boot.Release},
 	}, nil

@@ -36,6 +36,21 @@ type Port struct {
 	Socket  string `json:"socket,omitempty"` // absolute path of a unix socket on the host
 }
 
+// PortState is a published port of a workspace that runs.
+type PortState struct {
+	Port // a single one, whose Host is the number that it has
+	// Listening says that the guest has a server there, when somebody asked.
+	Listening bool `json:"listening,omitempty"`
+}
+
+// Asked is what was published to have p: without the number that an automatic one got.
+func (p Port) Asked() Port {
+	if p.Auto {
+		p.Host = 0
+	}
+	return p
+}
+
 // Numbers is how many ports it is: Count, whose zero is one.
 func (p Port) Numbers() int { return max(p.Count, 1) }
 

@@ -94,7 +94,9 @@ func (a *app) runOnce(ctx context.Context, o runFlags, p parsed) error {
 		return guestCode(0, err)
 	}
 	command := apply.Command{Workspace: ws, Spec: p.spec, Timeout: o.timeout, Keep: o.keep, How: o.how,
-		Start:   func(ctx context.Context, name string) (driver.Run, error) { return a.startGuest(ctx, w, name) },
+		Start: func(ctx context.Context, name string) (driver.Run, error) {
+			return a.startGuest(ctx, w, name, driver.StartOptions{})
+		},
 		Streams: func(ctx context.Context) (driver.Streams, func(), error) { return a.Streams(ctx, true, o.tty) }}
 	for _, e := range p.egress {
 		command.Outputs = append(command.Outputs, apply.HostOutput{Name: e.name, Path: e.host})

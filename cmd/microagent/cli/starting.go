@@ -11,14 +11,14 @@ import (
 const startPeriod = time.Second
 
 // startGuest starts a workspace, and says once what that waits for when it does.
-func (a *app) startGuest(ctx context.Context, w *world, name string) (driver.Run, error) {
+func (a *app) startGuest(ctx context.Context, w *world, name string, o driver.StartOptions) (driver.Run, error) {
 	type result struct {
 		run driver.Run
 		err error
 	}
 	started := make(chan result, 1)
 	go func() {
-		run, err := w.Runs.Start(ctx, name, "")
+		run, err := w.Runs.Start(ctx, name, o)
 		started <- result{run, err}
 	}()
 	look := time.NewTicker(startPeriod)

@@ -82,7 +82,7 @@ func (a *app) startCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			run, err := a.startGuest(ctx, w, ws.Spec.Name)
+			run, err := a.startGuest(ctx, w, ws.Spec.Name, driver.StartOptions{})
 			if err != nil {
 				return err
 			}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"microagent/runtime/driver"
+	"microagent/schema/spec"
 )
 
 // requestLimit is how long a client may take to say what it wants.
@@ -112,6 +113,16 @@ func (s *Server) serve(v *serving, call Call) result {
 		return ask(v, func(r growRequest) result {
 			size, err := s.service.Grow(v.ctx, r.Volume, r.Size)
 			return growResult{outcome{FailureOf(err)}, size}
+		})
+	}
+	switch call {
+	case CallPublish:
+		return ask(v, func(r portsRequest) result { return outcome{FailureOf(s.service.Publish(v.ctx, r.Ports))} })
+	case CallForward:
+		return ask(v, func(r portsRequest) result {
+			return outcome{FailureOf(s.service.Forward(v.ctx, r.Ports, func(bound []spec.Port) error {
+				return v.c.sendJSON(frameOut, bound)
+			}))}
 		})
 	}
 	return outcome{FailureOf(&driver.Error{

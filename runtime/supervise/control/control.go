@@ -14,7 +14,8 @@ const Version = 1
 //
 //	1  an exec may ask to be steered: signals and window sizes come as frames of its own connection, and input comes as
 //	   far as it was granted
-const Minor = 1
+//	2  publish and forward
+const Minor = 2
 
 const minorSteered = 1
 
@@ -39,6 +40,9 @@ const (
 	CallStat   Call = "stat"
 	CallSync   Call = "sync"
 	CallGrow   Call = "grow"
+
+	CallPublish Call = "publish" // ports, in the place of those that were
+	CallForward Call = "forward" // ports, until the client goes away
 )
 
 func (c Call) frozen() bool {

@@ -13,6 +13,7 @@ import (
 
 	"microagent/runtime/driver"
 	"microagent/runtime/layout"
+	"microagent/schema/spec"
 )
 
 // shapes are what each line of a golden file is. A name may go on behind a "-".
@@ -20,7 +21,7 @@ var shapes = map[string]any{
 	"request hello": header{}, "request status": header{}, "request kill": header{}, "request wait": header{}, "request ping": header{},
 	"request sync": header{}, "request logs": logsRequest{}, "request halt": haltRequest{}, "request exec": execRequest{},
 	"request signal": signalRequest{}, "request resize": resizeRequest{}, "request fetch": fetchRequest{}, "request put": putRequest{},
-	"request stat": statRequest{}, "request grow": growRequest{},
+	"request stat": statRequest{}, "request grow": growRequest{}, "request publish": portsRequest{},
 	"result hello": helloResult{}, "result ended": endedResult{}, "result exec": execResult{}, "result stat": statResult{},
 	"result grow": growResult{}, "result nothing": outcome{}, "result failed": outcome{}, "result crashed": outcome{},
 	"frame steering": steeringWire{}, "ready line": readyLine{},
@@ -64,6 +65,7 @@ func TestWireNow(t *testing.T) {
 	}{
 		{"request ping", head(CallPing)},
 		{"request exec", execRequest{head(CallExec), &exec}},
+		{"request publish", portsRequest{head(CallPublish), []spec.Port{filled[spec.Port](t)}}},
 		{"result hello", helloResult{outcome{FailureOf(&driver.Error{Class: driver.ErrBusy, Op: "op", Object: "ob", Next: "n"})}, Version, Minor, "tool", new(runWireOf(run))}},
 		{"result ended", answerEnd(Ended{Run: run, Forced: true}, nil)},
 		{"result crashed", outcome{FailureOf(&driver.CrashError{Workspace: "w", Phase: "boot", Reason: "panic", Console: []string{"a"}, Log: "/l"})}},

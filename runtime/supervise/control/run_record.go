@@ -4,32 +4,34 @@ import (
 	"time"
 
 	"microagent/runtime/driver"
+	"microagent/schema/spec"
 )
 
 // runRecord is run.json. A new field is optional, and its zero means what was true before it.
 type runRecord struct {
-	ID          string          `json:"id"`
-	Key         string          `json:"key,omitempty"`
-	Phase       driver.Phase    `json:"phase"`
-	Started     time.Time       `json:"started"`
-	Ready       *time.Time      `json:"ready,omitempty"`
-	Ended       *time.Time      `json:"ended,omitempty"`
-	ExitCode    *int            `json:"exit_code,omitempty"`
-	Stopped     bool            `json:"stopped,omitempty"`
-	TimedOut    bool            `json:"timed_out,omitempty"`
-	Waits       string          `json:"waits,omitempty"`
-	Error       string          `json:"error,omitempty"`
-	Console     []string        `json:"console,omitempty"`
-	PID         int             `json:"pid"`
-	BootID      string          `json:"boot_id"`
-	Start       uint64          `json:"start"`
-	Tool        string          `json:"tool"`
-	VMM         string          `json:"vmm"`
-	Hardware    bool            `json:"hardware"`
-	Sandbox     *sandboxRecord  `json:"sandbox,omitempty"`
-	Collected   []fetchedRecord `json:"collected,omitempty"`
-	SpecDigest  string          `json:"spec_digest"`
-	Diagnostics []string        `json:"diagnostics,omitempty"`
+	ID          string           `json:"id"`
+	Key         string           `json:"key,omitempty"`
+	Phase       driver.Phase     `json:"phase"`
+	Started     time.Time        `json:"started"`
+	Ready       *time.Time       `json:"ready,omitempty"`
+	Ended       *time.Time       `json:"ended,omitempty"`
+	ExitCode    *int             `json:"exit_code,omitempty"`
+	Stopped     bool             `json:"stopped,omitempty"`
+	TimedOut    bool             `json:"timed_out,omitempty"`
+	Waits       string           `json:"waits,omitempty"`
+	Error       string           `json:"error,omitempty"`
+	Console     []string         `json:"console,omitempty"`
+	PID         int              `json:"pid"`
+	BootID      string           `json:"boot_id"`
+	Start       uint64           `json:"start"`
+	Tool        string           `json:"tool"`
+	VMM         string           `json:"vmm"`
+	Hardware    bool             `json:"hardware"`
+	Sandbox     *sandboxRecord   `json:"sandbox,omitempty"`
+	Collected   []fetchedRecord  `json:"collected,omitempty"`
+	SpecDigest  string           `json:"spec_digest"`
+	Ports       []spec.PortState `json:"ports,omitempty"`
+	Diagnostics []string         `json:"diagnostics,omitempty"`
 }
 
 type sandboxRecord struct {
@@ -58,7 +60,7 @@ func runRecordOf(r driver.Run) runRecord {
 		ID: r.ID, Key: r.Key, Phase: r.Phase, Started: r.Started, Ready: r.Ready, Ended: r.Ended,
 		ExitCode: r.ExitCode, Stopped: r.Stopped, TimedOut: r.TimedOut, Waits: r.Waits, Error: r.Error,
 		Console: r.Console, PID: r.PID, BootID: r.BootID, Start: r.Start, Tool: r.Tool, VMM: r.VMM,
-		Hardware: r.Hardware, SpecDigest: r.SpecDigest, Diagnostics: r.Diagnostics,
+		Hardware: r.Hardware, SpecDigest: r.SpecDigest, Diagnostics: r.Diagnostics, Ports: r.Ports,
 	}
 	if r.Sandbox != nil {
 		to.Sandbox = new(sandboxRecord(*r.Sandbox))
@@ -78,7 +80,7 @@ func (r runRecord) run() driver.Run {
 		ID: r.ID, Key: r.Key, Phase: r.Phase, Started: r.Started, Ready: r.Ready, Ended: r.Ended,
 		ExitCode: r.ExitCode, Stopped: r.Stopped, TimedOut: r.TimedOut, Waits: r.Waits, Error: r.Error,
 		Console: r.Console, PID: r.PID, BootID: r.BootID, Start: r.Start, Tool: r.Tool, VMM: r.VMM,
-		Hardware: r.Hardware, SpecDigest: r.SpecDigest, Diagnostics: r.Diagnostics,
+		Hardware: r.Hardware, SpecDigest: r.SpecDigest, Diagnostics: r.Diagnostics, Ports: r.Ports,
 	}
 	if r.Sandbox != nil {
 		to.Sandbox = new(driver.Sandbox(*r.Sandbox))

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"microagent/runtime/driver"
+	"microagent/schema/spec"
 )
 
 // Service is what a supervisor does when it is asked. A ctx ends when the client goes away. Errors reach the client with
@@ -36,6 +37,10 @@ type Service interface {
 	Sync(ctx context.Context) error
 	// Grow makes an attached volume ("": the root file system) larger, in bytes, and gives its file system's size then.
 	Grow(ctx context.Context, volume string, size int64) (int64, error)
+	// Publish makes the workspace's ports those; where it fails the old ones stay.
+	Publish(ctx context.Context, ports []spec.Port) error
+	// Forward publishes ports until ctx or the run ends, and tells their numbers once.
+	Forward(ctx context.Context, ports []spec.Port, bound func([]spec.Port) error) error
 }
 
 // Ended is how a run ended.

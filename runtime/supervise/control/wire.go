@@ -3,6 +3,8 @@ package control
 import (
 	"io/fs"
 	"time"
+
+	"microagent/schema/spec"
 )
 
 // What goes over the wire, in JSON: a call's header and its own fields lie side by side in one object, and so do an
@@ -90,6 +92,12 @@ type growRequest struct {
 	header
 	Volume string `json:"volume,omitempty"` // "" is the root file system
 	Size   int64  `json:"size,omitempty"`
+}
+
+// portsRequest is of publish and of forward, which answers by its one output frame: the ports as they are bound, in JSON.
+type portsRequest struct {
+	header
+	Ports []spec.Port `json:"ports,omitempty"`
 }
 
 // outcome is in every result.

@@ -1,0 +1,45 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+
+	"microagent/runtime/driver"
+	"microagent/schema/spec"
+)
+
+// Publish makes the run's ports those of its workspace's spec. ErrUnsupported says that an older microagent runs it.
+func (c Client) Publish(ctx context.Context, ports []spec.Port) error {
+	_, err := call[outcome](ctx, c, exchange{request: portsRequest{head(CallPublish), ports}})
+	return tooOld(err)
+}
+
+// Forward publishes ports until ctx ends, which is no error, or the run does. bound is called once, with the numbers
+// that they have.
+func (c Client) Forward(ctx context.Context, ports []spec.Port, bound func([]spec.Port) error) error {
+	_, err := call[outcome](ctx, c, exchange{request: portsRequest{head(CallForward), ports}, out: boundPorts(bound)})
+	if ctx.Err() != nil {
+		return nil
+	}
+	return tooOld(err)
+}
+
+// boundPorts takes the one frame that forward answers by.
+type boundPorts func([]spec.Port) error
+
+func (b boundPorts) Write(p []byte) (int, error) {
+	var list []spec.Port
+	if err := json.Unmarshal(p, &list); err != nil {
+		return 0, err
+	}
+	return len(p), b(list)
+}
+
+// tooOld says what to do about a supervisor that does not know a call.
+func tooOld(err error) error {
+	if e, ok := errors.AsType[*driver.Error](err); ok && errors.Is(err, driver.ErrUnsupported) && e.Next == "" {
+		e.Next = "restart it: an older microagent runs it"
+	}
+	return err
+}

@@ -1,0 +1,47 @@
+package workspace
+
+import (
+	"context"
+
+	"microagent/runtime/driver"
+)
+
+// Publish makes the ports of a running workspace those.
+func (s *Store) Publish(ctx context.Context, name string, ports []driver.Port) error {
+	const op = "publish ports of workspace"
+	client, err := s.Running(op, name)
+	if err != nil {
+		return err
+	}
+	if err := client.Publish(ctx, ports); err != nil {
+		return s.controlError(ctx, op, name, name, err)
+	}
+	return nil
+}
+
+// Forward publishes ports of a running workspace until ctx ends.
+func (s *Store) Forward(ctx context.Context, name string, ports []driver.Port, bound func([]driver.Port) error) error {
+	const op = "forward to workspace"
+	client, err := s.Running(op, name)
+	if err != nil {
+		return err
+	}
+	if err := client.Forward(ctx, ports, bound); err != nil {
+		return s.controlError(ctx, op, name, name, err)
+	}
+	return nil
+}
+
+// Ports asks the supervisor for the published ports of a running workspace.
+func (s *Store) Ports(ctx context.Context, name string) ([]driver.PortState, error) {
+	const op = "show ports of workspace"
+	client, err := s.Running(op, name)
+	if err != nil {
+		return nil, err
+	}
+	run, _, err := client.Status(ctx)
+	if err != nil {
+		return nil, s.controlError(ctx, op, name, name, err)
+	}
+	return run.Ports, nil
+}
