@@ -48,6 +48,12 @@ func (r *run) applyWorkspace(ctx, whole context.Context, c *plan.Change, p drive
 		_, err := ws.Update(whole, spec)
 		return err
 	}
+	publish := func() error { // before the record says so: a port may be taken
+		if !c.Publish {
+			return nil
+		}
+		return r.drivers.Runs.Publish(whole, name, spec.Ports)
+	}
 	create := func() error {
 		_, err := ws.Create(whole, spec, p)
 		return err
@@ -59,7 +65,7 @@ func (r *run) applyWorkspace(ctx, whole context.Context, c *plan.Change, p drive
 	start := func() error { return r.start(whole, *c.Workspace) }
 	steps, ok := map[plan.Action][]func() error{
 		plan.ActionCreate:  {create, start},
-		plan.ActionUpdate:  {update},
+		plan.ActionUpdate:  {publish, update},
 		plan.ActionRestart: {stop, update, start},
 		plan.ActionReplace: {stop, replace, start},
 		plan.ActionStart:   {update, start},
@@ -119,7 +125,7 @@ func (r *run) resolve(ctx context.Context, want observed.WorkspaceSpec, p driver
 	out := driver.WorkspaceSpec{
 		Name: want.Name, Project: want.Project, Image: want.Image, ImageDigest: want.ImageDigest,
 		DiskSize: want.DiskSize, CPUs: want.CPUs, Memory: want.Memory, Isolation: want.Isolation,
-		StopGrace: want.StopGrace, Process: mergeProcess(want, image.Config), Outputs: want.Outputs,
+		StopGrace: want.StopGrace, Process: mergeProcess(want, image.Config), Outputs: want.Outputs, Ports: want.Ports,
 	}
 	disk, err := r.drivers.Disks.RootFS(ctx, driver.RootFSSpec{ImageDigest: want.ImageDigest, Size: want.DiskSize}, p)
 	if err != nil {

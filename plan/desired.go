@@ -36,6 +36,9 @@ func desiredSpec(m *schema.Manifest, name string, w *observed.World) observed.Wo
 	for _, path := range slices.Sorted(maps.Keys(ws.Mounts)) {
 		want.Mounts = append(want.Mounts, desiredMount(m, path, ws.Mounts[path], w))
 	}
+	for _, name := range slices.Sorted(maps.Keys(ws.Ports)) {
+		want.Ports = append(want.Ports, ws.Ports[name])
+	}
 	return normalize(want)
 }
 
@@ -99,6 +102,9 @@ func normalize(s observed.WorkspaceSpec) observed.WorkspaceSpec {
 	}
 	if len(s.Mounts) == 0 {
 		s.Mounts = nil
+	}
+	if len(s.Ports) == 0 {
+		s.Ports = nil
 	}
 	if len(s.Outputs) == 0 {
 		s.Outputs = nil

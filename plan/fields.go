@@ -38,6 +38,11 @@ type difference struct {
 
 func (d *difference) any() bool { return len(d.fields) > 0 }
 
+// publishes says that ports of the host are taken or let go of.
+func (d *difference) publishes() bool {
+	return slices.ContainsFunc(d.fields, func(f FieldChange) bool { return strings.HasPrefix(f.Path, "ports.") })
+}
+
 // stops says that applying d to a running guest needs it stopped.
 func (d *difference) stops() bool {
 	return d.effect == observed.EffectRestart || d.effect == observed.EffectReplace
@@ -76,6 +81,7 @@ func compare(have, want *observed.WorkspaceSpec) difference {
 	c.compareText("stop_grace", "stopGrace", durationText(have.StopGrace), durationText(want.StopGrace))
 	c.compareText("isolation", "isolation", string(have.Isolation), string(want.Isolation))
 	c.compareMounts(have.Mounts, want.Mounts)
+	c.comparePorts(have.Ports, want.Ports)
 	c.compareOutputs(have.Outputs, want.Outputs)
 	slices.SortFunc(c.fields, func(a, b FieldChange) int { return cmp.Compare(a.Path, b.Path) })
 	slices.Sort(c.reruns)
@@ -195,6 +201,20 @@ func (c *comparison) compareOutputs(have, want []spec.Output) {
 			c.compareText("outputs", path+".unchanged", unchangedText(before), unchangedText(after))
 			c.compareText("outputs", path+".limit", sizeText(before.Limit), sizeText(after.Limit))
 		}
+	})
+}
+
+// comparePorts tells a port by its name, which those of a manifest all have.
+func (c *comparison) comparePorts(have, want []spec.Port) {
+	text := func(p *spec.Port) string {
+		if p == nil {
+			return ""
+		}
+		return p.String()
+	}
+	eachPair(have, want, func(p spec.Port) string { return p.Name }, func(before, after *spec.Port) {
+		name := cmp.Or(before, after).Name
+		c.compareText("ports", "ports."+name, text(before), text(after))
 	})
 }
 

@@ -112,6 +112,7 @@ type Change struct {
 	Image     *ImageObject            `json:"image,omitempty"`
 	Volume    *VolumeObject           `json:"volume,omitempty"`
 	Bundle    *BundleObject           `json:"bundle,omitempty"`
+	Publish   bool                    `json:"publish,omitempty"`   // ActionUpdate: of a workspace that runs, whose ports change
 	Workspace *observed.WorkspaceSpec `json:"workspace,omitempty"` // also for KindTask: what it runs in
 	Output    *OutputObject           `json:"output,omitempty"`
 	Project   *ProjectObject          `json:"project,omitempty"`

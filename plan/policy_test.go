@@ -57,7 +57,11 @@ func altered(t *testing.T, spec observed.WorkspaceSpec, field reflect.StructFiel
 			if s := one.FieldByName("Source"); s.IsValid() {
 				s.SetString("id")
 			}
-			one.FieldByName("Path").SetString("/another")
+			if p := one.FieldByName("Path"); p.IsValid() {
+				p.SetString("/another")
+			} else {
+				one.FieldByName("Name").SetString("another")
+			}
 		}
 		v.Set(reflect.Append(reflect.MakeSlice(v.Type(), 0, 1), one))
 	default:

@@ -117,6 +117,10 @@ func keepUp(c *Change, s *workspaceState) {
 		c.Danger, c.Warning = DangerDowntime, "a running guest is stopped and started"
 	case s.have.Running && s.diff.any():
 		c.Action, c.Reason, c.Detail = ActionUpdate, fieldReason(&s.diff), "the running guest is not affected"
+		if s.diff.publishes() {
+			c.Publish = true
+			c.Detail = "its ports change while it runs; connections of those that go are reset"
+		}
 	case s.have.Starting:
 		c.Action, c.Reason, c.Detail = ActionWait, ReasonUnderWay, "its start is under way"
 	case s.have.Running:

@@ -17,6 +17,7 @@ var advice = map[string]map[string]string{
 	"": {
 		"services": "=workspaces", "sandboxes": "=workspaces", "vms": "=workspaces", "machines": "=workspaces",
 		"secrets": "leave it out: write variables below a workspace's env, or copy files in with microagent cp",
+		"ports":   "write it below a workspace: ports: {web: {guest: 8080, host: auto}}",
 		"name":    "=project", "version": "leave it out: the format has no version key",
 	},
 	"#Workspace": {
@@ -36,7 +37,7 @@ var advice = map[string]map[string]string{
 		"build":       "build the image with another tool and name its file, as image: oci:DIR or docker-archive:FILE",
 		"replicas":    "leave it out: write a workspace for each",
 		"deploy":      "use cpus, memory and disk of the workspace",
-		"expose":      "leave it out: " + noNetwork,
+		"expose":      "=ports",
 		"privileged":  "leave it out: the command may be root in its own guest",
 		"vmm":         "leave it out: --vmm and the user's configuration choose the VMM; isolation: hardware demands one",
 	},
@@ -48,6 +49,11 @@ var advice = map[string]map[string]string{
 	"#Volume": {
 		"path": "use a disk for an image of yours: disks: {NAME: {path: ./disk.ext4}}", "hostPath": hostDirectory,
 		"source": hostDirectory, "driver": "leave it out: a volume is an ext4 disk", "capacity": "=size",
+	},
+	"#Port": {
+		"target": "=guest", "container": "=guest", "containerPort": "=guest", "port": "=guest", "published": "=host", "hostPort": "=host",
+		"proto": "=protocol", "host_ip": "leave it out: a manifest publishes on loopback alone; -p ADDR:HOST:GUEST of create and start binds another address",
+		"address": "leave it out: a manifest publishes on loopback alone; -p ADDR:HOST:GUEST of create and start binds another address",
 	},
 	"#Bundle": {"path": "=source", "src": "=source", "dir": "=source", "ignore": "=exclude"},
 	"#Disk":   {"source": "=path", "file": "=path", "image": "=path"},
@@ -62,7 +68,7 @@ func (c *conformer) reportUnknownKey(e *entry, f *format, at address) {
 	if where == "" {
 		where = "the manifest"
 	}
-	if (e.key == "network" || e.key == "ports" || e.key == "networks") && (f.name == "#Workspace" || len(at) == 0) {
+	if (e.key == "network" || e.key == "networks") && (f.name == "#Workspace" || len(at) == 0) {
 		c.error(e.at, "reserved_key", "key "+quote(e.key)+" in "+where+" is reserved: "+noNetwork,
 			"leave "+e.key+" out")
 		return

@@ -42,6 +42,7 @@ func (c *checker) checkAll() {
 	for name, e := range c.section("workspaces") {
 		claims = append(claims, c.checkWorkspace(address{"workspaces", name}, e)...)
 	}
+	c.checkPorts()
 	c.checkSharing()
 	claims = append(claims, c.checkOutputs()...)
 	c.checkOverlaps(claims)

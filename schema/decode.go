@@ -75,6 +75,7 @@ func (o fields) workspace(e *entry) Workspace {
 		Desired:    spec.Desired(o.text("desired")),
 		Isolation:  spec.Isolation(o.text("isolation")),
 		Mounts:     map[string]Mount{},
+		Ports:      map[string]spec.Port{},
 		Pos:        o.pos(e.at),
 		ImagePos:   o.pos(o.place("image", e.at)),
 	}
@@ -87,6 +88,12 @@ func (o fields) workspace(e *entry) Workspace {
 			Owner:    m.text("owner"),
 			Mode:     m.mode("mode"),
 			Pos:      o.pos(e.at),
+		}
+	})
+	o.each("ports", func(name string, e *entry, p fields) {
+		port, err := spec.ManifestPort(name, p.text("guest"), p.text("host"), p.text("protocol"))
+		if err == nil {
+			w.Ports[name] = port
 		}
 	})
 	return w

@@ -82,7 +82,7 @@ func TestFormatIsWorded(t *testing.T) {
 	for where, keys := range advice {
 		f := root
 		for _, sub := range []*format{root.fields["volumes"], root.fields["bundles"], root.fields["disks"],
-			root.fields["workspaces"], root.fields["workspaces"].elem.fields["mounts"], root.fields["outputs"]} {
+			root.fields["workspaces"], root.fields["workspaces"].elem.fields["mounts"], root.fields["workspaces"].elem.fields["ports"], root.fields["outputs"]} {
 			if sub.elem.name == where {
 				f = sub.elem
 			}

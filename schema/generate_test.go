@@ -118,6 +118,11 @@ func (g generator) keyed(most int, key func(i int) string, value func() string) 
 	return g.rarely("{"+strings.Join(parts, ", ")+"}", "[x]", "text", "5")
 }
 
+func (g generator) port() string {
+	return g.object(1, [2]string{"guest", g.rarely(g.pick("80", `"8080"`), "0", "65536", "x", "[80]", `""`)},
+		[2]string{"host", g.rarely("auto", "80", "any", "65536", "{}")}, [2]string{"protocol", g.rarely(g.pick("tcp", "udp"), "sctp", "6")})
+}
+
 func (g generator) names(i int) string {
 	return g.rarely(fmt.Sprintf("n%d", i), fmt.Sprintf("N%d", i), fmt.Sprintf("n.%d", i))
 }
@@ -147,7 +152,7 @@ func (g generator) manifest() string {
 			[2]string{"image", g.rarely(g.pick("alpine", "oci:./x", "a/b:c"), "'a b'", "1.5", `""`)},
 			[2]string{"cpus", g.rarely(g.pick("1", "254", "0x10"), "0", "255", "1.5", `"2"`, "-1")},
 			[2]string{"memory", g.size()}, [2]string{"disk", g.size()}, [2]string{"env", g.keyed(3, g.variables, g.text)},
-			[2]string{"user", g.user()}, [2]string{"hostname", g.rarely("db", "db.example.com", "A-1", "-x", "a_b", "a..b", "db.")}, [2]string{"workdir", g.guest()}, [2]string{"entrypoint", g.list(g.text)},
+			[2]string{"user", g.user()}, [2]string{"hostname", g.rarely("db", "db.example.com", "A-1", "-x", "a_b", "a..b", "db.")}, [2]string{"workdir", g.guest()}, [2]string{"ports", g.keyed(2, g.names, g.port)}, [2]string{"entrypoint", g.list(g.text)},
 			[2]string{"task", g.list(g.text)}, [2]string{"service", g.list(g.text)}, [2]string{"timeout", g.duration()},
 			[2]string{"stopGrace", g.duration()}, [2]string{"desired", g.rarely("running", "stopped", "halted", "true")},
 			[2]string{"isolation", g.rarely("any", "hardware", "none", "1")},

@@ -58,7 +58,8 @@ type Workspace struct {
 	Desired    spec.Desired
 	Isolation  spec.Isolation
 	Mounts     map[string]Mount // by absolute, clean guest path
-	Pos        diag.Pos         // of the workspace's name
+	Ports      map[string]spec.Port
+	Pos        diag.Pos // of the workspace's name
 	ImagePos   diag.Pos
 }
 

@@ -25,6 +25,10 @@ import (
 var commands = map[string]func(ts *testscript.TestScript, neg bool, args []string){
 	"status":    status,
 	"waitfor":   waitfor,
+	"portof":    portof,
+	"fetch":     fetch,
+	"free":      free,
+	"hold":      hold,
 	"jsonpath":  jsonpath,
 	"normalize": normalize,
 	"tree":      tree,

@@ -49,5 +49,6 @@ var WorkspacePolicy = map[string]FieldPolicy{
 	"stop_grace":    {EffectCosmetic, false},
 	"isolation":     {EffectRestart, false},
 	"mounts":        {EffectRestart, true},
+	"ports":         {EffectLive, false},
 	"outputs":       {EffectCosmetic, false}, // what a run did not leave makes it run again
 }

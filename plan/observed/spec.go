@@ -26,6 +26,7 @@ type WorkspaceSpec struct {
 	StopGrace   time.Duration  `json:"stop_grace,omitempty"`
 	Isolation   spec.Isolation `json:"isolation"`
 	Mounts      []spec.Mount   `json:"mounts,omitempty"`  // sorted by path
+	Ports       []spec.Port    `json:"ports,omitempty"`   // of a manifest sorted by name
 	Outputs     []spec.Output  `json:"outputs,omitempty"` // of its task; sorted by name
 }
 

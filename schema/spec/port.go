@@ -43,6 +43,22 @@ type PortState struct {
 	Listening bool `json:"listening,omitempty"`
 }
 
+// Where is the host's side, as it is connected to: "127.0.0.1:8080" for loopback of both families, "unix:/run/web.sock".
+func (p Port) Where() string {
+	if p.Socket != "" {
+		return "unix:" + p.Socket
+	}
+	return netip.AddrPortFrom(p.addresses()[0], p.Host).String()
+}
+
+// Inside is the guest's side, such as "80/tcp".
+func (p Port) Inside() string {
+	if p.UDP() {
+		return numbers(p.Guest, p.Numbers()) + "/udp"
+	}
+	return numbers(p.Guest, p.Numbers()) + "/tcp"
+}
+
 // Asked is what was published to have p: without the number that an automatic one got.
 func (p Port) Asked() Port {
 	if p.Auto {
@@ -115,19 +131,19 @@ func CheckPorts(list []Port) error {
 			return fmt.Errorf("more than %d ports; publish fewer, or have the guest serve them on one", MostPorts)
 		}
 		for _, other := range list[:i] {
-			switch {
-			case p.Socket != "" && p.Socket == other.Socket:
-				return fmt.Errorf("%s and %s have one socket; give each its own", other, p)
-			case p.collides(other):
-				return fmt.Errorf("%s and %s take one port of the host; give each its own, or auto", other, p)
+			if p.Collides(other) {
+				return fmt.Errorf("%s and %s are one port of the host; give each its own, or auto", other, p)
 			}
 		}
 	}
 	return nil
 }
 
-// collides says whether both want one port of the host.
-func (p Port) collides(other Port) bool {
+// Collides says whether both want one port of the host, or one socket.
+func (p Port) Collides(other Port) bool {
+	if p.Socket != "" {
+		return p.Socket == other.Socket
+	}
 	if p.Host == 0 || other.Host == 0 || p.UDP() != other.UDP() ||
 		int(p.Host) >= int(other.Host)+other.Numbers() || int(other.Host) >= int(p.Host)+p.Numbers() {
 		return false

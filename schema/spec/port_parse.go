@@ -10,8 +10,12 @@ import (
 // WantPort completes "write ..." for the flag of a published port.
 const WantPort = "HOST:GUEST, such as 8080:80, auto:80 or unix:./web.sock:80"
 
-// portError says of a text what is wrong with it and what to write.
-func portError(text, why, write string) error { return fmt.Errorf("%q %s; write %s", text, why, write) }
+// PortError says of a text what is wrong with it and what to write.
+type PortError struct{ Text, Why, Write string }
+
+func (e *PortError) Error() string { return fmt.Sprintf("%q %s; write %s", e.Text, e.Why, e.Write) }
+
+func portError(text, why, write string) error { return &PortError{text, why, write} }
 
 // ParsePort reads "[ADDR:]HOST:GUEST[/tcp|udp]", where HOST and GUEST are a number or FIRST-LAST and HOST may be auto, and
 // "unix:PATH:GUEST". An IPv6 address is in brackets. PATH is kept as it is written. An error says what to write.

@@ -27,6 +27,7 @@ type composeFlags struct {
 	volumes, disks, bundles []string
 	outputs                 []string
 	env, envFiles           []string
+	ports                   []string
 	guest                   spec.Guest
 	isolation               string
 	cpus                    int
@@ -46,6 +47,7 @@ func (o *composeFlags) add(cmd *cobra.Command) {
 	f.StringVarP(&o.guest.User, "user", "u", "", "user, uid, or either with :group")
 	f.StringVarP(&o.guest.Workdir, "workdir", "w", "", "working directory")
 	f.StringVar(&o.guest.Hostname, "hostname", "", "host name of the guest (default the workspace's name)")
+	addPorts(f, &o.ports, "`[ADDR:]HOST:GUEST[/tcp|udp]`: a port of the guest on the host's loopback; HOST may be auto, and unix:PATH:GUEST is a socket")
 	f.IntVar(&o.cpus, "cpus", 1, "virtual CPUs")
 	f.StringVar(&o.memory, "memory", "256MiB", "memory")
 	f.StringVar(&o.disk, "disk-size", "1GiB", "size of the root file system")
@@ -93,6 +95,9 @@ func (o *composeFlags) parse(a *app, name string) (parsed, error) {
 		env = append(env, lines...)
 	}
 	if p.spec.Env, err = environment(append(env, o.env...), os.LookupEnv); err != nil {
+		return p, err
+	}
+	if p.spec.Ports, err = parsePorts(o.ports); err != nil {
 		return p, err
 	}
 	if err := o.parseMounts(&p); err != nil {

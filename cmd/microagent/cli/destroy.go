@@ -20,8 +20,8 @@ func (a *app) destroyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "destroy", Short: "remove what applies created, but volumes",
 		Long: "Stops and deletes the project's workspaces. Its volumes stay with their data; the plan says how each is\n" +
-			"deleted by name. With -p NAME no manifest is needed.",
-		Example:     "  microagent destroy\n  microagent destroy --yes\n  microagent destroy -p counter",
+			"deleted by name. With --project NAME no manifest is needed.",
+		Example:     "  microagent destroy\n  microagent destroy --yes\n  microagent destroy --project counter",
 		Annotations: exitsWith(ExitOK, ExitFailed, ExitPartly, ExitInvalid, ExitRefused, ExitLocked, ExitInterrupted),
 		RunE: does(func(ctx context.Context, _ []string) error {
 			return a.streamed("destroy", func(s *stream) error {
@@ -73,7 +73,7 @@ func (a *app) destroyProject(ctx context.Context, s *stream, moveHere bool, o ap
 	return a.execute(ctx, s, p, files, o)
 }
 
-// destroyed is the project to destroy, and the manifest that stands for it: the one in view, or with -p and none
+// destroyed is the project to destroy, and the manifest that stands for it: the one in view, or with --project and none
 // in view the one that its record names.
 func (a *app) destroyed(ctx context.Context) (project, manifest string, err error) {
 	if a.flags.project == "" || a.manifestInView() != "" {

@@ -3,7 +3,6 @@ package cli
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"microagent/cmd/microagent/cli/term"
 
@@ -29,7 +28,7 @@ func (g *globalFlags) add(f *pflag.FlagSet) {
 	f.StringVar(&g.stateDir, "state-dir", "", "where objects are kept (default ~/.microagent, or MICROAGENT_STATE_DIR)")
 	f.BoolVar(&g.screen.JSON, "json", false, "write JSON for programs")
 	f.StringVar(&g.vmm, "vmm", "", "auto, cloud-hypervisor or qemu (default auto, or MICROAGENT_VMM)")
-	f.StringVarP(&g.project, "project", "p", "", "use `NAME` in the place of the manifest's project")
+	f.StringVar(&g.project, "project", "", "use `NAME` in the place of the manifest's project")
 	f.StringVar(&g.screen.Progress, "progress", "auto", "auto, tty, plain, json or quiet")
 	f.StringVar(&g.screen.Color, "color", "auto", "auto, always or never; NO_COLOR is honoured")
 	f.BoolVarP(&g.screen.Verbose, "verbose", "v", false, "say more on stderr")
@@ -83,17 +82,13 @@ func (g *globalFlags) check(getenv func(string) string) error {
 	return g.checkProject()
 }
 
-// checkProject refuses what is no project's name. Who knows docker means a port with -p.
+// checkProject refuses what is no project's name.
 func (g *globalFlags) checkProject() error {
 	if g.project == "" {
 		return nil
 	}
-	_, err := quantity.ParseName(g.project)
-	switch {
-	case err == nil:
-		return nil
-	case strings.Contains(g.project, ":"):
-		return fmt.Errorf("-p is the project's name, and %q is none; workspaces have no network device yet, so there are no ports to publish", g.project)
+	if _, err := quantity.ParseName(g.project); err != nil {
+		return fmt.Errorf("--project: %w", err)
 	}
-	return fmt.Errorf("-p: %w", err)
+	return nil
 }

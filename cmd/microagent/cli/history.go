@@ -164,7 +164,7 @@ func (p *past) row() []string {
 	return []string{p.Began.Local().Format("2006-01-02T15:04:05"), p.Command, term.Seconds(p.Seconds), exit, fmt.Sprint(p.Done), fmt.Sprint(p.Failed)}
 }
 
-// historyInView is the history of the project in view: that of -p, or of the manifest.
+// historyInView is the history of the project in view: that of --project, or of the manifest.
 func (a *app) historyInView() (string, driver.History, error) {
 	w, err := a.open(false)
 	if err != nil {

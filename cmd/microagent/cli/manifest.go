@@ -94,7 +94,7 @@ func special(path string) bool {
 	return strings.HasPrefix(path, "/dev/") || strings.HasPrefix(path, "/proc/")
 }
 
-// load reads and checks the manifest; warnings are told. -p gives its project another name.
+// load reads and checks the manifest; warnings are told. --project gives its project another name.
 func (a *app) load(allow []string) (*schema.Manifest, source, error) {
 	s, err := a.readManifest()
 	if err != nil {
@@ -180,7 +180,7 @@ func (a *app) manifestInView() string {
 	return path
 }
 
-// projectInView is the project that bare names mean first: that of -p or of the manifest in view, "" for none. A
+// projectInView is the project that bare names mean first: that of --project or of the manifest in view, "" for none. A
 // manifest that is invalid names none.
 func (a *app) projectInView() string {
 	if a.flags.project != "" || a.manifestInView() == "" {

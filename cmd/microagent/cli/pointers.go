@@ -28,8 +28,8 @@ var commandPointers = map[string]pointer{
 	"stats":        {"there are no live figures yet; a process in the guest has them", "microagent exec NAME -- top -bn1"},
 	"top":          {"there are no live figures yet; a process in the guest has them", "microagent exec NAME -- top -bn1"},
 	"events":       {"an apply tells its events as JSON", "microagent apply --progress json"},
-	"port-forward": {"workspaces have no network device yet", "microagent exec -i NAME -- sh"},
-	"port":         {"workspaces have no network device yet", "microagent exec -i NAME -- sh"},
+	"port-forward": {"a port of a running workspace is reached by forward", "microagent forward NAME 8080"},
+	"port":         {"status shows where ports are published", "microagent status NAME"},
 	"snapshot":     {"there are no snapshots yet; cp brings a stopped workspace's files out", "microagent cp -r NAME:/ ./NAME"},
 	"reset":        {"a workspace starts anew once it was deleted and is created again", "microagent delete NAME"},
 	"build":        {"images are built by other tools, and used from a file, such as image: oci:DIR", "microagent image import oci:DIR"},
@@ -48,7 +48,6 @@ var runFlagPointers = map[string]pointer{
 	"name":    {"a run's workspace has a name of its own; one with a name of yours is made by create", "microagent create --help"},
 	"network": {"workspaces have no network device yet", ""},
 	"net":     {"workspaces have no network device yet", ""},
-	"publish": {"workspaces have no network device yet, so there are no ports to publish", ""},
 	"mount":   {"data comes in by a volume, a bundle or a disk: -v, --bundle, --disk", "microagent storage"},
 	"restart": {"a command that is expected to stay is a service of a manifest", "microagent schema"},
 }
@@ -59,6 +58,10 @@ func pointed(u *usageError, args []string) *usageError {
 		if p, ok := runFlagPointers[missing.GetSpecifiedName()]; ok {
 			u.err, u.next = fmt.Errorf("%w: %s", u.err, p.why), p.next
 		}
+		return u
+	}
+	if missing, ok := errors.AsType[*pflag.NotExistError](u.err); ok && missing.GetSpecifiedName() == "p" {
+		u.err = fmt.Errorf("%w: -p publishes a port, with run, create and start; the project's name is --project", u.err)
 		return u
 	}
 	if u.command != "microagent" {

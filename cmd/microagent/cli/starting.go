@@ -26,6 +26,9 @@ func (a *app) startGuest(ctx context.Context, w *world, name string, o driver.St
 	for said := ""; ; {
 		select {
 		case r := <-started:
+			if r.err == nil {
+				a.sayPorts(name, r.run)
+			}
 			return r.run, r.err
 		case <-look.C:
 			ws, err := w.Workspaces.Get(ctx, name)

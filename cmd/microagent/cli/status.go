@@ -65,7 +65,11 @@ func (a *app) showObjects(ctx context.Context, project string) error {
 	var rows [][]string
 	for _, ws := range workspaces {
 		a.sayDrift(ws)
-		rows = append(rows, []string{"workspace/" + ws.Spec.Name, phase(ws), vmmOf(ws)})
+		detail := vmmOf(ws)
+		if hasPorts(ws) {
+			detail += "; " + portList(portsOf(ws))
+		}
+		rows = append(rows, []string{"workspace/" + ws.Spec.Name, phase(ws), detail})
 	}
 	for _, v := range volumes {
 		if project != "" && v.Project != project {
@@ -127,6 +131,14 @@ func (a *app) showWorkspace(ws driver.Workspace) error {
 			mode = "ro"
 		}
 		lines = append(lines, [2]string{"Mount", fmt.Sprintf("%s %s %s %s", m.Path, m.Kind, m.Name, mode)})
+	}
+	for _, p := range portsOf(ws) {
+		lines = append(lines, [2]string{"Port", portWords(p)})
+	}
+	for _, p := range ws.Spec.Ports {
+		if !p.Published() || !hasPorts(ws) {
+			lines = append(lines, [2]string{"Port", strings.TrimSpace(p.Name + " " + p.String())})
+		}
 	}
 	if ws.RootFSMissing {
 		lines = append(lines, [2]string{"Drifted", noRootFS})

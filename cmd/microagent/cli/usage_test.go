@@ -57,9 +57,14 @@ func TestTyped(t *testing.T) {
 		{"run --rm image", 64, []string{"a run's workspace is deleted when it ends"}},
 		{"run -d image", 64, []string{"next: microagent create --help"}},
 		{"run --nosuch image", 64, []string{"unknown flag: --nosuch", "next: microagent run --help"}},
-		{"run -p 8080:80 image true", 64, []string{`-p is the project's name, and "8080:80" is none`, "no ports to publish"}},
-		{"-p 80:80 status", 64, []string{"no ports to publish"}},
-		{"-p Shop status", 64, []string{"-p: "}},
+		{"run -p 80 image true", 64, []string{"-p", `"80" has no port of the host`, "auto:80"}},
+		{"run -p 8080:80 -p 8080:81 image true", 64, []string{"are one port of the host"}},
+		{"create x --image i -p localhost:8080:80", 64, []string{"which it is without an address"}},
+		{"start w -p 8080:80/sctp", 64, []string{"tcp or udp"}},
+		{"forward w web", 64, []string{`"web"`, "a number from 1 to 65535"}},
+		{"-p 80:80 status", 64, []string{"-p publishes a port, with run, create and start", "--project"}},
+		{"status -p shop", 64, []string{"-p publishes a port, with run, create and start", "--project"}},
+		{"--project Shop status", 64, []string{"--project: "}},
 		{"-f a.yaml -f bad.yaml validate", 64, []string{"one manifest at a time, and there is a.yaml already"}},
 		{"-f a.yaml validate -f bad.yaml", 64, []string{"one manifest at a time"}},
 		{"-f a.yaml logs w", 1, []string{"show logs of workspace w: there is none of that name"}},
@@ -75,7 +80,7 @@ func TestTyped(t *testing.T) {
 		{"apply w", 64, []string{"there is no file w", "apply takes a plan that plan -o saved"}},
 		{"apply a.yaml --rerun w", 64, []string{"a.yaml is a plan that is made already, and --rerun would change it"}},
 		{"apply a.yaml --offline --overwrite-outputs", 64, []string{"--offline and --overwrite-outputs would change it"}},
-		{"-p other apply a.yaml", 64, []string{"--project would change it"}},
+		{"--project other apply a.yaml", 64, []string{"--project would change it"}},
 		{"-f bad.yaml validate", 4, []string{"depends_on", "workspaces have no order", "1 error\n"}},
 	} {
 		code, _, stderr := typed(t, strings.Fields(c.args)...)
@@ -117,11 +122,11 @@ func TestAgainKeepsFlags(t *testing.T) {
 			c.RunE = does(func(context.Context, []string) error { return nil })
 		}
 	}
-	root.SetArgs([]string{"-f", "my file.yaml", "--state-dir", "s", "apply", "--allow-path", "/a", "--allow-path", "/b c", "--offline", "--json", "-p", "x"})
+	root.SetArgs([]string{"-f", "my file.yaml", "--state-dir", "s", "apply", "--allow-path", "/a", "--allow-path", "/b c", "--offline", "--json", "--project", "x"})
 	if err := root.Execute(); err != nil {
 		t.Fatal(err)
 	}
-	want := "microagent -f 'my file.yaml' -p x --state-dir s apply --allow-path /a --allow-path '/b c' --offline --yes"
+	want := "microagent -f 'my file.yaml' --project x --state-dir s apply --allow-path /a --allow-path '/b c' --offline --yes"
 	if got := a.again(); got != want {
 		t.Errorf("again is\n%s, want\n%s", got, want)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -45,12 +46,19 @@ func (a *app) listCommand() *cobra.Command {
 			if a.JSON {
 				return errors.Join(a.PrintJSON(view.OfWorkspaces(list)), broken)
 			}
-			var rows [][]string
+			head, rows := []string{"NAME", "STATE", "IMAGE"}, [][]string{}
+			if slices.ContainsFunc(list, hasPorts) {
+				head = append(head, "PORTS")
+			}
 			for _, ws := range list {
 				a.sayDrift(ws)
-				rows = append(rows, []string{ws.Spec.Name, phase(ws), ws.Spec.Image})
+				row := []string{ws.Spec.Name, phase(ws), ws.Spec.Image}
+				if len(head) > len(row) {
+					row = append(row, portList(portsOf(ws)))
+				}
+				rows = append(rows, row)
 			}
-			return errors.Join(a.Table([]string{"NAME", "STATE", "IMAGE"}, rows), broken)
+			return errors.Join(a.Table(head, rows), broken)
 		}),
 	}
 }
@@ -73,16 +81,21 @@ func phase(ws driver.Workspace) string {
 }
 
 func (a *app) startCommand() *cobra.Command {
-	return &cobra.Command{
+	var flags []string
+	cmd := &cobra.Command{
 		Use: "start WORKSPACE", Short: "start a workspace",
-		Example:     "  microagent start scratch",
-		Annotations: exitsWith(ExitOK, ExitFailed, ExitRefused),
+		Example:     "  microagent start scratch\n  microagent start scratch -p 8080:80",
+		Annotations: exitsWith(ExitOK, ExitFailed, ExitRefused, ExitUsage),
 		RunE: does(func(ctx context.Context, args []string) error {
+			ports, err := parsePorts(flags)
+			if err != nil {
+				return usagef("microagent start", "%w", err)
+			}
 			w, ws, err := a.opened(ctx, true, "start workspace", args[0])
 			if err != nil {
 				return err
 			}
-			run, err := a.startGuest(ctx, w, ws.Spec.Name, driver.StartOptions{})
+			run, err := a.startGuest(ctx, w, ws.Spec.Name, driver.StartOptions{Ports: ports})
 			if err != nil {
 				return err
 			}
@@ -92,6 +105,8 @@ func (a *app) startCommand() *cobra.Command {
 			return a.Said(view.OfRun(run), "Started %q", ws.Spec.Name)
 		}),
 	}
+	addPorts(cmd.Flags(), &flags, "`[ADDR:]HOST:GUEST[/tcp|udp]` or unix:PATH:GUEST, published until this run ends")
+	return cmd
 }
 
 func (a *app) haltCommand() *cobra.Command {

@@ -26,6 +26,7 @@ type Run struct {
 	Hardware    bool        `json:"hardware"` // isolated by hardware virtualisation
 	Sandbox     *Sandbox    `json:"sandbox,omitempty"`
 	Collected   []Collected `json:"collected,omitempty"`
+	Ports       []Port      `json:"ports,omitempty"`
 	SpecDigest  string      `json:"spec_digest"`
 	Diagnostics []string    `json:"diagnostics,omitempty"`
 }
@@ -66,7 +67,7 @@ func OfRun(r driver.Run) Run {
 	v := Run{
 		ID: r.ID, Key: r.Key, Phase: string(r.Phase), Started: r.Started, Ready: r.Ready, Ended: r.Ended, ExitCode: r.ExitCode,
 		Stopped: r.Stopped, TimedOut: r.TimedOut, Waits: r.Waits, Error: r.Error, Console: r.Console, PID: r.PID, Tool: r.Tool,
-		VMM: r.VMM, Hardware: r.Hardware, Collected: list(r.Collected, OfCollected), SpecDigest: r.SpecDigest,
+		VMM: r.VMM, Hardware: r.Hardware, Collected: list(r.Collected, OfCollected), Ports: OfPorts(r.Ports), SpecDigest: r.SpecDigest,
 		Diagnostics: r.Diagnostics,
 	}
 	if r.Sandbox != nil {

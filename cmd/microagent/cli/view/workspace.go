@@ -36,6 +36,7 @@ type Spec struct {
 	Mounts      []Mount       `json:"mounts,omitempty"`
 	Process     Process       `json:"process"`
 	Outputs     []Output      `json:"outputs,omitempty"`
+	Ports       []Port        `json:"ports,omitempty"`
 	Isolation   string        `json:"isolation"` // any, hardware
 	OneShot     bool          `json:"one_shot,omitempty"`
 	StopGrace   time.Duration `json:"stop_grace,omitempty"` // nanoseconds
@@ -93,7 +94,7 @@ func ofSpec(s driver.WorkspaceSpec) Spec {
 	return Spec{
 		Name: s.Name, Project: s.Project, Image: s.Image, ImageDigest: s.ImageDigest, RootFS: s.RootFS, DiskSize: s.DiskSize,
 		CPUs: s.CPUs, Memory: s.Memory, Mounts: list(s.Mounts, ofMount), Process: ofProcess(s.Process),
-		Outputs: list(s.Outputs, ofOutput), Isolation: string(s.Isolation), OneShot: s.OneShot, StopGrace: s.StopGrace,
+		Outputs: list(s.Outputs, ofOutput), Ports: list(s.Ports, ofPort), Isolation: string(s.Isolation), OneShot: s.OneShot, StopGrace: s.StopGrace,
 	}
 }
 
