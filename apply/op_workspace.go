@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"microagent/apply/folder"
@@ -14,6 +15,7 @@ import (
 	"microagent/plan"
 	"microagent/plan/observed"
 	"microagent/runtime/driver"
+	"microagent/runtime/event"
 	"microagent/schema/spec"
 )
 
@@ -52,7 +54,13 @@ func (r *run) applyWorkspace(ctx, whole context.Context, c *plan.Change, p drive
 		if !c.Publish {
 			return nil
 		}
-		return r.drivers.Runs.Publish(whole, name, spec.Ports)
+		err := r.drivers.Runs.Publish(whole, name, spec.Ports)
+		if err != nil {
+			return err
+		}
+		now, err := r.drivers.Runs.Ports(whole, name)
+		r.sayPorts(name, now)
+		return err
 	}
 	create := func() error {
 		_, err := ws.Create(whole, spec, p)
@@ -89,10 +97,27 @@ func (r *run) start(ctx context.Context, want observed.WorkspaceSpec) error {
 		return nil
 	}
 	began := time.Now()
-	if _, err := r.drivers.Runs.Start(ctx, want.Name, driver.StartOptions{}); err != nil || want.Mode != spec.ModeService {
+	started, err := r.drivers.Runs.Start(ctx, want.Name, driver.StartOptions{})
+	if err == nil {
+		r.sayPorts(want.Name, started.Ports)
+	}
+	if err != nil || want.Mode != spec.ModeService {
 		return err
 	}
 	return r.watchEarlyEnd(ctx, want.Name, earlyEndWindow(time.Since(began)))
+}
+
+// sayPorts tells where ports are published: the number of an automatic one is known now.
+func (r *run) sayPorts(name string, list []spec.PortState) {
+	address := plan.Address{Kind: plan.KindWorkspace, Name: strings.TrimPrefix(name, r.plan.Project+".")}.String()
+	for _, p := range list {
+		r.events.Emit(event.Event{Type: event.TypeNote, Time: time.Now(), Address: address, Port: new(portOf(p)),
+			Message: fmt.Sprintf("port %s is at %s", cmp.Or(p.Name, p.Inside()), p.Where())})
+	}
+}
+
+func portOf(p spec.PortState) event.Port {
+	return event.Port{Name: p.Name, Guest: int(p.Guest), Protocol: string(cmp.Or(p.Protocol, spec.TCP)), Host: int(p.Host), Socket: p.Socket}
 }
 
 // earlyEndWindow is how long a service is watched for an end right after its start: enough for a program that is not there or

@@ -23,6 +23,7 @@ const (
 	CodeIsolation     = "isolation"       // hardware isolation is demanded and not to be had
 	CodeMemory        = "memory_short"    //
 	CodeCPUs          = "cpus_short"      //
+	CodePortTaken     = "port_taken"      // a port of the host that another has
 	CodeSpace         = "space_short"     //
 	CodeUnknownName   = "unknown_name"    // --rerun names nothing, or nothing with a task
 	CodeNotObserved   = "not_observed"    // the world says nothing about something declared

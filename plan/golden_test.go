@@ -233,6 +233,20 @@ func (st *stage) happen(t *testing.T, f []string) {
 		s.volumes[arg(1)] = v
 	case "unrecorded": // NAME [unborn]
 		s.volumes[arg(1)] = observed.Volume{Size: 1 << 30, NoRecord: true, Unborn: len(f) > 2}
+	case "server": // [ADDR:]HOST:GUEST of the host: a program listens there
+		port, err := spec.ParsePort(arg(1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.servers = append(s.servers, port)
+	case "publishes": // NAME PORT: a workspace runs and has it
+		port, err := spec.ParsePort(arg(2))
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := s.workspaces[arg(1)]
+		w.Running, w.Ports = true, append(w.Ports, port)
+		s.workspaces[arg(1)] = w
 	case "workspace": // an imperative one that runs
 		s.workspaces[arg(1)] = observed.Workspace{Spec: observed.WorkspaceSpec{Name: arg(1)}, Running: true}
 	case "empty-store":

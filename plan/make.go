@@ -48,6 +48,7 @@ func Make(m *schema.Manifest, w *observed.World, o Options) (*Plan, diag.List) {
 	p.addDependencies()
 	p.checkLeases()
 	p.checkHost()
+	p.checkPorts()
 	return p.finish()
 }
 

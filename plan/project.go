@@ -33,7 +33,7 @@ func (p *planner) claimProject() bool {
 	if !p.world.Project.Moved || p.options.MoveHere {
 		return true
 	}
-	p.fail(CodeProjectMoved, p.manifest.Pos, "give this one a name of its own with -p NAME, or take the project over with --move-here",
+	p.fail(CodeProjectMoved, p.manifest.Pos, "give this one a name of its own with --project NAME, or take the project over with --move-here",
 		"project %s was applied from %s, which still exists", p.plan.Project, p.world.Project.Manifest)
 	return false
 }

@@ -30,6 +30,7 @@ type sim struct {
 	diskIDs    map[string]string // by disk name
 	project    observed.Project
 	host       spec.Host
+	servers    []spec.Port
 	offline    bool
 	pull       bool
 	broken     map[string]string // errors by "image REF", "source NAME", "disk NAME", "output NAME"
@@ -63,7 +64,7 @@ func (s *sim) observe(m *schema.Manifest) *observed.World {
 	w := &observed.World{
 		Volumes: maps.Clone(s.volumes), Workspaces: maps.Clone(s.workspaces), Bundles: maps.Clone(s.bundles),
 		Sources: map[string]observed.Source{}, Images: map[string]observed.Image{}, Disks: map[string]observed.Disk{},
-		Outputs: map[string]observed.Output{}, Project: s.project, Host: s.host, Records: maps.Clone(s.records),
+		Outputs: map[string]observed.Output{}, Project: s.project, Host: s.host, Servers: s.servers, Records: maps.Clone(s.records),
 	}
 	for name := range m.Bundles {
 		digest := s.sources[name]

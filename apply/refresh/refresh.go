@@ -56,10 +56,28 @@ func World(ctx context.Context, d driver.Set, m *schema.Manifest, files *folder.
 		return nil
 	})
 	g.Go(func() (err error) {
+		if publishes(m) {
+			w.Servers, err = d.Hosts.Servers(ctx)
+		}
+		return err
+	})
+	g.Go(func() (err error) {
 		w.Outputs, err = outputs(ctx, d, m, files)
 		return err
 	})
 	return w, g.Wait()
+}
+
+// publishes says whether m takes ports of the host by their numbers.
+func publishes(m *schema.Manifest) bool {
+	for _, ws := range m.Workspaces {
+		for _, p := range ws.Ports {
+			if p.Host != 0 {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // Project reads what a plan of destroy rests on: records, no sources.
@@ -187,6 +205,11 @@ func workspace(ws driver.Workspace) observed.Workspace {
 	r := ws.Run
 	if r == nil {
 		return o
+	}
+	if r.Phase.Alive() {
+		for _, p := range r.Ports {
+			o.Ports = append(o.Ports, p.Port)
+		}
 	}
 	o.Running, o.Starting = r.Phase.Alive(), r.Phase == spec.PhaseStarting
 	o.Run = &observed.Run{

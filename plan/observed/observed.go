@@ -25,6 +25,9 @@ type World struct {
 	Outputs map[string]Output
 	Project Project
 	Host    spec.Host
+	// Servers are the ports of the host that programs listen on, each with its address, when the manifest publishes some by
+	// number.
+	Servers []spec.Port
 	// Records is the digest of every record that was read, by "kind/name on disk".
 	Records map[string]string
 }
@@ -118,6 +121,8 @@ type Workspace struct {
 	// Starting says that it runs and its guest is not ready yet.
 	Starting bool
 	Run      *Run
+	// Ports are published while it runs, each by the number that it has.
+	Ports []spec.Port
 }
 
 // Run is the newest run of a workspace.

@@ -1,8 +1,15 @@
 package driver
 
-import "context"
+import (
+	"context"
+
+	"microagent/schema/spec"
+)
 
 // Hosts looks at the host. It starts nothing but `VMM --version`.
 type Hosts interface {
 	Observe(ctx context.Context) (Host, error)
+	// Servers are the ports of this host that programs listen on, each with its address, as the kernel lists them: no
+	// socket is opened. A port that is bound and does not listen is not among them.
+	Servers(ctx context.Context) ([]spec.Port, error)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"microagent/runtime/driver"
+	"microagent/schema/spec"
 )
 
 // FakeHosts is driver.Hosts and driver.Doctor in memory: it says what it was told.
@@ -11,6 +12,7 @@ type FakeHosts struct {
 	Host     driver.Host
 	Err      error
 	Findings []driver.Finding
+	Taken    []spec.Port
 }
 
 var (
@@ -28,6 +30,9 @@ func NewFakeHosts() *FakeHosts {
 
 // Observe gives Host or Err.
 func (f *FakeHosts) Observe(context.Context) (driver.Host, error) { return f.Host, f.Err }
+
+// Servers gives Taken.
+func (f *FakeHosts) Servers(context.Context) ([]spec.Port, error) { return f.Taken, nil }
 
 // Diagnose gives Findings.
 func (f *FakeHosts) Diagnose(context.Context) []driver.Finding { return f.Findings }

@@ -46,6 +46,7 @@ type Event struct {
 	Message    string          `json:"message,omitempty"`
 	Stream     string          `json:"stream,omitempty"`  // "stdout" or "stderr", of an output
 	Line       *string         `json:"line,omitempty"`    // of an output, without its end, at most 4 KiB
+	Port       *Port           `json:"port,omitempty"`    // of a note that says where one is published
 	Changes    []Change        `json:"changes,omitempty"` // of a plan
 	Done       int64           `json:"done,omitempty"`
 	Total      int64           `json:"total,omitempty"`
@@ -75,6 +76,15 @@ type Change struct {
 	Reason  string `json:"reason,omitempty"`
 	Detail  string `json:"detail,omitempty"`
 	Danger  string `json:"danger,omitempty"`
+}
+
+// Port is where a port of a guest is published.
+type Port struct {
+	Name     string `json:"name,omitempty"`
+	Guest    int    `json:"guest"`
+	Protocol string `json:"protocol"`
+	Host     int    `json:"host,omitempty"`
+	Socket   string `json:"socket,omitempty"`
 }
 
 // Sink receives events. Emit is called from several goroutines at once and must not block for long.
