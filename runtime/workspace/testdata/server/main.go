@@ -1,0 +1,77 @@
+// Command server is what the benchmark of published ports runs in its guest: servers on loopback, and the same as
+// commands, for streams without one.
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strconv"
+)
+
+func main() {
+	switch os.Args[1] {
+	case "serve":
+		go serve("127.0.0.1:8080", answer)
+		go serve("127.0.0.1:8081", func(c net.Conn) { send(c, os.Args[2]) })
+		serve("127.0.0.1:8082", func(c net.Conn) { receive(c, c) })
+	case "down":
+		send(os.Stdout, os.Args[2])
+	case "up":
+		receive(os.Stdin, os.Stdout)
+	}
+}
+
+func serve(address string, f func(net.Conn)) {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		panic(err)
+	}
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			panic(err)
+		}
+		go func() {
+			defer c.Close()
+			f(c)
+		}()
+	}
+}
+
+var page = "HTTP/1.1 200 OK\r\nContent-Length: 1024\r\nConnection: close\r\n\r\n" + string(make([]byte, 1024))
+
+func answer(c net.Conn) {
+	r := bufio.NewReader(c)
+	for {
+		line, err := r.ReadString('\n')
+		if err != nil {
+			return
+		}
+		if line == "\r\n" {
+			_, _ = io.WriteString(c, page)
+			return
+		}
+	}
+}
+
+func send(w io.Writer, size string) {
+	left, err := strconv.Atoi(size)
+	if err != nil {
+		panic(err)
+	}
+	for block := make([]byte, 64<<10); left > 0; {
+		n, err := w.Write(block[:min(left, len(block))])
+		if err != nil {
+			return
+		}
+		left -= n
+	}
+}
+
+func receive(r io.Reader, w io.Writer) {
+	n, _ := io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{r}, make([]byte, 64<<10))
+	fmt.Fprintln(w, n)
+}
