@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"sync"
 	"time"
 )
 
@@ -46,7 +47,7 @@ func (l *life) carry(client net.Conn, p *port) {
 		l.answer(client, server, answered)
 	}()
 	asking := &clientSide{Reader: client}
-	_, err = io.Copy(server, asking)
+	_, err = copyPooled(server, asking)
 	switch {
 	case asking.err != nil:
 		reset(client)
@@ -63,13 +64,22 @@ func (l *life) carry(client net.Conn, p *port) {
 func (l *life) answer(client net.Conn, server Conn, whole chan<- bool) {
 	defer reset(client)
 	defer server.Close()
-	_, err := io.Copy(client, server)
+	_, err := copyPooled(client, server)
 	if err == nil {
 		_ = client.(halfCloser).CloseWrite() // fails only where the client is gone, which the other direction tells
 	}
 	if whole <- err == nil; err == nil {
 		server.DrainInput()
 	}
+}
+
+// buffers are of copies: short connections come by the hundred.
+var buffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
+
+func copyPooled(to io.Writer, from io.Reader) (int64, error) {
+	b := buffers.Get().(*[32 << 10]byte)
+	defer buffers.Put(b)
+	return io.CopyBuffer(struct{ io.Writer }{to}, struct{ io.Reader }{from}, b[:])
 }
 
 // clientSide remembers that a client's side broke.

@@ -53,7 +53,7 @@ type Watch interface {
 	Close() error
 }
 
-// Guest is one boot of a guest.
+// Guest is one boot of a guest. Dial may leave it to the first Read to say that no server took the connection.
 type Guest interface {
 	Dial(ctx context.Context, port proto.Port) (Conn, error)
 	Listening(ctx context.Context, ports []proto.Port) (Watch, error)
@@ -65,7 +65,7 @@ func Session(s *proto.Session) Guest { return session{s} }
 type session struct{ s *proto.Session }
 
 func (g session) Dial(ctx context.Context, port proto.Port) (Conn, error) {
-	st, err := g.s.Dial(ctx, port)
+	st, err := g.s.DialAhead(ctx, port)
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -107,7 +108,7 @@ func reachUDP(ctx context.Context, port uint16) (net.Conn, error) {
 func carry(conn *net.TCPConn, st *proto.Stream) {
 	fed := make(chan error, 1)
 	go func() { fed <- feedServer(conn, st) }()
-	_, err := io.Copy(st, conn)
+	_, err := copyPooled(st, conn)
 	if err == nil {
 		err = st.CloseWrite()
 	}
@@ -126,7 +127,7 @@ func carry(conn *net.TCPConn, st *proto.Stream) {
 // that comes to its end.
 func feedServer(conn *net.TCPConn, st *proto.Stream) error {
 	from := &hostSide{st: st}
-	_, err := io.Copy(conn, from)
+	_, err := copyPooled(conn, from)
 	switch {
 	case err == nil:
 		_ = conn.CloseWrite() // fails only where the server is gone, which the other direction tells
@@ -135,6 +136,18 @@ func feedServer(conn *net.TCPConn, st *proto.Stream) error {
 	}
 	return err
 }
+
+// buffers are of copies: short connections come by the hundred, and a guest has little memory.
+var buffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
+
+func copyPooled(to io.Writer, from io.Reader) (int64, error) {
+	b := buffers.Get().(*[32 << 10]byte)
+	defer buffers.Put(b)
+	return io.CopyBuffer(onlyWriter{to}, onlyReader{from}, b[:])
+}
+
+// onlyWriter hides what else a connection can do, so that a copy goes through the buffer.
+type onlyWriter struct{ io.Writer }
 
 // hostSide remembers that the host cut the stream off.
 type hostSide struct {

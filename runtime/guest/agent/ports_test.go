@@ -118,9 +118,21 @@ func TestDialCarriesBothWaysAndTheirEnds(t *testing.T) {
 func TestDialWhereNothingListens(t *testing.T) {
 	_, s := workspace(t)
 	for _, udp := range []bool{false, true} {
-		if _, err := s.Dial(t.Context(), proto.Port{Number: freePort(t), UDP: udp}); !errors.Is(err, driver.ErrNotFound) {
+		port := proto.Port{Number: freePort(t), UDP: udp}
+		if _, err := s.Dial(t.Context(), port); !errors.Is(err, driver.ErrNotFound) {
 			t.Errorf("udp %v: %v", udp, err)
 		}
+		st, err := s.DialAhead(t.Context(), port)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := st.Write([]byte("lost")); err != nil {
+			t.Error(err)
+		}
+		if n, err := st.Read(make([]byte, 1)); n != 0 || !errors.Is(err, driver.ErrNotFound) {
+			t.Errorf("udp %v, ahead: %d bytes, %v", udp, n, err)
+		}
+		st.Close()
 	}
 	if _, err := s.Dial(t.Context(), proto.Port{}); !errors.Is(err, driver.ErrInvalid) {
 		t.Errorf("port 0: %v", err)

@@ -31,16 +31,23 @@ func (e *FrameError) Error() string { return "stream: " + e.What }
 type frameReader struct {
 	r    *bufio.Reader
 	left int   // of the data frame in hand
+	owed bool  // the guest's answer to the header comes first
 	err  error // what every later Read gives
 }
 
+// readAhead is room for frames' prefixes and small frames; larger reads go past it, into the reader's own buffer.
+const readAhead = 4 << 10
+
 func newFrameReader(r io.Reader) *frameReader {
-	return &frameReader{r: bufio.NewReaderSize(r, MaxFrame/2)}
+	return &frameReader{r: bufio.NewReaderSize(r, readAhead)}
 }
 
 func (f *frameReader) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
+	}
+	if f.owed {
+		f.owed, f.err = false, f.ok()
 	}
 	for f.left == 0 {
 		if f.err != nil {

@@ -29,6 +29,16 @@ func (p Port) wire() *wire.Port { return &wire.Port{Number: uint32(p.Number), Ud
 // UDP the stream carries Datagrams. The end of either direction is passed on as that, and so is a reset: as an error of
 // Read, and from here by Fail.
 func (s *Session) Dial(ctx context.Context, port Port) (*Stream, error) {
+	return s.dialPort(ctx, port, open)
+}
+
+// DialAhead is Dial that does not wait for the guest's answer: what is written goes to the server that takes the
+// connection, and where none does the first Read says so.
+func (s *Session) DialAhead(ctx context.Context, port Port) (*Stream, error) {
+	return s.dialPort(ctx, port, openAhead)
+}
+
+func (s *Session) dialPort(ctx context.Context, port Port, open func(context.Context, Dialer, *wire.StreamHeader) (*Stream, error)) (*Stream, error) {
 	op := "dial port " + port.String() + " in guest"
 	if err := s.hasPorts(op); err != nil {
 		return nil, err

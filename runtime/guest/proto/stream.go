@@ -69,6 +69,15 @@ func (s *Stream) Ok() error { return s.w.frame(frameOK, nil) }
 
 // open dials the stream port and has the header answered.
 func open(ctx context.Context, dial Dialer, h *wire.StreamHeader) (*Stream, error) {
+	return openStream(ctx, dial, h, func(s *Stream) error { return s.r.ok() })
+}
+
+// openAhead leaves the answer to the first Read, so that what is written goes with the header.
+func openAhead(ctx context.Context, dial Dialer, h *wire.StreamHeader) (*Stream, error) {
+	return openStream(ctx, dial, h, func(s *Stream) error { s.r.owed = true; return nil })
+}
+
+func openStream(ctx context.Context, dial Dialer, h *wire.StreamHeader, answered func(*Stream) error) (*Stream, error) {
 	conn, err := dial(ctx, StreamPort)
 	if err != nil {
 		return nil, err
@@ -77,7 +86,7 @@ func open(ctx context.Context, dial Dialer, h *wire.StreamHeader) (*Stream, erro
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	err = s.w.message(frameHeader, h)
 	if err == nil {
-		err = s.r.ok()
+		err = answered(s)
 	}
 	if !stop() {
 		return nil, context.Cause(ctx)
