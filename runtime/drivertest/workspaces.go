@@ -228,18 +228,21 @@ func checkOutput(t *testing.T, w driver.Workspaces, name, output, want string) {
 func workspacesIdle(t *testing.T, w WorkspacesUnder) {
 	spec := w.Spec(t, "one")
 	spec.Process = driver.Process{Mode: driver.ModeIdle}
+	spec.Ports = []driver.Port{{Name: "web", Guest: 80, Auto: true}, {Name: "named", Guest: 81}}
 	_, err := w.Create(t.Context(), spec, nil)
 	must(t, err)
+	wantClass(t, w.Publish(t.Context(), "one", nil), driver.ErrRefused)
 	_, err = w.Exec(t.Context(), "one", driver.ExecSpec{Argv: []string{"true"}}, driver.Streams{})
 	wantClass(t, err, driver.ErrRefused)
 	if driver.Next(err) == "" {
 		t.Errorf("%v does not say what to do next", err)
 	}
-	run, err := w.Start(t.Context(), "one", driver.StartOptions{})
+	run, err := w.Start(t.Context(), "one", driver.StartOptions{Ports: []driver.Port{{Guest: 82, Auto: true}}})
 	must(t, err)
 	if run.Phase != driver.PhaseReady || run.Ready == nil {
 		t.Errorf("started: %+v", run)
 	}
+	workspacesPorts(t, w, run)
 	again, err := w.Start(t.Context(), "one", driver.StartOptions{})
 	must(t, err)
 	if again.ID != run.ID {

@@ -3,6 +3,7 @@ package drivertest
 import (
 	"context"
 	"errors"
+	"testing"
 
 	"microagent/runtime/driver"
 	"microagent/schema/spec"
@@ -80,4 +81,45 @@ func (f *FakeWorkspaces) Ports(_ context.Context, name string) ([]spec.PortState
 		return nil, err
 	}
 	return w.Run.Ports, nil
+}
+
+// workspacesPorts changes the ports of a run that publishes 80 of its workspace and 82 of its own, both automatic.
+func workspacesPorts(t *testing.T, w WorkspacesUnder, run driver.Run) {
+	number := func(list []spec.PortState, guest uint16) uint16 {
+		for _, p := range list {
+			if p.Guest == guest {
+				return p.Host
+			}
+		}
+		return 0
+	}
+	web := number(run.Ports, 80)
+	if web == 0 || number(run.Ports, 82) == 0 || number(run.Ports, 81) != 0 || len(run.Ports) != 2 {
+		t.Errorf("published at start: %+v", run.Ports)
+	}
+	must(t, w.Publish(t.Context(), "one", []spec.Port{{Name: "web", Guest: 80, Auto: true}, {Name: "more", Guest: 83, Count: 2, Auto: true}}))
+	list, err := w.Ports(t.Context(), "one")
+	must(t, err)
+	if number(list, 80) != web || number(list, 83) == 0 || number(list, 84) == 0 {
+		t.Errorf("after a change, with %d before: %+v", web, list)
+	}
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	told := 0
+	must(t, w.Forward(ctx, "one", []spec.Port{{Guest: 90, Auto: true}}, func(bound []spec.Port) error {
+		if told++; len(bound) != 1 || bound[0].Guest != 90 {
+			t.Errorf("forward: %+v", bound)
+		}
+		interrupt()
+		return nil
+	}))
+	if told != 1 {
+		t.Errorf("forward told its ports %d times", told)
+	}
+	must(t, w.Publish(t.Context(), "one", nil))
+	list, err = w.Ports(t.Context(), "one")
+	must(t, err)
+	if number(list, 80) != 0 || number(list, 83) != 0 {
+		t.Errorf("after all went: %+v", list)
+	}
 }
