@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"al.essio.dev/pkg/shellescape"
+
 	"microagent/plan/observed"
 	"microagent/runtime/driver"
 )
@@ -35,6 +37,7 @@ type CommandEnd struct {
 	Err       error
 	Written   []driver.Fetched // outputs that lie on the host
 	Unwritten []error          // why others don't
+	Lost      bool             // the run ended before outputs were collected: what there is of them lies in the workspace
 	// Kept says that the workspace is there still, stopped: because it was to be, or since it has what an output would
 	// have brought.
 	Kept bool
@@ -47,7 +50,8 @@ const interruptGrace = 10 * time.Second
 
 // Once starts the workspace, runs the command, writes its outputs, stops the workspace and deletes it. When ctx ends, the
 // command is interrupted, then killed, and its outputs come out all the same; when patient ends, nothing is waited for. An
-// output that is there and could not be written keeps the workspace: nothing of a run is lost by its end.
+// output that is there and could not be written keeps the workspace, and so does a guest or supervisor that died before
+// outputs were collected: nothing of a run is lost by its end.
 func Once(ctx, patient context.Context, d driver.Set, c Command) CommandEnd {
 	name, always := c.Workspace.Spec.Name, context.WithoutCancel(ctx)
 	end, keep := c.run(ctx, patient, d)
@@ -107,14 +111,32 @@ func (c Command) run(ctx, patient context.Context, d driver.Set) (end CommandEnd
 	streams.Signals = interrupting(ctx, patient)
 	end.Code, end.Err = d.Runs.Exec(patient, name, driver.ExecSpec{Argv: argv, Timeout: c.Timeout, Collect: len(c.Outputs) > 0}, streams)
 	done()
-	lost := end.Err != nil && !errors.Is(end.Err, driver.ErrTimeout) // nothing was collected
+	err = end.Err
 	if ctx.Err() != nil {
 		end.Err = ctx.Err()
 	}
-	if lost {
-		return end, false
+	switch {
+	case err == nil, errors.Is(err, driver.ErrTimeout):
+		return end, c.write(patient, d, &end)
+	case patient.Err() == nil && (errors.Is(err, driver.ErrGuest) || errors.Is(err, driver.ErrUnavailable)):
+		end.Unwritten = c.leftInside()
+		end.Lost = len(end.Unwritten) > 0
+		return end, end.Lost
 	}
-	return end, c.write(patient, d, &end)
+	return end, false // it never ran, or is waited for no longer
+}
+
+// leftInside says of each output that the run ended before it was collected: what there is of it lies in the workspace.
+func (c Command) leftInside() (list []error) {
+	for _, declared := range c.Workspace.Spec.Outputs {
+		for _, o := range c.Outputs {
+			if o.Name == declared.Name {
+				list = append(list, &driver.Error{Op: "write output", Object: o.Name, Err: errors.New("the run ended before it was collected"),
+					Next: shellescape.QuoteCommand([]string{"microagent", "cp", "-r", c.Workspace.Spec.Name + ":" + declared.Path, o.Path})})
+			}
+		}
+	}
+	return list
 }
 
 // write brings what was collected to the host. A command that failed need not have come to write an output.

@@ -21,8 +21,10 @@ type onceRuns struct {
 	driver.Runs
 	exec    func(ctx context.Context, s driver.Streams) (int, error)
 	outputs map[string][]byte // tars; nil for one that the command did not write
-	stops   []driver.StopOptions
-	stop    error
+	// uncollected is why no output was collected, though it is in the guest.
+	uncollected error
+	stops       []driver.StopOptions
+	stop        error
 }
 
 func (r *onceRuns) Exec(ctx context.Context, _ string, _ driver.ExecSpec, s driver.Streams) (int, error) {
@@ -38,6 +40,9 @@ func (r *onceRuns) Stop(ctx context.Context, name string, o driver.StopOptions) 
 }
 
 func (r *onceRuns) OutputFile(_ context.Context, name, output string) (io.ReadCloser, driver.Fetched, error) {
+	if r.uncollected != nil {
+		return nil, driver.Fetched{Name: output, Error: "it is a socket"}, r.uncollected
+	}
 	data := r.outputs[output]
 	if data == nil {
 		return nil, driver.Fetched{Name: output, Missing: true, Error: "not there"},
@@ -62,7 +67,7 @@ func TestOnce(t *testing.T) {
 	fails := func(err error) func(context.Context, driver.Streams) (int, error) {
 		return func(context.Context, driver.Streams) (int, error) { return 0, err }
 	}
-	lost := &driver.CrashError{Workspace: "one", Phase: "running", Reason: "gone", Log: "/state/one/console"}
+	lost := &driver.CrashError{}
 	for _, c := range []struct {
 		name      string
 		command   func(*Command)
@@ -93,7 +98,40 @@ func TestOnce(t *testing.T) {
 		}, err: driver.ErrTimeout, written: 1},
 		{name: "its guest dies", world: func(_ *driver.Set, r *onceRuns, _ *drivertest.FakeWorkspaces) {
 			r.exec = fails(&driver.Error{Class: driver.ErrGuest, Op: "exec", Object: "one", Err: lost})
-		}, err: driver.ErrGuest},
+		}, err: driver.ErrGuest, unwritten: 1, kept: true, toKeep: true},
+		{name: "its guest dies, and there is nothing to bring out", command: func(c *Command) { c.Outputs = nil },
+			world: func(_ *driver.Set, r *onceRuns, _ *drivertest.FakeWorkspaces) {
+				r.exec = fails(&driver.Error{Class: driver.ErrGuest, Op: "exec", Object: "one", Err: lost})
+			}, err: driver.ErrGuest},
+		{name: "its supervisor is lost", world: func(_ *driver.Set, r *onceRuns, _ *drivertest.FakeWorkspaces) {
+			r.exec = fails(&driver.Error{Class: driver.ErrUnavailable, Op: "exec", Object: "one"})
+		}, err: driver.ErrUnavailable, unwritten: 1, kept: true, toKeep: true},
+		{name: "its run ended by itself", world: func(_ *driver.Set, r *onceRuns, w *drivertest.FakeWorkspaces) {
+			r.exec = func(ctx context.Context, _ driver.Streams) (int, error) {
+				if _, err := w.Stop(ctx, "one", driver.StopOptions{}); err != nil {
+					return 0, err
+				}
+				return 0, &driver.Error{Class: driver.ErrUnavailable, Op: "exec", Object: "one", Err: errors.New("it ended meanwhile")}
+			}
+		}, err: driver.ErrUnavailable, unwritten: 1, kept: true, toKeep: true},
+		{name: "there is no such program", world: func(_ *driver.Set, r *onceRuns, _ *drivertest.FakeWorkspaces) {
+			r.exec = fails(&driver.Error{Class: driver.ErrNotFound, Op: "exec", Object: "one"})
+		}, err: driver.ErrNotFound},
+		{name: "its output could not be collected", world: func(_ *driver.Set, r *onceRuns, _ *drivertest.FakeWorkspaces) {
+			r.uncollected = &driver.Error{Class: driver.ErrNotFound, Op: "output of workspace", Object: "one", Next: "microagent logs one"}
+		}, unwritten: 1, kept: true, toKeep: true},
+		{name: "it fails, and its output could not be collected", world: func(_ *driver.Set, r *onceRuns, _ *drivertest.FakeWorkspaces) {
+			r.exec, r.uncollected = exits(3), &driver.Error{Class: driver.ErrNotFound, Op: "output of workspace", Object: "one"}
+		}, code: 3, unwritten: 1, kept: true, toKeep: true},
+		{name: "it can't be kept for good", world: func(d *driver.Set, r *onceRuns, w *drivertest.FakeWorkspaces) {
+			d.Outputs = fullOutputs{d.Outputs}
+			w.Fail = func(op, _ string) error {
+				if op == "update" {
+					return driver.ErrNoSpace
+				}
+				return nil
+			}
+		}, unwritten: 1, kept: true, cleanup: true},
 		{name: "it can't be started", world: func(_ *driver.Set, _ *onceRuns, w *drivertest.FakeWorkspaces) {
 			w.Fail = func(op, _ string) error {
 				if op == "start" {
@@ -118,6 +156,7 @@ func TestOnce(t *testing.T) {
 		}, written: 1, kept: true, cleanup: true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			*lost = driver.CrashError{Workspace: "one", Phase: "running", Reason: "gone", Log: "/state/one/console"}
 			b, command := newCommand(t)
 			runs := &onceRuns{Runs: b.workspaces, exec: exits(0), outputs: map[string][]byte{"count": tree}}
 			b.drivers.Runs = runs
@@ -242,5 +281,44 @@ func TestWriteKeepsOffWhatIsThere(t *testing.T) {
 	}
 	if _, err := write("2", driver.Fetched{Name: "count", Digest: "another"}, Writing{Over: true}); err != nil {
 		t.Errorf("another tree that may replace: %v", err)
+	}
+}
+
+// TestOnceInterruptedWhileWriting: a second ^C while an output is written leaves it where it was collected.
+func TestOnceInterruptedWhileWriting(t *testing.T) {
+	b, command := newCommand(t)
+	ctx, interrupt := context.WithCancel(t.Context())
+	patient, hurry := context.WithCancel(t.Context())
+	runs := &onceRuns{Runs: b.workspaces, outputs: map[string][]byte{"count": drivertest.Tar(t, drivertest.Entry{Name: ".", Data: "1"})},
+		exec: func(context.Context, driver.Streams) (int, error) { return 0, nil }}
+	b.drivers.Runs, b.drivers.Outputs = runs, brokenOff{b.drivers.Outputs, func() { interrupt(); hurry() }}
+	end := Once(ctx, patient, b.drivers, command)
+	if len(end.Unwritten) != 1 || !end.Kept || end.Cleanup != nil {
+		t.Errorf("%+v", end)
+	}
+	if ws, err := b.workspaces.Get(t.Context(), "one"); err != nil || ws.Spec.OneShot {
+		t.Errorf("the workspace: %+v, %v", ws.Spec, err)
+	}
+}
+
+// brokenOff are outputs that a user interrupts while they are written.
+type brokenOff struct {
+	driver.Outputs
+	interrupt func()
+}
+
+func (o brokenOff) Publish(ctx context.Context, _ io.Reader, _ driver.Target, _ driver.Publishing) (driver.Fetched, error) {
+	o.interrupt()
+	return driver.Fetched{}, ctx.Err()
+}
+
+// TestOnceLeavesTheWayToItsOutputs: what a dead guest had not handed over is brought out by the command that is printed.
+func TestOnceLeavesTheWayToItsOutputs(t *testing.T) {
+	b, command := newCommand(t)
+	b.drivers.Runs = &onceRuns{Runs: b.workspaces, exec: func(context.Context, driver.Streams) (int, error) { return 0, driver.ErrUnavailable }}
+	end := Once(t.Context(), t.Context(), b.drivers, command)
+	want := "microagent cp -r one:/count " + filepath.Join(b.dir, "count")
+	if !end.Lost || len(end.Unwritten) != 1 || driver.Next(end.Unwritten[0]) != want {
+		t.Errorf("%v, next: %s", end.Unwritten, driver.Next(errors.Join(end.Unwritten...)))
 	}
 }

@@ -124,6 +124,8 @@ func (a *app) tellEnd(name string, end apply.CommandEnd, asked bool) error {
 	switch {
 	case end.Cleanup != nil:
 		return errors.Join(err, guestCode(0, end.Cleanup))
+	case end.Kept && !asked && end.Lost:
+		a.Say("kept: workspace %s, with what its command left: microagent cp -r brings it out", name)
 	case end.Kept && !asked:
 		a.Say("kept: workspace %s, with the outputs that could not be written: microagent output list %s", name, name)
 	case end.Kept:
