@@ -49,14 +49,14 @@ type CommandEnd struct {
 const interruptGrace = 10 * time.Second
 
 // Once starts the workspace, runs the command, writes its outputs, stops the workspace and deletes it. When ctx ends, the
-// command is interrupted, then killed, and its outputs come out all the same; when patient ends, nothing is waited for. An
+// command is interrupted, then killed, and its outputs come out all the same; when waiting ends, nothing is waited for. An
 // output that is there and could not be written keeps the workspace, and so does a guest or supervisor that died before
 // outputs were collected: nothing of a run is lost by its end.
-func Once(ctx, patient context.Context, d driver.Set, c Command) CommandEnd {
+func Once(ctx, waiting context.Context, d driver.Set, c Command) CommandEnd {
 	name, always := c.Workspace.Spec.Name, context.WithoutCancel(ctx)
-	end, keep := c.run(ctx, patient, d)
+	end, keep := c.run(ctx, waiting, d)
 	end.Kept = keep || c.Keep
-	if err := stopCommand(patient, always, d, name); err != nil {
+	if err := stopCommand(waiting, always, d, name); err != nil {
 		end.Kept, end.Cleanup = true, err
 		return end
 	}
@@ -80,7 +80,7 @@ func Once(ctx, patient context.Context, d driver.Set, c Command) CommandEnd {
 }
 
 // run starts the workspace and runs the command. keep says that the workspace has what the host lacks.
-func (c Command) run(ctx, patient context.Context, d driver.Set) (end CommandEnd, keep bool) {
+func (c Command) run(ctx, waiting context.Context, d driver.Set) (end CommandEnd, keep bool) {
 	name := c.Workspace.Spec.Name
 	img, err := d.Images.Get(ctx, c.Workspace.Spec.ImageDigest)
 	if err != nil {
@@ -104,12 +104,12 @@ func (c Command) run(ctx, patient context.Context, d driver.Set) (end CommandEnd
 	case err != nil:
 		return CommandEnd{Err: err}, false
 	}
-	streams, done, err := c.Streams(patient)
+	streams, done, err := c.Streams(waiting)
 	if err != nil {
 		return CommandEnd{Err: err}, false
 	}
-	streams.Signals = interrupting(ctx, patient)
-	end.Code, end.Err = d.Runs.Exec(patient, name, driver.ExecSpec{Argv: argv, Timeout: c.Timeout, Collect: len(c.Outputs) > 0}, streams)
+	streams.Signals = interrupting(ctx, waiting)
+	end.Code, end.Err = d.Runs.Exec(waiting, name, driver.ExecSpec{Argv: argv, Timeout: c.Timeout, Collect: len(c.Outputs) > 0}, streams)
 	done()
 	err = end.Err
 	if ctx.Err() != nil {
@@ -117,8 +117,8 @@ func (c Command) run(ctx, patient context.Context, d driver.Set) (end CommandEnd
 	}
 	switch {
 	case err == nil, errors.Is(err, driver.ErrTimeout):
-		return end, c.write(patient, d, &end)
-	case patient.Err() == nil && (errors.Is(err, driver.ErrGuest) || errors.Is(err, driver.ErrUnavailable)):
+		return end, c.write(waiting, d, &end)
+	case waiting.Err() == nil && (errors.Is(err, driver.ErrGuest) || errors.Is(err, driver.ErrUnavailable)):
 		end.Unwritten = c.leftInside()
 		end.Lost = len(end.Unwritten) > 0
 		return end, end.Lost
@@ -163,41 +163,41 @@ func (c Command) writeOne(ctx context.Context, d driver.Set, o HostOutput) (driv
 	return Write(ctx, d.Outputs, tree, f, o.Path, c.How)
 }
 
-// stopCommand shuts a guest down, and ends it without asking once patient has ended.
-func stopCommand(patient, ctx context.Context, d driver.Set, name string) error {
+// stopCommand shuts a guest down, and ends it without asking once waiting has ended.
+func stopCommand(waiting, ctx context.Context, d driver.Set, name string) error {
 	var err error
-	if patient.Err() == nil {
-		_, err = d.Runs.Stop(patient, name, driver.StopOptions{})
+	if waiting.Err() == nil {
+		_, err = d.Runs.Stop(waiting, name, driver.StopOptions{})
 	}
-	if patient.Err() != nil {
+	if waiting.Err() != nil {
 		_, err = d.Runs.Stop(ctx, name, driver.StopOptions{Force: true})
 	}
 	return err
 }
 
 // interrupting gives the signals for a process once ctx has ended: it is interrupted, and killed after a grace.
-func interrupting(ctx, patient context.Context) <-chan string {
+func interrupting(ctx, waiting context.Context) <-chan string {
 	signals := make(chan string)
 	go func() {
 		defer close(signals)
 		select {
 		case <-ctx.Done():
-		case <-patient.Done():
+		case <-waiting.Done():
 			return
 		}
 		select {
 		case signals <- "SIGINT":
-		case <-patient.Done():
+		case <-waiting.Done():
 			return
 		}
 		select {
 		case <-time.After(interruptGrace):
-		case <-patient.Done():
+		case <-waiting.Done():
 			return
 		}
 		select {
 		case signals <- "SIGKILL":
-		case <-patient.Done():
+		case <-waiting.Done():
 		}
 	}()
 	return signals

@@ -220,20 +220,20 @@ func TestOnceInterrupted(t *testing.T) {
 	}
 }
 
-// TestOnceInterruptedTwice ends the patience as well: nothing is waited for, and the guest is forced to stop.
+// TestOnceInterruptedTwice ends the waiting as well: nothing is waited for, and the guest is forced to stop.
 func TestOnceInterruptedTwice(t *testing.T) {
 	b, command := newCommand(t)
 	ctx, interrupt := context.WithCancel(t.Context())
-	patient, hurry := context.WithCancel(t.Context())
+	waiting, stopWaiting := context.WithCancel(t.Context())
 	runs := &onceRuns{Runs: b.workspaces}
 	runs.exec = func(ctx context.Context, _ driver.Streams) (int, error) {
 		interrupt()
-		hurry()
+		stopWaiting()
 		<-ctx.Done()
 		return 0, ctx.Err()
 	}
 	b.drivers.Runs = runs
-	end := Once(ctx, patient, b.drivers, command)
+	end := Once(ctx, waiting, b.drivers, command)
 	if !errors.Is(end.Err, context.Canceled) || end.Kept || end.Cleanup != nil {
 		t.Errorf("%+v", end)
 	}
@@ -288,11 +288,11 @@ func TestWriteKeepsOffWhatIsThere(t *testing.T) {
 func TestOnceInterruptedWhileWriting(t *testing.T) {
 	b, command := newCommand(t)
 	ctx, interrupt := context.WithCancel(t.Context())
-	patient, hurry := context.WithCancel(t.Context())
+	waiting, stopWaiting := context.WithCancel(t.Context())
 	runs := &onceRuns{Runs: b.workspaces, outputs: map[string][]byte{"count": drivertest.Tar(t, drivertest.Entry{Name: ".", Data: "1"})},
 		exec: func(context.Context, driver.Streams) (int, error) { return 0, nil }}
-	b.drivers.Runs, b.drivers.Outputs = runs, brokenOff{b.drivers.Outputs, func() { interrupt(); hurry() }}
-	end := Once(ctx, patient, b.drivers, command)
+	b.drivers.Runs, b.drivers.Outputs = runs, brokenOff{b.drivers.Outputs, func() { interrupt(); stopWaiting() }}
+	end := Once(ctx, waiting, b.drivers, command)
 	if len(end.Unwritten) != 1 || !end.Kept || end.Cleanup != nil {
 		t.Errorf("%+v", end)
 	}

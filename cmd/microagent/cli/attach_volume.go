@@ -11,7 +11,7 @@ import (
 )
 
 // attachVolume finds the volume of a mount, and makes it when its size was given.
-func (a *app) attachVolume(ctx context.Context, w *world, m attachment) (driver.Volume, error) {
+func (a *app) attachVolume(ctx context.Context, w *world, m mountFlag) (driver.Volume, error) {
 	v, err := a.volume(ctx, w, "attach volume", m.name)
 	if err == nil && m.size > 0 && m.size != v.Size {
 		return v, &driver.Error{Class: driver.ErrExists, Op: "attach volume", Object: v.Name,

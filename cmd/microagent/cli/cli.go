@@ -48,8 +48,8 @@ type app struct {
 	command *cobra.Command
 	// parsed is set once flags and arguments were understood: an error before that is one of usage.
 	parsed bool
-	// impatient is called at the next signal after the first; see hurried.
-	impatient atomic.Pointer[func()]
+	// secondSignal is called at the next signal after the first; see onSecondSignal.
+	secondSignal atomic.Pointer[func()]
 }
 
 func (a *app) main(ctx context.Context, args []string) int {
@@ -89,7 +89,7 @@ func (a *app) interruptible(parent context.Context) (context.Context, func()) {
 			case <-signals:
 				if n == 0 {
 					cancel(errInterrupted)
-				} else if f := a.impatient.Swap(nil); f != nil {
+				} else if f := a.secondSignal.Swap(nil); f != nil {
 					(*f)()
 				} else {
 					os.Exit(ExitInterrupted)
@@ -106,10 +106,10 @@ func (a *app) interruptible(parent context.Context) (context.Context, func()) {
 	}
 }
 
-// hurried has the next signal after the first call f, once, in the place of ending the process, until quiet is called.
-func (a *app) hurried(f func()) (quiet func()) {
-	a.impatient.Store(&f)
-	return func() { a.impatient.Store(nil) }
+// onSecondSignal has the next signal after the first call f, once, in the place of ending the process, until stop is called.
+func (a *app) onSecondSignal(f func()) (stop func()) {
+	a.secondSignal.Store(&f)
+	return func() { a.secondSignal.Store(nil) }
 }
 
 // state is the state directory of this run.

@@ -54,12 +54,12 @@ func (o *composeFlags) add(cmd *cobra.Command) {
 	f.StringVar(&o.isolation, "isolation", "any", "any, or hardware to refuse emulation")
 }
 
-// parsed is a workspace's description with its attachments still to be found.
+// parsed is a workspace's description with its mounts still to be found.
 type parsed struct {
-	spec        observed.WorkspaceSpec
-	attachments []attachment
-	egress      []egress
-	oneShot     bool // the workspace is gone with this process
+	spec    observed.WorkspaceSpec
+	mounts  []mountFlag
+	outputs []outputFlag
+	oneShot bool // the workspace is gone with this process
 }
 
 func (o *composeFlags) parse(a *app, name string) (parsed, error) {
@@ -107,11 +107,11 @@ func (o *composeFlags) parse(a *app, name string) (parsed, error) {
 }
 
 func (o *composeFlags) parseMounts(p *parsed) error {
-	add := func(m attachment, err error) error {
+	add := func(m mountFlag, err error) error {
 		if err != nil {
 			return err
 		}
-		for _, other := range p.attachments {
+		for _, other := range p.mounts {
 			if other.path == m.path {
 				return fmt.Errorf("two mounts at %s", m.path)
 			}
@@ -119,7 +119,7 @@ func (o *composeFlags) parseMounts(p *parsed) error {
 				return fmt.Errorf("two mounts have the name %s; --disk NAME=PATH:/mount and --bundle NAME=PATH:/mount give them others", m.name)
 			}
 		}
-		p.attachments = append(p.attachments, m)
+		p.mounts = append(p.mounts, m)
 		return nil
 	}
 	for _, text := range o.volumes {
@@ -145,7 +145,7 @@ func (o *composeFlags) parseMounts(p *parsed) error {
 		if _, err := os.Lstat(e.host); err == nil && !o.how.Over {
 			return apply.Taken(e.name, e.host)
 		}
-		p.egress = append(p.egress, e)
+		p.outputs = append(p.outputs, e)
 		p.spec.Outputs = append(p.spec.Outputs, spec.Output{Name: e.name, Path: e.guest, MayBeUnchanged: e.unchanged})
 	}
 	slices.SortFunc(p.spec.Outputs, func(a, b spec.Output) int { return strings.Compare(a.Name, b.Name) })
@@ -171,7 +171,7 @@ func envFile(name string) ([]string, error) {
 
 // compose finds what is attached and creates the workspace; nothing is started.
 func (a *app) compose(ctx context.Context, w *world, p parsed) (driver.Workspace, error) {
-	for _, m := range p.attachments {
+	for _, m := range p.mounts {
 		mount := spec.Mount{Path: m.path, Kind: m.kind, Name: m.name, Source: m.source, ReadOnly: m.readOnly}
 		if m.kind == spec.MountVolume {
 			v, err := a.attachVolume(ctx, w, m)

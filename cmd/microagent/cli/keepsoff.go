@@ -11,7 +11,7 @@ import (
 // keepsOff refuses outputs that would replace what the same command line names, whatever they are called, or the
 // manifest in view.
 func (o *composeFlags) keepsOff(a *app, p *parsed) error {
-	if len(p.egress) == 0 {
+	if len(p.outputs) == 0 {
 		return nil
 	}
 	files, err := folder.Free(".")
@@ -29,13 +29,13 @@ func (o *composeFlags) keepsOff(a *app, p *parsed) error {
 	if path, ok := imageref.Path(o.image); ok {
 		list = append(list, folder.Claim{What: "the image " + o.image, Path: path})
 	}
-	for _, m := range p.attachments {
+	for _, m := range p.mounts {
 		if m.kind != spec.MountVolume {
 			list = append(list, folder.Claim{What: string(m.kind) + " " + m.source, Path: m.source})
 		}
 	}
 	names := map[string]string{} // of outputs, by path
-	for _, e := range p.egress {
+	for _, e := range p.outputs {
 		abs := files.Resolve(e.host)
 		if other, ok := names[abs]; ok {
 			return fmt.Errorf("--output %s and --output %s are both written to %s", other, e.name, e.host)
@@ -44,7 +44,7 @@ func (o *composeFlags) keepsOff(a *app, p *parsed) error {
 		list = append(list, folder.Claim{What: "--output " + e.name, Path: e.host, Output: true})
 	}
 	files.Claim(list)
-	for _, e := range p.egress {
+	for _, e := range p.outputs {
 		if err := files.Unclaimed(e.host); err != nil {
 			return err
 		}

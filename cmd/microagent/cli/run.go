@@ -98,19 +98,19 @@ func (a *app) runOnce(ctx context.Context, o runFlags, p parsed) error {
 			return a.startGuest(ctx, w, name, driver.StartOptions{})
 		},
 		Streams: func(ctx context.Context) (driver.Streams, func(), error) { return a.Streams(ctx, true, o.tty) }}
-	for _, e := range p.egress {
+	for _, e := range p.outputs {
 		command.Outputs = append(command.Outputs, apply.HostOutput{Name: e.name, Path: e.host})
 	}
-	patient, hurry := context.WithCancel(context.WithoutCancel(ctx))
-	defer hurry()
-	quiet := a.hurried(hurry)
-	end := apply.Once(ctx, patient, w.Set, command)
-	quiet()
-	return a.tellEnd(ws.Spec.Name, end, o.keep)
+	waiting, stopWaiting := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopWaiting()
+	stop := a.onSecondSignal(stopWaiting)
+	end := apply.Once(ctx, waiting, w.Set, command)
+	stop()
+	return a.reportEnd(ws.Spec.Name, end, o.keep)
 }
 
-// tellEnd says what became of a command's outputs and workspace, and gives the exit code.
-func (a *app) tellEnd(name string, end apply.CommandEnd, asked bool) error {
+// reportEnd says what became of a command's outputs and workspace, and gives the exit code.
+func (a *app) reportEnd(name string, end apply.CommandEnd, asked bool) error {
 	for _, f := range end.Written {
 		a.sayNotes(f)
 	}

@@ -13,8 +13,8 @@ import (
 	"microagent/schema/spec"
 )
 
-// attachment is one value of -v, --disk or --bundle.
-type attachment struct {
+// mountFlag is one value of -v, --disk or --bundle.
+type mountFlag struct {
 	kind     spec.MountKind
 	name     string // of a volume; of a disk or bundle as cp addresses it
 	source   string // host path of a disk or bundle, absolute
@@ -37,7 +37,7 @@ func cutMount(text string) (source, mount string, options []string, err error) {
 	return source[:i], filepath.Clean(source[i+1:]), options, nil
 }
 
-func (m *attachment) options(text string, list []string) error {
+func (m *mountFlag) options(text string, list []string) error {
 	for _, o := range list {
 		value, isSize := strings.CutPrefix(o, "size=")
 		switch {
@@ -72,12 +72,12 @@ func hasSuffix(name string, list []string) bool {
 }
 
 // parseVolume reads a value of -v: a bare name is a volume, a tar is a bundle, an .ext4 or .img is a disk.
-func parseVolume(text string) (attachment, error) {
+func parseVolume(text string) (mountFlag, error) {
 	source, mount, options, err := cutMount(text)
 	if err != nil {
-		return attachment{}, err
+		return mountFlag{}, err
 	}
-	m := attachment{path: mount}
+	m := mountFlag{path: mount}
 	base := filepath.Base(source)
 	switch {
 	case hasSuffix(source, bundleSuffixes):
@@ -121,16 +121,16 @@ func asBundle(dir, mount string) string {
 }
 
 // parseNamed reads a value of --disk or --bundle: name=PATH:/mount[:ro|rw].
-func parseNamed(kind spec.MountKind, text string) (attachment, error) {
+func parseNamed(kind spec.MountKind, text string) (mountFlag, error) {
 	name, rest, ok := strings.Cut(text, "=")
 	if !ok || name == "" || strings.ContainsAny(name, "/:") {
-		return attachment{}, fmt.Errorf("%q: write name=PATH:/mount[:ro|rw]", text)
+		return mountFlag{}, fmt.Errorf("%q: write name=PATH:/mount[:ro|rw]", text)
 	}
 	source, mount, options, err := cutMount(rest)
 	if err != nil {
-		return attachment{}, err
+		return mountFlag{}, err
 	}
-	m := attachment{kind: kind, name: name, path: mount, readOnly: kind == spec.MountBundle}
+	m := mountFlag{kind: kind, name: name, path: mount, readOnly: kind == spec.MountBundle}
 	if kind == spec.MountDisk {
 		if err := refuseDirectory(source, mount); err != nil {
 			return m, err
@@ -140,26 +140,4 @@ func parseNamed(kind spec.MountKind, text string) (attachment, error) {
 		return m, err
 	}
 	return m, m.options(text, options)
-}
-
-// egress is one value of --output: name=/guest/path[:host/path][:unchanged=allow].
-type egress struct {
-	name, guest, host string
-	unchanged         bool // also what the command did not change
-}
-
-func parseOutput(text string) (egress, error) {
-	name, rest, ok := strings.Cut(text, "=")
-	if !ok || !layout.ValidName(name) || !strings.HasPrefix(rest, "/") {
-		return egress{}, fmt.Errorf("%q: write name=/guest/path[:host/path][:unchanged=allow]", text)
-	}
-	rest, allowed := strings.CutSuffix(rest, ":unchanged=allow")
-	guest, host, _ := strings.Cut(rest, ":")
-	switch {
-	case host == "":
-		host = name
-	case host == "." || host == ".." || strings.HasSuffix(host, "/"):
-		host = filepath.Join(host, name)
-	}
-	return egress{name, filepath.Clean(guest), host, allowed}, nil
 }
