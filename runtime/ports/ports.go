@@ -7,10 +7,11 @@
 // reset on the other side; no byte is lost before an end, or doubled. A guest that reboots finds its ports bound.
 //
 // Bounded, whatever guest and clients do: MaxConnections at a time in all and MaxPortConnections on one port, those above
-// wait in the kernel's queue; each takes about 160 KiB here (four buffers of 32 KiB, two stacks), so 80 MiB at most, and
-// what the guest sends and a client does not take another MiB each in the adapter, which is its stream's window. Of UDP
-// MaxFlows peers a port, the longest silent gives way. A guest that opens and closes its servers in a loop gets a tenth of
-// a processor. Never: a connection that the guest opens, a port that was not published, a file overwritten by a socket.
+// wait in the kernel's queue. One of TCP takes about 128 KiB here (three buffers of 32 KiB, stacks), so 64 MiB at most;
+// one of UDP twice that, and of those there are MaxFlows a port: the peer that is silent for longest gives way. What a
+// guest sends and a client does not take is another MiB each in the adapter, the window of its stream. A guest that opens
+// and closes its servers in a loop gets a tenth of a processor. Never: a connection that the guest opens, a port that was
+// not published, a file overwritten by a socket.
 //
 // A socket of TCP that is bound and listens no more is made by shutdown(2), which Linux takes as the end of listening
 // alone (inet_shutdown in net/ipv4/af_inet.c); of UDP by connecting it to itself, so that datagrams of others are answered

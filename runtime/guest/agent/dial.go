@@ -20,7 +20,7 @@ import (
 const (
 	// dialPatience bounds how long a server may leave a connection waiting in a queue that is full.
 	dialPatience = 10 * time.Second
-	// maxDials bounds how many connections to servers there are at a time; each costs some 150 KiB.
+	// maxDials bounds how many connections to servers there are at a time; each takes some 128 KiB.
 	maxDials = 1024
 )
 
