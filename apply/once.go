@@ -108,7 +108,7 @@ func (c Command) run(ctx, waiting context.Context, d driver.Set) (end CommandEnd
 	if err != nil {
 		return CommandEnd{Err: err}, false
 	}
-	streams.Signals = interrupting(ctx, waiting)
+	streams.Signals = sendInterrupts(ctx, waiting)
 	end.Code, end.Err = d.Runs.Exec(waiting, name, driver.ExecSpec{Argv: argv, Timeout: c.Timeout, Collect: len(c.Outputs) > 0}, streams)
 	done()
 	err = end.Err
@@ -175,8 +175,8 @@ func stopCommand(waiting, ctx context.Context, d driver.Set, name string) error 
 	return err
 }
 
-// interrupting gives the signals for a process once ctx has ended: it is interrupted, and killed after a grace.
-func interrupting(ctx, waiting context.Context) <-chan string {
+// sendInterrupts gives the signals for a process once ctx has ended: it is interrupted, and killed after a grace.
+func sendInterrupts(ctx, waiting context.Context) <-chan string {
 	signals := make(chan string)
 	go func() {
 		defer close(signals)

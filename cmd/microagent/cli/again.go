@@ -10,8 +10,8 @@ import (
 // howItLooks are flags that change what is shown or asked and not what is done.
 var howItLooks = []string{"json", "progress", "color", "verbose", "yes"}
 
-// again is the command line that does the same as this one without asking, ready for a shell.
-func (a *app) again() string {
+// commandAgain is the command line that does the same as this one without asking, ready for a shell.
+func (a *app) commandAgain() string {
 	list := []string{"microagent"}
 	flags := func(set *pflag.FlagSet) {
 		set.VisitAll(func(f *pflag.Flag) {

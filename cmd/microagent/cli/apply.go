@@ -50,14 +50,14 @@ func (a *app) applyCommand() *cobra.Command {
 		Example:     "  microagent apply\n  microagent apply --yes --json\n  microagent apply change.plan",
 		Annotations: exitsWith(ExitOK, ExitFailed, ExitPartly, ExitInvalid, ExitRefused, ExitLocked, ExitInterrupted),
 		RunE: does(func(ctx context.Context, args []string) error {
-			return a.streamed("apply", func(s *stream) error {
+			return a.runStreamed("apply", func(s *stream) error {
 				if len(args) == 1 {
-					if err := a.settledBy(args[0]); err != nil {
+					if err := a.refuseShapingFlags(args[0]); err != nil {
 						return err
 					}
 					return a.applySaved(ctx, s, args[0], o)
 				}
-				return a.fresh(func() error { return a.applyManifest(ctx, s, p, o) })
+				return a.retryStale(func() error { return a.applyManifest(ctx, s, p, o) })
 			})
 		}),
 	}
@@ -79,7 +79,7 @@ func (a *app) applyManifest(ctx context.Context, s *stream, p planFlags, o apply
 		if err := apply.Settled(ctx, made.world.Set, made.plan.Project, o.lockWait); err != nil {
 			return err
 		}
-		return s.nothing(made.plan)
+		return s.reportNothing(made.plan)
 	}
 	if err := needsRegistry(made.plan); p.offline && err != nil {
 		return err
@@ -88,15 +88,15 @@ func (a *app) applyManifest(ctx context.Context, s *stream, p planFlags, o apply
 		if err := a.ask(made.plan); err != nil {
 			return err
 		}
-		if err := a.Confirm(ctx, "apply project", made.plan.Project, "Do it?", a.again()); err != nil {
+		if err := a.Confirm(ctx, "apply project", made.plan.Project, "Do it?", a.commandAgain()); err != nil {
 			return err
 		}
 	}
 	return a.execute(ctx, s, made.plan, made.files, o)
 }
 
-// fresh calls once again when the plan that it made had gone stale before it was begun: behind a question or a lock.
-func (a *app) fresh(once func() error) error {
+// retryStale calls once again when the plan that it made had gone stale before it was begun: behind a question or a lock.
+func (a *app) retryStale(once func() error) error {
 	const most = 3
 	var stale *apply.StaleError
 	err := once()
@@ -117,7 +117,7 @@ func (a *app) applySaved(ctx context.Context, s *stream, path string, o applyFla
 		return err
 	}
 	if p.Empty() {
-		return s.nothing(p)
+		return s.reportNothing(p)
 	}
 	files, err := folder.Open(filepath.Dir(p.Manifest), p.AllowPaths)
 	if err != nil {
@@ -128,8 +128,8 @@ func (a *app) applySaved(ctx context.Context, s *stream, path string, o applyFla
 	return a.execute(ctx, s, p, files, o)
 }
 
-// settledBy refuses a flag that shapes a plan, beside the file of one that is made already.
-func (a *app) settledBy(file string) error {
+// refuseShapingFlags refuses a flag that shapes a plan, beside the file of one that is made already.
+func (a *app) refuseShapingFlags(file string) error {
 	var shapes pflag.FlagSet
 	(&planFlags{}).add(&shapes)
 	var given []string
@@ -237,7 +237,7 @@ func (a *app) summary(p *plan.Plan, res *apply.Result) {
 		fmt.Fprintf(a.Out, "%s: %s, %s\n", p.Project, verb, counting(len(res.Done), "change"))
 	default:
 		a.Say("%s: %s done, %d failed, %d not started; to go on: %s", p.Project, counting(len(res.Done), "change"),
-			len(res.Failed), len(res.NotStarted), a.again())
+			len(res.Failed), len(res.NotStarted), a.commandAgain())
 	}
 }
 

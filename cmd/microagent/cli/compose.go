@@ -103,7 +103,7 @@ func (o *composeFlags) parse(a *app, name string) (parsed, error) {
 	if err := o.parseMounts(&p); err != nil {
 		return p, err
 	}
-	return p, o.keepsOff(a, &p)
+	return p, o.checkOutputPlaces(a, &p)
 }
 
 func (o *composeFlags) parseMounts(p *parsed) error {

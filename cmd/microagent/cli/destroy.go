@@ -24,8 +24,8 @@ func (a *app) destroyCommand() *cobra.Command {
 		Example:     "  microagent destroy\n  microagent destroy --yes\n  microagent destroy --project counter",
 		Annotations: exitsWith(ExitOK, ExitFailed, ExitPartly, ExitInvalid, ExitRefused, ExitLocked, ExitInterrupted),
 		RunE: does(func(ctx context.Context, _ []string) error {
-			return a.streamed("destroy", func(s *stream) error {
-				return a.fresh(func() error { return a.destroyProject(ctx, s, moveHere, o) })
+			return a.runStreamed("destroy", func(s *stream) error {
+				return a.retryStale(func() error { return a.destroyProject(ctx, s, moveHere, o) })
 			})
 		}),
 	}
@@ -53,7 +53,7 @@ func (a *app) destroyProject(ctx context.Context, s *stream, moveHere bool, o ap
 		return err
 	}
 	if p.Empty() && seen.Project.Manifest == "" {
-		return s.nothing(p)
+		return s.reportNothing(p)
 	}
 	if !o.yes || !a.JSON {
 		if err := a.ask(p); err != nil {
@@ -61,7 +61,7 @@ func (a *app) destroyProject(ctx context.Context, s *stream, moveHere bool, o ap
 		}
 	}
 	if !o.yes {
-		if err := a.Confirm(ctx, "destroy project", project, "Do it?", a.again()); err != nil {
+		if err := a.Confirm(ctx, "destroy project", project, "Do it?", a.commandAgain()); err != nil {
 			return err
 		}
 	}

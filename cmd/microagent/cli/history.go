@@ -110,7 +110,7 @@ func (a *app) historyCommand() *cobra.Command {
 			if err := h.Read(ctx, project, false, func(line []byte) error {
 				var e event.Event
 				if json.Unmarshal(line, &e) == nil {
-					list = remember(list, e)
+					list = addRecord(list, e)
 				}
 				return nil
 			}); err != nil {
@@ -128,8 +128,8 @@ func (a *app) historyCommand() *cobra.Command {
 	}
 }
 
-// remember takes a record into what is known of its command.
-func remember(list []*past, e event.Event) []*past {
+// addRecord takes a record into what is known of its command.
+func addRecord(list []*past, e event.Event) []*past {
 	if e.Type == event.TypeVersion {
 		return append(list, &past{Run: e.Run, Command: e.Command, Began: e.Time, Changes: []string{}})
 	}

@@ -52,8 +52,8 @@ var runFlagPointers = map[string]pointer{
 	"restart": {"a command that is expected to stay is a service of a manifest", "microagent schema"},
 }
 
-// pointed turns an error of usage into one that leads to the word of ours for what was typed.
-func pointed(u *usageError, args []string) *usageError {
+// pointToOurs turns an error of usage into one that leads to the word of ours for what was typed.
+func pointToOurs(u *usageError, args []string) *usageError {
 	if missing, ok := errors.AsType[*pflag.NotExistError](u.err); ok && (u.command == "microagent run" || u.command == "microagent create") {
 		if p, ok := runFlagPointers[missing.GetSpecifiedName()]; ok {
 			u.err, u.next = fmt.Errorf("%w: %s", u.err, p.why), p.next

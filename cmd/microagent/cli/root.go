@@ -113,7 +113,7 @@ func helpCommand(root *cobra.Command) *cobra.Command {
 				err = noSuchCommand(cmd, rest)
 			}
 			if err != nil {
-				return pointed(&usageError{err: err, command: root.Name()}, args)
+				return pointToOurs(&usageError{err: err, command: root.Name()}, args)
 			}
 			cmd.InitDefaultHelpFlag()
 			return cmd.Help()

@@ -26,8 +26,8 @@ type stream struct {
 	result  any // of the last record
 }
 
-// streamed runs a command whose events are a stream.
-func (a *app) streamed(command string, do func(*stream) error) error {
+// runStreamed runs a command whose events are a stream.
+func (a *app) runStreamed(command string, do func(*stream) error) error {
 	s := &stream{a: a, command: command, run: layout.NewID()}
 	err := do(s)
 	code := exitCode(err)
@@ -75,8 +75,8 @@ func (s *stream) Emit(e event.Event) {
 	}
 }
 
-// nothing tells that a plan is empty.
-func (s *stream) nothing(p *plan.Plan) error {
+// reportNothing tells that a plan is empty.
+func (s *stream) reportNothing(p *plan.Plan) error {
 	s.result = applyRecord{Project: p.Project, Destroy: p.Destroy, Changes: []string{}}
 	if s.a.JSON {
 		s.begin(p.Project, nil)

@@ -82,7 +82,7 @@ func TestPastCommands(t *testing.T) {
 		{Type: event.TypeResult, Run: "1", ExitCode: &code, Time: after(6)},
 		{Type: event.TypeDone, Run: "of a part that is gone"},
 	} {
-		list = remember(list, e)
+		list = addRecord(list, e)
 	}
 	if len(list) != 2 {
 		t.Fatalf("%d commands", len(list))

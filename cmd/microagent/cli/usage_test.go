@@ -127,7 +127,7 @@ func TestAgainKeepsFlags(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := "microagent -f 'my file.yaml' --project x --state-dir s apply --allow-path /a --allow-path '/b c' --offline --yes"
-	if got := a.again(); got != want {
+	if got := a.commandAgain(); got != want {
 		t.Errorf("again is\n%s, want\n%s", got, want)
 	}
 }

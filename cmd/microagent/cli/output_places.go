@@ -8,9 +8,9 @@ import (
 	"microagent/schema/spec"
 )
 
-// keepsOff refuses outputs that would replace what the same command line names, whatever they are called, or the
+// checkOutputPlaces refuses outputs that would replace what the same command line names, whatever they are called, or the
 // manifest in view.
-func (o *composeFlags) keepsOff(a *app, p *parsed) error {
+func (o *composeFlags) checkOutputPlaces(a *app, p *parsed) error {
 	if len(p.outputs) == 0 {
 		return nil
 	}
