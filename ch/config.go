@@ -3,7 +3,7 @@ package ch
 import "microagent/ch/api"
 
 // The shapes of the API, under the names that callers of Client use. Optional fields are pointers: nil means
-// that the VMM's own default holds, which ch/api/openapi.yaml states. Ptr makes such a pointer.
+// that the VMM's own default holds, which ch/api/openapi.yaml states. new makes such a pointer of a value.
 type (
 	VmConfig       = api.VmConfig
 	CpusConfig     = api.CpusConfig
@@ -33,6 +33,3 @@ const (
 	ConsoleFile   = api.ConsoleModeFile
 	ConsoleSocket = api.ConsoleModeSocket
 )
-
-// Ptr gives the address of a copy of v, for optional fields.
-func Ptr[T any](v T) *T { return &v }

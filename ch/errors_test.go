@@ -164,10 +164,10 @@ func TestRequestsAreNotChunked(t *testing.T) {
 		}
 		w.WriteHeader(204)
 	})
-	if err := client.Create(t.Context(), ch.VmConfig{Disks: []ch.DiskConfig{{Id: ch.Ptr("a")}}}); err != nil {
+	if err := client.Create(t.Context(), ch.VmConfig{Disks: []ch.DiskConfig{{Id: new("a")}}}); err != nil {
 		t.Error(err)
 	}
-	if info, err := client.AddDisk(t.Context(), ch.DiskConfig{Path: ch.Ptr("/x")}); err != nil || info != nil {
+	if info, err := client.AddDisk(t.Context(), ch.DiskConfig{Path: new("/x")}); err != nil || info != nil {
 		t.Errorf("cold add: %v, %v", info, err)
 	}
 }

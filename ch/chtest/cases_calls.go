@@ -212,15 +212,15 @@ func testRefused(t *testing.T, s Server) {
 	}{
 		{"no kernel", func(c *ch.VmConfig) { c.Payload = &ch.PayloadConfig{} },
 			[]string{"Failed to validate config", "Payload configuration is not bootable", "No bootitem provided: neither firmware nor kernel"}, ch.IsConfigInvalid},
-		{"long serial", func(c *ch.VmConfig) { c.Disks[0].Serial = ch.Ptr("123456789012345678901") },
+		{"long serial", func(c *ch.VmConfig) { c.Disks[0].Serial = new("123456789012345678901") },
 			[]string{"Failed to validate config", "Block device serial length (21) exceeds maximum allowed length (20)"}, ch.IsConfigInvalid},
-		{"queue size", func(c *ch.VmConfig) { c.Disks[0].QueueSize = ch.Ptr(uint16(3)) },
+		{"queue size", func(c *ch.VmConfig) { c.Disks[0].QueueSize = new(uint16(3)) },
 			[]string{"Failed to validate config", "Queue size must be a power of 2 no greater than 32768: 3"}, ch.IsConfigInvalid},
-		{"queue count", func(c *ch.VmConfig) { c.Disks[0].NumQueues = ch.Ptr(2) },
+		{"queue count", func(c *ch.VmConfig) { c.Disks[0].NumQueues = new(2) },
 			[]string{"Failed to validate config", "Queue count (2) must not exceed boot vCPUs (1)"}, ch.IsConfigInvalid},
 		{"ids", func(c *ch.VmConfig) { c.Disks = append(c.Disks, c.Disks[0]) },
 			[]string{"Failed to validate config", "Identifier root is not unique"}, ch.IsDuplicateID},
-		{"reserved id", func(c *ch.VmConfig) { c.Disks[0].Id = ch.Ptr("__x") },
+		{"reserved id", func(c *ch.VmConfig) { c.Disks[0].Id = new("__x") },
 			[]string{"Failed to validate config", "Identifier __x is not invalid"}, ch.IsConfigInvalid},
 		{"cid 0", func(c *ch.VmConfig) { c.Vsock.Cid = 0 }, []string{"Failed to validate config", "0 is a special VSOCK CID"}, ch.IsConfigInvalid},
 		{"cid 2", func(c *ch.VmConfig) { c.Vsock.Cid = 2 }, []string{"Failed to validate config", "2 is a special VSOCK CID"}, ch.IsConfigInvalid},
@@ -259,13 +259,13 @@ func testFailedBoots(t *testing.T, s Server) {
 		is     func(error) bool
 		built  bool // the VM object stays, so that a second boot is refused
 	}{
-		{"missing disk", func(c *ch.VmConfig) { c.Disks[0].Path = ch.Ptr("/nowhere") },
+		{"missing disk", func(c *ch.VmConfig) { c.Disks[0].Path = new("/nowhere") },
 			[]string{"Error from device manager", "Cannot open disk path", "I/O error (path=/nowhere op=open)", "No such file or directory (os error 2)"}, ch.IsMissingFile, false},
-		{"wrong type", func(c *ch.VmConfig) { c.Disks[0].ImageType = ch.Ptr(ch.ImageType("Qcow2")) },
+		{"wrong type", func(c *ch.VmConfig) { c.Disks[0].ImageType = new(ch.ImageType("Qcow2")) },
 			[]string{"Error from device manager", "Disk image type does not match expected type: specified = qcow2, detected = raw"}, func(error) bool { return true }, false},
-		{"missing kernel", func(c *ch.VmConfig) { c.Payload.Kernel = ch.Ptr("/nowhere") },
+		{"missing kernel", func(c *ch.VmConfig) { c.Payload.Kernel = new("/nowhere") },
 			[]string{"Cannot open kernel file", "No such file or directory (os error 2)"}, ch.IsMissingFile, true},
-		{"missing initramfs", func(c *ch.VmConfig) { c.Payload.Initramfs = ch.Ptr("/nowhere") },
+		{"missing initramfs", func(c *ch.VmConfig) { c.Payload.Initramfs = new("/nowhere") },
 			[]string{"Cannot open initramfs file", "No such file or directory (os error 2)"}, ch.IsMissingFile, false},
 	} {
 		t.Run(x.name, func(t *testing.T) {

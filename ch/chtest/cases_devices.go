@@ -175,12 +175,12 @@ func testHotplug(t *testing.T, s Server) {
 	if err := v.client.RemoveDevice(t.Context(), "none"); !ch.IsUnknownDevice(err) {
 		t.Errorf("remove of an unknown device: %v", err)
 	}
-	_, err := v.client.AddDisk(t.Context(), ch.DiskConfig{Path: ch.Ptr("/nowhere"), ImageType: ch.Ptr(ch.ImageRaw)})
+	_, err := v.client.AddDisk(t.Context(), ch.DiskConfig{Path: new("/nowhere"), ImageType: new(ch.ImageRaw)})
 	if !ch.IsMissingFile(err) {
 		t.Errorf("add of a missing file: %v", err)
 	}
 	long := v.disk("long", 1<<20)
-	long.Serial = ch.Ptr("123456789012345678901")
+	long.Serial = new("123456789012345678901")
 	if _, err := v.client.AddDisk(t.Context(), long); !ch.IsConfigInvalid(err) {
 		t.Errorf("add with a long serial: %v", err)
 	}
@@ -193,7 +193,7 @@ func testLocks(t *testing.T, s Server) {
 	one, two := s.start(t), s.start(t)
 	shared := one.disk("shared", 1<<20)
 	reader := shared
-	reader.Readonly = ch.Ptr(true)
+	reader.Readonly = new(true)
 	boot := func(v *vmm, d ...ch.DiskConfig) error {
 		must(t, v.client.Delete(t.Context()))
 		must(t, v.client.Create(t.Context(), v.config(s.Guest, d...)))
@@ -227,7 +227,7 @@ func testLocks(t *testing.T, s Server) {
 		})
 	}
 	again := shared
-	again.Id, again.Serial = ch.Ptr("again"), ch.Ptr("again")
+	again.Id, again.Serial = new("again"), new("again")
 	if err := boot(two, again); !ch.IsLocked(err) {
 		t.Errorf("held by the other: %v", err)
 	}
@@ -251,7 +251,7 @@ func testLocks(t *testing.T, s Server) {
 func testDiskContent(t *testing.T, s Server) {
 	v := s.start(t)
 	root, ro := v.disk("root", 1<<20), v.disk("ro", 1<<20)
-	ro.Readonly = ch.Ptr(true)
+	ro.Readonly = new(true)
 	v.boot(v.config(s.Guest, root, ro))
 	if got := v.ask("write root sector-zero"); got != "ok" {
 		t.Errorf("write to the first sector: %s", got)
@@ -287,7 +287,7 @@ func testResize(t *testing.T, s Server) {
 	}
 	chainEnds(t, v.client.ResizeDisk(t.Context(), "root", 4<<20+1), 500, "Disk image size is not a multiple of 512")
 	must(t, v.client.Resize(t.Context(), ch.VmResize{}))
-	chainEnds(t, v.client.Resize(t.Context(), ch.VmResize{DesiredBalloon: ch.Ptr(uint64(1 << 20))}), 500, "Missing virtio-balloon, can't proceed as expected")
+	chainEnds(t, v.client.Resize(t.Context(), ch.VmResize{DesiredBalloon: new(uint64(1 << 20))}), 500, "Missing virtio-balloon, can't proceed as expected")
 	if err := v.client.NMI(t.Context()); err != nil {
 		t.Errorf("nmi: %v", err)
 	}
@@ -300,17 +300,17 @@ func testGrow(t *testing.T, s Server) {
 	config := v.config(s.Guest)
 	config.Cpus.MaxVcpus = 2
 	if can {
-		config.Memory.HotplugSize = ch.Ptr(uint64(256 << 20))
+		config.Memory.HotplugSize = new(uint64(256 << 20))
 	}
 	must(t, v.client.Create(t.Context(), config))
-	must(t, v.client.Resize(t.Context(), ch.VmResize{DesiredRam: ch.Ptr(uint64(384 << 20))})) // before boot anyone can
+	must(t, v.client.Resize(t.Context(), ch.VmResize{DesiredRam: new(uint64(384 << 20))})) // before boot anyone can
 	must(t, v.client.Boot(t.Context()))
 	if cpus, memory := v.ask("cpus"), v.ask("memory"); cpus != "0" || memory != "402653184" {
 		t.Errorf("booted with CPUs %q, memory %q", cpus, memory)
 	}
-	chainEnds(t, v.client.Resize(t.Context(), ch.VmResize{DesiredVcpus: ch.Ptr(uint32(0))}), 500, "Error from CPU manager", "Requested zero vCPUs")
-	chainEnds(t, v.client.Resize(t.Context(), ch.VmResize{DesiredVcpus: ch.Ptr(uint32(3))}), 500, "Error from CPU manager", "Requested vCPUs exceed maximum")
-	more := ch.VmResize{DesiredVcpus: ch.Ptr(uint32(2)), DesiredRam: ch.Ptr(uint64(512 << 20))}
+	chainEnds(t, v.client.Resize(t.Context(), ch.VmResize{DesiredVcpus: new(uint32(0))}), 500, "Error from CPU manager", "Requested zero vCPUs")
+	chainEnds(t, v.client.Resize(t.Context(), ch.VmResize{DesiredVcpus: new(uint32(3))}), 500, "Error from CPU manager", "Requested vCPUs exceed maximum")
+	more := ch.VmResize{DesiredVcpus: new(uint32(2)), DesiredRam: new(uint64(512 << 20))}
 	err := v.client.Resize(t.Context(), more)
 	cpus, memory := uint32(2), uint64(512<<20)
 	if can {
@@ -352,7 +352,7 @@ func testSnapshot(t *testing.T, s Server) {
 		t.Error("a snapshot into a missing directory")
 	}
 	must(t, v.client.Delete(t.Context()))
-	must(t, v.client.Restore(t.Context(), ch.RestoreConfig{SourceUrl: "file://" + v.path("shot"), Resume: ch.Ptr(true)}))
+	must(t, v.client.Restore(t.Context(), ch.RestoreConfig{SourceUrl: "file://" + v.path("shot"), Resume: new(true)}))
 	if v.state() != ch.Running {
 		t.Errorf("state %s after restore", v.state())
 	}

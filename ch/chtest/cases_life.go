@@ -157,7 +157,7 @@ func testGuestReboot(t *testing.T, s Server) {
 func testPanic(t *testing.T, s Server) {
 	v := s.start(t)
 	config := v.config(s.Guest)
-	config.Pvpanic = ch.Ptr(true)
+	config.Pvpanic = new(true)
 	v.boot(config)
 	first := v.ask("boot-id")
 	v.ask("panic")
@@ -216,7 +216,7 @@ func testKilled(t *testing.T, s Server) {
 func testSerialSocket(t *testing.T, s Server) {
 	v := s.start(t)
 	config := v.config(s.Guest)
-	config.Serial = &ch.SerialConfig{Mode: ch.ConsoleSocket, Socket: ch.Ptr(v.path("serial"))}
+	config.Serial = &ch.SerialConfig{Mode: ch.ConsoleSocket, Socket: new(v.path("serial"))}
 	v.boot(config)
 	v.ask("boot-id")
 	dial := func() net.Conn {

@@ -180,7 +180,7 @@ func (v *vmm) disk(name string, size int64) ch.DiskConfig {
 	if err := errors.Join(f.Truncate(size), f.Close()); err != nil {
 		v.t.Fatal(err)
 	}
-	return ch.DiskConfig{Path: ch.Ptr(v.path(name)), Id: ch.Ptr(name), Serial: ch.Ptr(name), ImageType: ch.Ptr(ch.ImageRaw)}
+	return ch.DiskConfig{Path: new(v.path(name)), Id: new(name), Serial: new(name), ImageType: new(ch.ImageRaw)}
 }
 
 // config is a VM that boots the suite's guest.
@@ -188,8 +188,8 @@ func (v *vmm) config(g Guest, disks ...ch.DiskConfig) ch.VmConfig {
 	return ch.VmConfig{
 		Cpus:    &ch.CpusConfig{BootVcpus: 1, MaxVcpus: 1},
 		Memory:  &ch.MemoryConfig{Size: 256 << 20},
-		Payload: &ch.PayloadConfig{Kernel: &g.Kernel, Initramfs: &g.Initramfs, Cmdline: ch.Ptr("console=ttyS0 quiet panic=-1")},
-		Serial:  &ch.SerialConfig{Mode: ch.ConsoleFile, File: ch.Ptr(v.path("console"))},
+		Payload: &ch.PayloadConfig{Kernel: &g.Kernel, Initramfs: &g.Initramfs, Cmdline: new("console=ttyS0 quiet panic=-1")},
+		Serial:  &ch.SerialConfig{Mode: ch.ConsoleFile, File: new(v.path("console"))},
 		Console: &ch.ConsoleConfig{Mode: ch.ConsoleOff},
 		Vsock:   &ch.VsockConfig{Cid: 3, Socket: v.path("vsock")},
 		Disks:   disks,

@@ -72,8 +72,7 @@ func (w *fakeWorkspace) copy() driver.Workspace {
 	out := w.Workspace
 	out.Spec = cloneSpec(w.Spec)
 	if w.Run != nil {
-		run := *w.Run
-		out.Run = &run
+		out.Run = new(*w.Run)
 	}
 	return out
 }

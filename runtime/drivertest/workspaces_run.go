@@ -74,8 +74,7 @@ func (f *FakeWorkspaces) end(w *fakeWorkspace, code int, stopped bool) {
 }
 
 func (f *FakeWorkspaces) finish(w *fakeWorkspace, phase driver.Phase, reason string) {
-	now := f.clock()
-	w.Run.Phase, w.Run.Error, w.Run.Ended = phase, reason, &now
+	w.Run.Phase, w.Run.Error, w.Run.Ended = phase, reason, new(f.clock())
 	if f.Volumes != nil {
 		f.Volumes.Release(w.Spec.Name)
 	}

@@ -23,23 +23,23 @@ func (s Spec) path(path string) string {
 func (s Spec) config() ch.VmConfig {
 	c := ch.VmConfig{
 		Payload: &ch.PayloadConfig{
-			Kernel: ch.Ptr(s.Boot.Kernel), Initramfs: ch.Ptr(s.Boot.Initramfs), Cmdline: ch.Ptr(s.Boot.Cmdline),
+			Kernel: new(s.Boot.Kernel), Initramfs: new(s.Boot.Initramfs), Cmdline: new(s.Boot.Cmdline),
 		},
 		Cpus:    &ch.CpusConfig{BootVcpus: uint32(s.CPUs), MaxVcpus: uint32(s.CPUs)},
 		Memory:  &ch.MemoryConfig{Size: uint64(s.Memory)},
 		Rng:     &ch.RngConfig{Src: "/dev/urandom"},
-		Serial:  &ch.SerialConfig{Mode: ch.ConsoleSocket, Socket: ch.Ptr("./" + filepath.Base(layout.SerialSocket))},
+		Serial:  &ch.SerialConfig{Mode: ch.ConsoleSocket, Socket: new("./" + filepath.Base(layout.SerialSocket))},
 		Console: &ch.ConsoleConfig{Mode: ch.ConsoleOff},
 		Vsock:   &ch.VsockConfig{Cid: guestCID, Socket: "./" + filepath.Base(layout.VsockSocket)},
 	}
 	for _, d := range s.Disks {
 		c.Disks = append(c.Disks, ch.DiskConfig{
-			Id: ch.Ptr(d.Serial), Serial: ch.Ptr(d.Serial), Path: ch.Ptr(s.path(d.Path)),
-			Readonly: ch.Ptr(d.ReadOnly), ImageType: ch.Ptr(ch.ImageRaw),
+			Id: new(d.Serial), Serial: new(d.Serial), Path: new(s.path(d.Path)),
+			Readonly: new(d.ReadOnly), ImageType: new(ch.ImageRaw),
 		})
 	}
 	if s.Choice.Kind == CloudHypervisor && canLandlock() {
-		c.LandlockEnable = ch.Ptr(true)
+		c.LandlockEnable = new(true)
 	}
 	return c
 }

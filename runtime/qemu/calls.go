@@ -12,8 +12,7 @@ func (v *vmm) info() (api.VmInfo, error) {
 	if v.config == nil {
 		return api.VmInfo{}, because(textNotCreated)
 	}
-	size := v.config.Memory.Size
-	info := api.VmInfo{Config: clone(*v.config), State: api.VmStateCreated, MemoryActualSize: &size}
+	info := api.VmInfo{Config: clone(*v.config), State: api.VmStateCreated, MemoryActualSize: new(v.config.Memory.Size)}
 	if v.instance != nil {
 		info.State = v.instance.state
 		info.DeviceTree = v.instance.tree(*v.config)

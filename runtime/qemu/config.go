@@ -81,8 +81,7 @@ func copyOf[T any](p *T) *T {
 	if p == nil {
 		return nil
 	}
-	v := *p
-	return &v
+	return new(*p)
 }
 
 // ids gives devices without an id one, from a counter that all kinds share.
@@ -99,8 +98,7 @@ func (n *ids) fill(c *api.VmConfig) {
 
 func (n *ids) give(id **string, prefix string) {
 	if *id == nil {
-		text := fmt.Sprintf("%s%d", prefix, n.next)
+		*id = new(fmt.Sprintf("%s%d", prefix, n.next))
 		n.next++
-		*id = &text
 	}
 }

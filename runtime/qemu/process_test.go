@@ -102,7 +102,7 @@ func TestKilledAdapterTakesQEMUAlong(t *testing.T) {
 	config := ch.VmConfig{
 		Payload: &ch.PayloadConfig{Kernel: &guest.Kernel, Initramfs: &guest.Initramfs},
 		Console: &ch.ConsoleConfig{Mode: ch.ConsoleOff},
-		Disks:   []ch.DiskConfig{{Path: &image, ImageType: ch.Ptr(ch.ImageRaw)}},
+		Disks:   []ch.DiskConfig{{Path: &image, ImageType: new(ch.ImageRaw)}},
 	}
 	if err := errors.Join(client.Create(t.Context(), config), client.Boot(t.Context())); err != nil {
 		t.Fatal(err)

@@ -36,8 +36,7 @@ func TestHistoryKeepsABoundOfWhatATaskWrites(t *testing.T) {
 	for range 200 {
 		r.keep(event.Event{Type: event.TypeOutput, Address: "task/a", Line: &line})
 	}
-	short := "short"
-	r.keep(event.Event{Type: event.TypeOutput, Address: "task/b", Line: &short})
+	r.keep(event.Event{Type: event.TypeOutput, Address: "task/b", Line: new("short")})
 	r.keep(event.Event{Type: event.TypeProgress, Address: "task/b"})
 	r.keep(event.Event{Type: event.TypeDone, Address: "task/a"})
 	var a, notes int

@@ -81,8 +81,7 @@ func OfWorkspace(ws driver.Workspace) Workspace {
 	v := Workspace{Spec: ofSpec(ws.Spec), ID: ws.ID, Created: ws.Created, Updated: ws.Updated, Folder: ws.Folder,
 		RootFSMissing: ws.RootFSMissing, Silent: ws.Silent, RecordDigest: ws.RecordDigest}
 	if ws.Run != nil {
-		run := OfRun(*ws.Run)
-		v.Run = &run
+		v.Run = new(OfRun(*ws.Run))
 	}
 	return v
 }
