@@ -88,7 +88,7 @@ func (l *life) follow(list []*port, changed <-chan struct{}) error {
 	}
 	cancel()
 	_ = w.Close()
-	<-watching // fails, as it was closed
+	_ = <-watching // fails, as it was closed
 	return nil
 }
 

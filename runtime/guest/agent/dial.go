@@ -115,7 +115,7 @@ func carry(conn *net.TCPConn, st *proto.Stream) {
 	if err != nil { // the server reset the connection, or the host takes no more
 		reset(conn)
 		_ = st.Close()
-		<-fed
+		_ = <-fed
 		return
 	}
 	if <-fed == nil {
