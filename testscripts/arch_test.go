@@ -25,7 +25,7 @@ var rooms = map[string][]string{
 	"filetime":      {},
 	"drivertest":    {},
 	"disk":          {"compress", "filetime", "guesttree", "tartree"},
-	"volume":        {},
+	"volume":        {"disk/target"},
 	"kernel":        {"compress", "tartree"},
 	"image":         {"compress", "tartree"},
 	"output":        {"guesttree"},
@@ -39,7 +39,7 @@ var rooms = map[string][]string{
 	"guest/payload": {},
 	"machine":       {"confine", "kernel", "guest/proto"},
 	"qemu":          {"guest/proto"},
-	"supervise":     {"ports", "disk/ext4", "machine", "guest/proto", "kernel", "volume", "output"},
+	"supervise":     {"ports", "disk/ext4", "disk/target", "machine", "guest/proto", "kernel", "volume", "output"},
 	"workspace":     {"supervise", "machine", "guest/proto", "kernel", "volume", "output", "disk", "image", "guesttree"},
 }
 
@@ -278,6 +278,29 @@ func TestArchitectureTar(t *testing.T) {
 	}
 	if !seen {
 		t.Error("runtime/tartree reads no tar: this test looks for the wrong words")
+	}
+}
+
+// TestArchitectureLease: who claims a disk asks what it lies on, and gets what a claim of that may be used for.
+func TestArchitectureLease(t *testing.T) {
+	seen := false
+	for _, p := range list(t, "./...") {
+		from := strings.TrimPrefix(p.ImportPath, module)
+		for _, file := range p.GoFiles {
+			data, err := os.ReadFile(filepath.Join(p.Dir, file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Contains(data, []byte(" lease.Acquire(")) {
+				continue
+			}
+			if seen = seen || from == "runtime/disk/target"; from != "runtime/disk/target" {
+				t.Errorf("%s/%s takes a lease by itself; runtime/disk/target does", from, file)
+			}
+		}
+	}
+	if !seen {
+		t.Error("runtime/disk/target takes no lease: this test looks for the wrong words")
 	}
 }
 

@@ -5,6 +5,7 @@ package testscripts
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"syscall"
@@ -74,6 +75,8 @@ func condition(what string) (bool, error) {
 	switch what {
 	case "root":
 		return os.Geteuid() == 0, nil
+	case "loop":
+		return exec.Command("losetup", "-f").Run() == nil && os.Geteuid() == 0, nil
 	case "history":
 		return hasHistory(), nil
 	case "postgres":

@@ -165,6 +165,8 @@ func disk(path string, files *folder.Folder) observed.Disk {
 		seen.Err, seen.Next = "disk "+path+" does not exist", "make it with mkfs.ext4, or declare a volume instead"
 	case err != nil:
 		seen.Err, seen.Next, seen.Refused = sentence(err)
+	case info.Mode()&fs.ModeType == fs.ModeDevice:
+		seen.Err, seen.Next = "disk "+path+" is a block device, which a manifest does not get", "name an ext4 image file, or attach the device yourself: run --disk or create --disk"
 	case !info.Mode().IsRegular():
 		seen.Err, seen.Next = "disk "+path+" is not a regular file", "name an ext4 image file"
 	default:

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"microagent/runtime/disk/target"
 	"microagent/runtime/driver"
 	"microagent/runtime/layout"
 )
@@ -129,12 +130,12 @@ func TestCloneKeepsHoles(t *testing.T) {
 	if err := from.Truncate(80 << 20); err != nil {
 		t.Fatal(err)
 	}
-	to, err := os.Create(dir + "/to")
+	to, err := target.File(dir + "/to").Nameless(0o600)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer to.Close()
-	if err := Clone(t.Context(), to, from); err != nil {
+	if err := errors.Join(clone(t.Context(), to, from), to.Publish()); err != nil {
 		t.Fatal(err)
 	}
 	a, err1 := os.ReadFile(dir + "/from")

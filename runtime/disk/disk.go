@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"microagent/runtime/disk/ext4/build"
+	"microagent/runtime/disk/target"
 	"microagent/runtime/driver"
 	"microagent/runtime/layout"
 )
@@ -70,18 +71,15 @@ func (d *Disks) Empty(ctx context.Context, spec driver.EmptySpec, path string) e
 	_, _ = rand.Read(opt.HashSeed[:])
 	opt.UUID[6] = opt.UUID[6]&0x0F | 0x40 // version 4: random
 	opt.UUID[8] = opt.UUID[8]&0x3F | 0x80
-	if err := refuseExisting(op, path); err != nil {
-		return err
-	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	draft, err := layout.NewDraft(path, 0o600)
+	draft, err := target.At(path).Draft(0o600)
 	if err != nil {
 		return wrap(op, path, err)
 	}
 	defer draft.Close()
-	b, err := build.New(draft.File, opt)
+	b, err := build.New(draft, opt)
 	if err != nil {
 		return sizeError(op, path, spec.Size, err)
 	}
@@ -92,18 +90,10 @@ func (d *Disks) Empty(ctx context.Context, spec driver.EmptySpec, path string) e
 	return publish(op, path, draft)
 }
 
-// publish gives a draft its name; a taken name is ErrExists.
-func publish(op, path string, draft *layout.Draft) error {
+// publish makes a draft appear; a taken name is ErrExists.
+func publish(op, path string, draft target.Draft) error {
 	if err := draft.Publish(); err != nil {
 		return wrap(op, path, err)
-	}
-	return nil
-}
-
-// refuseExisting is ErrExists when there is something at path: said before any work is done.
-func refuseExisting(op, path string) error {
-	if _, err := os.Lstat(path); err == nil {
-		return &driver.Error{Class: driver.ErrExists, Op: op, Object: path}
 	}
 	return nil
 }
@@ -136,12 +126,12 @@ func (d *Disks) make(op, object string, opt build.Options, fill func(b *build.Bu
 		return driver.DiskImage{}, wrap(op, object, err)
 	}
 	// The draft's own name is never used: the key may be known only when all was read.
-	draft, err := layout.NewDraft(d.state.CachedDisk("draft"), 0o400)
+	draft, err := target.File(d.state.CachedDisk("draft")).Nameless(0o400)
 	if err != nil {
 		return driver.DiskImage{}, wrap(op, object, err)
 	}
 	defer draft.Close()
-	b, err := build.New(draft.File, opt)
+	b, err := build.New(draft, opt)
 	if err != nil {
 		return driver.DiskImage{}, sizeError(op, object, opt.Size, err)
 	}

@@ -10,8 +10,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"microagent/runtime/disk/target"
 	"microagent/runtime/driver"
-	"microagent/runtime/layout"
 )
 
 // Place publishes a private, writable copy of a cached disk at path.
@@ -20,20 +20,17 @@ func (d *Disks) Place(ctx context.Context, key, path string) error {
 	if !validKey(key) {
 		return &driver.Error{Class: driver.ErrInvalid, Op: op, Object: key, Err: errors.New("not a key")}
 	}
-	if err := refuseExisting(op, path); err != nil {
-		return err
-	}
 	from, err := d.hold(key)
 	if err != nil {
 		return err
 	}
 	defer from.Close()
-	draft, err := layout.NewDraft(path, 0o600)
+	draft, err := target.At(path).Draft(0o600)
 	if err != nil {
 		return wrap(op, path, err)
 	}
 	defer draft.Close()
-	if err := Clone(ctx, draft.File, from); err != nil {
+	if err := clone(ctx, draft, from); err != nil {
 		return wrap(op, path, err)
 	}
 	return publish(op, path, draft)
@@ -71,10 +68,11 @@ func isFileAt(f *os.File, path string) bool {
 
 const cloneStep = 16 << 20
 
-// Clone makes to, which is empty, a copy of from: by reflink where the file system can, else data by data with
-// its holes kept. Blocks are shared where possible and never between the two as far as writing goes.
-func Clone(ctx context.Context, to, from *os.File) error {
-	if err := unix.IoctlFileClone(int(to.Fd()), int(from.Fd())); err == nil {
+// clone makes to a copy of from: by reflink where both are files and the file system can, else data by data with its
+// holes kept. Blocks are shared where possible and never between the two as far as writing goes.
+func clone(ctx context.Context, to target.Draft, from *os.File) error {
+	file, isFile := to.(*target.FileDraft)
+	if isFile && unix.IoctlFileClone(int(file.Fd()), int(from.Fd())) == nil {
 		return nil
 	}
 	st, err := from.Stat()
@@ -104,7 +102,7 @@ func Clone(ctx context.Context, to, from *os.File) error {
 			if err != nil {
 				return err
 			}
-			_ = unix.SyncFileRange(int(to.Fd()), start, n, unix.SYNC_FILE_RANGE_WRITE)
+			to.Writeback(start, n)
 			start += n
 		}
 		at = end
@@ -113,16 +111,18 @@ func Clone(ctx context.Context, to, from *os.File) error {
 }
 
 // cloneRange copies up to n bytes, in the kernel where it can.
-func cloneRange(to, from *os.File, at, n int64) (int64, error) {
-	in, out := at, at
-	k, err := unix.CopyFileRange(int(from.Fd()), &in, int(to.Fd()), &out, int(n), 0)
-	if err == nil && k > 0 {
-		return int64(k), nil
-	}
-	switch {
-	case err == nil, errors.Is(err, unix.EXDEV), errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.EINVAL):
-	default:
-		return 0, err
+func cloneRange(to target.Draft, from *os.File, at, n int64) (int64, error) {
+	if file, ok := to.(*target.FileDraft); ok {
+		in, out := at, at
+		k, err := unix.CopyFileRange(int(from.Fd()), &in, int(file.Fd()), &out, int(n), 0)
+		if err == nil && k > 0 {
+			return int64(k), nil
+		}
+		switch {
+		case err == nil, errors.Is(err, unix.EXDEV), errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.EINVAL):
+		default:
+			return 0, err
+		}
 	}
 	return io.CopyN(io.NewOffsetWriter(to, at), io.NewSectionReader(from, at, n), n)
 }

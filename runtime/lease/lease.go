@@ -2,6 +2,13 @@
 // any process has the open file, so a lease that was passed on to a VMM is free only when the last process
 // that could write is gone. It is never an OFD or POSIX lock, because those belong to the VMM. A lease never
 // waits, never creates a file and never writes a byte.
+//
+// On a block device the lock names the holder, and a claim keeps others off: the device is open with O_EXCL for as
+// long as the lease lives, which refuses mounts and every other claim, through whatever device node. Of readers the
+// claim lets one in at a time, so a shared lease only looks whether anybody has it: two machines, or two containers
+// with nodes of their own, see a reader of the other side not at all.
+//
+// Disks are claimed through runtime/disk/target, which knows what a claim may be used for.
 package lease
 
 import (
@@ -57,7 +64,8 @@ func (l *Lease) Close() error { return l.file.Close() }
 type BusyError struct {
 	Path    string
 	Mode    Mode     // what was asked for
-	Holders []string // who holds it, as far as the kernel says: "workspace db (pid 4711)"
+	Holders []string // who holds it, as far as the kernel says: "workspace db (pid 4711)", "the mount at /mnt"
+	Next    string   // what frees it, where that is known
 }
 
 func (e *BusyError) Error() string {
@@ -92,15 +100,13 @@ func Acquire(path string, mode Mode) (*Lease, error) {
 var errReplaced = errors.New("the file was replaced while it was being locked")
 
 func acquire(path string, mode Mode) (*Lease, error) {
-	flags := os.O_RDONLY
 	how := unix.LOCK_SH
 	if mode == Exclusive {
-		flags = os.O_RDWR
 		how = unix.LOCK_EX
 	}
-	f, err := os.OpenFile(path, flags|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
+	f, err := open(path, mode)
 	if err != nil {
-		return nil, fmt.Errorf("lease: %w", err)
+		return nil, err
 	}
 	keep := false
 	defer func() {
@@ -112,15 +118,25 @@ func acquire(path string, mode Mode) (*Lease, error) {
 	if err != nil {
 		return nil, fmt.Errorf("lease: %w", err)
 	}
-	if !info.Mode().IsRegular() {
-		return nil, &driver.Error{Class: driver.ErrInvalid, Op: "lease", Object: path, Err: errors.New("not a regular file")}
+	device := IsDevice(info)
+	if !device && !info.Mode().IsRegular() {
+		return nil, &driver.Error{Class: driver.ErrInvalid, Op: "lease", Object: path, Err: errors.New("neither a regular file nor a block device")}
 	}
-	if mode == Exclusive {
+	if mode == Exclusive && !device {
 		if err := checkLocal(f, path); err != nil {
 			return nil, err
 		}
 	}
 	if err := lock(f, path, mode, how); err != nil {
+		return nil, err
+	}
+	switch {
+	case device && mode == Shared:
+		err = unclaimed(f, path)
+	case !device && mode == Exclusive:
+		err = unlooped(info, path)
+	}
+	if err != nil {
 		return nil, err
 	}
 	now, err := os.Stat(path)
@@ -135,17 +151,25 @@ func acquire(path string, mode Mode) (*Lease, error) {
 }
 
 func lock(f *os.File, path string, mode Mode, how int) error {
+	err := patiently(func() error { return unix.Flock(int(f.Fd()), how|unix.LOCK_NB) }, unix.EWOULDBLOCK)
+	switch {
+	case errors.Is(err, unix.EWOULDBLOCK):
+		return &BusyError{Path: path, Mode: mode, Holders: describe(lockers(f))}
+	case err != nil:
+		return fmt.Errorf("lease %s: %w", path, err)
+	}
+	return nil
+}
+
+// patiently tries again for a while what others may keep from working for some microseconds.
+func patiently(try func() error, busy error) error {
 	deadline := time.Now().Add(patience)
 	for {
-		err := unix.Flock(int(f.Fd()), how|unix.LOCK_NB)
+		err := try()
 		switch {
-		case err == nil:
-			return nil
 		case errors.Is(err, unix.EINTR):
-		case !errors.Is(err, unix.EWOULDBLOCK):
-			return fmt.Errorf("lease %s: %w", path, err)
-		case time.Now().After(deadline):
-			return &BusyError{Path: path, Mode: mode, Holders: describe(lockers(f))}
+		case !errors.Is(err, busy) || time.Now().After(deadline):
+			return err
 		default:
 			time.Sleep(pause)
 		}

@@ -22,7 +22,8 @@ import (
 // It reads /proc/locks, where every lease is seen without touching it. There the kernel leaves out locks whose
 // taker has died when it is read inside a PID namespace, so a shared lock is tried on top, never waited for, on a
 // read-only descriptor, and dropped at once. Acquire outlasts such a lock instead of failing over it. What
-// remains unseen is a shared lease, in a PID namespace, of a dead taker: Acquire decides, Probe only reports.
+// remains unseen is a shared lease, in a PID namespace, of a dead taker: Acquire decides, Probe only reports. A block
+// device is claimed for a moment as well, since its lock is seen on its own node only.
 func Probe(path string) (held bool, pids []int, err error) { return ReadLocks().Probe(path) }
 
 // Locks are the kernel's locks at one moment. Reading them makes the kernel wait for all its processors: who probes
@@ -68,6 +69,9 @@ func (l Locks) Probe(path string) (held bool, pids []int, err error) {
 	}
 	if err != nil {
 		return false, nil, fmt.Errorf("probe lease of %s: %w", path, err)
+	}
+	if info, err := f.Stat(); err == nil && IsDevice(info) && errors.Is(claim(f), unix.EBUSY) {
+		return true, nil, nil
 	}
 	return false, nil, nil
 }

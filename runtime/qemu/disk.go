@@ -26,6 +26,7 @@ type disk struct {
 	bdf    string
 	port   int   // the root port it is plugged into; -1 for one that was there at boot
 	length int64 // what the guest may see when the file is no multiple of a sector long; 0: all
+	device bool  // file is a block device
 	gone   bool  // its removal was asked for, and the guest has not answered yet
 }
 
@@ -61,6 +62,7 @@ func (d *disk) check() error {
 	if info.IsDir() {
 		return wrap(syscall.EISDIR, textDeviceManager, "Cannot open disk path", fmt.Sprintf("I/O error (path=%s op=open)", d.file.Name()))
 	}
+	d.device = info.Mode()&os.ModeType == os.ModeDevice
 	size, err := d.file.Seek(0, io.SeekEnd)
 	if err != nil {
 		return wrap(err, textDeviceManager, "Cannot open disk path")

@@ -169,7 +169,7 @@ func blockNode(d *disk) properties {
 		{"driver", "raw"}, {"node-name", d.node()}, {"read-only", d.readOnly()}, {"discard", discard},
 		{"cache", properties{{"direct", deref(d.config.Direct)}, {"no-flush", false}}},
 		{"file", properties{
-			{"driver", "file"}, {"filename", fmt.Sprintf("/dev/fdset/%d", d.set)}, {"locking", "off"},
+			{"driver", d.fileDriver()}, {"filename", fmt.Sprintf("/dev/fdset/%d", d.set)}, {"locking", "off"},
 			{"read-only", d.readOnly()}, {"discard", discard},
 			{"cache", properties{{"direct", deref(d.config.Direct)}, {"no-flush", false}}},
 		}},
@@ -178,6 +178,14 @@ func blockNode(d *disk) properties {
 		p = append(p, property{"size", d.length})
 	}
 	return p
+}
+
+// fileDriver is QEMU's driver for what the disk lies on: for a file it takes no device, and the other way round.
+func (d *disk) fileDriver() string {
+	if d.device {
+		return "host_device"
+	}
+	return "file"
 }
 
 func blockDevice(d *disk) properties {

@@ -9,21 +9,22 @@ import (
 	"strings"
 	"syscall"
 
+	"microagent/runtime/disk/target"
 	"microagent/runtime/driver"
 	"microagent/runtime/layout"
 	"microagent/runtime/lease"
 )
 
 // hold takes the volume's exclusive lease for a change; the error names who has it.
-func (s *Store) hold(op, name string) (*lease.Lease, error) {
-	l, err := lease.Acquire(s.State.VolumeImage(name), lease.Exclusive)
+func (s *Store) hold(op, name string) (*target.Claim, error) {
+	c, err := target.At(s.State.VolumeImage(name)).Claim(lease.Exclusive)
 	if busy, ok := errors.AsType[*lease.BusyError](err); ok {
 		return nil, Busy(s.State, op, name, busy)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s %s: %w", op, name, err)
 	}
-	return l, nil
+	return c, nil
 }
 
 // Busy turns a refused lease on a volume's image into the error for its user: the holder's file names the workspace.
@@ -31,6 +32,9 @@ func Busy(state layout.State, op, name string, busy *lease.BusyError) error {
 	e := &driver.Error{Class: driver.ErrBusy, Op: op, Object: name, Err: busy}
 	if len(busy.Holders) > 0 {
 		e.Err = errors.New("it is in use by " + strings.Join(busy.Holders, ", "))
+	}
+	if e.Next = busy.Next; e.Next != "" {
+		return e
 	}
 	if h, _ := ReadHolder(state, name); h != nil {
 		// The note is of the last holder; who took the lease this moment has not written it yet.

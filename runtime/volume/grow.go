@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"microagent/runtime/disk/target"
 	"microagent/runtime/driver"
 	"microagent/runtime/lease"
 	"microagent/schema/quantity"
@@ -60,7 +61,7 @@ func (s *Store) Grow(ctx context.Context, name string, size int64) (driver.Volum
 }
 
 func (s *Store) enlarge(ctx context.Context, op, name string, size int64) error {
-	l, err := lease.Acquire(s.State.VolumeImage(name), lease.Exclusive)
+	c, err := target.At(s.State.VolumeImage(name)).Claim(lease.Exclusive)
 	if busy, ok := errors.AsType[*lease.BusyError](err); ok {
 		h, _ := ReadHolder(s.State, name)
 		if s.GrowLive == nil || h == nil || h.ReadOnly {
@@ -74,9 +75,9 @@ func (s *Store) enlarge(ctx context.Context, op, name string, size int64) error 
 	if err != nil {
 		return fmt.Errorf("%s %s: %w", op, name, err)
 	}
-	defer l.Close()
-	if err := l.File().Truncate(size); err != nil {
+	defer c.Close()
+	if err := c.Grow(size); err != nil {
 		return fmt.Errorf("%s %s: %w", op, name, err)
 	}
-	return l.File().Sync()
+	return nil
 }

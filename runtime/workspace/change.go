@@ -10,6 +10,7 @@ import (
 	"os"
 	"syscall"
 
+	"microagent/runtime/disk/target"
 	"microagent/runtime/driver"
 	"microagent/runtime/layout"
 	"microagent/runtime/lease"
@@ -124,8 +125,8 @@ func runs(op, name string) error {
 }
 
 // holdRoot takes the lease of the root file system for a change, nil when the file is missing.
-func (s *Store) holdRoot(op, name string) (*lease.Lease, error) {
-	l, err := lease.Acquire(s.State.Workspace(name).RootFS(), lease.Exclusive)
+func (s *Store) holdRoot(op, name string) (*target.Claim, error) {
+	l, err := target.At(s.State.Workspace(name).RootFS()).Claim(lease.Exclusive)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil

@@ -40,7 +40,7 @@ func (o *composeFlags) add(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&o.image, "image", "", "image of the root file system")
 	f.StringArrayVarP(&o.volumes, "volume", "v", nil, "`SOURCE:/mount[:ro|rw]`: a volume's name, a .tar or an .ext4; :size=1GiB makes the volume")
-	f.StringArrayVar(&o.disks, "disk", nil, "`name=PATH:/mount[:ro|rw]`: an ext4 image of yours")
+	f.StringArrayVar(&o.disks, "disk", nil, "`name=PATH:/mount[:ro|rw]`: an ext4 image or block device of yours")
 	f.StringArrayVar(&o.bundles, "bundle", nil, "`name=PATH:/mount[:ro]`: a tar or a directory")
 	f.StringArrayVarP(&o.env, "env", "e", nil, "`NAME=VALUE`, or NAME to pass ours on")
 	f.StringArrayVar(&o.envFiles, "env-file", nil, "a file of NAME=VALUE lines")

@@ -36,8 +36,8 @@ func (Offline) CopyIn(ctx context.Context, spec driver.CopySpec) (driver.Copied,
 	if err != nil {
 		return out, err
 	}
-	defer d.close()
-	e, err := edit.Open(d.lease.File(), d.size, time.Now())
+	defer d.Close()
+	e, err := edit.Open(d.File(), d.size, time.Now())
 	if err != nil {
 		return out, wrap(opIn, spec.Guest.Disk, err)
 	}

@@ -27,9 +27,9 @@ func (Offline) CopyOut(ctx context.Context, spec driver.CopySpec) (driver.Copied
 	if err != nil {
 		return out, err
 	}
-	defer d.close()
+	defer d.Close()
 	object := spec.Guest.Disk + ":" + spec.Guest.Path
-	f, err := read.OpenReplayed(d.lease.File(), d.size)
+	f, err := read.OpenReplayed(d.File(), d.size)
 	if err != nil {
 		return out, wrap(opOut, spec.Guest.Disk, err)
 	}

@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -20,6 +19,7 @@ import (
 
 	"microagent/runtime/disk/ext4"
 	"microagent/runtime/disk/ext4/super"
+	"microagent/runtime/disk/target"
 	"microagent/runtime/driver"
 	"microagent/runtime/lease"
 )
@@ -48,19 +48,21 @@ var _ driver.Copier = Offline{}
 
 // disk is an image under its lease.
 type disk struct {
-	lease *lease.Lease
-	end   driver.GuestEnd
-	size  int64
+	*target.Claim
+	end  driver.GuestEnd
+	size int64
 }
 
 func open(op string, end driver.GuestEnd, mode lease.Mode) (*disk, error) {
-	l, err := lease.Acquire(end.Image, mode)
+	c, err := target.At(end.Image).Claim(mode)
 	if busy, ok := errors.AsType[*lease.BusyError](err); ok {
 		e := &driver.Error{Class: driver.ErrBusy, Op: op, Object: end.Disk, Err: errors.New("its disk is in use by another process")}
 		if len(busy.Holders) > 0 {
 			e.Err = errors.New("its disk is in use by " + strings.Join(busy.Holders, ", "))
 		}
-		e.Next = "stop what uses " + end.Image
+		if e.Next = busy.Next; e.Next == "" {
+			e.Next = "stop what uses " + end.Image
+		}
 		for _, h := range busy.Holders {
 			if name, ok := strings.CutPrefix(h, "workspace "); ok {
 				name, _, _ = strings.Cut(name, " ")
@@ -75,34 +77,13 @@ func open(op string, end driver.GuestEnd, mode lease.Mode) (*disk, error) {
 	if err != nil {
 		return nil, wrap(op, end.Disk, err)
 	}
-	st, err := l.File().Stat()
+	size, err := c.Size()
 	if err != nil {
-		l.Close()
+		c.Close()
 		return nil, wrap(op, end.Disk, err)
 	}
-	if loop := loopOf(st); loop != "" && mode == lease.Exclusive {
-		l.Close()
-		return nil, problem(driver.ErrBusy, op, end.Disk, "umount it, or losetup -d "+loop, "its disk is attached to %s of this host", loop)
-	}
-	return &disk{l, end, st.Size()}, nil
+	return &disk{c, end, size}, nil
 }
-
-// loopOf is the loop device that has a file behind it, or "". A mount on the host takes no lease.
-func loopOf(file fs.FileInfo) string {
-	list, _ := filepath.Glob("/sys/block/loop*/loop/backing_file")
-	for _, name := range list {
-		path, err := os.ReadFile(name)
-		if err != nil {
-			continue
-		}
-		if st, err := os.Stat(strings.TrimSuffix(string(path), "\n")); err == nil && os.SameFile(st, file) {
-			return "/dev/" + filepath.Base(filepath.Dir(filepath.Dir(name)))
-		}
-	}
-	return ""
-}
-
-func (d *disk) close() { d.lease.Close() }
 
 // wrap says what was being done to what, and finds the class of what was said below.
 func wrap(op, object string, err error) error {

@@ -115,8 +115,10 @@ func carry(conn *net.TCPConn, st *proto.Stream) {
 	if err != nil { // the server reset the connection, or the host takes no more
 		reset(conn)
 		_ = st.Close()
+		<-fed
+		return
 	}
-	if fedErr := <-fed; fedErr == nil && err == nil {
+	if <-fed == nil {
 		linger(st)
 	}
 }

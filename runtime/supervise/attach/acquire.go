@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"microagent/runtime/disk/target"
 	"microagent/runtime/driver"
 	"microagent/runtime/guest/proto"
 	"microagent/runtime/layout"
@@ -25,7 +26,7 @@ type acquirer struct {
 // acquireRoot takes the acquireRoot file system, and makes its image as large as it is to be.
 func (a acquirer) acquireRoot(size int64) (Disk, error) {
 	name := a.workspace
-	l, err := lease.Acquire(a.state.Workspace(name).RootFS(), lease.Exclusive)
+	l, err := target.At(a.state.Workspace(name).RootFS()).Claim(lease.Exclusive)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return Disk{}, &driver.Error{
@@ -40,23 +41,15 @@ func (a acquirer) acquireRoot(size int64) (Disk, error) {
 	case err != nil:
 		return Disk{}, fmt.Errorf("start workspace %s: %w", name, err)
 	}
-	if err := growImage(l.File(), size); err != nil {
+	if err := l.Grow(size); err != nil {
 		l.Close()
 		return Disk{}, fmt.Errorf("grow root file system of workspace %s: %w", name, err)
 	}
 	return Disk{
 		Machine: machine.Disk{Serial: rootSerial, Path: "./" + layout.RootFSFile},
 		Mount:   proto.Mount{Serial: rootSerial, Path: "/", Grow: true},
-		lease:   l,
+		claim:   l,
 	}, nil
-}
-
-func growImage(f *os.File, size int64) error {
-	info, err := f.Stat()
-	if err != nil || size <= info.Size() {
-		return err
-	}
-	return f.Truncate(size)
 }
 
 // acquireMount takes the i-th acquireMount.
@@ -91,7 +84,7 @@ func (a acquirer) acquireMount(i int, m driver.Mount) (Disk, error) {
 			}
 		}
 	}
-	l, err := lease.Acquire(d.Machine.Path, mode)
+	l, err := target.At(d.Machine.Path).Claim(mode)
 	if errors.Is(err, driver.ErrBusy) && m.Kind == driver.MountVolume {
 		l, err = a.reclaimVolume(m.Name, mode, err)
 	}
@@ -102,12 +95,12 @@ func (a acquirer) acquireMount(i int, m driver.Mount) (Disk, error) {
 		l.Close()
 		return d, err
 	}
-	d.lease = l
+	d.claim = l
 	return d, nil
 }
 
 // check refuses what is not the disk that was meant, or what the guest could not mount.
-func (a acquirer) check(m driver.Mount, l *lease.Lease, readOnly bool) error {
+func (a acquirer) check(m driver.Mount, l *target.Claim, readOnly bool) error {
 	if m.Kind == driver.MountVolume {
 		// Only now nobody can delete it any more: a deletion takes the lease before its record says so.
 		if err := a.checkVolume(m); err != nil {
@@ -159,6 +152,9 @@ func (a acquirer) explain(m driver.Mount, path string, err error) error {
 		if len(busy.Holders) > 0 {
 			e.Err = errors.New("it is in use by " + strings.Join(busy.Holders, ", "))
 			e.Next = "stop what uses " + path
+		}
+		if busy.Next != "" {
+			e.Next = busy.Next
 		}
 		return e
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"microagent/runtime/disk/target"
 	"microagent/runtime/driver"
 	"microagent/runtime/guest/proto"
 	"microagent/runtime/layout"
@@ -27,16 +28,12 @@ type Disk struct {
 	Mount   proto.Mount
 	Kind    driver.MountKind // "" for the root file system
 	Name    string
-	lease   *lease.Lease
+	claim   *target.Claim
 }
 
 // Size is what the host has of it, in bytes.
 func (d Disk) Size() (int64, error) {
-	info, err := d.lease.File().Stat()
-	if err != nil {
-		return 0, err
-	}
-	return info.Size(), nil
+	return d.claim.Size()
 }
 
 // Disks are all that a workspace has attached, its root file system first.
@@ -85,7 +82,7 @@ func (a acquirer) acquire(spec driver.WorkspaceSpec, self lease.Process) (disks 
 // Release gives the leases back.
 func (d Disks) Release() {
 	for _, one := range d {
-		one.lease.Close()
+		one.claim.Close()
 	}
 }
 
@@ -116,7 +113,7 @@ func (d Disks) Machine() []machine.Disk {
 func (d Disks) Leases() []*os.File {
 	var files []*os.File
 	for _, one := range d {
-		files = append(files, one.lease.File())
+		files = append(files, one.claim.File())
 	}
 	return files
 }

@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"testing"
 
+	"microagent/runtime/disk/target"
 	"microagent/runtime/driver"
 	"microagent/runtime/lease"
 )
@@ -28,7 +29,7 @@ func TestADiskIsTheFileItWasPlannedWith(t *testing.T) {
 	st := info.Sys().(*syscall.Stat_t)
 	mount := driver.Mount{Kind: driver.MountDisk, Name: "d", Source: disk, DiskID: fmt.Sprintf("%d:%d", st.Dev+1, st.Ino)}
 	check := func() error {
-		l, err := lease.Acquire(disk, lease.Shared)
+		l, err := target.At(disk).Claim(lease.Shared)
 		if err != nil {
 			t.Fatal(err)
 		}

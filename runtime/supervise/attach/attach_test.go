@@ -42,7 +42,7 @@ func TestVolumeMadeAnewDuringAttach(t *testing.T) {
 	go func() {
 		a, err := s.acquireMount(0, driver.Mount{Path: "/data", Kind: driver.MountVolume, Name: "data", Source: "old"})
 		if err == nil {
-			a.lease.Close()
+			a.claim.Close()
 		}
 		attached <- err
 	}()

@@ -8,13 +8,13 @@ import (
 	"syscall"
 
 	"microagent/runtime/disk/ext4/super"
+	"microagent/runtime/disk/target"
 	"microagent/runtime/driver"
-	"microagent/runtime/lease"
 )
 
 // checkDisk refuses a user's disk whose path leads to another file than when the workspace was set up: what a manifest
 // names was judged then. Device numbers are not compared, since some file systems get new ones at each boot.
-func checkDisk(m driver.Mount, l *lease.Lease) error {
+func checkDisk(m driver.Mount, l *target.Claim) error {
 	_, want, known := strings.Cut(m.DiskID, ":")
 	if m.Kind != driver.MountDisk || !known {
 		return nil
@@ -33,7 +33,7 @@ func checkDisk(m driver.Mount, l *lease.Lease) error {
 }
 
 // checkFileSystem refuses what the guest could not mount.
-func checkFileSystem(m driver.Mount, l *lease.Lease, readOnly bool) error {
+func checkFileSystem(m driver.Mount, l *target.Claim, readOnly bool) error {
 	op := "attach " + string(m.Kind)
 	sb, err := super.Read(l.File())
 	switch {
@@ -53,21 +53,25 @@ func checkFileSystem(m driver.Mount, l *lease.Lease, readOnly bool) error {
 	if err := checkJournal(sb, op, m.Name, l.Path()); err != nil {
 		return err
 	}
-	info, err := l.File().Stat()
+	size, err := l.Size()
 	if err != nil {
 		return fmt.Errorf("%s %s: %w", op, m.Name, err)
 	}
-	if need := sb.Length(); need > info.Size() {
+	if need := sb.Length(); need > size {
+		what := "file"
+		if l.Device() {
+			what = "device"
+		}
 		return &driver.Error{
 			Class: driver.ErrInvalid, Op: op, Object: m.Name,
-			Err:  fmt.Errorf("%s was cut off: its file system has %d bytes, the file %d", l.Path(), need, info.Size()),
+			Err:  fmt.Errorf("%s was cut off: its file system has %d bytes, the %s %d", l.Path(), need, what, size),
 			Next: "get a whole copy of it",
 		}
 	}
-	if info.Size()%512 != 0 {
+	if size%512 != 0 {
 		return &driver.Error{
 			Class: driver.ErrInvalid, Op: op, Object: m.Name,
-			Err: fmt.Errorf("%s has %d bytes, which is no multiple of 512", l.Path(), info.Size()), Next: "truncate -s %512 " + l.Path(),
+			Err: fmt.Errorf("%s has %d bytes, which is no multiple of 512", l.Path(), size), Next: "truncate -s %512 " + l.Path(),
 		}
 	}
 	if !readOnly && sb.ReadOnly() {

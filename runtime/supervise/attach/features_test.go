@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"microagent/runtime/disk/target"
 	"microagent/runtime/driver"
 	"microagent/runtime/lease"
 )
@@ -40,7 +41,7 @@ func TestJournalsAtAttach(t *testing.T) {
 		"is the journal of another file system": {journal, driver.ErrInvalid},
 		"lies on another device":                {madeDisk(t, "^has_journal,^metadata_csum", "feature has_journal"), driver.ErrUnsupported},
 	} {
-		l, err := lease.Acquire(c.disk, lease.Shared)
+		l, err := target.At(c.disk).Claim(lease.Shared)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -69,7 +70,7 @@ func TestFeaturesAtAttach(t *testing.T) {
 		"fast commit":          {madeDisk(t, made, "feature needs_recovery"), true, "its journal was not written back", "mount it writable once", "e2fsck -p"},
 		"fast commit, written": {madeDisk(t, made, "feature needs_recovery"), false, "", "", ""},
 	} {
-		l, err := lease.Acquire(c.disk, lease.Shared)
+		l, err := target.At(c.disk).Claim(lease.Shared)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -48,8 +48,8 @@ func TestBadImagesAreRefused(t *testing.T) {
 		if err != nil && driver.Next(err) == "" {
 			t.Errorf("%s: %v does not say what to do next", c.path, err)
 		}
-		if a.lease != nil && err == nil {
-			a.lease.Close()
+		if a.claim != nil && err == nil {
+			a.claim.Close()
 		}
 		if held, _, err := lease.Probe(c.path); held || err != nil {
 			t.Errorf("%s: a lease is left (%v)", c.path, err)

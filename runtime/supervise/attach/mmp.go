@@ -15,11 +15,11 @@ func (d Disks) MMPWait() (total time.Duration, why string) {
 		if one.Machine.ReadOnly {
 			continue
 		}
-		sb, err := super.Read(one.lease.File())
+		sb, err := super.Read(one.claim.File())
 		if err != nil {
 			continue // the guest will say what is wrong with it
 		}
-		if wait, err := sb.MMPWait(one.lease.File()); err == nil && wait > 0 {
+		if wait, err := sb.MMPWait(one.claim.File()); err == nil && wait > 0 {
 			total += wait
 			reasons = append(reasons, fmt.Sprintf("disk %s: %s", one.Machine.Serial, super.MMPReason(wait)))
 		}

@@ -83,5 +83,5 @@ func TestAttachEndsWhatADeadHolderLeft(t *testing.T) {
 	if err != nil {
 		t.Fatalf("with a holder that is dead: %v", err)
 	}
-	a.lease.Close()
+	a.claim.Close()
 }

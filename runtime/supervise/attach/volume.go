@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"microagent/runtime/disk/ext4/edit"
+	"microagent/runtime/disk/target"
 	"microagent/runtime/driver"
 	"microagent/runtime/layout"
 	"microagent/runtime/lease"
@@ -39,7 +40,7 @@ func (a acquirer) checkVolume(m driver.Mount) error {
 
 // reclaimVolume takes the lease of a volume whose holder is dead: what it left running is ended, or ends by itself. A
 // holder that lives keeps it, and busy is the error.
-func (a acquirer) reclaimVolume(name string, mode lease.Mode, busy error) (*lease.Lease, error) {
+func (a acquirer) reclaimVolume(name string, mode lease.Mode, busy error) (*target.Claim, error) {
 	h, _ := volume.ReadHolder(a.state, name)
 	if h == nil || !layout.ValidName(h.Workspace) {
 		return nil, busy
@@ -50,12 +51,12 @@ func (a acquirer) reclaimVolume(name string, mode lease.Mode, busy error) (*leas
 	if err := control.Reclaim(context.Background(), a.state.Workspace(h.Workspace)); err != nil {
 		return nil, errors.Join(busy, err)
 	}
-	l, err := lease.Acquire(a.state.VolumeImage(name), mode)
+	l, err := target.At(a.state.VolumeImage(name)).Claim(mode)
 	for deadline := time.Now().Add(letGoLimit); errors.Is(err, driver.ErrBusy) && time.Now().Before(deadline); {
 		if _, pids, probeErr := lease.Probe(a.state.VolumeImage(name)); probeErr != nil || lease.AnyAlive(pids) {
 			break
 		}
-		l, err = lease.Acquire(a.state.VolumeImage(name), mode)
+		l, err = target.At(a.state.VolumeImage(name)).Claim(mode)
 	}
 	return l, err
 }
@@ -64,7 +65,7 @@ func (a acquirer) reclaimVolume(name string, mode lease.Mode, busy error) (*leas
 // nothing while anybody holds the volume: whoever does has replayed it or is about to.
 func replay(name, path string) error {
 	const op = "attach volume"
-	l, err := lease.Acquire(path, lease.Exclusive)
+	l, err := target.At(path).Claim(lease.Exclusive)
 	if errors.Is(err, driver.ErrBusy) || errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -72,13 +73,13 @@ func replay(name, path string) error {
 		return fmt.Errorf("%s %s: %w", op, name, err)
 	}
 	defer l.Close()
-	info, err := l.File().Stat()
+	size, err := l.Size()
 	if err != nil {
 		return fmt.Errorf("%s %s: %w", op, name, err)
 	}
-	if err := edit.Recover(l.File(), info.Size()); err != nil {
+	if err := edit.Recover(l.File(), size); err != nil {
 		return &driver.Error{Class: driver.ErrCorrupt, Op: op, Object: name, Err: fmt.Errorf("replay its journal: %w", err),
-			Next: "mount it writable once, in any workspace, or run: e2fsck -p " + path}
+			Next: nextReplay + ": the guest's kernel may read what this program does not"}
 	}
 	return nil
 }

@@ -9,11 +9,17 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 
 	"microagent/runtime/disk/ext4"
 	"microagent/runtime/disk/ext4/format"
 )
+
+// Output is what a Builder writes to: a file, or a draft of runtime/disk/target. It reads as zeros where nothing was
+// written.
+type Output interface {
+	io.WriterAt
+	Truncate(size int64) error
+}
 
 // Builder makes one file system in an empty file. Paths are slash-separated, relative to the root; symlinks
 // in their parents are followed inside the tree, missing parents are made (0755, owner 0). What has the path
@@ -23,7 +29,7 @@ type Builder struct {
 	geo     geometry
 	alloc   allocator
 	out     *stream
-	file    *os.File
+	file    Output
 	root    *inode
 	inodes  []*inode // in the order they were made, dropped ones included
 	live    uint64   // inodes with a name
@@ -35,8 +41,9 @@ type Builder struct {
 	scratch []byte
 }
 
-// New begins a file system in f, which must be empty.
-func New(f *os.File, opt Options) (*Builder, error) {
+// New begins a file system in f, which must be empty. An Output that can Discard is given back what replaced files left
+// behind, and one that knows Writeback is told what will not change any more.
+func New(f Output, opt Options) (*Builder, error) {
 	if len(opt.Label) > 16 {
 		return nil, fmt.Errorf("%w: label %q is longer than 16 bytes", ext4.ErrInvalid, opt.Label)
 	}

@@ -3,8 +3,6 @@ package build
 import (
 	"math/bits"
 
-	"golang.org/x/sys/unix"
-
 	"microagent/runtime/disk/ext4"
 	"microagent/runtime/disk/ext4/format"
 	"microagent/runtime/disk/ext4/super"
@@ -314,15 +312,15 @@ func (b *Builder) super(journal *inode) *super.Superblock {
 	return s
 }
 
-// punch makes holes of what replaced files left behind.
+// punch gives back what replaced files left behind.
 func (b *Builder) punch() error {
 	if !b.dropped {
 		return nil
 	}
+	file, can := b.file.(interface{ Discard(at, n int64) error })
 	for _, r := range b.alloc.free {
 		at, n := int64(r.Start)*ext4.BlockSize, int64(r.Count)*ext4.BlockSize
-		err := unix.Fallocate(int(b.file.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, at, n)
-		if err == nil {
+		if can && file.Discard(at, n) == nil {
 			continue
 		}
 		if err := b.zero(at, n); err != nil {
@@ -332,7 +330,7 @@ func (b *Builder) punch() error {
 	return nil
 }
 
-// zero is for file systems that can't punch holes.
+// zero is for what can't be given back.
 func (b *Builder) zero(at, n int64) error {
 	buf := make([]byte, min(n, streamBuffer))
 	for n > 0 {

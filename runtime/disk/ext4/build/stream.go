@@ -1,10 +1,7 @@
 package build
 
 import (
-	"os"
 	"sync"
-
-	"golang.org/x/sys/unix"
 
 	"microagent/runtime/disk/ext4"
 	"microagent/runtime/disk/ext4/format"
@@ -19,7 +16,7 @@ const (
 // stream writes blocks to the file behind the caller's back. Blocks that follow each other go out together,
 // and the kernel is asked early to start writing them to the disk.
 type stream struct {
-	file  *os.File
+	file  Output
 	limit int64  // what lies beyond is dropped
 	buf   []byte // the piece being filled; its length is what is filled
 	base  int64  // its place in the file
@@ -35,7 +32,7 @@ type piece struct {
 	at   int64
 }
 
-func newStream(f *os.File, limit int64) *stream {
+func newStream(f Output, limit int64) *stream {
 	s := &stream{file: f, limit: limit, full: make(chan piece, streamBuffers), empty: make(chan []byte, streamBuffers)}
 	for range streamBuffers - 1 {
 		s.empty <- make([]byte, 0, streamBuffer)
@@ -69,10 +66,9 @@ func (s *stream) run() {
 	s.writeback(dirty)
 }
 
-// writeback is advice; file systems that do not know it lose nothing.
 func (s *stream) writeback(r format.Run) {
-	if r.Count >= streamBuffer {
-		_ = unix.SyncFileRange(int(s.file.Fd()), int64(r.Start), int64(r.Count), unix.SYNC_FILE_RANGE_WRITE)
+	if w, ok := s.file.(interface{ Writeback(at, n int64) }); ok && r.Count >= streamBuffer {
+		w.Writeback(int64(r.Start), int64(r.Count))
 	}
 }
 
