@@ -89,7 +89,7 @@ func (c Command) run(ctx, waiting context.Context, d driver.Set) (end CommandEnd
 	argv := Argv(c.Spec, img.Config)
 	if len(argv) == 0 {
 		return CommandEnd{Err: &driver.Error{Class: driver.ErrInvalid, Op: "run", Object: c.Workspace.Spec.Image,
-			Err: errors.New("the image has no command, and none was given"), Next: "microagent run " + c.Workspace.Spec.Image + " COMMAND..."}}, false
+			Err: errors.New("the image has no command, and none was given"), Next: "name one, such as: microagent run " + shellescape.Quote(c.Workspace.Spec.Image) + " sh"}}, false
 	}
 	start := c.Start
 	if start == nil {

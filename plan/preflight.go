@@ -19,7 +19,7 @@ func (p *planner) checkHost() {
 	}
 	if len(starting) > 0 {
 		for _, what := range p.world.Host.Missing {
-			p.fail(CodeHost, diag.Pos{}, "microagent doctor tells more", "no workspace can start on this host: %s", what)
+			p.fail(CodeHost, diag.Pos{}, "microagent doctor", "no workspace can start on this host: %s", what)
 		}
 	}
 	var memory int64
@@ -59,7 +59,7 @@ func (p *planner) checkSpace() {
 		}
 	}
 	if free := p.world.Host.DiskFree; free > 0 && need > free {
-		p.warn(CodeSpace, diag.Pos{}, "microagent prune frees what nothing uses",
+		p.warn(CodeSpace, diag.Pos{}, "to free what nothing uses: microagent prune",
 			"at least %s are to be written, and %s are free", rounded(need), rounded(free))
 	}
 }

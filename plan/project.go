@@ -47,7 +47,7 @@ func (p *planner) refuseEmpty() {
 	}
 	for _, ws := range p.world.Workspaces {
 		if ws.Spec.Project == m.Project {
-			p.fail(CodeEmpty, m.Pos, "microagent destroy removes what the project has",
+			p.fail(CodeEmpty, m.Pos, "to remove what the project has: microagent destroy",
 				"the manifest declares nothing, and project %s has workspaces", m.Project)
 			return
 		}

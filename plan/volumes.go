@@ -68,7 +68,7 @@ func (p *planner) planVolume(name string, v schema.Volume, applied map[string]bo
 		return
 	case have.Project != p.manifest.Project:
 		p.refuseForeign(KindVolume, disk, have.Project, v.Pos,
-			fmt.Sprintf("take it over with: microagent volume adopt %s --project %s, or choose another name", disk, p.manifest.Project))
+			fmt.Sprintf("choose another name, or take it over with: microagent volume adopt %s --project %s", disk, p.manifest.Project))
 		return
 	case p.refuseDrifted(name, disk, v, have):
 		return
@@ -128,7 +128,7 @@ func (p *planner) changeVolume(c *Change, v schema.Volume, have observed.Volume)
 
 func (p *planner) refuseUnrecorded(disk string, v schema.Volume) {
 	p.fail(CodeUnrecorded, v.Pos,
-		fmt.Sprintf("take it over with: microagent volume adopt %s --project %s, or delete it by name", disk, p.manifest.Project),
+		fmt.Sprintf("delete it by name, or take it over with: microagent volume adopt %s --project %s", disk, p.manifest.Project),
 		"there is a disk at the name of volume %s, and no record of it", disk)
 }
 

@@ -7,7 +7,7 @@ import (
 
 // hostDirectory is the way out for everything that would share a folder of the host with a guest.
 const hostDirectory = "pack it as a bundle (bundles: {NAME: {source: ./dir}}) to read it, use a volume to keep data, " +
-	"or copy with microagent cp"
+	"or copy with cp"
 
 const noNetwork = "workspaces have no network device yet"
 
@@ -16,7 +16,7 @@ const noNetwork = "workspaces have no network device yet"
 var advice = map[string]map[string]string{
 	"": {
 		"services": "=workspaces", "sandboxes": "=workspaces", "vms": "=workspaces", "machines": "=workspaces",
-		"secrets": "leave it out: write variables below a workspace's env, or copy files in with microagent cp",
+		"secrets": "leave it out: write variables below a workspace's env, or copy files in with cp",
 		"ports":   "write it below a workspace: ports: {web: {guest: 8080, host: auto}}",
 		"name":    "=project", "version": "leave it out: the format has no version key",
 	},
@@ -29,11 +29,11 @@ var advice = map[string]map[string]string{
 		"cwd": "=workdir", "mem": "=memory", "mem_limit": "=memory", "ram": "=memory", "vcpus": "=cpus",
 		"size": "=disk", "rootfs": "=image", "stop_grace_period": "=stopGrace", "state": "=desired",
 		"restart":     "leave it out: a service is started by apply and expected to stay; when it has ended, the next apply starts it",
-		"healthcheck": "leave it out: a service that ends as soon as it was started fails its apply, and microagent exec runs a check",
+		"healthcheck": "leave it out: a service that ends as soon as it was started fails its apply, and exec runs a check",
 		"depends_on":  "leave it out: workspaces have no order; what must come first is a manifest of its own, applied first with -f",
 		"env_file":    "write the variables below env",
 		"envFile":     "write the variables below env",
-		"secrets":     "leave it out: write a variable below env, or copy a file in with microagent cp",
+		"secrets":     "leave it out: write a variable below env, or copy a file in with cp",
 		"build":       "build the image with another tool and name its file, as image: oci:DIR or docker-archive:FILE",
 		"replicas":    "leave it out: write a workspace for each",
 		"deploy":      "use cpus, memory and disk of the workspace",

@@ -69,7 +69,7 @@ func (c *checker) requireTask(from *entry, at address) {
 		return
 	}
 	c.error(from.value.at, "output_without_task", at.String()+" comes from workspace "+quote(from.value.text)+
-		", which has no task", "give the workspace a task, or copy from it with microagent cp")
+		", which has no task", "give the workspace a task, or copy from it with cp")
 }
 
 // tasks gives the workspaces that have a task, be it a bad one.

@@ -65,11 +65,11 @@ func (e *Error) Unwrap() []error {
 
 // NextTaken is what to do when a workspace of the name is there.
 func NextTaken(workspace string) string {
-	return "microagent start " + workspace + " uses the one that is there; or choose another name"
+	return "choose another name, or use the one that is there: microagent start " + workspace
 }
 
 // NextNoSpace is what to do when the state directory's file system is full.
-const NextNoSpace = "free some space, or use another state directory (--state-dir); microagent prune removes what nothing uses"
+const NextNoSpace = "free some space, or use another state directory (--state-dir); to remove what nothing uses: microagent prune"
 
 // Next is what the first error in err's chain that knows it says to do next, or "". After a crash it is to read the
 // console.

@@ -15,6 +15,8 @@ import (
 	"log/slog"
 	"runtime"
 
+	"al.essio.dev/pkg/shellescape"
+
 	"microagent/runtime/driver"
 	"microagent/runtime/layout"
 	"microagent/schema/imageref"
@@ -91,7 +93,7 @@ func (s *Store) Find(ctx context.Context, src driver.ImageSource) (driver.Image,
 	}
 	return driver.Image{}, &driver.Error{
 		Class: driver.ErrNotFound, Op: op, Object: r.Name,
-		Err: errors.New("not in the store"), Next: "microagent image import " + r.Name,
+		Err: errors.New("not in the store"), Next: "microagent image import " + shellescape.Quote(r.Name),
 	}
 }
 

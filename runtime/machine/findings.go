@@ -90,7 +90,7 @@ func (f facts) findings() []driver.Finding {
 		add("low_memory", severityWarning, fmt.Sprintf("%d MiB of memory are available", f.memory>>20), "stop something, or give workspaces less memory")
 	}
 	if f.disk >= 0 && f.disk < minDisk {
-		add("low_disk", severityWarning, fmt.Sprintf("%d MiB are free below %s", f.disk>>20, f.dir), "microagent prune, or choose another --state-dir")
+		add("low_disk", severityWarning, fmt.Sprintf("%d MiB are free below %s", f.disk>>20, f.dir), "choose another --state-dir, or remove what nothing uses: microagent prune")
 	}
 	slices.SortStableFunc(list, func(a, b driver.Finding) int { return rank(a.Severity) - rank(b.Severity) })
 	return list

@@ -27,7 +27,7 @@ func publishError(one spec.Port, err error) error {
 	switch {
 	case taken(err):
 		e.Class, e.Err = driver.ErrBusy, errors.New("another program has that port of the host")
-		e.Next = fmt.Sprintf("ss -lntup 'sport = :%d' shows which; or publish auto:%d, whose number microagent status shows", one.Host, one.Guest)
+		e.Next = fmt.Sprintf("ss -lntup 'sport = :%d' shows which; or publish auto:%d, whose number status shows", one.Host, one.Guest)
 	case absent(err):
 		e.Class, e.Err = driver.ErrNotFound, errors.New("this host has no such address")
 		e.Next = "ip -brief address shows those that it has"

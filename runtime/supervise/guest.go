@@ -72,5 +72,5 @@ func (s *supervisor) withGuest(ctx context.Context, op string, call func(context
 func (s *supervisor) explainSilence(op string, err error) error {
 	name := s.spec.Workspace.Name
 	return &driver.Error{Class: driver.ErrUnavailable, Op: op, Object: name, Err: fmt.Errorf("the guest does not answer: %w", err),
-		Next: "microagent halt --force " + name + " ends it"}
+		Next: "to end it: microagent halt --force " + name}
 }

@@ -52,7 +52,7 @@ func (s *Store) Create(ctx context.Context, spec driver.VolumeSpec) (driver.Volu
 		return driver.Volume{}, false, &driver.Error{
 			Class: driver.ErrExists, Op: op, Object: spec.Name,
 			Err:  fmt.Errorf("%s is there without a record", s.State.VolumeImage(spec.Name)),
-			Next: "microagent volume adopt " + spec.Name + " keeps it and its data",
+			Next: "to keep it and its data: microagent volume adopt " + spec.Name,
 		}
 	}
 	fresh := s.newRecord(spec.Name, spec.Project, spec.Size)
@@ -81,7 +81,7 @@ func same(op string, spec driver.VolumeSpec, project string, size int64) error {
 			Err: fmt.Errorf("it is there already with %s, not %s", quantity.Size(size), quantity.Size(spec.Size)),
 		}
 		if size < spec.Size {
-			e.Next = "microagent volume grow " + spec.Name + " --size " + quantity.Size(spec.Size).Text() + ", or choose another name"
+			e.Next = "choose another name, or let it grow: microagent volume grow " + spec.Name + " --size " + quantity.Size(spec.Size).Text()
 		} else {
 			e.Next = "volumes do not shrink; choose another name"
 		}

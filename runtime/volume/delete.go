@@ -71,7 +71,7 @@ func (s *Store) Delete(ctx context.Context, name string) error {
 	if r != nil && r.Protected {
 		return &driver.Error{
 			Class: driver.ErrRefused, Op: op, Object: name, Err: errors.New("it is protected"),
-			Next: "microagent volume unprotect " + name + " lifts it",
+			Next: "to lift it: microagent volume unprotect " + name,
 		}
 	}
 	if info != nil {

@@ -25,7 +25,7 @@ func (o Online) Output(ctx context.Context, name, out string) (io.ReadCloser, dr
 	i := slices.IndexFunc(r.Spec.Outputs, func(d driver.Output) bool { return d.Name == out })
 	if i < 0 {
 		return nil, driver.Fetched{}, &driver.Error{Class: driver.ErrNotFound, Op: op, Object: name,
-			Err: fmt.Errorf("it has no output %q", out), Next: "microagent cp copies any file"}
+			Err: fmt.Errorf("it has no output %q", out), Next: "cp copies any file"}
 	}
 	declared := r.Spec.Outputs[i]
 	limit := declared.Limit

@@ -74,7 +74,7 @@ func (s *Store) spec(ctx context.Context, r *record, o driver.StartOptions) (sup
 		return supervise.Spec{}, &driver.Error{
 			Class: driver.ErrRefused, Op: op, Object: r.Name,
 			Err:  fmt.Errorf("it demands isolation by hardware, and %s gives none: %s", choice.Name, choice.Why),
-			Next: "run it on a host with KVM; microagent doctor says what is missing here",
+			Next: "run it on a host with KVM; what is missing here is told by: microagent doctor",
 		}
 	}
 	vmm := kernel.Adapter

@@ -141,7 +141,7 @@ func (a *app) refuseShapingFlags(file string) error {
 	if len(given) == 0 {
 		return nil
 	}
-	return usagef("microagent apply", "%s is a plan that is made already, and %s would change it: give that to microagent plan -o", file, joined(given))
+	return usagef("microagent apply", "%s is a plan that is made already, and %s would change it: give that to plan -o", file, joined(given))
 }
 
 // needsRegistry names the first image that an apply would have to pull.

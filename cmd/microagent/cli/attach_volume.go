@@ -31,7 +31,7 @@ func (a *app) attachVolume(ctx context.Context, w *world, m mountFlag) (driver.V
 	}
 	if m.size == 0 {
 		return v, &driver.Error{Class: driver.ErrNotFound, Op: "attach volume", Object: m.name, Err: errors.New("there is none of that name"),
-			Next: fmt.Sprintf("microagent volume create %s --size-mib 512, or give its size here: -v %s:%s:size=512MiB", m.name, m.name, m.path)}
+			Next: fmt.Sprintf("give its size here, -v %s:%s:size=512MiB, or make it: microagent volume create %s --size-mib 512", m.name, m.path, m.name)}
 	}
 	v, _, err = w.Volumes.Create(ctx, driver.VolumeSpec{Name: m.name, Size: m.size})
 	return v, err

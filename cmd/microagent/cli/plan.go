@@ -4,6 +4,7 @@ import (
 	"context"
 	"path/filepath"
 
+	"al.essio.dev/pkg/shellescape"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -134,7 +135,7 @@ func (a *app) planCommand() *cobra.Command {
 				if err := planfile.Save(o.out, p.plan); err != nil {
 					return err
 				}
-				a.Say("saved; apply it with: microagent apply %s", o.out)
+				a.Say("saved; apply it with: microagent apply %s", shellescape.Quote(o.out))
 			}
 			if o.detailed && !p.plan.Empty() {
 				return exits(ExitChanges, nil)

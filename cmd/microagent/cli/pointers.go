@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"al.essio.dev/pkg/shellescape"
 	"github.com/spf13/pflag"
 )
 
@@ -74,7 +75,7 @@ func pointToOurs(u *usageError, args []string) *usageError {
 		}
 		name := "NAME"
 		if i+1 < len(args) && !strings.HasPrefix(args[i+1], "-") {
-			name = args[i+1]
+			name = shellescape.Quote(args[i+1])
 		}
 		u.err, u.next = fmt.Errorf("there is no command %q: %s", word, p.why), strings.ReplaceAll(p.next, "NAME", name)
 		return u

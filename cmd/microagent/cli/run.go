@@ -125,7 +125,7 @@ func (a *app) reportEnd(name string, end apply.CommandEnd, asked bool) error {
 	case end.Cleanup != nil:
 		return errors.Join(err, guestCode(0, end.Cleanup))
 	case end.Kept && !asked && end.Lost:
-		a.Say("kept: workspace %s, with what its command left: microagent cp -r brings it out", name)
+		a.Say("kept: workspace %s, with what its command left; cp -r brings it out", name)
 	case end.Kept && !asked:
 		a.Say("kept: workspace %s, with the outputs that could not be written: microagent output list %s", name, name)
 	case end.Kept:

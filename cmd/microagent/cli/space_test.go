@@ -19,7 +19,7 @@ func TestFullDiskSaysWhatIsFreeAndWhatFreesMore(t *testing.T) {
 	said := regexp.MustCompile(`^make it: write ` + path + `: no space left on device, where \d.* (B|[KMGT]iB) are free now$`)
 	for _, err := range []error{full, &driver.Error{Class: driver.ErrNoSpace, Op: "make", Object: "it", Err: errors.Unwrap(full), Next: driver.NextNoSpace}} {
 		r := describe(err)
-		if r.Code != "no_space" || !said.MatchString(r.Message) || !strings.HasSuffix(r.Next, "; microagent prune removes what nothing uses") {
+		if r.Code != "no_space" || !said.MatchString(r.Message) || !strings.HasSuffix(r.Next, "; to remove what nothing uses: microagent prune") {
 			t.Errorf("%+v", r)
 		}
 	}

@@ -144,7 +144,7 @@ func (a *app) showWorkspace(ws driver.Workspace) error {
 		lines = append(lines, [2]string{"Drifted", noRootFS})
 	}
 	if ws.Silent {
-		lines = append(lines, [2]string{"Guest", "does not answer; microagent halt --force " + ws.Spec.Name + " ends it"})
+		lines = append(lines, [2]string{"Guest", "does not answer; to end it: microagent halt --force " + ws.Spec.Name})
 	}
 	if r := ws.Run; r != nil {
 		if r.Waits != "" && r.Phase.Alive() {

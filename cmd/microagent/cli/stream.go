@@ -113,7 +113,7 @@ func (r *recorder) keep(e event.Event) {
 		}
 		if r.written[e.Address] > outputKept {
 			e = event.Event{Type: event.TypeNote, Time: e.Time, Run: e.Run, Address: e.Address,
-				Message: "it wrote more than the history keeps: microagent logs has it"}
+				Message: "it wrote more than the history keeps; logs has it"}
 		}
 	}
 	data, err := json.Marshal(e)

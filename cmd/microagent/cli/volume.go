@@ -145,7 +145,7 @@ func (a *app) volumeStatus() *cobra.Command {
 				fmt.Fprintf(a.Out, "Drifted: %s\n", fault)
 			}
 			if v.Protected {
-				fmt.Fprintf(a.Out, "Protected: until microagent volume unprotect %s\n", v.Name)
+				fmt.Fprintf(a.Out, "Protected: until it is lifted by: microagent volume unprotect %s\n", v.Name)
 			}
 			return nil
 		}),

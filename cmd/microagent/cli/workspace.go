@@ -225,7 +225,7 @@ func (a *app) waitCommand() *cobra.Command {
 			run, err := w.Runs.Wait(waiting, ws.Spec.Name)
 			if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
 				err = &driver.Error{Class: driver.ErrTimeout, Op: "wait for workspace", Object: ws.Spec.Name,
-					Err: fmt.Errorf("it still runs after %s", timeout), Next: "microagent halt " + ws.Spec.Name + " ends it"}
+					Err: fmt.Errorf("it still runs after %s", timeout), Next: "to end it: microagent halt " + ws.Spec.Name}
 			}
 			if err != nil {
 				return guestCode(0, err)

@@ -117,15 +117,15 @@ func (a acquirer) check(m driver.Mount, l *target.Claim, readOnly bool) error {
 // apply gives.
 func nextRootFS(name string) string {
 	if strings.Contains(name, ".") {
-		return "microagent apply makes a new one"
+		return "a new one is made by: microagent apply"
 	}
-	return "microagent delete --yes " + name + ", and create it again"
+	return "create it again, after: microagent delete --yes " + name
 }
 
 // nextBundle is what to do about a bundle whose disk left the cache.
 func nextBundle(workspace string) string {
 	if strings.Contains(workspace, ".") {
-		return "microagent apply builds it again"
+		return "it is built again by: microagent apply"
 	}
 	return "create the workspace again, which builds it: microagent delete --yes " + workspace
 }
