@@ -172,7 +172,7 @@ func TestEditManyNames(t *testing.T) {
 		change(t, path, func(e *edit.Editor) error {
 			for i := range count {
 				if _, made, err := e.Mkdir(d, name(i), ext4.Attr{}); made || !errors.Is(err, ext4.ErrCorrupt) { // found: it is no directory
-					return fmt.Errorf("%s is not found: %v", name(i), err)
+					return fmt.Errorf("%s is not found: %w", name(i), err)
 				}
 			}
 			return write(e, "/many/"+name(count/2), []byte("replaced"))

@@ -67,11 +67,12 @@ func (a *Agent) reach(ctx context.Context, h *wire.StreamHeader, dials int32) (n
 
 var loopback = []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()}
 
+// reachTCP dials an address: a name's resolver would take room in the guest's program.
 func reachTCP(ctx context.Context, port uint16) (net.Conn, error) {
 	var d net.Dialer
 	d.KeepAlive = -1 // neither end of a loopback goes away unseen
 	for _, address := range loopback {
-		conn, err := d.DialContext(ctx, "tcp", netip.AddrPortFrom(address, port).String())
+		conn, err := d.DialTCP(ctx, "tcp", netip.AddrPort{}, netip.AddrPortFrom(address, port))
 		switch {
 		case err == nil:
 			return conn, nil
@@ -97,7 +98,11 @@ func reachUDP(ctx context.Context, port uint16) (net.Conn, error) {
 	for _, address := range loopback {
 		for _, s := range sockets {
 			if s.Port == port && s.OnLoopback() && s.Address.Is4() == address.Is4() {
-				return d.DialContext(ctx, "udp", netip.AddrPortFrom(address, port).String())
+				conn, err := d.DialUDP(ctx, "udp", netip.AddrPort{}, netip.AddrPortFrom(address, port))
+				if err != nil {
+					return nil, err
+				}
+				return conn, nil
 			}
 		}
 	}
