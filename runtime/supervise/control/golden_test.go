@@ -9,9 +9,9 @@ import (
 	"reflect"
 	"strings"
 	"testing"
-	"time"
 
 	"microagent/runtime/driver"
+	"microagent/runtime/drivertest"
 	"microagent/runtime/layout"
 	"microagent/schema/spec"
 )
@@ -56,8 +56,8 @@ func TestWireGolden(t *testing.T) {
 
 // TestWireNow: the golden file has what is sent, with every field in use.
 func TestWireNow(t *testing.T) {
-	run := filled[driver.Run](t)
-	exec := filled[execWire](t)
+	run := drivertest.Filled[driver.Run](t)
+	exec := drivertest.Filled[execWire](t)
 	var now bytes.Buffer
 	for _, l := range []struct {
 		name string
@@ -65,7 +65,7 @@ func TestWireNow(t *testing.T) {
 	}{
 		{"request ping", head(CallPing)},
 		{"request exec", execRequest{head(CallExec), &exec}},
-		{"request publish", portsRequest{head(CallPublish), []spec.Port{filled[spec.Port](t)}}},
+		{"request publish", portsRequest{head(CallPublish), []spec.Port{drivertest.Filled[spec.Port](t)}}},
 		{"result hello", helloResult{outcome{FailureOf(&driver.Error{Class: driver.ErrBusy, Op: "op", Object: "ob", Next: "n"})}, Version, Minor, "tool", new(runWireOf(run))}},
 		{"result ended", answerEnd(Ended{Run: run, Forced: true}, nil)},
 		{"result crashed", outcome{FailureOf(&driver.CrashError{Workspace: "w", Phase: "boot", Reason: "panic", Console: []string{"a"}, Log: "/l"})}},
@@ -108,7 +108,7 @@ func TestRunFileGolden(t *testing.T) {
 			t.Errorf("%s became %s, %v", file, got, err)
 		}
 	}
-	run := filled[driver.Run](t)
+	run := drivertest.Filled[driver.Run](t)
 	if got := runWireOf(run).run(); !reflect.DeepEqual(got, run) {
 		t.Errorf("over the wire it is %+v", got)
 	}
@@ -142,48 +142,5 @@ func same(t *testing.T, file string, got []byte) {
 	}
 	if !bytes.Equal(got, want) {
 		t.Errorf("%s is not\n%s", path, got)
-	}
-}
-
-// filled is a T in which every field has something.
-func filled[T any](t *testing.T) T {
-	t.Helper()
-	var v T
-	fill(t, reflect.ValueOf(&v).Elem(), "v")
-	return v
-}
-
-func fill(t *testing.T, v reflect.Value, name string) {
-	t.Helper()
-	if v.Type() == reflect.TypeFor[time.Time]() {
-		v.Set(reflect.ValueOf(time.Date(2026, 1, 2, 3, 4, 5, len(name), time.UTC)))
-		return
-	}
-	switch v.Kind() {
-	case reflect.String:
-		v.SetString(name)
-	case reflect.Bool:
-		v.SetBool(true)
-	case reflect.Int, reflect.Int64:
-		v.SetInt(int64(len(name)))
-	case reflect.Uint16, reflect.Uint32, reflect.Uint64:
-		v.SetUint(uint64(len(name)))
-	case reflect.Pointer:
-		v.Set(reflect.New(v.Type().Elem()))
-		fill(t, v.Elem(), name)
-	case reflect.Slice:
-		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
-		fill(t, v.Index(0), name)
-	case reflect.Map:
-		one := reflect.New(v.Type().Elem()).Elem()
-		fill(t, one, name)
-		v.Set(reflect.MakeMap(v.Type()))
-		v.SetMapIndex(reflect.ValueOf(name), one)
-	case reflect.Struct:
-		for i := range v.NumField() {
-			fill(t, v.Field(i), v.Type().Field(i).Name)
-		}
-	default:
-		t.Fatalf("%s: nothing is known of a %s", name, v.Kind())
 	}
 }

@@ -1,0 +1,102 @@
+package view
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"microagent/runtime/driver"
+	"microagent/runtime/drivertest"
+	"microagent/runtime/kernel"
+)
+
+// notShown are what drivers know and users don't get, by path, and why.
+var notShown = map[string]string{
+	"run.boot_id":    "which boot of the host its supervisor's number is of",
+	"run.start":      "when its supervisor's process began, in the host's ticks",
+	"spec.applied":   "the engine's own form of the spec",
+	"holder.boot_id": "as of a run",
+	"holder.start":   "as of a run",
+}
+
+// TestNothingIsForgotten: what a driver says of an object is shown, under the same name, or listed above.
+func TestNothingIsForgotten(t *testing.T) {
+	used := map[string]bool{}
+	for name, c := range map[string][2]any{
+		"workspace": pair(t, OfWorkspace), "volume": pair(t, OfVolume), "image": pair(t, OfImage), "run": pair(t, OfRun), "output": pair(t, OfCollected),
+		"copied": pair(t, OfCopied), "kernel": pair(t, func(k kernel.Installed) Kernel { return OfKernel(k) }),
+		"finding": pair(t, func(f driver.Finding) Finding { return OfFindings([]driver.Finding{f})[0] }),
+	} {
+		said, shown := paths(t, c[0]), paths(t, c[1])
+		for path := range said {
+			if shown[path] {
+				continue
+			}
+			hidden := false
+			for p := range notShown {
+				if path == p || strings.HasSuffix(path, "."+p) || name+"."+path == p {
+					hidden, used[p] = true, true
+				}
+			}
+			if !hidden {
+				t.Errorf("%s: %s is not shown", name, path)
+			}
+		}
+	}
+	for _, p := range slices.Sorted(maps.Keys(notShown)) {
+		if !used[p] {
+			t.Errorf("%s is listed, and there is none", p)
+		}
+	}
+}
+
+// TestEnvironmentIsHidden: a workspace's environment may hold a secret.
+func TestEnvironmentIsHidden(t *testing.T) {
+	ws := drivertest.Filled[driver.Workspace](t)
+	ws.Spec.Process.Env = map[string]string{"TOKEN": "canary"}
+	data, err := json.Marshal(OfWorkspace(ws))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(data), "canary") || !strings.Contains(string(data), `"TOKEN":"(hidden)"`) {
+		t.Errorf("%s", data)
+	}
+}
+
+// pair is a value in which every field has something, and what is shown of it.
+func pair[T, V any](t *testing.T, show func(T) V) [2]any {
+	v := drivertest.Filled[T](t)
+	return [2]any{v, show(v)}
+}
+
+// paths are the names in a value's JSON.
+func paths(t *testing.T, v any) map[string]bool {
+	t.Helper()
+	data, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tree any
+	if err := json.Unmarshal(data, &tree); err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]bool{}
+	var walk func(at string, v any)
+	walk = func(at string, v any) {
+		switch v := v.(type) {
+		case map[string]any:
+			for name, below := range v {
+				all[at+name] = true
+				walk(at+name+".", below)
+			}
+		case []any:
+			for _, below := range v {
+				walk(at, below)
+			}
+		}
+	}
+	walk("", tree)
+	return all
+}
