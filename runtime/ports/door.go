@@ -41,6 +41,10 @@ func (d *door) admit(l *life, p *port, listen func() (accept func() (net.Conn, e
 func (d *door) shut() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.shutLocked()
+}
+
+func (d *door) shutLocked() {
 	if d.end != nil {
 		d.end()
 		d.end = nil
@@ -49,9 +53,9 @@ func (d *door) shut() {
 
 // lock shuts for ever.
 func (d *door) lock() {
-	d.shut()
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.shutLocked()
 	d.locked = true
 }
 

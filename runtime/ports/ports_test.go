@@ -462,8 +462,17 @@ func TestSocketPath(t *testing.T) {
 		end()
 		listening(t, p, false)
 	}
+	_, _ = guestServer(t, at("127.0.0.1", guest), echo)
+	listening(t, p, true)
+	if err := errors.Join(os.Remove(path), os.WriteFile(path, []byte("another's"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
 	stop()
 	p.Close()
+	if text, err := os.ReadFile(path); string(text) != "another's" {
+		t.Errorf("what came in the socket's place is %q now, %v", text, err)
+	}
+	_ = os.Remove(path)
 	if left, _ := os.ReadDir(dir); len(left) != 0 {
 		t.Errorf("left: %v", left)
 	}

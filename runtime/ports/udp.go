@@ -102,6 +102,10 @@ func (g *udpGate) open(l *life, p *port) error {
 func (g *udpGate) shut() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.shutLocked()
+}
+
+func (g *udpGate) shutLocked() {
 	if g.end != nil {
 		g.end()
 		g.end = nil
@@ -109,9 +113,9 @@ func (g *udpGate) shut() {
 }
 
 func (g *udpGate) close() {
-	g.shut()
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.shutLocked()
 	g.locked = true
 	_ = g.conn.Close()
 }

@@ -93,11 +93,23 @@ func (g *unixGate) open(l *life, p *port) error {
 		if err != nil {
 			return nil, nil, err
 		}
+		ours := g.there()
 		return listener.Accept, func() {
-			_ = unix.Unlinkat(int(g.dir.Fd()), filepath.Base(g.path), 0) // it is ours
+			if g.there() == ours {
+				_ = unix.Unlinkat(int(g.dir.Fd()), filepath.Base(g.path), 0)
+			}
 			_ = listener.Close()
 		}, nil
 	})
+}
+
+// there tells what lies at the path now from whatever else may.
+func (g *unixGate) there() (file [2]uint64) {
+	var st unix.Stat_t
+	if unix.Fstatat(int(g.dir.Fd()), filepath.Base(g.path), &st, unix.AT_SYMLINK_NOFOLLOW) == nil {
+		file = [2]uint64{st.Dev, st.Ino}
+	}
+	return file
 }
 
 func (g *unixGate) close() {
