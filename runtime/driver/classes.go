@@ -3,25 +3,27 @@ package driver
 import "errors"
 
 // classTable has each class with its name in JSON, and the other names by which guests and supervisors of f365b52 send
-// it. An error of several classes goes by the first here.
+// it, and whether doing the same again later can go better without anybody having changed anything. An error of several
+// classes goes by the first here.
 var classTable = []struct {
 	class  error
 	name   string
 	others []string
+	retry  bool
 }{
-	{ErrLocked, "locked", nil},
-	{ErrGuest, "guest_failed", []string{"guest", "failed"}},
-	{ErrCorrupt, "corrupt", nil},
-	{ErrNoSpace, "no_space", []string{"too_large"}},
-	{ErrStale, "stale", nil},
-	{ErrTimeout, "timeout", nil},
-	{ErrRefused, "refused", nil},
-	{ErrBusy, "busy", nil},
-	{ErrExists, "exists", nil},
-	{ErrNotFound, "not_found", nil},
-	{ErrInvalid, "invalid", nil},
-	{ErrUnsupported, "not_supported", []string{"unsupported"}},
-	{ErrUnavailable, "unavailable", nil},
+	{ErrLocked, "locked", nil, true},
+	{ErrGuest, "guest_failed", []string{"guest", "failed"}, true},
+	{ErrCorrupt, "corrupt", nil, false},
+	{ErrNoSpace, "no_space", []string{"too_large"}, false},
+	{ErrStale, "stale", nil, false},
+	{ErrTimeout, "timeout", nil, true},
+	{ErrRefused, "refused", nil, false},
+	{ErrBusy, "busy", nil, true},
+	{ErrExists, "exists", nil, false},
+	{ErrNotFound, "not_found", nil, false},
+	{ErrInvalid, "invalid", nil, false},
+	{ErrUnsupported, "not_supported", []string{"unsupported"}, false},
+	{ErrUnavailable, "unavailable", nil, true},
 }
 
 // ClassName is the name of err's class in JSON, "" when it has none.
@@ -32,6 +34,16 @@ func ClassName(err error) string {
 		}
 	}
 	return ""
+}
+
+// RetryHelps says whether doing again what gave err can go better by itself. It is known only of an error with a class.
+func RetryHelps(err error) (helps, known bool) {
+	for _, row := range classTable {
+		if errors.Is(err, row.class) {
+			return row.retry, true
+		}
+	}
+	return false, false
 }
 
 // ClassOf is the class of a name, nil when there is none.

@@ -25,6 +25,8 @@ func (e *printedError) Unwrap() error { return e.err }
 type report struct {
 	Code    string   `json:"code"` // driver.ClassName, or a word of describe
 	Exit    int      `json:"exit"`
+	Retry   bool     `json:"retry"`                // doing the same again later can go better by itself
+	Guest   *int     `json:"guest_exit,omitempty"` // the command's own code, where --map-exit has another in its place
 	Op      string   `json:"op,omitempty"`
 	Object  string   `json:"object,omitempty"`
 	Message string   `json:"message"`
@@ -40,11 +42,14 @@ type report struct {
 
 // describe brings err into the form that is printed.
 func describe(err error) report {
-	r := report{Code: "failed", Exit: exitCode(err), Message: err.Error(), Next: driver.Next(err)}
+	r := report{Code: "failed", Exit: exitCode(err), Retry: retryHelps(err), Message: err.Error(), Next: driver.Next(err)}
 	if errors.Is(err, errInterrupted) {
 		r.Code = "interrupted"
 	} else if class := driver.ClassName(err); class != "" {
 		r.Code = class
+	}
+	if ended, ok := errors.AsType[*guestError](err); ok {
+		r.Code, r.Guest = "guest_exit", &ended.code
 	}
 	var usage *usageError
 	var locked *layout.LockedError

@@ -32,7 +32,7 @@ func (a *app) execCommand() *cobra.Command {
 			"guest, and what that writes later is not shown. The end of a task or service ends all of the guest.",
 		Example: "  microagent exec scratch -- cat /etc/os-release\n  microagent exec -it scratch -- sh\n" +
 			"  echo hello | microagent exec -i scratch -- cat",
-		Annotations: exitsWith(ExitOK, ExitTimeout, ExitOurs, ExitInterrupted),
+		Annotations: exitsWith(ExitOK, ExitGuest, ExitTimeout, ExitOurs, ExitInterrupted),
 		RunE: does(func(ctx context.Context, _ []string) error {
 			env, err := environment(o.env, os.LookupEnv)
 			if err != nil {
@@ -60,7 +60,7 @@ func (a *app) execCommand() *cobra.Command {
 	f.StringVarP(&o.spec.User, "user", "u", "", "user, uid, or either with :group")
 	f.StringVarP(&o.spec.Workdir, "workdir", "w", "", "working directory")
 	f.DurationVar(&o.spec.Timeout, "timeout", 0, "end the process after this long, with exit code 124")
-	return cmd
+	return mapping(cmd)
 }
 
 // execArgs are the workspace and the command of an exec. Flags may stand behind the workspace as well: what begins with a

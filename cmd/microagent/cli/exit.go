@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+
+	"github.com/spf13/cobra"
 
 	"microagent/runtime/driver"
 	"microagent/runtime/layout"
@@ -18,12 +21,17 @@ const (
 	ExitPartly      = 3
 	ExitInvalid     = 4
 	ExitRefused     = 5
+	ExitGuest       = 10
 	ExitLocked      = 11
 	ExitUsage       = 64
 	ExitTimeout     = 124
 	ExitOurs        = 125
 	ExitInterrupted = 130
 )
+
+// retryExits are the codes at which doing the same again later can go better without anybody having changed anything. At
+// ExitFailed it depends: the JSON form of an error says.
+var retryExits = []int{ExitPartly, ExitLocked, ExitTimeout, ExitOurs, ExitInterrupted}
 
 var exitMeanings = map[int]string{
 	ExitOK:          "all went well",
@@ -32,10 +40,11 @@ var exitMeanings = map[int]string{
 	ExitPartly:      "it failed after a part was done; running it again goes on from there",
 	ExitInvalid:     "the manifest is invalid",
 	ExitRefused:     "refused for safety; the message says what would allow it",
-	ExitLocked:      "another command works on the same project",
+	ExitGuest:       "run, exec and wait with --map-exit: the command in the guest failed, with whatever code",
+	ExitLocked:      "in use: another command or workspace has it",
 	ExitUsage:       "the command line is wrong",
 	ExitTimeout:     "the time given ran out",
-	ExitOurs:        "microagent itself failed; every other code is the guest's",
+	ExitOurs:        "run, exec and wait: microagent itself failed; every other code is the guest's",
 	ExitInterrupted: "interrupted",
 }
 
@@ -93,9 +102,9 @@ func exitCode(err error) int {
 		return ExitUsage
 	case errors.Is(err, errInterrupted), errors.Is(err, context.Canceled):
 		return ExitInterrupted
-	case errors.As(err, &locked), errors.Is(err, driver.ErrLocked):
+	case errors.As(err, &locked), errors.Is(err, driver.ErrLocked), errors.Is(err, driver.ErrBusy):
 		return ExitLocked
-	case errors.Is(err, driver.ErrRefused), errors.Is(err, driver.ErrBusy), errors.Is(err, driver.ErrStale):
+	case errors.Is(err, driver.ErrRefused), errors.Is(err, driver.ErrStale):
 		return ExitRefused
 	case errors.Is(err, driver.ErrTimeout), errors.Is(err, context.DeadlineExceeded):
 		return ExitTimeout
@@ -117,6 +126,72 @@ func guestCode(code int, err error) error {
 	default:
 		return &exitError{code: ExitOurs, err: err}
 	}
+}
+
+// guestError is a command in a guest that ended with a code of its own, where --map-exit keeps that from being ours.
+type guestError struct{ code int }
+
+func (e *guestError) Error() string {
+	return fmt.Sprintf("the command ended with exit code %d", e.code)
+}
+
+// mapExit makes an error of guestCode one whose code says by itself whose failure it is and whether a retry helps: one
+// code for the guest's, for ours those that other commands have, and ExitOurs for what has none and may pass.
+func mapExit(err error) error {
+	if several, ok := err.(interface{ Unwrap() []error }); ok {
+		if _, one := err.(*driver.Error); !one {
+			var list []error
+			for _, e := range several.Unwrap() {
+				list = append(list, mapExit(e))
+			}
+			return errors.Join(list...)
+		}
+	}
+	if printed, ok := err.(*printedError); ok {
+		return &printedError{mapExit(printed.err)}
+	}
+	e, ok := err.(*exitError)
+	switch {
+	case !ok:
+		return err
+	case e.err == nil:
+		return &exitError{ExitGuest, &guestError{e.code}}
+	}
+	code := exitCode(e.err)
+	if helps, known := driver.RetryHelps(e.err); code == ExitFailed && (helps || !known) {
+		code = ExitOurs
+	}
+	return &exitError{code, e.err}
+}
+
+// mapping adds --map-exit to a command that exits with a guest's code.
+func mapping(cmd *cobra.Command) *cobra.Command {
+	on := cmd.Flags().Bool("map-exit", false, fmt.Sprintf("exit with %d when the command failed, and with the codes of other commands when microagent did", ExitGuest))
+	do := cmd.RunE
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		err := do(cmd, args)
+		if *on {
+			err = mapExit(err)
+		}
+		return err
+	}
+	return cmd
+}
+
+// retryHelps says whether doing again what gave err can go better by itself: its class says, or else its exit code.
+func retryHelps(err error) bool {
+	if _, guests := errors.AsType[*guestError](err); guests {
+		return false // who wrote the command knows
+	}
+	code := exitCode(err)
+	switch code {
+	case ExitInvalid, ExitRefused, ExitUsage, ExitInterrupted:
+		return slices.Contains(retryExits, code)
+	}
+	if helps, known := driver.RetryHelps(err); known {
+		return helps
+	}
+	return slices.Contains(retryExits, code)
 }
 
 // exitStatus is the section of that name in a command's help.

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -30,7 +32,7 @@ func TestExitCode(t *testing.T) {
 		{exits(ExitPartly, errors.New("x")), ExitPartly},
 		{&invalidError{&invalid, ExitInvalid}, ExitInvalid},
 		{fmt.Errorf("a: %w", &driver.Error{Class: driver.ErrRefused}), ExitRefused},
-		{&driver.Error{Class: driver.ErrBusy}, ExitRefused},
+		{&driver.Error{Class: driver.ErrBusy}, ExitLocked},
 		{&driver.Error{Class: driver.ErrStale}, ExitRefused},
 		{&layout.LockedError{Kind: "project"}, ExitLocked},
 		{&driver.Error{Class: driver.ErrLocked}, ExitLocked},
@@ -84,9 +86,73 @@ func TestReadmeTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	for code := range exitMeanings {
-		if !bytes.Contains(readme, fmt.Appendf(nil, "\n| %d | ", code)) {
-			t.Errorf("the README does not list exit code %d", code)
+		_, row, listed := bytes.Cut(readme, fmt.Appendf(nil, "\n| %d | ", code))
+		row, _, _ = bytes.Cut(row, []byte("\n"))
+		want := "no"
+		switch {
+		case code == ExitOK:
+			want = ""
+		case code == ExitFailed:
+			want = "`--json` says"
+		case slices.Contains(retryExits, code):
+			want = "yes"
 		}
+		cells := strings.Split(string(row), " |")
+		if !listed || len(cells) < 2 || strings.TrimSpace(cells[1]) != want {
+			t.Errorf("the README does not list exit code %d with %q for a retry: %q", code, want, row)
+		}
+	}
+}
+
+// TestRetryByNumber: who sees only the number decides as who reads the error, for errors of every class and of none.
+func TestRetryByNumber(t *testing.T) {
+	var invalid diag.List
+	invalid.Add(diag.Diagnostic{Severity: diag.Error, Code: "x", Summary: "y"})
+	errs := []error{errors.New("x"), usagef("x", "y"), errInterrupted, context.DeadlineExceeded, &layout.LockedError{Kind: "project"},
+		&layout.NewerError{}, &invalidError{&invalid, ExitInvalid}, exits(ExitPartly, errors.New("x")), &driver.CrashError{}}
+	source, err := os.ReadFile("../../../runtime/driver/classes.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := regexp.MustCompile(`(?m)^\t\{Err\w+, "(\w+)"`).FindAllSubmatch(source, -1)
+	if len(rows) < 13 {
+		t.Fatalf("only %d classes", len(rows))
+	}
+	for _, row := range rows {
+		class := driver.ClassOf(string(row[1]))
+		if class == nil {
+			t.Fatalf("%s is no class", row[1])
+		}
+		errs = append(errs, &driver.Error{Class: class, Op: "do", Object: "it"})
+	}
+	for _, err := range errs {
+		if code := exitCode(err); code != ExitFailed && slices.Contains(retryExits, code) != retryHelps(err) {
+			t.Errorf("%v: code %d, and its report says %v", err, code, retryHelps(err))
+		}
+		if code := exitCode(guestCode(0, err)); code == ExitFailed || code == ExitGuest {
+			t.Errorf("%v: code %d of run is the guest's", err, code)
+		}
+		mapped := mapExit(guestCode(0, err))
+		if code := exitCode(mapped); slices.Contains(retryExits, code) != retryHelps(mapped) || code == ExitGuest || code == ExitOK {
+			t.Errorf("%v: code %d with --map-exit, and its report says %v", err, code, retryHelps(mapped))
+		}
+	}
+	for guests := 1; guests < 256; guests++ {
+		err := mapExit(guestCode(guests, nil))
+		if r := describe(err); exitCode(err) != ExitGuest || r.Code != "guest_exit" || *r.Guest != guests || r.Retry || !strings.Contains(r.Message, fmt.Sprint(guests)) {
+			t.Errorf("the guest's %d: %d, %+v", guests, exitCode(err), r)
+		}
+	}
+	if err := mapExit(guestCode(0, nil)); err != nil {
+		t.Errorf("the guest's 0: %v", err)
+	}
+	both := mapExit(errors.Join(guestCode(5, nil), guestCode(0, &driver.Error{Class: driver.ErrRefused})))
+	if exitCode(both) != ExitGuest {
+		t.Errorf("the guest failed, and tidying up did: %d", exitCode(both))
+	}
+	told := mapExit(&printedError{exits(ExitOurs, &driver.Error{Class: driver.ErrRefused})})
+	if _, ok := told.(*printedError); !ok || exitCode(told) != ExitRefused {
+		t.Errorf("told already: %v, %d", told, exitCode(told))
 	}
 }
 

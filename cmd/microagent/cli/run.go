@@ -32,7 +32,7 @@ func (a *app) runCommand() *cobra.Command {
 		Example: "  microagent run docker.io/library/alpine:3.20 echo hello\n" +
 			"  microagent run -v data:/work docker.io/library/alpine:3.20 sh -c \"echo 42 > /work/counter.txt\"\n" +
 			"  microagent run --bundle config=/tmp/config.tar:/config:ro --image docker.io/library/alpine:3.20 --exec \"cat /config/hello.txt\"",
-		Annotations: exitsWith(ExitOK, ExitUsage, ExitTimeout, ExitOurs, ExitInterrupted),
+		Annotations: exitsWith(ExitOK, ExitGuest, ExitUsage, ExitTimeout, ExitOurs, ExitInterrupted),
 		RunE: does(func(ctx context.Context, args []string) error {
 			if o.image == "" && len(args) > 0 {
 				o.image, args = args[0], args[1:]
@@ -69,7 +69,7 @@ func (a *app) runCommand() *cobra.Command {
 	f.BoolVarP(&o.tty, "tty", "t", false, "give the command a terminal")
 	f.BoolVarP(&o.stdin, "interactive", "i", false, "taken for the habit's sake: stdin is passed on anyway")
 	f.DurationVar(&o.timeout, "timeout", 0, "end the command after this long, with exit code 124")
-	return cmd
+	return mapping(cmd)
 }
 
 // badFlag makes an error of flags one of usage, unless it is a refusal.

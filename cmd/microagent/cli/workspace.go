@@ -210,7 +210,7 @@ func (a *app) waitCommand() *cobra.Command {
 		Use: "wait WORKSPACE", Short: "wait until a workspace's run has ended",
 		Long:        "Waits and exits with the code of the task or service that ran.",
 		Example:     "  microagent wait counter --timeout 5m",
-		Annotations: exitsWith(ExitOK, ExitTimeout, ExitOurs, ExitInterrupted),
+		Annotations: exitsWith(ExitOK, ExitGuest, ExitTimeout, ExitOurs, ExitInterrupted),
 		RunE: does(func(ctx context.Context, args []string) error {
 			w, ws, err := a.opened(ctx, false, "wait for workspace", args[0])
 			if err != nil {
@@ -239,7 +239,7 @@ func (a *app) waitCommand() *cobra.Command {
 		}),
 	}
 	cmd.Flags().DurationVar(&timeout, "timeout", 0, "give up waiting after this long; the run goes on")
-	return cmd
+	return mapping(cmd)
 }
 
 // runEnd is the exit code of a run that ended.
