@@ -64,11 +64,8 @@ func (f *FakeWorkspaces) end(w *fakeWorkspace, code int, stopped bool) {
 	if w.Spec.Process.Mode != driver.ModeIdle {
 		w.Run.ExitCode = &code
 	}
-	w.outputs = map[string][]byte{}
 	if w.Spec.Process.Mode == driver.ModeTask {
-		for _, o := range w.Spec.Outputs {
-			w.Run.Collected = append(w.Run.Collected, w.collect(o))
-		}
+		w.collectAll()
 	}
 	f.finish(w, driver.PhaseFinished, "")
 }
@@ -81,12 +78,20 @@ func (f *FakeWorkspaces) finish(w *fakeWorkspace, phase driver.Phase, reason str
 	close(w.ended)
 }
 
+// collectAll brings the outputs out, in the place of those that were.
+func (w *fakeWorkspace) collectAll() {
+	w.outputs, w.Run.Collected = map[string][]byte{}, nil
+	for _, o := range w.Spec.Outputs {
+		w.Run.Collected = append(w.Run.Collected, w.collect(o))
+	}
+}
+
 func (w *fakeWorkspace) collect(o driver.Output) driver.Fetched {
 	got := driver.Fetched{Name: o.Name, From: o.Path, Path: "outputs/" + o.Name}
 	text, ok := w.files[o.Path]
 	if !ok {
 		if !o.Optional {
-			got.Error = o.Path + " is not there"
+			got.Missing, got.Error = true, o.Path+" is not there"
 		}
 		return got
 	}
@@ -164,6 +169,9 @@ func (f *FakeWorkspaces) Exec(_ context.Context, name string, spec driver.ExecSp
 		}
 	}
 	out := runFakeShell(spec.Argv, w.files)
+	if spec.Collect {
+		w.collectAll()
+	}
 	if s.Stdout != nil {
 		if len(spec.Argv) == 1 && spec.Argv[0] == "cat" && s.Stdin != nil {
 			_, err = io.Copy(s.Stdout, s.Stdin)
@@ -223,13 +231,15 @@ func (f *FakeWorkspaces) OutputFile(_ context.Context, name, output string) (io.
 	if err != nil {
 		return nil, driver.Fetched{}, err
 	}
-	data, ok := w.outputs[output]
-	if !ok {
-		return nil, driver.Fetched{}, &driver.Error{Class: driver.ErrNotFound, Op: "output", Object: output, Err: errors.New("not collected")}
-	}
-	for _, got := range w.Run.Collected {
-		if got.Name == output {
-			return io.NopCloser(bytes.NewReader(data)), got, nil
+	if w.Run != nil {
+		for _, got := range w.Run.Collected {
+			switch data, ok := w.outputs[output]; {
+			case got.Name != output:
+			case ok:
+				return io.NopCloser(bytes.NewReader(data)), got, nil
+			default:
+				return nil, got, &driver.Error{Class: driver.ErrNotFound, Op: "output", Object: output, Err: errors.New(got.Error)}
+			}
 		}
 	}
 	return nil, driver.Fetched{}, &driver.Error{Class: driver.ErrNotFound, Op: "output", Object: output, Err: errors.New("not collected")}

@@ -88,7 +88,7 @@ func (l *life) follow(list []*port, changed <-chan struct{}) error {
 	}
 	cancel()
 	_ = w.Close()
-	<-watching // fails, as it was closed
+	l.ports.log.Debug("watch of ports ended", "error", <-watching)
 	return nil
 }
 

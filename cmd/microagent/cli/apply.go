@@ -13,6 +13,7 @@ import (
 
 	"microagent/cmd/microagent/cli/view"
 
+	"al.essio.dev/pkg/shellescape"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -172,7 +173,7 @@ func (a *app) execute(ctx context.Context, s *stream, p *plan.Plan, files *folde
 	}
 	s.result = resultRecord(p, res)
 	if !a.JSON {
-		a.summary(p, res)
+		a.summary(p, res, o.saved)
 	}
 	return a.verdict(p, res)
 }
@@ -213,8 +214,17 @@ func worst(list []apply.Failure) int {
 	return code
 }
 
+// planAgain makes a saved plan anew: one that was begun has changed what it rests on.
+func planAgain(p *plan.Plan, file string) string {
+	words := []string{"microagent", "plan"}
+	if usual, err := filepath.Abs(ManifestName); err != nil || p.Manifest != usual {
+		words = append(words, "-f", p.Manifest)
+	}
+	return shellescape.QuoteCommand(append(words, "-o", file))
+}
+
 // summary is the last line for people.
-func (a *app) summary(p *plan.Plan, res *apply.Result) {
+func (a *app) summary(p *plan.Plan, res *apply.Result, saved bool) {
 	for _, name := range res.GoesOn {
 		a.Say("the task of %s goes on; stop it with: microagent halt %s", name, name)
 	}
@@ -236,8 +246,12 @@ func (a *app) summary(p *plan.Plan, res *apply.Result) {
 	case n == 0 && !res.Interrupted:
 		fmt.Fprintf(a.Out, "%s: %s, %s\n", p.Project, verb, counting(len(res.Done), "change"))
 	default:
+		next := a.commandAgain()
+		if saved {
+			next = planAgain(p, a.command.Flags().Arg(0))
+		}
 		a.Say("%s: %s done, %d failed, %d not started; to go on: %s", p.Project, counting(len(res.Done), "change"),
-			len(res.Failed), len(res.NotStarted), a.commandAgain())
+			len(res.Failed), len(res.NotStarted), next)
 	}
 }
 

@@ -32,6 +32,9 @@ func (a *app) root() *cobra.Command {
 			if err := a.flags.check(a.Getenv); err != nil {
 				return err
 			}
+			if err := checkExclusive(cmd); err != nil {
+				return err
+			}
 			a.parsed, a.command = true, cmd
 			if a.flags.dir == "" {
 				return nil

@@ -18,14 +18,16 @@ func askGuests(ctx context.Context, w *world, list []driver.Workspace) {
 	defer cancel()
 	var asked sync.WaitGroup
 	for i := range list {
-		if run := list[i].Run; run != nil && run.Phase.Alive() {
-			asked.Go(func() { list[i].Silent = w.Runs.Silent(ctx, list[i].Spec.Name) })
+		ws := &list[i]
+		if ws.Run == nil || !ws.Run.Phase.Alive() {
+			continue
 		}
-		if hasPorts(list[i]) {
-			run := *list[i].Run
-			list[i].Run = &run
+		asked.Go(func() { ws.Silent = w.Runs.Silent(ctx, ws.Spec.Name) })
+		if len(ws.Run.Ports) > 0 {
+			run := *ws.Run
+			ws.Run = &run
 			asked.Go(func() {
-				if ports, err := w.Runs.Ports(ctx, list[i].Spec.Name); err == nil {
+				if ports, err := w.Runs.Ports(ctx, ws.Spec.Name); err == nil {
 					run.Ports = ports
 				}
 			})

@@ -120,10 +120,8 @@ func carry(conn *net.TCPConn, st *proto.Stream) {
 	if err != nil { // the server reset the connection, or the host takes no more
 		reset(conn)
 		_ = st.Close()
-		<-fed
-		return
 	}
-	if <-fed == nil {
+	if fedErr := <-fed; fedErr == nil && err == nil {
 		linger(st)
 	}
 }
