@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"syscall"
 
@@ -83,7 +84,8 @@ func (a *app) interruptible(parent context.Context) (context.Context, func()) {
 	if !signal.Ignored(syscall.SIGHUP) {
 		signal.Notify(signals, syscall.SIGHUP)
 	}
-	go func() {
+	var watching sync.WaitGroup
+	watching.Go(func() {
 		for n := 0; ; n++ {
 			select {
 			case <-signals:
@@ -98,10 +100,11 @@ func (a *app) interruptible(parent context.Context) (context.Context, func()) {
 				return
 			}
 		}
-	}()
+	})
 	return ctx, func() {
 		signal.Stop(signals)
 		close(done)
+		watching.Wait()
 		cancel(nil)
 	}
 }

@@ -28,7 +28,6 @@ var commandPointers = map[string]pointer{
 	"info":         {"status has all that is known of a workspace", "microagent status NAME --json"},
 	"stats":        {"there are no live figures yet; a process in the guest has them", "microagent exec NAME -- top -bn1"},
 	"top":          {"there are no live figures yet; a process in the guest has them", "microagent exec NAME -- top -bn1"},
-	"events":       {"an apply tells its events as JSON", "microagent apply --progress json"},
 	"port-forward": {"a port of a running workspace is reached by forward", "microagent forward NAME 8080"},
 	"port":         {"status shows where ports are published", "microagent status NAME"},
 	"snapshot":     {"there are no snapshots yet; cp brings a stopped workspace's files out", "microagent cp -r NAME:/ ./NAME"},
