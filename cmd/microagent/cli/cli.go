@@ -13,10 +13,9 @@ import (
 	"sync/atomic"
 	"syscall"
 
-	"microagent/cmd/microagent/cli/term"
-
 	"github.com/spf13/cobra"
 
+	"microagent/cmd/microagent/cli/term"
 	"microagent/runtime/layout"
 )
 

@@ -8,10 +8,9 @@ import (
 	"path/filepath"
 	"strings"
 
-	"microagent/cmd/microagent/cli/view"
-
 	"github.com/spf13/cobra"
 
+	"microagent/cmd/microagent/cli/view"
 	"microagent/runtime/driver"
 	"microagent/schema/printable"
 	"microagent/schema/spec"

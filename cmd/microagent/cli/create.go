@@ -3,10 +3,9 @@ package cli
 import (
 	"context"
 
-	"microagent/cmd/microagent/cli/view"
-
 	"github.com/spf13/cobra"
 
+	"microagent/cmd/microagent/cli/view"
 	"microagent/schema/quantity"
 )
 

@@ -4,10 +4,9 @@ import (
 	"context"
 	"fmt"
 
-	"microagent/cmd/microagent/cli/view"
-
 	"github.com/spf13/cobra"
 
+	"microagent/cmd/microagent/cli/view"
 	"microagent/runtime/driver"
 	"microagent/schema/spec"
 )

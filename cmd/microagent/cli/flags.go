@@ -4,11 +4,10 @@ import (
 	"fmt"
 	"slices"
 
-	"microagent/cmd/microagent/cli/term"
-
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"microagent/cmd/microagent/cli/term"
 	"microagent/schema/quantity"
 )
 

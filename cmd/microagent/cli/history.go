@@ -6,10 +6,9 @@ import (
 	"fmt"
 	"time"
 
-	"microagent/cmd/microagent/cli/term"
-
 	"github.com/spf13/cobra"
 
+	"microagent/cmd/microagent/cli/term"
 	"microagent/runtime/driver"
 	"microagent/runtime/event"
 	"microagent/schema/printable"

@@ -6,13 +6,11 @@ import (
 	"path/filepath"
 	"strings"
 
-	"microagent/cmd/microagent/cli/view"
-
-	"microagent/cmd/microagent/cli/term"
-
 	"github.com/spf13/cobra"
 
 	"microagent/apply/folder"
+	"microagent/cmd/microagent/cli/term"
+	"microagent/cmd/microagent/cli/view"
 	"microagent/runtime/driver"
 )
 

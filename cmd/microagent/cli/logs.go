@@ -4,10 +4,9 @@ import (
 	"context"
 	"errors"
 
-	"microagent/cmd/microagent/cli/term"
-
 	"github.com/spf13/cobra"
 
+	"microagent/cmd/microagent/cli/term"
 	"microagent/runtime/driver"
 )
 

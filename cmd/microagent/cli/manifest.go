@@ -10,9 +10,8 @@ import (
 	"strings"
 	"syscall"
 
-	"microagent/cmd/microagent/cli/term"
-
 	"microagent/apply/folder"
+	"microagent/cmd/microagent/cli/term"
 	"microagent/runtime/driver"
 	"microagent/schema"
 	"microagent/schema/diag"

@@ -8,15 +8,12 @@ import (
 	"strconv"
 	"strings"
 
-	"microagent/apply"
-
-	"microagent/cmd/microagent/cli/view"
-
-	"microagent/cmd/microagent/cli/term"
-
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"microagent/apply"
+	"microagent/cmd/microagent/cli/term"
+	"microagent/cmd/microagent/cli/view"
 	"microagent/runtime/driver"
 	"microagent/schema/printable"
 )

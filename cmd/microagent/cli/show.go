@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"microagent/cmd/microagent/cli/term"
-
 	"microagent/plan"
 	"microagent/plan/render"
 	"microagent/schema"

@@ -7,7 +7,6 @@ import (
 	"syscall"
 
 	"microagent/cmd/microagent/cli/term"
-
 	"microagent/runtime/driver"
 	"microagent/runtime/layout"
 )

@@ -8,12 +8,10 @@ import (
 	"strings"
 	"time"
 
-	"microagent/cmd/microagent/cli/view"
-
-	"microagent/cmd/microagent/cli/term"
-
 	"github.com/spf13/cobra"
 
+	"microagent/cmd/microagent/cli/term"
+	"microagent/cmd/microagent/cli/view"
 	"microagent/runtime/driver"
 	"microagent/schema/printable"
 )

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"microagent/cmd/microagent/cli/term"
-
 	"microagent/plan"
 	"microagent/runtime/driver"
 	"microagent/runtime/event"

@@ -8,10 +8,9 @@ import (
 	"strconv"
 	"time"
 
-	"microagent/cmd/microagent/cli/view"
-
 	"github.com/spf13/cobra"
 
+	"microagent/cmd/microagent/cli/view"
 	"microagent/runtime/driver"
 	"microagent/schema/quantity"
 	"microagent/schema/spec"
