@@ -44,6 +44,7 @@ var commands = map[string]func(ts *testscript.TestScript, neg bool, args []strin
 	"idle":      idle,
 	"size":      size,
 	"pty":       pty,
+	"next":      next,
 }
 
 func need(ts *testscript.TestScript, neg bool, args []string, n int, usage string) {

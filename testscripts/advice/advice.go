@@ -9,6 +9,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -156,11 +157,33 @@ func (t Text) Command() (command string, ok bool) {
 	return command, !strings.ContainsAny(command, ",;()\n") && !strings.Contains(command, ": ")
 }
 
-// Pattern matches the command with its holes filled.
+// Pattern matches the command with its holes and every NAME filled with what is no flag.
 func Pattern(command string) *regexp.Regexp {
-	parts := strings.Split(command, Hole)
+	parts := strings.Split(strings.ReplaceAll(command, "NAME", Hole), Hole)
 	for i := range parts {
 		parts[i] = regexp.QuoteMeta(parts[i])
 	}
-	return regexp.MustCompile("^" + strings.Join(parts, ".*") + "$")
+	return regexp.MustCompile("^" + strings.Join(parts, `(?:[^-].*)?`) + "$")
 }
+
+// Run is the commands that the scripts of a folder run as advice: what follows "next", unquoted, with a letter in the
+// place of a *.
+func Run(folder string) ([]string, error) {
+	files, err := filepath.Glob(filepath.Join(folder, "*.txtar"))
+	if err != nil {
+		return nil, err
+	}
+	var run []string
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range next.FindAllStringSubmatch(string(data), -1) {
+			run = append(run, strings.ReplaceAll(strings.ReplaceAll(m[1], "'", ""), "*", "x"))
+		}
+	}
+	return run, nil
+}
+
+var next = regexp.MustCompile(`(?m)^(?:! )?next (.+)$`)

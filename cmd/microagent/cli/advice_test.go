@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -105,4 +106,64 @@ func parses(command string) error {
 		return fmt.Errorf("%s is no command by itself", c.CommandPath())
 	}
 	return nil
+}
+
+// unrun are commands that are advised and that no script runs as advice, each with why.
+var unrun = map[string]string{
+	"microagent exec -it NAME -- sh":              "needs a terminal: exec_pty runs the same command on one",
+	"microagent forward NAME 8080":                "goes on until it is interrupted: ports runs it in the background",
+	"microagent logs -f NAME":                     "goes on until the workspace ends: halt_delete runs it in the background",
+	"microagent image pull NAME":                  "needs a registry of the name that was typed: image_offline pulls from one",
+	"microagent kernel install":                   "fetches packages from the distribution's servers",
+	"microagent image import \x00":                "follows an image that went away between plan and apply",
+	"microagent kernel list":                      "follows a kernel that went away while it was used",
+	"microagent run \x00 sh":                      "needs an image without a command, which mkimage doesn't make; apply's tests hold the text",
+	"microagent output list \x00":                 "follows outputs that could not be written and a kept workspace",
+	"microagent prune --yes":                      "follows a cache with disks that nothing uses",
+	"microagent prune":                            "follows a full disk",
+	"microagent volume create \x00 --size 512MiB": "is for records of before volumes had identities",
+}
+
+// TestAdviceIsRun holds every command that is advised against what scripts run as advice, by "next COMMAND": a new one
+// needs a script that meets it and runs it as printed.
+func TestAdviceIsRun(t *testing.T) {
+	texts, err := advice.Find("../../..", commandWords())
+	if err != nil {
+		t.Fatal(err)
+	}
+	run, err := advice.Run("../../../testscripts/testdata")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for _, text := range texts {
+		command, ok := text.Command()
+		if !ok {
+			continue // told by the other test
+		}
+		pattern := advice.Pattern(command)
+		switch ran := slices.ContainsFunc(run, pattern.MatchString); {
+		case ran && unrun[command] != "":
+			t.Errorf("%s: %q is run by a script: take it off the list", text.Pos, command)
+		case !ran && unrun[command] == "":
+			t.Errorf("%s: no script runs the advice %q: meet it in one and write below: next %s", text.Pos, command, command)
+		}
+		seen[command] = true
+	}
+	for command := range unrun {
+		if !seen[command] {
+			t.Errorf("%q is advised no more: take it off the list", command)
+		}
+	}
+}
+
+// A word of another tool that became a command of ours leads nowhere.
+func TestPointersAreNoCommands(t *testing.T) {
+	for _, c := range silent().root().Commands() {
+		for _, word := range append(c.Aliases, c.Name()) {
+			if _, ok := commandPointers[word]; ok {
+				t.Errorf("%q is a command", word)
+			}
+		}
+	}
 }

@@ -32,7 +32,7 @@ var commandPointers = map[string]pointer{
 	"port":         {"status shows where ports are published", "microagent status NAME"},
 	"snapshot":     {"there are no snapshots yet; cp brings a stopped workspace's files out", "microagent cp -r NAME:/ ./NAME"},
 	"reset":        {"a workspace starts anew once it was deleted and is created again", "microagent delete NAME"},
-	"build":        {"images are built by other tools, and used from a file, such as image: oci:DIR", "microagent image import oci:DIR"},
+	"build":        {"images are built by other tools, and used from a file, such as image: oci:DIR", "microagent image import --help"},
 	"images":       {"images have a command of their own", "microagent image list"},
 	"pull":         {"images have a command of their own", "microagent image pull NAME"},
 	"rmi":          {"images have a command of their own", "microagent image rm NAME"},

@@ -122,6 +122,18 @@ func nextRootFS(name string) string {
 	return "create it again, after: microagent delete --yes " + name
 }
 
+// nextVolume is what to do about a volume that is another one than the workspace was set up with, or is gone: one that is
+// made anew under its name is not taken for it.
+func (a acquirer) nextVolume(m driver.Mount) string {
+	switch {
+	case strings.Contains(a.workspace, "."):
+		return "the workspace is set up anew by: microagent apply"
+	case m.Source == "":
+		return volume.NextMissing(m.Name)
+	}
+	return "create the workspace again, after: microagent delete --yes " + a.workspace
+}
+
 // nextBundle is what to do about a bundle whose disk left the cache.
 func nextBundle(workspace string) string {
 	if strings.Contains(workspace, ".") {
@@ -133,7 +145,7 @@ func nextBundle(workspace string) string {
 // explainMissing says what is missing of a volume.
 func (a acquirer) explainMissing(m driver.Mount) error {
 	e := &driver.Error{Class: driver.ErrNotFound, Op: "attach volume", Object: m.Name, Err: errors.New("there is no such volume"),
-		Next: volume.NextMissing(m.Name)}
+		Next: a.nextVolume(m)}
 	if _, err := os.Lstat(a.state.VolumeRecord(m.Name)); err == nil {
 		e.Err = fmt.Errorf("its image %s is gone", a.state.VolumeImage(m.Name))
 		e.Next = volume.NextGone(m.Name)

@@ -32,7 +32,7 @@ func (a acquirer) checkVolume(m driver.Mount) error {
 	if m.Source != "" && meta.ID != m.Source {
 		return &driver.Error{
 			Class: driver.ErrStale, Op: "attach volume", Object: m.Name,
-			Err: errors.New("it was deleted and made anew since this workspace was set up"), Next: "apply again, or create the workspace again",
+			Err: errors.New("it was deleted and made anew since this workspace was set up"), Next: a.nextVolume(m),
 		}
 	}
 	return volume.Changed(a.state, "attach volume", m.Name)
