@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"microagent/runtime/driver"
+	"microagent/runtime/gitfolder"
 )
 
 // OutsideError says that a path leaves the folders it may be in.
@@ -28,7 +29,7 @@ func (e *OutsideError) Is(target error) bool { return target == driver.ErrRefuse
 
 func outside(name, real string) error {
 	next := "move it into the manifest's folder"
-	if !slices.ContainsFunc(strings.Split(real, "/"), gitName) { // that would be refused
+	if !slices.ContainsFunc(strings.Split(real, "/"), gitfolder.IsName) { // that would be refused
 		next += ", or allow it with --allow-path=" + filepath.Dir(real)
 	}
 	return &driver.Error{Class: driver.ErrRefused, Op: "open", Object: name, Err: &OutsideError{name, real}, Next: next}

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"microagent/runtime/driver"
+	"microagent/runtime/gitfolder"
 )
 
 // Folder is the manifest's folder with what the user allowed beside it. It implements driver.Files.
@@ -90,7 +91,7 @@ func (f *Folder) allowed(dir string, p *place) error {
 	git := f.git()
 	for i := range p.steps {
 		s := &p.steps[i]
-		if gitName(s.name) || git[s.id] || looksGit(s.fd) {
+		if gitfolder.IsName(s.name) || git[s.id] || looksGit(s.fd) {
 			at := (&place{p.steps[:i+1]}).path()
 			return &driver.Error{Class: driver.ErrRefused, Op: "open --allow-path", Object: dir,
 				Err:  &GitError{Path: dir, Git: at, Abs: p.path()},

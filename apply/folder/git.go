@@ -7,20 +7,14 @@ import (
 	"strconv"
 	"strings"
 
+	"microagent/runtime/gitfolder"
+
 	"golang.org/x/sys/unix"
 )
 
-// gitName is the name that git looks for in every folder, in any case on file systems that fold it.
-func gitName(name string) bool { return strings.EqualFold(name, ".git") }
-
-// looksGit says that git would take the folder at fd for a repository (is_git_directory in git's setup.c): it has HEAD,
-// and objects and refs or a commondir that says where these are.
+// looksGit says that git would take the folder at fd for a repository.
 func looksGit(fd int) bool {
-	return repository(func(name string) bool { return there(fd, name) })
-}
-
-func repository(has func(name string) bool) bool {
-	return has("HEAD") && (has("commondir") || has("objects") && has("refs"))
+	return gitfolder.IsRepository(func(name string) bool { return there(fd, name) })
 }
 
 func there(fd int, name string) bool {

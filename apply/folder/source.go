@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"microagent/runtime/driver"
+	"microagent/runtime/gitfolder"
 )
 
 // source goes to what a manifest reads. Links are followed as long as they end beneath an open folder, a last one when
@@ -63,7 +64,7 @@ func (f *Folder) judge(name string, p *place, git map[id]bool) error {
 	root := f.root(p)
 	for i := root; i < len(p.steps); i++ {
 		s := &p.steps[i]
-		if i > root && gitName(s.name) || git[s.id] || s.is(unix.S_IFDIR) && looksGit(s.fd) {
+		if i > root && gitfolder.IsName(s.name) || git[s.id] || s.is(unix.S_IFDIR) && looksGit(s.fd) {
 			return &GitError{Path: name, Git: f.in((&place{p.steps[:i+1]}).path()), Abs: f.in(f.Resolve(name))}
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"microagent/runtime/driver"
+	"microagent/runtime/gitfolder"
 )
 
 // Target is where an output may be written: inside one of the folders, with no symlink on the way, in no git folder and
@@ -65,7 +66,7 @@ func (f *Folder) parent(name string, r root, rel string, create bool) (p *place,
 	}
 	for i, part := range way {
 		last := i == len(way)-1
-		if gitName(part) && !f.free {
+		if gitfolder.IsName(part) && !f.free {
 			return p, false, refuse(name, &GitError{Path: name, Git: f.in(path.Join(p.path(), part)), Abs: f.in(f.Resolve(name))}, elsewhere)
 		}
 		err := p.enter(part)
@@ -106,7 +107,7 @@ func (f *Folder) completes(name string, from *place, way []string) error {
 	defer p.close()
 	dir, exists := from.path(), true
 	for _, part := range way {
-		git := repository(func(name string) bool {
+		git := gitfolder.IsRepository(func(name string) bool {
 			return name == part || f.claims.made[path.Join(dir, name)] || exists && there(p.top().fd, name)
 		})
 		if git && !(exists && looksGit(p.top().fd)) {

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"microagent/runtime/driver"
+	"microagent/runtime/gitfolder"
 )
 
 // Sub implements driver.Files.
@@ -44,7 +45,7 @@ func (t *tree) place(name string) (*place, error) {
 		if err != nil || part == "." {
 			break
 		}
-		if err = p.enter(part); err == nil && !t.free && (gitName(part) || t.git[p.top().id]) {
+		if err = p.enter(part); err == nil && !t.free && (gitfolder.IsName(part) || t.git[p.top().id]) {
 			err = &GitError{Path: name, Git: p.path(), Abs: path.Join(t.at.path(), name)}
 		}
 	}

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 
+	"microagent/runtime/kernel"
+
 	"github.com/cavaliergopher/cpio"
 )
 
@@ -77,40 +79,23 @@ func kernelTree(ctx context.Context, log func(string, ...any)) (string, error) {
 		return "", err
 	}
 	defer os.RemoveAll(temporary)
+	debs := []string{deb}
 	if deb == "" {
-		if deb, err = download(ctx, temporary); err != nil {
+		if debs, err = kernel.Download(ctx, "amd64", temporary, nil); err != nil {
 			return "", err
 		}
-		log("downloaded %s", filepath.Base(deb))
 	}
 	unpacked := filepath.Join(temporary, "tree")
-	if err := command(ctx, "", "dpkg-deb", "-x", deb, unpacked); err != nil {
-		return "", err
+	for _, deb := range debs {
+		log("unpack %s", filepath.Base(deb))
+		if err := command(ctx, "", "dpkg-deb", "-x", deb, unpacked); err != nil {
+			return "", err
+		}
 	}
 	if err := os.Rename(unpacked, tree); err != nil && !errors.Is(err, os.ErrExist) {
 		return "", err
 	}
 	return tree, nil
-}
-
-// download gets Debian's cloud kernel through apt, which checks its signature.
-func download(ctx context.Context, dir string) (string, error) {
-	out, err := exec.CommandContext(ctx, "apt-cache", "depends", "linux-image-cloud-amd64").Output()
-	if err != nil {
-		return "", fmt.Errorf("apt-cache: %w", err)
-	}
-	_, rest, ok := strings.Cut(string(out), "Depends: ")
-	if !ok {
-		return "", errors.New("apt knows no linux-image-cloud-amd64")
-	}
-	if err := command(ctx, dir, "apt-get", "download", strings.Fields(rest)[0]); err != nil {
-		return "", err
-	}
-	found, _ := filepath.Glob(filepath.Join(dir, "*.deb"))
-	if len(found) != 1 {
-		return "", errors.New("apt-get download gave no package")
-	}
-	return found[0], nil
 }
 
 func command(ctx context.Context, dir, name string, args ...string) error {

@@ -23,9 +23,24 @@ const (
 // ImportApt installs the kernel that Debian's linux-image-cloud meta package stands for, downloaded through apt-get
 // into a temporary folder: apt checks the signatures. It needs no root and installs no package on the host.
 func (s *Store) ImportApt(ctx context.Context, p driver.Progress) (Installed, error) {
-	meta := "linux-image-cloud-" + s.arch
-	fail := func(class, err error, next string) (Installed, error) {
-		return Installed{}, &driver.Error{Class: class, Op: "get kernel package", Object: meta, Err: err, Next: next}
+	dir, err := os.MkdirTemp("", "microagent-kernel-")
+	if err != nil {
+		return Installed{}, err
+	}
+	defer os.RemoveAll(dir)
+	files, err := Download(ctx, s.arch, dir, p)
+	if err != nil {
+		return Installed{}, err
+	}
+	return s.ImportDeb(ctx, files, p)
+}
+
+// Download has apt-get leave the packages of that kernel in dir, for an architecture in Debian's words, and gives their
+// files: however many a kernel is split into.
+func Download(ctx context.Context, arch, dir string, p driver.Progress) ([]string, error) {
+	meta := "linux-image-cloud-" + arch
+	fail := func(class, err error, next string) ([]string, error) {
+		return nil, &driver.Error{Class: class, Op: "get kernel package", Object: meta, Err: err, Next: next}
 	}
 	for _, tool := range []string{"apt-get", "apt-cache"} {
 		if _, err := exec.LookPath(tool); err != nil {
@@ -40,11 +55,6 @@ func (s *Store) ImportApt(ctx context.Context, p driver.Progress) (Installed, er
 	if !ok {
 		return fail(driver.ErrNotFound, errors.New("apt's lists name no kernel for it"), nextUpdate)
 	}
-	dir, err := os.MkdirTemp("", "microagent-kernel-")
-	if err != nil {
-		return Installed{}, err
-	}
-	defer os.RemoveAll(dir)
 	names, err := kernelPackages(ctx, name)
 	if err != nil {
 		return fail(driver.ErrNotFound, err, nextUpdate)
@@ -57,7 +67,7 @@ func (s *Store) ImportApt(ctx context.Context, p driver.Progress) (Installed, er
 	if err != nil || len(files) != len(names) {
 		return fail(driver.ErrUnavailable, fmt.Errorf("apt-get download left %d packages instead of %d", len(files), len(names)), nextDeb)
 	}
-	return s.ImportDeb(ctx, files, p)
+	return files, nil
 }
 
 var kernelPackage = regexp.MustCompile(`^linux-image-[0-9][a-z0-9.+~-]*$`)

@@ -4,30 +4,26 @@ import (
 	"os"
 	"path"
 	"strings"
-)
 
-// repository are the names that make git take a folder for a repository (is_git_directory in git's setup.c): HEAD, and
-// either objects and refs or a commondir that says where these are.
-const (
-	hasHead = 1 << iota
-	hasObjects
-	hasRefs
-	hasCommon
+	"microagent/runtime/gitfolder"
 )
-
-var repository = map[string]int{"head": hasHead, "objects": hasObjects, "refs": hasRefs, "commondir": hasCommon}
 
 // gitFolders are the topmost paths of a complete tree that git would look into: each entry called .git, and each folder
 // that has a repository's names, whatever they are. File systems that fold case are thought of.
 func (t tree) gitFolders() []string {
-	has := map[string]int{}
+	marks := map[string]map[string]bool{} // by folder, in lower case
 	for p := range t {
-		if name := strings.ToLower(path.Base(p)); p != "." && repository[name] != 0 {
-			has[path.Dir(p)] |= repository[name]
+		if name := path.Base(p); p != "." && gitfolder.IsMark(name) {
+			dir := path.Dir(p)
+			if marks[dir] == nil {
+				marks[dir] = map[string]bool{}
+			}
+			marks[dir][strings.ToLower(name)] = true
 		}
 	}
 	isGit := func(p string) bool {
-		return has[p]&hasHead != 0 && (has[p]&hasCommon != 0 || has[p]&hasObjects != 0 && has[p]&hasRefs != 0)
+		in := marks[p]
+		return in != nil && gitfolder.IsRepository(func(name string) bool { return in[strings.ToLower(name)] })
 	}
 	if isGit(".") {
 		return []string{"."}
@@ -38,7 +34,7 @@ func (t tree) gitFolders() []string {
 		switch {
 		case found[path.Dir(p)]:
 			found[p] = true
-		case strings.EqualFold(path.Base(p), ".git"), isGit(p):
+		case gitfolder.IsName(path.Base(p)), isGit(p):
 			found[p] = true
 			list = append(list, p)
 		}
