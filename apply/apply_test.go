@@ -277,6 +277,20 @@ func TestFailedTaskLeavesItsOutputAndRunsAgain(t *testing.T) {
 	}
 }
 
+// The root cause alone is a failure: what a failed task did not write follows from it.
+func TestFailedTaskIsTheOnlyFailure(t *testing.T) {
+	b := newBench(t)
+	b.write("microagent.yaml", strings.Replace(manifest, "echo 42 > /work/count", "exit 3; echo > /work/count", 1))
+	res := b.apply(t.Context(), b.plan())
+	if len(res.Failed) != 1 || res.Failed[0].Address.Kind != plan.KindTask {
+		t.Errorf("failures: %v", res.Failed)
+	}
+	output := plan.Address{Kind: plan.KindOutput, Name: "count"}
+	if !slices.ContainsFunc(res.NotStarted, func(s Skipped) bool { return s.Address == output && s.Because.Kind == plan.KindTask }) {
+		t.Errorf("not started: %v", res.NotStarted)
+	}
+}
+
 func TestOutputNeverReplacesWhatNoApplyPutThere(t *testing.T) {
 	b := newBench(t)
 	outputs := b.drivers.Outputs

@@ -13,6 +13,9 @@ import (
 	"microagent/runtime/event"
 )
 
+// missingOutputError says that a run left nothing where an output is declared.
+type missingOutputError struct{ error }
+
 func (r *run) collectOutput(ctx context.Context, c *plan.Change) error {
 	if c.Action != plan.ActionCollect || c.Output == nil {
 		return unknownOperation(c)
@@ -31,8 +34,12 @@ func (r *run) collectOutput(ctx context.Context, c *plan.Change) error {
 		if why == "" {
 			why = "the run did not leave it"
 		}
+		reason := fmt.Errorf("%s in workspace %s: %s", o.Path, c.Output.Workspace, why)
+		if fetched.Missing {
+			reason = &missingOutputError{reason}
+		}
 		return &driver.Error{Class: driver.ErrNotFound, Op: "collect output", Object: o.Name,
-			Err:  fmt.Errorf("%s in workspace %s: %s", o.Path, c.Output.Workspace, why),
+			Err:  reason,
 			Next: "mend the task, or what the output declares (path, limit, optional, unchanged); until then each apply runs the task again"}
 	}
 	if err != nil {

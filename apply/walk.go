@@ -75,7 +75,8 @@ func (r *run) walk(ctx context.Context, parallel int) *Result {
 				later = append(later, i)
 			default:
 				running++
-				go func() { outcomes <- outcome{i, r.do(ctx, c)} }()
+				failedTask := taskBefore(c, failed)
+				go func() { outcomes <- outcome{i, r.do(ctx, c, failedTask != plan.Address{})} }()
 			}
 		}
 		progress := len(later) < len(pending)
@@ -95,6 +96,9 @@ func (r *run) walk(ctx context.Context, parallel int) *Result {
 			res.Done = append(res.Done, c.Address)
 		case errors.Is(out.err, errStillRunning):
 			failed[c.Address] = errSkipped
+		case followsFailure(out.err, taskBefore(c, failed) != plan.Address{}):
+			failed[c.Address] = errSkipped
+			r.skip(res, c, taskBefore(c, failed))
 		case cut(ctx, out.err):
 			failed[c.Address] = errSkipped
 			res.Cut = append(res.Cut, Skipped{Address: c.Address, Action: c.Action})
@@ -174,12 +178,24 @@ func leavesOutput(c *plan.Change, err error) bool {
 }
 
 func savesOutput(c *plan.Change, failed map[plan.Address]error) bool {
+	return taskBefore(c, failed) != plan.Address{}
+}
+
+// taskBefore is the failed task whose output c collects, the zero value when there is none.
+func taskBefore(c *plan.Change, failed map[plan.Address]error) plan.Address {
 	for _, dep := range c.Deps {
 		if err, bad := failed[dep]; bad && leavesOutput(c, err) {
-			return true
+			return dep
 		}
 	}
-	return false
+	return plan.Address{}
+}
+
+// followsFailure says that err is told by its task's failure already: a task that failed did not come to write its
+// output.
+func followsFailure(err error, taskFailed bool) bool {
+	_, missing := errors.AsType[*missingOutputError](err)
+	return taskFailed && missing
 }
 
 func (r *run) skip(res *Result, c *plan.Change, because plan.Address) {
@@ -191,8 +207,8 @@ func (r *run) skip(res *Result, c *plan.Change, because plan.Address) {
 	r.events.Emit(e)
 }
 
-// do runs one change and tells about it.
-func (r *run) do(ctx context.Context, c *plan.Change) error {
+// do runs one change and tells about it. taskFailed says that c collects an output of a task that failed.
+func (r *run) do(ctx context.Context, c *plan.Change, taskFailed bool) error {
 	began := time.Now()
 	tell := func(t event.Type, fill func(*event.Event)) {
 		e := event.Event{Type: t, Time: time.Now(), Address: c.Address.String(), Action: string(c.Action),
@@ -225,6 +241,9 @@ func (r *run) do(ctx context.Context, c *plan.Change) error {
 	if err == nil {
 		tell(event.TypeDone, nil)
 		return nil
+	}
+	if followsFailure(err, taskFailed) {
+		return err
 	}
 	if errors.Is(err, errStillRunning) || cut(ctx, err) {
 		tell(event.TypeCut, nil)
