@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"syscall"
 
 	"microagent/runtime/driver"
 	"microagent/runtime/layout"
@@ -53,10 +54,24 @@ func (s *Store) sweep(ctx context.Context) {
 		return
 	}
 	for _, e := range entries {
-		if r, err := s.loadAny(e.Name()); err == nil && r.abandoned() {
+		switch r, err := s.loadAny(e.Name()); {
+		case err != nil:
+		case r == nil:
+			_ = s.sweepEmpty(ctx, e.Name())
+		case r.abandoned():
 			_ = s.sweepOne(ctx, r.Name)
 		}
 	}
+}
+
+// sweepEmpty removes a folder in which nothing is: a Create that was killed made it, or a Delete came to its last step.
+func (s *Store) sweepEmpty(ctx context.Context, name string) error {
+	unlock, err := s.lock(ctx, opAbandoned, name, 0)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	return syscall.Rmdir(s.State.Workspace(name).Dir)
 }
 
 func (s *Store) sweepOne(ctx context.Context, name string) error {

@@ -26,6 +26,11 @@ func TestAbandonedWorkspacesAreSwept(t *testing.T) {
 			r.Owner = &dead
 			return errors.Join(s.save(r), os.Remove(s.State.Workspace(r.Name).RootFS()))
 		}, true},
+		"killed before its record came": {func(s *Store, r *record) error {
+			folder := s.State.Workspace(r.Name)
+			return errors.Join(os.Remove(folder.Record()), os.Remove(folder.RootFS()))
+		}, true},
+		"no record, and a root file system": {func(s *Store, r *record) error { return os.Remove(s.State.Workspace(r.Name).Record()) }, false},
 		"its deletion was killed": {func(s *Store, r *record) error {
 			r.Owner, r.Deleting = &dead, true
 			return s.save(r)
