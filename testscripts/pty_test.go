@@ -1,7 +1,9 @@
 package testscripts
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"regexp"
@@ -91,13 +93,27 @@ func (t *terminal) resize(rows, columns uint16) error {
 
 func (t *terminal) read() {
 	defer close(t.output)
-	for {
+	readTerminal(t.master, t.output)
+}
+
+// readTerminal reads what programs write to a terminal, until the last of them has gone. On a busy host Linux says EIO, that
+// nobody is there any more, while the last that they wrote is still on its way: it comes with the next read. Whoever
+// has two of these in a row has it all, since nobody writes in between.
+func readTerminal(master io.Reader, output chan<- []byte) {
+	for gone := 0; gone < 2; {
 		buf := make([]byte, 4096)
-		n, err := t.master.Read(buf)
-		if err != nil {
+		n, err := master.Read(buf)
+		if n > 0 {
+			output <- buf[:n]
+		}
+		switch {
+		case err == nil:
+			gone = 0
+		case errors.Is(err, syscall.EIO):
+			gone++
+		default:
 			return
 		}
-		t.output <- buf[:n]
 	}
 }
 

@@ -175,7 +175,7 @@ func (s *supervisor) syncAhead(ctx context.Context, session *proto.Session) (sto
 	return func() { cancel(); <-done }
 }
 
-// recordCut is stoppedEarly of a guest that did not stop in time.
+// recordCut is recordEarlyStop of a guest that did not stop in time.
 func (s *supervisor) recordCut() error {
 	lost := s.describeLoss("its process had not ended; " + lostWrites)
 	return s.change(func(r *driver.Run) {
