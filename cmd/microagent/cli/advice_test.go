@@ -120,7 +120,6 @@ var unrun = map[string]string{
 	"microagent run \x00 sh":                      "needs an image without a command, which mkimage doesn't make; apply's tests hold the text",
 	"microagent output list \x00":                 "follows outputs that could not be written and a kept workspace",
 	"microagent prune --yes":                      "follows a cache with disks that nothing uses",
-	"microagent prune":                            "follows a full disk",
 	"microagent volume create \x00 --size 512MiB": "is for records of before volumes had identities",
 }
 
