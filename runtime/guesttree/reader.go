@@ -1,3 +1,7 @@
+// Package guesttree reads the tree of files that a guest sends, and says where its links may lead. What a guest says is
+// hostile: the headers of a stream that make no entry are counted, and what entries may cost is a tartree.Budget. No link is ever followed. What is read ends with its context.
+//
+// The packages that write a guest's files on the host import it.
 package guesttree
 
 import (
@@ -18,7 +22,7 @@ const (
 	slack      = 2 << 20
 )
 
-// Reader reads a guest's tar stream. Headers that no entry follows are an *ExceededError, a stream that ends early or is
+// Reader reads a guest's tar stream. Headers that no entry follows are an *tartree.ExceededError, a stream that ends early or is
 // no tar is ErrCorrupt; the stream's own errors and its context's end come as they are.
 type Reader struct {
 	ctx     context.Context
@@ -83,7 +87,7 @@ func (r raw) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	if t.n > t.allowed+slack {
-		t.err = &ExceededError{"bytes of headers that no entry follows", slack}
+		t.err = &tartree.ExceededError{What: "bytes of headers that no entry follows", Limit: slack}
 		return 0, t.err
 	}
 	n, err := t.r.Read(p)

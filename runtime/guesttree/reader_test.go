@@ -66,7 +66,7 @@ func TestHeadersWithoutEntries(t *testing.T) {
 			for err == nil {
 				_, err = r.Next()
 			}
-			if _, ok := errors.AsType[*ExceededError](err); !ok {
+			if _, ok := errors.AsType[*tartree.ExceededError](err); !ok {
 				t.Errorf("%v", err)
 			}
 			if source.n > 2*slack {
@@ -136,22 +136,3 @@ func TestStreamsThatEnd(t *testing.T) {
 type iotestErr struct{ err error }
 
 func (e iotestErr) Read([]byte) (int, error) { return 0, e.err }
-
-func TestBudget(t *testing.T) {
-	for what, b := range map[string]Limits{
-		"entries":                         {Bytes: 100, Entries: 2, Text: 100},
-		"bytes":                           {Bytes: 2, Entries: 100, Text: 100},
-		"bytes of names and link targets": {Bytes: 100, Entries: 100, Text: 2},
-	} {
-		budget := NewBudget(b)
-		for range 2 {
-			if err := budget.Spend(1, 1); err != nil {
-				t.Errorf("%s: %v", what, err)
-			}
-		}
-		over, ok := errors.AsType[*ExceededError](budget.Spend(1, 1))
-		if !ok || over.What != what || over.Limit != 2 {
-			t.Errorf("%s: %v", what, over)
-		}
-	}
-}

@@ -16,6 +16,7 @@ import (
 
 	"microagent/runtime/driver"
 	"microagent/runtime/guesttree"
+	"microagent/runtime/tartree"
 )
 
 // Bounds that hold whatever the limit is.
@@ -35,7 +36,7 @@ type unpacker struct {
 	ctx    context.Context
 	root   *os.Root
 	max    int64 // bytes of the limit
-	budget *guesttree.Budget
+	budget *tartree.Budget
 	tree   tree
 	left   driver.LeftOut
 	age    age
@@ -61,7 +62,7 @@ func (a *age) count(h *tar.Header) {
 func unpack(ctx context.Context, stream io.Reader, root *os.Root, limit int64) (tree, driver.Fetched, error) {
 	u := &unpacker{
 		ctx: ctx, root: root, max: limit, tree: tree{},
-		budget: guesttree.NewBudget(guesttree.Limits{Bytes: limit, Entries: maxEntries, Text: maxText}),
+		budget: tartree.NewBudget(tartree.Limits{Bytes: limit, Entries: maxEntries, Text: maxText}),
 	}
 	in := guesttree.NewReader(ctx, stream)
 	for {
@@ -69,7 +70,7 @@ func unpack(ctx context.Context, stream io.Reader, root *os.Root, limit int64) (
 		if err == io.EOF {
 			break
 		}
-		if over, ok := errors.AsType[*guesttree.ExceededError](err); ok {
+		if over, ok := errors.AsType[*tartree.ExceededError](err); ok {
 			err = &driver.Error{Class: driver.ErrRefused, Op: "bring out", Object: "the tree", Err: over, Next: "look at what the guest sends"}
 		}
 		if err == nil {
@@ -143,7 +144,7 @@ func (u *unpacker) spend(h *tar.Header, name string) error {
 
 // over makes a bound that was gone over an error about the entry that did.
 func (u *unpacker) over(name string, err error) error {
-	over, ok := errors.AsType[*guesttree.ExceededError](err)
+	over, ok := errors.AsType[*tartree.ExceededError](err)
 	switch {
 	case !ok:
 		return err

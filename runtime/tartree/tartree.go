@@ -141,6 +141,12 @@ func IsFile(h *tar.Header) bool {
 // Clean is a name relative to the tree's root and never above it; "" for the root.
 func Clean(name string) string { return path.Clean("/" + name)[1:] }
 
+// Rooted is Clean in the words of os.Root: "." for the root.
+func Rooted(name string) string { return path.Clean(Clean(name)) }
+
+// Plain is a name without what says nothing in it, "." for the root. It may still lead out, for who refuses that.
+func Plain(name string) string { return path.Clean(name) }
+
 // Strict is Clean for names that must not try to leave: absolute ones and those with ".." are ErrInvalid.
 func Strict(name string) (string, error) {
 	if strings.HasPrefix(name, "/") {

@@ -175,3 +175,20 @@ func TestTypesOfGNUTar(t *testing.T) {
 		t.Errorf("the second of two volumes: %v", err)
 	}
 }
+
+func TestNamesOfEntries(t *testing.T) {
+	for name, want := range map[string][3]string{ // by Clean, Rooted and Plain
+		"a/./b/": {"a/b", "a/b", "a/b"}, "/a": {"a", "a", "/a"}, "../a": {"a", "a", "../a"}, "a/../../b": {"b", "b", "../b"},
+		".": {"", ".", "."}, "": {"", ".", "."}, "/": {"", ".", "/"}, "..": {"", ".", ".."},
+	} {
+		if got := [3]string{Clean(name), Rooted(name), Plain(name)}; got != want {
+			t.Errorf("%q: %q", name, got)
+		}
+	}
+}
+
+func TestText(t *testing.T) {
+	if n := Text(&tar.Header{Name: "abc", Linkname: "de", PAXRecords: map[string]string{"k": "vv"}}); n != 8 {
+		t.Errorf("%d bytes", n)
+	}
+}

@@ -18,6 +18,7 @@ import (
 
 	"microagent/runtime/disk/ext4"
 	"microagent/runtime/driver"
+	"microagent/runtime/tartree"
 )
 
 // Tree receives what layers hold; *ext4.Builder is one. Paths are clean and relative.
@@ -36,7 +37,7 @@ type Tree interface {
 	Own(path string) bool
 }
 
-// Limits bound what layers may hold. Zero values stand for the defaults.
+// Limits bound what layers may hold, as a tartree.Budget counts it. Zero values stand for the defaults.
 type Limits struct {
 	Entries int   // in all layers; 2,000,000
 	Path    int   // bytes of one path; 4096
@@ -58,6 +59,10 @@ func (l Limits) withDefaults() Limits {
 		l.Bytes = 1 << 40
 	}
 	return l
+}
+
+func (l Limits) budget() *tartree.Budget {
+	return tartree.NewBudget(tartree.Limits{Entries: l.Entries, Text: l.Names, Bytes: l.Bytes})
 }
 
 // Error says where in the layers something went wrong.
@@ -110,7 +115,7 @@ func Apply(ctx context.Context, tree Tree, layers driver.Layers, limits Limits, 
 			a.Close()
 		}
 	}()
-	w := walker{tree: tree, limits: limits.withDefaults(), progress: p, image: true}
+	w := walker{tree: tree, limits: limits.withDefaults(), budget: limits.withDefaults().budget(), progress: p, image: true}
 	for i, started := 0, 0; i < layers.Len(); i++ {
 		for ; started < layers.Len() && started < i+decoders; started++ {
 			n := started
@@ -129,7 +134,7 @@ func Apply(ctx context.Context, tree Tree, layers driver.Layers, limits Limits, 
 // Tar puts a tar that stands alone into tree. It is stricter than Apply: absolute names, "..", devices and
 // FIFOs are refused, and a missing end mark is ErrCorrupt; names like whiteouts mean nothing.
 func Tar(ctx context.Context, tree Tree, r io.Reader, limits Limits, p driver.Progress) (Totals, error) {
-	w := walker{tree: tree, limits: limits.withDefaults(), progress: p, layer: -1}
+	w := walker{tree: tree, limits: limits.withDefaults(), budget: limits.withDefaults().budget(), progress: p, layer: -1}
 	err := w.apply(ctx, r)
 	return w.totals, err
 }

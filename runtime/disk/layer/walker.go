@@ -31,7 +31,7 @@ type walker struct {
 	marks    bool // names like whiteouts hide what lower layers have
 	layer    int
 	totals   Totals
-	names    int64
+	budget   *tartree.Budget
 	read     int64            // bytes of the tars
 	pending  []link           // hard links whose target this layer had not put there yet
 	waiting  map[string]int   // index into pending by path
@@ -118,15 +118,13 @@ func (w *walker) clean(name string) (string, error) {
 }
 
 func (w *walker) entry(hdr *tar.Header, r io.Reader) error {
-	if w.totals.Entries++; w.totals.Entries > w.limits.Entries {
-		return fmt.Errorf("%w: more than %d entries", driver.ErrInvalid, w.limits.Entries)
+	w.totals.Entries++
+	content := int64(0)
+	if tartree.IsFile(hdr) {
+		content = hdr.Size
 	}
-	w.names += int64(len(hdr.Name) + len(hdr.Linkname))
-	for k, v := range hdr.PAXRecords {
-		w.names += int64(len(k) + len(v))
-	}
-	if w.names > w.limits.Names {
-		return fmt.Errorf("%w: names and attributes of more than %d bytes", driver.ErrInvalid, w.limits.Names)
+	if err := w.budget.Spend(content, tartree.Text(hdr)); err != nil {
+		return fmt.Errorf("%w: %w", driver.ErrInvalid, err)
 	}
 	name, err := w.clean(hdr.Name)
 	if err != nil {
@@ -147,9 +145,7 @@ func (w *walker) entry(hdr *tar.Header, r io.Reader) error {
 		return err
 	}
 	if tartree.IsFile(hdr) {
-		if w.totals.Bytes += hdr.Size; w.totals.Bytes > w.limits.Bytes {
-			return fmt.Errorf("%w: files of more than %d bytes", driver.ErrInvalid, w.limits.Bytes)
-		}
+		w.totals.Bytes += hdr.Size
 		return w.tree.File(name, attr, hdr.Size, r)
 	}
 	switch hdr.Typeflag {

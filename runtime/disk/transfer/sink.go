@@ -20,6 +20,7 @@ import (
 	"microagent/runtime/driver"
 	"microagent/runtime/filetime"
 	"microagent/runtime/guesttree"
+	"microagent/runtime/tartree"
 )
 
 // Sink writes a copy on the host, beneath one open folder.
@@ -33,7 +34,7 @@ type Sink struct {
 	// What was written so far, by entry: nothing is written below anything but one of these directories, and nothing
 	// is linked to but one of these files, so that no link that came with the copy is ever followed.
 	dirs, files map[string]bool
-	budget      *guesttree.Budget
+	budget      *tartree.Budget
 }
 
 // What a copy may have, whatever disk or guest it comes from: its names are kept in memory to its end.
@@ -55,7 +56,7 @@ func NewSink(to, base string, tree bool, out *driver.Copied) (*Sink, error) {
 	}
 	out.To = filepath.Join(folder, name)
 	return &Sink{root: root, folder: folder, name: name, tree: tree, out: out, dirs: map[string]bool{}, files: map[string]bool{},
-		budget: guesttree.NewBudget(guesttree.Limits{Bytes: math.MaxInt64, Entries: maxEntries, Text: maxText})}, nil
+		budget: tartree.NewBudget(tartree.Limits{Bytes: math.MaxInt64, Entries: maxEntries, Text: maxText})}, nil
 }
 
 func landing(to, base string, tree bool) (folder, name string, err error) {

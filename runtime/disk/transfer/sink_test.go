@@ -14,7 +14,7 @@ import (
 
 	"microagent/runtime/driver"
 	"microagent/runtime/drivertest"
-	"microagent/runtime/guesttree"
+	"microagent/runtime/tartree"
 )
 
 func dirEntry(name string) Entry { return Entry{Name: name, Mode: fs.ModeDir | 0o755} }
@@ -122,7 +122,7 @@ func TestSinkHasABound(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	s.budget = guesttree.NewBudget(guesttree.Limits{Entries: 3, Text: 100})
+	s.budget = tartree.NewBudget(tartree.Limits{Entries: 3, Text: 100})
 	for _, e := range []Entry{dirEntry("."), dirEntry("a"), linkEntry("l", "/etc")} {
 		if err := s.Add(t.Context(), e, nil); err != nil {
 			t.Fatal(err)

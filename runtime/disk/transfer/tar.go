@@ -12,6 +12,7 @@ import (
 
 	"microagent/runtime/driver"
 	"microagent/runtime/guesttree"
+	"microagent/runtime/tartree"
 )
 
 // Unpack writes a tar stream of a guest into a sink: a file is one entry named ".", a directory's entry is ".", what is
@@ -30,9 +31,9 @@ func Unpack(ctx context.Context, r io.Reader, s *Sink, limit int64) error {
 		if err != nil {
 			return sent(s.Path("."), err)
 		}
-		e := Entry{Name: path.Clean(h.Name), Mode: h.FileInfo().Mode(), Time: h.ModTime, Size: h.Size, Target: h.Linkname}
+		e := Entry{Name: tartree.Plain(h.Name), Mode: h.FileInfo().Mode(), Time: h.ModTime, Size: h.Size, Target: h.Linkname}
 		if h.Typeflag == tar.TypeLink {
-			e.Mode, e.Link, e.Target = e.Mode.Perm(), path.Clean(h.Linkname), ""
+			e.Mode, e.Link, e.Target = e.Mode.Perm(), tartree.Plain(h.Linkname), ""
 		}
 		if (n == 0) != (e.Name == ".") || n == 0 && e.Mode.IsDir() != s.tree || n > 0 && !s.tree {
 			return problem(driver.ErrCorrupt, opIn, s.Path("."), "", "the guest sent an entry %q that does not belong there", e.Name)
@@ -68,7 +69,7 @@ func Single(ctx context.Context, r io.Reader, w io.Writer, limit int64) (int64, 
 }
 
 func sent(to string, err error) error {
-	if over, ok := errors.AsType[*guesttree.ExceededError](err); ok {
+	if over, ok := errors.AsType[*tartree.ExceededError](err); ok {
 		return problem(driver.ErrRefused, opIn, to, "", "the guest sent %w", over)
 	}
 	return fmt.Errorf("read what the guest sent: %w", err)

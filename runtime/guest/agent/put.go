@@ -11,7 +11,6 @@ import (
 	"io/fs"
 	"os"
 	"path"
-	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -77,7 +76,7 @@ func (u *unpacker) unpack(r io.Reader) error {
 		if err != nil {
 			return fmt.Errorf("read the tar: %w", err)
 		}
-		h.Name = path.Clean(strings.TrimLeft(h.Name, "/"))
+		h.Name = tartree.Rooted(h.Name)
 		if err := u.entry(h, in); err != nil {
 			return err
 		}
@@ -146,7 +145,7 @@ func (u *unpacker) replace(h *tar.Header, make func(temp string) error) error {
 // link gives a file that came before another name. One that lies on another file system, or has as many names as it can
 // have, is copied.
 func (u *unpacker) link(temp string, h *tar.Header) error {
-	first := path.Clean(strings.TrimLeft(h.Linkname, "/"))
+	first := tartree.Rooted(h.Linkname)
 	err := u.root.Link(first, temp)
 	if !errors.Is(err, unix.EXDEV) && !errors.Is(err, unix.EMLINK) {
 		return err
