@@ -32,12 +32,15 @@ type piece struct {
 	at   int64
 }
 
+// buffers are those of streams that were closed: who makes many small disks does not make each anew.
+var buffers = sync.Pool{New: func() any { return new([streamBuffer]byte) }}
+
 func newStream(f Output, limit int64) *stream {
 	s := &stream{file: f, limit: limit, full: make(chan piece, streamBuffers), empty: make(chan []byte, streamBuffers)}
-	for range streamBuffers - 1 {
-		s.empty <- make([]byte, 0, streamBuffer)
+	for range streamBuffers {
+		s.empty <- buffers.Get().(*[streamBuffer]byte)[:0]
 	}
-	s.buf = make([]byte, 0, streamBuffer)
+	s.buf = <-s.empty
 	s.done.Add(1)
 	go s.run()
 	return s
@@ -144,6 +147,12 @@ func (s *stream) close() error {
 		close(s.full)
 		s.done.Wait()
 		s.full = nil
+		s.empty <- s.buf
+		s.buf = nil
+		for range streamBuffers {
+			b := <-s.empty
+			buffers.Put((*[streamBuffer]byte)(b[:streamBuffer]))
+		}
 	}
 	return s.failed()
 }
