@@ -21,7 +21,6 @@ type Device string
 var _ Target = Device("")
 
 func (d Device) Path() string                          { return string(d) }
-func (d Device) Size() (int64, error)                  { return sizeAt(string(d), true) }
 func (d Device) Claim(mode lease.Mode) (*Claim, error) { return claim(string(d), mode) }
 
 // headSize is the first block: what tells tools that there is a file system lies in it.

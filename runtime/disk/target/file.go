@@ -17,7 +17,6 @@ type File string
 var _ Target = File("")
 
 func (f File) Path() string                          { return string(f) }
-func (f File) Size() (int64, error)                  { return sizeAt(string(f), false) }
 func (f File) Claim(mode lease.Mode) (*Claim, error) { return claim(string(f), mode) }
 
 // Draft begins a file without a name.

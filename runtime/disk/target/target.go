@@ -25,9 +25,8 @@ import (
 type Target interface {
 	// Path is its name, as it was given.
 	Path() string
-	// Size is the length in bytes of what is there; fs.ErrNotExist where nothing is.
-	Size() (int64, error)
-	// Claim takes the right to read the disk that is there, or to write it; errors as of lease.Acquire.
+	// Claim takes the right to read the disk that is there, or to write it, and to know its size; errors as of
+	// lease.Acquire, fs.ErrNotExist where nothing is.
 	Claim(mode lease.Mode) (*Claim, error)
 	// Draft begins a new disk. The error is of class driver.ErrExists where one is already, driver.ErrRefused where a
 	// device holds something else, driver.ErrBusy where somebody has the device.
@@ -82,7 +81,21 @@ func claim(path string, mode lease.Mode) (*Claim, error) {
 func (c *Claim) Device() bool { return c.device }
 
 // Size is the disk's length in bytes.
-func (c *Claim) Size() (int64, error) { return size(c.File(), c.device) }
+func (c *Claim) Size() (int64, error) {
+	f := c.File()
+	if c.device {
+		n, err := unix.IoctlGetInt(int(f.Fd()), unix.BLKGETSIZE64)
+		if err != nil {
+			return 0, &fs.PathError{Op: "measure", Path: f.Name(), Err: err}
+		}
+		return int64(n), nil
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), nil
+}
 
 // Grow makes the disk size bytes long, unless it is longer already. A device grows where it was made: the error is of
 // class driver.ErrUnsupported.
@@ -102,31 +115,6 @@ func (c *Claim) Grow(size int64) error {
 		return err
 	}
 	return c.File().Sync()
-}
-
-func size(f *os.File, device bool) (int64, error) {
-	if device {
-		n, err := unix.IoctlGetInt(int(f.Fd()), unix.BLKGETSIZE64)
-		if err != nil {
-			return 0, &fs.PathError{Op: "measure", Path: f.Name(), Err: err}
-		}
-		return int64(n), nil
-	}
-	info, err := f.Stat()
-	if err != nil {
-		return 0, err
-	}
-	return info.Size(), nil
-}
-
-// sizeAt measures what is at path without a claim.
-func sizeAt(path string, device bool) (int64, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
-	if err != nil {
-		return 0, err
-	}
-	defer f.Close()
-	return size(f, device)
 }
 
 // writeback is advice; where it is not known nothing is lost.
