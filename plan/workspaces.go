@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"microagent/plan/observed"
 	"microagent/schema/spec"
@@ -177,6 +178,9 @@ func fieldReason(d *difference) Reason {
 
 func createDetail(s *observed.WorkspaceSpec) string {
 	text := fmt.Sprintf("%s workspace of %s", s.Mode, s.Image)
+	if algorithm, hex, ok := strings.Cut(s.ImageDigest, ":"); ok {
+		text += " (" + algorithm + ":" + hex[:min(len(hex), 12)] + ")"
+	}
 	if s.Desired == spec.DesiredStopped {
 		text += ", stopped"
 	}
