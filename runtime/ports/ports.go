@@ -29,6 +29,7 @@ import (
 	"slices"
 	"sync"
 
+	"microagent/runtime/driver"
 	"microagent/runtime/guest/proto"
 	"microagent/schema/spec"
 )
@@ -128,16 +129,48 @@ func (p *Ports) Publish(list []spec.Port) ([]spec.Port, error) {
 		for _, one := range some.Each() {
 			m, err := bind(one)
 			if err != nil {
-				for _, m := range made {
-					m.close()
-				}
+				closeAll(made)
 				return nil, err
 			}
 			made, bound = append(made, m), append(bound, m.spec)
 		}
 	}
-	p.change(func(all []*port) []*port { return append(all, made...) })
+	var err error
+	p.change(func(all []*port) []*port {
+		both := append(slices.Clone(all), made...)
+		if err = sameSocket(both); err != nil {
+			return all
+		}
+		return both
+	})
+	if err != nil {
+		closeAll(made)
+		return nil, err
+	}
 	return bound, nil
+}
+
+// sameSocket is the error of a path that two ports would have: nothing lies there until one of them listens.
+func sameSocket(all []*port) error {
+	has := map[string]bool{}
+	for _, one := range all {
+		path := one.spec.Socket
+		if path != "" && has[path] {
+			return &driver.Error{
+				Class: driver.ErrBusy, Op: "publish port", Object: one.spec.String(),
+				Err:  errors.New("the workspace publishes a port at that path already"),
+				Next: "publish another path",
+			}
+		}
+		has[path] = true
+	}
+	return nil
+}
+
+func closeAll(list []*port) {
+	for _, one := range list {
+		one.close()
+	}
 }
 
 // Withdraw lets go of ports that Publish gave, and resets their connections.
@@ -152,9 +185,7 @@ func (p *Ports) Withdraw(list []spec.Port) {
 			return leaves
 		})
 	})
-	for _, one := range gone {
-		one.close()
-	}
+	closeAll(gone)
 }
 
 // Close lets go of all ports. Serve has to have returned.

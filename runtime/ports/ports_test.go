@@ -478,6 +478,27 @@ func TestSocketPath(t *testing.T) {
 	}
 }
 
+// TestSocketPathHasOnePort: a path that is lent again would be taken from its port when the second lets go of it.
+func TestSocketPathHasOnePort(t *testing.T) {
+	p := newPorts(t)
+	flag := "unix:" + t.TempDir() + "/s:80"
+	publish(t, p, flag)
+	again, err := spec.ParsePort(flag)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Publish([]spec.Port{again}); !errors.Is(err, driver.ErrBusy) {
+		t.Errorf("a second time: %v", err)
+	}
+	p2 := newPorts(t)
+	if _, err := p2.Publish([]spec.Port{again, again}); !errors.Is(err, driver.ErrBusy) {
+		t.Errorf("twice at once: %v", err)
+	}
+	if n := len(p.State()) + len(p2.State()); n != 1 {
+		t.Errorf("%d ports are published, want 1", n)
+	}
+}
+
 func TestDatagrams(t *testing.T) {
 	session := bootAgent(t)
 	guest := free(t, true)
