@@ -10,8 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/blakesmith/ar"
-
 	"microagent/runtime/compress"
 	"microagent/runtime/driver"
 	"microagent/runtime/tartree"
@@ -47,39 +45,25 @@ func readDeb(ctx context.Context, file string, k *parts) error {
 		return err
 	}
 	defer f.Close()
-	magic := make([]byte, len(ar.GLOBAL_HEADER))
-	if _, err := io.ReadFull(f, magic); err != nil || string(magic) != ar.GLOBAL_HEADER {
-		return errors.New("it is no Debian package")
+	member, name, err := arMember(f, "data.tar")
+	if errors.Is(err, io.EOF) {
+		return errors.New("it has no data.tar")
 	}
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
+	if err != nil {
 		return err
 	}
-	members := ar.NewReader(f)
-	for {
-		h, err := members.Next()
-		if errors.Is(err, io.EOF) {
-			return errors.New("it has no data.tar")
-		}
-		if err != nil {
-			return fmt.Errorf("read the package: %w", err)
-		}
-		name := strings.TrimSuffix(h.Name, "/")
-		if !strings.HasPrefix(name, "data.tar") {
-			continue
-		}
-		data, err := compress.Open(members, compress.Limits{Formats: compress.Kernels})
-		if err != nil {
-			return fmt.Errorf("read %s: %w", name, err)
-		}
-		defer data.Close()
-		if data.Format == compress.Plain && name != "data.tar" {
-			return fmt.Errorf("its compression %q is unknown", path.Ext(name))
-		}
-		if err := readTree(ctx, tartree.NewReader(data, tartree.Options{EndMark: tartree.OneBlock}), k); err != nil {
-			return fmt.Errorf("read %s: %w", name, err)
-		}
-		return nil
+	data, err := compress.Open(member, compress.Limits{Formats: compress.Kernels})
+	if err != nil {
+		return fmt.Errorf("read %s: %w", name, err)
 	}
+	defer data.Close()
+	if data.Format == compress.Plain && name != "data.tar" {
+		return fmt.Errorf("its compression %q is unknown", path.Ext(name))
+	}
+	if err := readTree(ctx, tartree.NewReader(data, tartree.Options{EndMark: tartree.OneBlock}), k); err != nil {
+		return fmt.Errorf("read %s: %w", name, err)
+	}
+	return nil
 }
 
 // readTree takes kernel image, modules.builtin and modules out of a package's files.

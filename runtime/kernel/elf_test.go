@@ -6,6 +6,7 @@ import (
 	"compress/gzip"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -14,7 +15,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/blakesmith/ar"
 	"github.com/klauspost/compress/zstd"
 	"github.com/pierrec/lz4/v4"
 	"github.com/ulikunitz/xz"
@@ -213,27 +213,19 @@ func deb(t *testing.T, ext string, files map[string][]byte) string {
 		body = packed(t, body, func(w io.Writer) (io.WriteCloser, error) { return gzip.NewWriter(w), nil })
 	}
 	path := filepath.Join(t.TempDir(), "linux.deb")
-	f, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	out := ar.NewWriter(f)
-	if err := out.WriteGlobalHeader(); err != nil {
-		t.Fatal(err)
-	}
-	for name, content := range map[string][]byte{"data.tar" + ext: body} {
-		for _, m := range []struct {
-			name string
-			data []byte
-		}{{"debian-binary", []byte("2.0\n")}, {name, content}} {
-			if err := out.WriteHeader(&ar.Header{Name: m.name, Mode: 0o644, Size: int64(len(m.data))}); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := out.Write(m.data); err != nil {
-				t.Fatal(err)
-			}
+	archive := bytes.NewBufferString(arMagic)
+	for _, m := range []struct {
+		name string
+		data []byte
+	}{{"debian-binary", []byte("2.0\n")}, {"control.tar", []byte("odd")}, {"data.tar" + ext, body}} {
+		fmt.Fprintf(archive, "%-16s%-12d%-6d%-6d%-8o%-10d%s", m.name, 0, 0, 0, 0o100644, len(m.data), arEnd)
+		archive.Write(m.data)
+		if len(m.data)%2 == 1 {
+			archive.WriteByte('\n')
 		}
+	}
+	if err := os.WriteFile(path, archive.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
 	}
 	return path
 }
