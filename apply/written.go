@@ -15,6 +15,8 @@ const (
 	tailLines = 10      // how many lines of each stream go into the error of a process
 	tailLine  = 1 << 10 // bytes of one of them
 	liveLine  = 4 << 10 // bytes of a line that is shown while a task runs
+	// liveBudget bounds what is shown of a task, in bytes: one that writes without end fills no screen and no history.
+	liveBudget = 256 << 10
 	// drain is how long the rest of what a task wrote is waited for once it has ended.
 	drain = 5 * time.Second
 )
@@ -111,7 +113,17 @@ func (r *run) show(ctx context.Context, c *plan.Change) (end func()) {
 	go func() {
 		defer close(done)
 		// What can't be read now is in the log: showing it decides nothing.
+		shown := 0
 		_ = r.read(ctx, c.Workspace.Name, liveLine, o, func(l Line) {
+			if shown > liveBudget {
+				return
+			}
+			if shown += len(l.Text) + 1; shown > liveBudget {
+				r.events.Emit(event.Event{Type: event.TypeNote, Time: time.Now(), Address: c.Address.String(),
+					Message: "it writes more than is shown here: microagent logs -f " + c.Workspace.Name})
+				cancel()
+				return
+			}
 			r.events.Emit(event.Event{Type: event.TypeOutput, Time: time.Now(), Address: c.Address.String(), Stream: l.Stream, Line: &l.Text})
 		})
 	}()

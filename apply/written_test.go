@@ -1,10 +1,16 @@
 package apply
 
 import (
+	"context"
+	"io"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+
+	"microagent/plan"
+	"microagent/plan/observed"
+	"microagent/runtime/driver"
 
 	"microagent/runtime/event"
 )
@@ -57,4 +63,34 @@ func TestWhatATaskWritesIsTold(t *testing.T) {
 	if first := seen.all[0]; first.Type != event.TypePlan || len(first.Changes) == 0 {
 		t.Errorf("the first event: %+v", first)
 	}
+}
+
+// TestWhatIsShownOfATaskHasABound: of a task that writes on and on a part is shown, and where the rest is.
+func TestWhatIsShownOfATaskHasABound(t *testing.T) {
+	seen := &collected{}
+	r := &run{events: seen}
+	r.drivers.Runs = manyLines{}
+	r.show(t.Context(), &plan.Change{Address: plan.Address{Kind: plan.KindTask, Name: "job"}, Workspace: &observed.WorkspaceSpec{Name: "p.job"}})()
+	said, notes := 0, 0
+	for _, e := range seen.all {
+		said += len(e.Text())
+		if e.Type == event.TypeNote {
+			notes++
+		}
+	}
+	if said < liveBudget/2 || said > liveBudget || notes != 1 {
+		t.Errorf("%d bytes and %d notes", said, notes)
+	}
+}
+
+// manyLines is a process that wrote a million lines.
+type manyLines struct{ driver.Runs }
+
+func (manyLines) Logs(ctx context.Context, _ string, _ driver.LogOptions, stdout, _ io.Writer) error {
+	for range 1_000_000 {
+		if _, err := io.WriteString(stdout, "a line of a task\n"); err != nil || ctx.Err() != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -27,8 +27,8 @@ const (
 	mostAdapter    = 80 << 20
 	mostCommand    = 96 << 20
 	mostDisk       = 2 << 20
-	mostLogs       = 80 << 20 // disk, with the logs of a task that writes without end
-	mostSaid       = 64 << 10 // what a command writes to stderr, in bytes
+	mostLogs       = 80 << 20  // disk, with the logs of a task that writes without end
+	mostSaid       = 512 << 10 // what a command writes to stderr, in bytes
 )
 
 // Beyond these a command hangs, however busy the host is. What ends a guest has four times what is promised of it.

@@ -112,6 +112,8 @@ func sourceError(src driver.BundleSource, err error) error {
 			e.Next = "pack it again, or get a whole copy of it"
 		case errors.Is(err, fs.ErrNotExist):
 			e.Next = "make it first, or correct the path"
+		case errors.Is(err, driver.ErrInvalid):
+			e.Next = "pack it again: a tar of files, folders and links below one folder"
 		case errors.Is(err, unix.ELOOP):
 			e.Next = "mend the symlinks, which lead in a circle, or name the folder itself"
 		}
