@@ -113,6 +113,7 @@ var unrun = map[string]string{
 	"microagent exec -it NAME -- sh":              "needs a terminal: exec_pty runs the same command on one",
 	"microagent forward NAME 8080":                "goes on until it is interrupted: ports runs it in the background",
 	"microagent forward \x00 \x00":                "goes on until it is interrupted: ports runs forward in the background",
+	"microagent logs -f \x00":                     "goes on until the workspace ends: halt_delete runs logs -f in the background",
 	"microagent logs -f NAME":                     "goes on until the workspace ends: halt_delete runs it in the background",
 	"microagent image pull NAME":                  "needs a registry of the name that was typed: image_offline pulls from one",
 	"microagent kernel install":                   "fetches packages from the distribution's servers",
