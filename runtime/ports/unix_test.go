@@ -1,0 +1,107 @@
+package ports
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"microagent/runtime/driver"
+	"microagent/schema/spec"
+)
+
+func TestSocketPath(t *testing.T) {
+	session := bootAgent(t)
+	guest := free(t, false)
+	dir := t.TempDir()
+	path := filepath.Join(dir, "web.sock")
+	flag := fmt.Sprintf("unix:%s:%d", path, guest)
+
+	if err := os.WriteFile(path, []byte("kept"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := newPorts(t)
+	one, err := spec.ParsePort(flag)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Publish([]spec.Port{one}); !errors.Is(err, driver.ErrExists) {
+		t.Errorf("over a file: %v", err)
+	}
+	if text, _ := os.ReadFile(path); string(text) != "kept" {
+		t.Errorf("the file is %q now", text)
+	}
+	_ = os.Remove(path)
+
+	// A program that was killed leaves its socket.
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Publish([]spec.Port{one}); !errors.Is(err, driver.ErrExists) {
+		t.Errorf("over a socket in use: %v", err)
+	}
+	l.SetUnlinkOnClose(false)
+	l.Close()
+	publish(t, p, flag)
+	stop := serving(t, p, Session(session))
+	for range 2 {
+		if _, err := net.Dial("unix", path); err == nil {
+			t.Error("there is a socket before the server")
+		}
+		_, end := guestServer(t, at("127.0.0.1", guest), echo)
+		listening(t, p, true)
+		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%v, %v", info, err)
+		}
+		conn, err := net.Dial("unix", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.WriteString(conn, "ping")
+		_ = conn.(*net.UnixConn).CloseWrite()
+		if got, err := io.ReadAll(conn); string(got) != "ping" || err != nil {
+			t.Errorf("%q, %v", got, err)
+		}
+		end()
+		listening(t, p, false)
+	}
+	_, _ = guestServer(t, at("127.0.0.1", guest), echo)
+	listening(t, p, true)
+	if err := errors.Join(os.Remove(path), os.WriteFile(path, []byte("another's"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	stop()
+	p.Close()
+	if text, err := os.ReadFile(path); string(text) != "another's" {
+		t.Errorf("what came in the socket's place is %q now, %v", text, err)
+	}
+	_ = os.Remove(path)
+	if left, _ := os.ReadDir(dir); len(left) != 0 {
+		t.Errorf("left: %v", left)
+	}
+}
+
+// TestSocketPathHasOnePort: a path that is lent again would be taken from its port when the second lets go of it.
+func TestSocketPathHasOnePort(t *testing.T) {
+	p := newPorts(t)
+	flag := "unix:" + t.TempDir() + "/s:80"
+	publish(t, p, flag)
+	again, err := spec.ParsePort(flag)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Publish([]spec.Port{again}); !errors.Is(err, driver.ErrBusy) {
+		t.Errorf("a second time: %v", err)
+	}
+	p2 := newPorts(t)
+	if _, err := p2.Publish([]spec.Port{again, again}); !errors.Is(err, driver.ErrBusy) {
+		t.Errorf("twice at once: %v", err)
+	}
+	if n := len(p.State()) + len(p2.State()); n != 1 {
+		t.Errorf("%d ports are published, want 1", n)
+	}
+}
