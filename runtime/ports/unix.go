@@ -1,6 +1,7 @@
 package ports
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -19,6 +20,7 @@ type unixGate struct {
 	door
 	path string
 	dir  *os.File
+	hold int // a socket that keeps others of ours off the path while nothing lies there
 }
 
 // bindUnix takes a path on which there is nothing, or a socket that an earlier program left.
@@ -33,7 +35,31 @@ func bindUnix(path string) ([]gate, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []gate{&unixGate{path: path, dir: dir}}, nil
+	hold, err := holdPath(dir, filepath.Base(path))
+	if err != nil {
+		dir.Close()
+		return nil, &fs.PathError{Op: "bind", Path: path, Err: err}
+	}
+	return []gate{&unixGate{path: path, dir: dir, hold: hold}}, nil
+}
+
+// holdPath makes this process the only one of ours that publishes at a name in a folder, EADDRINUSE when another does. It
+// binds a name of the abstract namespace (unix(7)), which leaves no file and goes with the process, however that ends.
+func holdPath(dir *os.File, name string) (fd int, err error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(dir.Fd()), &st); err != nil {
+		return -1, os.NewSyscallError("fstat", err)
+	}
+	key := sha256.Sum256(fmt.Appendf(nil, "%d %d %s", st.Dev, st.Ino, name))
+	fd, err = unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return -1, os.NewSyscallError("socket", err)
+	}
+	if err := unix.Bind(fd, &unix.SockaddrUnix{Name: fmt.Sprintf("@microagent-port-%x", key)}); err != nil {
+		_ = unix.Close(fd)
+		return -1, os.NewSyscallError("bind", err)
+	}
+	return fd, nil
 }
 
 func removeStale(path string) error {
@@ -115,4 +141,5 @@ func (g *unixGate) there() (file [2]uint64) {
 func (g *unixGate) close() {
 	g.lock()
 	_ = g.dir.Close()
+	_ = unix.Close(g.hold)
 }

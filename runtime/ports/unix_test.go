@@ -105,3 +105,32 @@ func TestSocketPathHasOnePort(t *testing.T) {
 		t.Errorf("%d ports are published, want 1", n)
 	}
 }
+
+// TestSocketPathIsHeld: a path is one workspace's from the start, before anything lies there, until it lets go.
+func TestSocketPathIsHeld(t *testing.T) {
+	dir := t.TempDir()
+	flag := "unix:" + dir + "/s:80"
+	first, second := newPorts(t), newPorts(t)
+	publish(t, first, flag)
+	one, err := spec.ParsePort(flag)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := second.Publish([]spec.Port{one}); !errors.Is(err, driver.ErrBusy) {
+		t.Errorf("another workspace's path: %v", err)
+	}
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(dir, link); err != nil {
+		t.Fatal(err)
+	}
+	other, err := spec.ParsePort("unix:" + link + "/s:80")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := second.Publish([]spec.Port{other}); !errors.Is(err, driver.ErrBusy) {
+		t.Errorf("the same place by another path: %v", err)
+	}
+	publish(t, second, "unix:"+dir+"/t:80") // its neighbour
+	first.Close()
+	publish(t, second, flag)
+}
