@@ -2,6 +2,8 @@ package driver
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"time"
 
@@ -51,6 +53,17 @@ type StartOptions struct {
 	Ports  []spec.Port // published for this run, besides the workspace's
 }
 
+// RunsAlready is the error of a start with ports of its own, of a workspace that runs; nil without any.
+func (o StartOptions) RunsAlready(workspace string) error {
+	if len(o.Ports) == 0 {
+		return nil
+	}
+	return &Error{
+		Class: ErrRefused, Op: "start workspace", Object: workspace, Err: errors.New("it runs already, and -p is for a run that begins"),
+		Next: fmt.Sprintf("microagent forward %s %d", workspace, o.Ports[0].Guest),
+	}
+}
+
 // StopOptions say how to stop.
 type StopOptions struct {
 	Grace time.Duration // 0: the workspace's own
@@ -84,7 +97,8 @@ type ExecSpec struct {
 // Runs runs workspaces that Records keeps.
 type Runs interface {
 	// Start launches the supervisor and returns when the guest is ready and its process, if any, was
-	// started. A running workspace is a success. What an earlier supervisor left is ended first.
+	// started. A running workspace is a success, but ErrRefused with ports of this start's own, which its run has not.
+	// What an earlier supervisor left is ended first.
 	// Its ports are bound before anything is started: ErrBusy names one that another program has.
 	Start(ctx context.Context, name string, o StartOptions) (Run, error)
 	// Publish makes the ports of a running workspace those, without a restart: one that is among the old ones keeps its

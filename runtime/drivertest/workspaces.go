@@ -248,6 +248,8 @@ func workspacesIdle(t *testing.T, w WorkspacesUnder) {
 	if again.ID != run.ID {
 		t.Errorf("a second start began another run: %+v", again)
 	}
+	_, err = w.Start(t.Context(), "one", driver.StartOptions{Ports: []driver.Port{{Guest: 83, Auto: true}}})
+	wantClass(t, err, driver.ErrRefused)
 	var stdout, stderr bytes.Buffer
 	code, err := w.Exec(t.Context(), "one", driver.ExecSpec{Argv: []string{"sh", "-c", "echo out; echo err >&2; exit 7"}},
 		driver.Streams{Stdout: &stdout, Stderr: &stderr})

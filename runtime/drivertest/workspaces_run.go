@@ -27,7 +27,7 @@ func (f *FakeWorkspaces) Start(_ context.Context, name string, o driver.StartOpt
 		return driver.Run{}, err
 	}
 	if w.alive() {
-		return *w.Run, nil
+		return *w.Run, o.RunsAlready(name)
 	}
 	if w.RootFSMissing {
 		return driver.Run{}, &driver.Error{Class: driver.ErrCorrupt, Op: op, Object: name, Err: errors.New("no root file system")}

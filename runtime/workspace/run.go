@@ -28,7 +28,7 @@ func (s *Store) Start(ctx context.Context, name string, o driver.StartOptions) (
 	if errors.Is(err, driver.ErrBusy) {
 		run, readErr := s.awaitReady(ctx, name)
 		if readErr == nil && run != nil && run.Phase.Alive() {
-			return *run, nil
+			return *run, o.RunsAlready(name)
 		}
 		return driver.Run{}, errors.Join(readErr, err)
 	}

@@ -94,6 +94,8 @@ type recorder struct {
 	say     func(format string, args ...any)
 	written map[string]int // bytes of output, by address
 	broken  bool
+	planned bool          // a plan is being walked
+	held    []event.Event // what came before that: of a command that is refused nothing is kept
 }
 
 // keep records e, unless it is of the moment. A history that can't be written is told of once and hinders nothing.
@@ -115,6 +117,17 @@ func (r *recorder) keep(e event.Event) {
 				Message: "it wrote more than the history keeps; logs has it"}
 		}
 	}
+	r.held = append(r.held, e)
+	if r.planned = r.planned || e.Type == event.TypePlan; !r.planned {
+		return
+	}
+	for _, e := range r.held {
+		r.record(e)
+	}
+	r.held = r.held[:0]
+}
+
+func (r *recorder) record(e event.Event) {
 	data, err := json.Marshal(e)
 	if err == nil {
 		err = r.history.Record(r.project, data)

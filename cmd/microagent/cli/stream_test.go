@@ -31,7 +31,7 @@ func (k *kept) Read(context.Context, string, bool, func([]byte) error) error { r
 
 func TestHistoryKeepsABoundOfWhatATaskWrites(t *testing.T) {
 	h := &kept{}
-	r := &recorder{history: h}
+	r := &recorder{history: h, planned: true}
 	line := strings.Repeat("x", 1023)
 	for range 200 {
 		r.keep(event.Event{Type: event.TypeOutput, Address: "task/a", Line: &line})
@@ -55,12 +55,31 @@ func TestHistoryKeepsABoundOfWhatATaskWrites(t *testing.T) {
 
 func TestAHistoryThatFailsIsToldOfOnce(t *testing.T) {
 	told := 0
-	r := &recorder{history: &kept{err: errors.New("full")}, say: func(string, ...any) { told++ }}
+	r := &recorder{history: &kept{err: errors.New("full")}, planned: true, say: func(string, ...any) { told++ }}
 	for range 3 {
 		r.keep(event.Event{Type: event.TypeDone})
 	}
 	if told != 1 {
 		t.Errorf("told %d times", told)
+	}
+}
+
+// TestHistoryKeepsWhatWasBegun: a command that the lock refused is no part of it; of one that waited for the lock, all is.
+func TestHistoryKeepsWhatWasBegun(t *testing.T) {
+	h := &kept{}
+	r := &recorder{history: h}
+	for _, kind := range []event.Type{event.TypeVersion, event.TypeNote, event.TypeResult} {
+		r.keep(event.Event{Type: kind})
+	}
+	if len(h.lines) != 0 {
+		t.Errorf("of a command that was refused: %+v", h.lines)
+	}
+	r = &recorder{history: h}
+	for _, kind := range []event.Type{event.TypeVersion, event.TypeNote, event.TypePlan, event.TypeResult} {
+		r.keep(event.Event{Type: kind})
+	}
+	if len(h.lines) != 4 || h.lines[0].Type != event.TypeVersion || h.lines[3].Type != event.TypeResult {
+		t.Errorf("of a command that waited: %+v", h.lines)
 	}
 }
 

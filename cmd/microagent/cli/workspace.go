@@ -95,13 +95,6 @@ func (a *app) startCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if len(ports) > 0 && ws.Run != nil && ws.Run.Phase.Alive() {
-				return &driver.Error{
-					Class: driver.ErrRefused, Op: "start workspace", Object: ws.Spec.Name,
-					Err:  errors.New("it runs already, and -p is for a run that begins"),
-					Next: fmt.Sprintf("microagent forward %s %d", ws.Spec.Name, ports[0].Guest),
-				}
-			}
 			run, err := a.startGuest(ctx, w, ws.Spec.Name, driver.StartOptions{Ports: ports})
 			if err != nil {
 				return err
