@@ -78,17 +78,23 @@ func TestJSONIsPromised(t *testing.T) {
 			holdJSON(t, line, text)
 		}
 	}
-	if *update {
-		if err := os.WriteFile(golden, []byte(got.String()), 0o644); err != nil {
+	holdGolden(t, golden, got.String(), *update, "-run TestJSONIsPromised -update")
+}
+
+// holdGolden compares what was said with a file, or writes that anew.
+func holdGolden(t *testing.T, file, got string, write bool, anew string) {
+	t.Helper()
+	if write {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	want, err := os.ReadFile(golden)
+	want, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got.String() != string(want) {
-		t.Errorf("--json is another; after a look, go test ./cmd/microagent/cli -run TestJSONIsPromised -update\n%s", firstDifference(got.String(), string(want)))
+	if got != string(want) {
+		t.Errorf("it says something else; after a look, go test ./cmd/microagent/cli %s\n%s", anew, firstDifference(got, string(want)))
 	}
 }
 

@@ -79,18 +79,7 @@ func TestWhatPeopleRead(t *testing.T) {
 			t.Errorf("%s shows the value of an environment variable:\n%s%s", line, s.out, s.stderr)
 		}
 	}
-	if *updateWords {
-		if err := os.WriteFile(golden, []byte(got.String()), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(golden)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got.String() != string(want) {
-		t.Errorf("it says something else; after a look, go test ./cmd/microagent/cli -run TestWhatPeopleRead -update-words\n%s", firstDifference(got.String(), string(want)))
-	}
+	holdGolden(t, golden, got.String(), *updateWords, "-run TestWhatPeopleRead -update-words")
 }
 
 var changingWords = []struct {

@@ -28,19 +28,20 @@ type runWire struct {
 	Tool        string           `json:"tool"`
 	VMM         string           `json:"vmm"`
 	Hardware    bool             `json:"hardware"`
-	Sandbox     *sandboxWire     `json:"sandbox,omitempty"`
-	Collected   []fetchedWire    `json:"collected,omitempty"`
+	Sandbox     *sandboxShape    `json:"sandbox,omitempty"`
+	Collected   []fetchedShape   `json:"collected,omitempty"`
 	SpecDigest  string           `json:"spec_digest"`
 	Ports       []spec.PortState `json:"ports,omitempty"`
 	Diagnostics []string         `json:"diagnostics,omitempty"`
 }
 
-type sandboxWire struct {
+// sandboxShape and fetchedShape are parts of a run, on the wire and in its record.
+type sandboxShape struct {
 	Seccomp  bool `json:"seccomp"`
 	Landlock bool `json:"landlock"`
 }
 
-type fetchedWire struct {
+type fetchedShape struct {
 	Name      string   `json:"name"`
 	From      string   `json:"from"`
 	Path      string   `json:"path"`
@@ -64,10 +65,10 @@ func runWireOf(r driver.Run) runWire {
 		Hardware: r.Hardware, SpecDigest: r.SpecDigest, Diagnostics: r.Diagnostics, Ports: r.Ports,
 	}
 	if r.Sandbox != nil {
-		to.Sandbox = new(sandboxWire(*r.Sandbox))
+		to.Sandbox = new(sandboxShape(*r.Sandbox))
 	}
 	for _, f := range r.Collected {
-		to.Collected = append(to.Collected, fetchedWire{
+		to.Collected = append(to.Collected, fetchedShape{
 			Name: f.Name, From: f.From, Path: f.Path, Bytes: f.Bytes, Files: f.Files, Digest: f.Digest,
 			WithGit: f.WithGit, Error: f.Error, Missing: f.Missing, Unchanged: f.Unchanged, Older: f.Older,
 			Names: f.Names, Count: f.Count,

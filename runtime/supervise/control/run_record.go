@@ -7,7 +7,9 @@ import (
 	"microagent/schema/spec"
 )
 
-// runRecord is run.json. A new field is optional, and its zero means what was true before it.
+// runRecord is run.json. A new field is optional, and its zero means what was true before it. It is a shape of its own: as
+// long as it has the fields of runWire it is converted whole, and one that either gains alone does not compile until
+// somebody says here what becomes of it.
 type runRecord struct {
 	ID          string           `json:"id"`
 	Key         string           `json:"key,omitempty"`
@@ -27,70 +29,13 @@ type runRecord struct {
 	Tool        string           `json:"tool"`
 	VMM         string           `json:"vmm"`
 	Hardware    bool             `json:"hardware"`
-	Sandbox     *sandboxRecord   `json:"sandbox,omitempty"`
-	Collected   []fetchedRecord  `json:"collected,omitempty"`
+	Sandbox     *sandboxShape    `json:"sandbox,omitempty"`
+	Collected   []fetchedShape   `json:"collected,omitempty"`
 	SpecDigest  string           `json:"spec_digest"`
 	Ports       []spec.PortState `json:"ports,omitempty"`
 	Diagnostics []string         `json:"diagnostics,omitempty"`
 }
 
-type sandboxRecord struct {
-	Seccomp  bool `json:"seccomp"`
-	Landlock bool `json:"landlock"`
-}
+func runRecordOf(r driver.Run) runRecord { return runRecord(runWireOf(r)) }
 
-type fetchedRecord struct {
-	Name      string   `json:"name"`
-	From      string   `json:"from"`
-	Path      string   `json:"path"`
-	Bytes     int64    `json:"bytes"`
-	Files     int      `json:"files"`
-	Digest    string   `json:"digest"`
-	WithGit   string   `json:"with_git,omitempty"`
-	Error     string   `json:"error,omitempty"`
-	Missing   bool     `json:"missing,omitempty"`
-	Unchanged bool     `json:"unchanged,omitempty"`
-	Older     int      `json:"older,omitempty"`
-	Names     []string `json:"left_out,omitempty"`
-	Count     int      `json:"left_out_count,omitempty"`
-}
-
-func runRecordOf(r driver.Run) runRecord {
-	to := runRecord{
-		ID: r.ID, Key: r.Key, Phase: r.Phase, Started: r.Started, Ready: r.Ready, Ended: r.Ended,
-		ExitCode: r.ExitCode, Stopped: r.Stopped, TimedOut: r.TimedOut, Waits: r.Waits, Error: r.Error,
-		Console: r.Console, PID: r.PID, BootID: r.BootID, Start: r.Start, Tool: r.Tool, VMM: r.VMM,
-		Hardware: r.Hardware, SpecDigest: r.SpecDigest, Diagnostics: r.Diagnostics, Ports: r.Ports,
-	}
-	if r.Sandbox != nil {
-		to.Sandbox = new(sandboxRecord(*r.Sandbox))
-	}
-	for _, f := range r.Collected {
-		to.Collected = append(to.Collected, fetchedRecord{
-			Name: f.Name, From: f.From, Path: f.Path, Bytes: f.Bytes, Files: f.Files, Digest: f.Digest,
-			WithGit: f.WithGit, Error: f.Error, Missing: f.Missing, Unchanged: f.Unchanged, Older: f.Older,
-			Names: f.Names, Count: f.Count,
-		})
-	}
-	return to
-}
-
-func (r runRecord) run() driver.Run {
-	to := driver.Run{
-		ID: r.ID, Key: r.Key, Phase: r.Phase, Started: r.Started, Ready: r.Ready, Ended: r.Ended,
-		ExitCode: r.ExitCode, Stopped: r.Stopped, TimedOut: r.TimedOut, Waits: r.Waits, Error: r.Error,
-		Console: r.Console, PID: r.PID, BootID: r.BootID, Start: r.Start, Tool: r.Tool, VMM: r.VMM,
-		Hardware: r.Hardware, SpecDigest: r.SpecDigest, Diagnostics: r.Diagnostics, Ports: r.Ports,
-	}
-	if r.Sandbox != nil {
-		to.Sandbox = new(driver.Sandbox(*r.Sandbox))
-	}
-	for _, f := range r.Collected {
-		to.Collected = append(to.Collected, driver.Fetched{
-			Name: f.Name, From: f.From, Path: f.Path, Bytes: f.Bytes, Files: f.Files, Digest: f.Digest,
-			WithGit: f.WithGit, Error: f.Error, Missing: f.Missing, Unchanged: f.Unchanged, Older: f.Older,
-			LeftOut: driver.LeftOut{Names: f.Names, Count: f.Count},
-		})
-	}
-	return to
-}
+func (r runRecord) run() driver.Run { return runWire(r).run() }
