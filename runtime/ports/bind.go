@@ -26,7 +26,7 @@ func publishError(one spec.Port, err error) error {
 	e := &driver.Error{Op: "publish port", Object: one.String(), Err: err}
 	switch {
 	case taken(err) && one.Socket != "":
-		e.Class, e.Err, e.Next = driver.ErrBusy, errors.New("another workspace publishes a port at that path"), "publish another path"
+		e.Class, e.Err, e.Next = driver.ErrBusy, errors.New("a port is published at that path already"), "publish another path"
 	case taken(err):
 		e.Class, e.Err = driver.ErrBusy, errors.New("another program has that port of the host")
 		e.Next = fmt.Sprintf("ss -lntup 'sport = :%d' shows which; or publish auto:%d, whose number status shows", one.Host, one.Guest)

@@ -29,7 +29,6 @@ import (
 	"slices"
 	"sync"
 
-	"microagent/runtime/driver"
 	"microagent/runtime/guest/proto"
 	"microagent/schema/spec"
 )
@@ -135,36 +134,8 @@ func (p *Ports) Publish(list []spec.Port) ([]spec.Port, error) {
 			made, bound = append(made, m), append(bound, m.spec)
 		}
 	}
-	var err error
-	p.change(func(all []*port) []*port {
-		both := append(slices.Clone(all), made...)
-		if err = sameSocket(both); err != nil {
-			return all
-		}
-		return both
-	})
-	if err != nil {
-		closeAll(made)
-		return nil, err
-	}
+	p.change(func(all []*port) []*port { return append(slices.Clone(all), made...) })
 	return bound, nil
-}
-
-// sameSocket is the error of a path that two ports would have: nothing lies there until one of them listens.
-func sameSocket(all []*port) error {
-	has := map[string]bool{}
-	for _, one := range all {
-		path := one.spec.Socket
-		if path != "" && has[path] {
-			return &driver.Error{
-				Class: driver.ErrBusy, Op: "publish port", Object: one.spec.String(),
-				Err:  errors.New("the workspace publishes a port at that path already"),
-				Next: "publish another path",
-			}
-		}
-		has[path] = true
-	}
-	return nil
 }
 
 func closeAll(list []*port) {

@@ -43,7 +43,7 @@ func bindUnix(path string) ([]gate, error) {
 	return []gate{&unixGate{path: path, dir: dir, hold: hold}}, nil
 }
 
-// holdPath makes this process the only one of ours that publishes at a name in a folder, EADDRINUSE when another does. It
+// holdPath makes a port the only one that is published at a name in a folder, EADDRINUSE when another is. It
 // binds a name of the abstract namespace (unix(7)), which leaves no file and goes with the process, however that ends.
 func holdPath(dir *os.File, name string) (fd int, err error) {
 	var st unix.Stat_t
