@@ -48,7 +48,12 @@ type exchange struct {
 	credit   *credit   // how much of it, nil: all
 	out, err io.Writer // take what comes
 	begun    func(ch *channel)
+	// leaves is for a call that the client ends: its result, which says that nothing of it is left, is awaited up to
+	// leaveTime.
+	leaves bool
 }
+
+const leaveTime = 5 * time.Second
 
 func head(call Call) header { return header{Version: Version, Call: call} }
 
@@ -72,7 +77,14 @@ func (c Client) carry(ctx context.Context, x exchange) ([]byte, error) {
 		return nil, err
 	}
 	defer conn.Close()
-	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	stop := context.AfterFunc(ctx, func() {
+		if half, ok := conn.(*net.UnixConn); ok && x.leaves {
+			_ = conn.SetReadDeadline(time.Now().Add(leaveTime))
+			_ = half.CloseWrite()
+			return
+		}
+		conn.Close()
+	})
 	defer stop()
 	ch := newChannel(conn)
 	if err := ch.sendJSON(frameRequest, x.request); err != nil {

@@ -18,7 +18,7 @@ func (c Client) Publish(ctx context.Context, ports []spec.Port) error {
 // Forward publishes ports until ctx ends, which is no error, or the run does. bound is called once, with the numbers
 // that they have.
 func (c Client) Forward(ctx context.Context, ports []spec.Port, bound func([]spec.Port) error) error {
-	_, err := call[outcome](ctx, c, exchange{request: portsRequest{head(CallForward), ports}, out: boundPorts(bound)})
+	_, err := call[outcome](ctx, c, exchange{request: portsRequest{head(CallForward), ports}, out: boundPorts(bound), leaves: true})
 	if ctx.Err() != nil {
 		return nil
 	}
