@@ -6,10 +6,12 @@ import (
 
 	"microagent/plan"
 	"microagent/runtime/event"
+	"microagent/schema/diag"
 )
 
-// announce tells what p is going to do, what of it is due to drift, and what its user is warned of.
-func announce(events event.Sink, p *plan.Plan) {
+// Announce tells what p would do, what of it is due to drift, what its user is warned of, and what forbids it. Run begins
+// with it.
+func Announce(events event.Sink, p *plan.Plan) {
 	now := time.Now()
 	e := event.Event{Type: event.TypePlan, Time: now, Changes: []event.Change{}}
 	for _, c := range p.Changes {
@@ -25,9 +27,14 @@ func announce(events event.Sink, p *plan.Plan) {
 			events.Emit(event.Event{Type: event.TypeDrift, Time: now, Address: c.Address.String(), Action: string(c.Action), Message: c.Detail})
 		}
 	}
-	for _, w := range p.Warnings {
-		if data, err := json.Marshal(w); err == nil {
-			events.Emit(event.Event{Type: event.TypeWarning, Time: now, Message: w.Summary, Diagnostic: data})
+	diagnostics(events, event.TypeWarning, p.Warnings)
+	diagnostics(events, event.TypeRefusal, p.Refusals)
+}
+
+func diagnostics(events event.Sink, kind event.Type, list []diag.Diagnostic) {
+	for _, d := range list {
+		if data, err := json.Marshal(d); err == nil {
+			events.Emit(event.Event{Type: kind, Time: time.Now(), Message: d.Summary, Diagnostic: data})
 		}
 	}
 }

@@ -53,6 +53,10 @@ func Run(ctx context.Context, d driver.Set, p *plan.Plan, files *folder.Folder, 
 	if o.Events == nil {
 		o.Events = event.Discard
 	}
+	if n := len(p.Refusals); n > 0 {
+		return nil, &driver.Error{Class: driver.ErrRefused, Op: "apply plan of project", Object: p.Project,
+			Err: fmt.Errorf("%d things forbid it: %s", n, p.Refusals[0].Summary), Next: "microagent plan"}
+	}
 	unlock, err := lock(ctx, d, p.Project, o)
 	if err != nil {
 		return nil, err
@@ -64,7 +68,7 @@ func Run(ctx context.Context, d driver.Set, p *plan.Plan, files *folder.Folder, 
 	if err := checkStale(ctx, d, p, files, o.Saved); err != nil {
 		return nil, err
 	}
-	announce(o.Events, p)
+	Announce(o.Events, p)
 	r := &run{drivers: d, plan: p, files: files, events: o.Events, images: map[string]driver.Image{}}
 	if !p.Destroy {
 		if err := r.recordProject(ctx, func(record *driver.Project) { record.Manifest = p.Manifest }); err != nil {

@@ -128,10 +128,10 @@ func (p *planner) finish() (*Plan, diag.List) {
 	for _, c := range ordered {
 		p.plan.Changes = append(p.plan.Changes, *c)
 	}
-	p.plan.Errors = len(p.diags)
 	var list diag.List
 	for _, d := range p.diags {
 		list.Add(d)
 	}
+	p.plan.Refusals = list.All()
 	return p.plan, list
 }

@@ -183,10 +183,21 @@ type Plan struct {
 	Host spec.Host `json:"host"`
 	// AllowPaths are the folders of --allow-path.
 	AllowPaths []string `json:"allow_paths,omitempty"`
-	// Errors is how many diagnostics forbid to apply this plan: it is for showing then.
-	Errors int `json:"errors,omitempty"`
+	// Refusals forbid to apply this plan, which is for showing then; in the order of their places.
+	Refusals []diag.Diagnostic `json:"refusals,omitempty"`
 	// Warnings do not stop an apply.
 	Warnings []diag.Diagnostic `json:"warnings,omitempty"`
+}
+
+// Refused says whether every refusal of p is one for safety: the input is right, and the user has to say more, or act
+// on something else, before it is done.
+func (p *Plan) Refused() bool {
+	for _, d := range p.Refusals {
+		if !Refused(d.Code) {
+			return false
+		}
+	}
+	return len(p.Refusals) > 0
 }
 
 // Empty says that apply would have nothing to do.

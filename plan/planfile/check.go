@@ -24,9 +24,6 @@ func check(p *plan.Plan) error {
 	if p.Format != plan.Format {
 		return fmt.Errorf("the plan in it has format %d", p.Format)
 	}
-	if p.Errors > 0 {
-		return fmt.Errorf("the plan in it has %d errors", p.Errors)
-	}
 	if p.Project == "" {
 		return fmt.Errorf("the plan in it has no project")
 	}

@@ -47,11 +47,9 @@ func (e *FormatError) Error() string {
 	return fmt.Sprintf("plan file %s: %s", e.Path, e.Why)
 }
 
-// Save publishes p at path, mode 0600, whole or not at all.
+// Save publishes p at path, mode 0600, whole or not at all. One that can't be applied is saved with its refusals, to be
+// shown.
 func Save(path string, p *plan.Plan) error {
-	if p.Errors > 0 {
-		return fmt.Errorf("save plan to %s: it has %d errors and can't be applied", path, p.Errors)
-	}
 	data, err := Encode(p)
 	if err != nil {
 		return err

@@ -22,7 +22,8 @@ type document struct {
 	Manifest      string            `json:"manifest,omitempty"`
 	Destroy       bool              `json:"destroy"`
 	Empty         bool              `json:"empty"`
-	Errors        int               `json:"errors"`
+	Errors        int               `json:"errors"`   // len(refusals)
+	Refusals      []diag.Diagnostic `json:"refusals"` // why it can't be applied
 	Summary       Summary           `json:"summary"`
 	Host          spec.Host         `json:"host"`
 	Isolation     string            `json:"isolation"` // the sentence of the text form
@@ -36,11 +37,14 @@ type document struct {
 func JSON(w io.Writer, p *plan.Plan) error {
 	doc := document{
 		FormatVersion: FormatVersion, Tool: p.Tool, Project: p.Project, Manifest: p.Manifest, Destroy: p.Destroy,
-		Empty: p.Empty(), Errors: p.Errors, Summary: Summarise(p), Host: p.Host, Isolation: isolation(p), Changes: withoutEnv(p.Changes),
+		Empty: p.Empty(), Errors: len(p.Refusals), Refusals: p.Refusals, Summary: Summarise(p), Host: p.Host, Isolation: isolation(p), Changes: withoutEnv(p.Changes),
 		Bound: p.Bound, Warnings: p.Warnings,
 	}
 	if doc.Warnings == nil {
 		doc.Warnings = []diag.Diagnostic{}
+	}
+	if doc.Refusals == nil {
+		doc.Refusals = []diag.Diagnostic{}
 	}
 	if doc.Host.Missing == nil {
 		doc.Host.Missing = []string{}

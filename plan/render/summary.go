@@ -82,8 +82,8 @@ func (t *text) summary(p *plan.Plan) {
 // end is the last line: that there is nothing to do, or that nothing can be done.
 func end(p *plan.Plan) string {
 	switch {
-	case p.Errors > 0:
-		return "This plan can't be applied: " + plural(p.Errors, "error") + "."
+	case len(p.Refusals) > 0:
+		return "This plan can't be applied: " + plural(len(p.Refusals), "error") + "."
 	case p.Empty():
 		return nothing(p)
 	}

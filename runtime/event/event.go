@@ -20,6 +20,7 @@ const (
 	TypePlan     Type = "plan"     // what is going to be done
 	TypeDrift    Type = "drift"    // what is not as the last apply left it
 	TypeWarning  Type = "warning"  // of the manifest or the plan, in Diagnostic
+	TypeRefusal  Type = "refusal"  // why the plan is not walked, in Diagnostic
 	TypeStart    Type = "start"    // a change begins
 	TypeProgress Type = "progress" // Done of Total bytes, or 0 while unknown
 	TypeWaiting  Type = "waiting"  // a change takes long; sent every ten seconds

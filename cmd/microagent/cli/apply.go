@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"io/fs"
 	"path/filepath"
 	"time"
 
@@ -13,7 +12,6 @@ import (
 	"microagent/apply"
 	"microagent/apply/folder"
 	"microagent/plan"
-	"microagent/plan/planfile"
 	"microagent/runtime/driver"
 )
 
@@ -69,6 +67,9 @@ func (a *app) applyManifest(ctx context.Context, s *stream, p planFlags, o apply
 		return err
 	}
 	defer made.files.Close()
+	if err := a.refuse(s, made.plan, o.yes); err != nil {
+		return err
+	}
 	if made.plan.Empty() {
 		if err := apply.Settled(ctx, made.world.Set, made.plan.Project, o.lockWait); err != nil {
 			return err
@@ -89,6 +90,24 @@ func (a *app) applyManifest(ctx context.Context, s *stream, p planFlags, o apply
 	return a.execute(ctx, s, made.plan, made.files, o)
 }
 
+// refuse is the error of a plan that must not be applied. What else the plan says is told to programs, and to people who
+// have not seen it.
+func (a *app) refuse(s *stream, p *plan.Plan, shown bool) error {
+	err := refusals(p)
+	if err == nil {
+		return nil
+	}
+	if a.JSON {
+		s.begin(p.Project, nil)
+		apply.Announce(s, p)
+	} else if !shown {
+		if err := a.ask(p); err != nil {
+			return err
+		}
+	}
+	return err
+}
+
 // retryStale calls once again when the plan that it made had gone stale before it was begun: behind a question or a lock.
 func (a *app) retryStale(once func() error) error {
 	const most = 3
@@ -103,11 +122,11 @@ func (a *app) retryStale(once func() error) error {
 
 // applySaved executes a plan that was saved. It never asks: making the plan was the question.
 func (a *app) applySaved(ctx context.Context, s *stream, path string, o applyFlags) error {
-	p, err := planfile.Load(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return usagef("microagent apply", "there is no file %s: apply takes a plan that plan -o saved, or nothing for the whole manifest", path)
-	}
+	p, err := loadPlan("apply", path)
 	if err != nil {
+		return err
+	}
+	if err := a.refuse(s, p, false); err != nil {
 		return err
 	}
 	if p.Empty() {

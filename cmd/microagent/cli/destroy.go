@@ -48,8 +48,8 @@ func (a *app) destroyProject(ctx context.Context, s *stream, moveHere bool, o ap
 	if err != nil {
 		return err
 	}
-	p, list := plan.Destroy(project, seen, plan.Options{Tool: Version, ManifestPath: path, MoveHere: moveHere})
-	if err := a.planErrors(p, &list); err != nil {
+	p, _ := plan.Destroy(project, seen, plan.Options{Tool: Version, ManifestPath: path, MoveHere: moveHere})
+	if err := a.refuse(s, p, o.yes); err != nil {
 		return err
 	}
 	if p.Empty() && seen.Project.Manifest == "" {

@@ -43,7 +43,7 @@ outputs: {count: {from: job, path: /work/count, to: ./out/count}}
 // be, one with nothing.
 var goldenCommands = []string{
 	"status", "list", "volume list", "image list", "kernel list", "output list", "history", "events",
-	"validate", "plan", "apply --yes --parallel 1", "apply --yes --parallel 1", "plan", "status", "status job", "list", "logs job", "wait job", "output list",
+	"validate", "plan -o saved.plan", "show saved.plan", "show none.plan", "apply --yes --parallel 1", "apply --yes --parallel 1", "plan", "status", "status job", "list", "logs job", "wait job", "output list",
 	"history", "events",
 	"schema", "version", "doctor",
 	"image pull docker.io/library/alpine:3.20", "image list",
@@ -52,7 +52,7 @@ var goldenCommands = []string{
 	"create one --image docker.io/library/alpine:3.20 -p auto:8080 -p unix:/run/web.sock:8080", "forward one 9090", "start one", "forward one 9090:80", "exec one -- sh -c exit", "cp microagent.yaml one:/x", "cp one:/x ./got",
 	"halt one", "halt one", "delete one --yes", "run docker.io/library/alpine:3.20 true",
 	"output get job count", "output get job none", "kernel install --vmlinuz none --modules none", "kernel rm none",
-	"prune", "image import none.tar", "image rm docker.io/library/alpine:3.20", "destroy --yes --parallel 1", "destroy --yes", "nonsense", "plan --file other.yaml",
+	"prune", "image import none.tar", "image rm docker.io/library/alpine:3.20", "destroy --yes --parallel 1", "destroy --yes", "plan -o refused.plan --rerun nobody", "show refused.plan", "apply refused.plan", "apply --yes --rerun nobody", "nonsense", "plan --file other.yaml",
 }
 
 // TestJSONIsPromised compares what every command gives programs with what it gave before. A difference is a promise broken,

@@ -44,7 +44,7 @@ type planned struct {
 	files *folder.Folder
 }
 
-// make computes the plan of the manifest in hand. It writes nothing.
+// makePlan computes the plan of the manifest in hand, also one that is refused. It writes nothing.
 func (a *app) makePlan(ctx context.Context, o planFlags) (*planned, error) {
 	m, s, err := a.load(o.allow)
 	if err != nil {
@@ -77,23 +77,25 @@ func (a *app) planOf(ctx context.Context, w *world, m *schema.Manifest, s source
 	if err != nil {
 		return nil, err
 	}
-	p, list := plan.Make(m, seen, plan.Options{Tool: Version, ManifestPath: s.path, AllowPaths: allow, MoveHere: o.moveHere, Rerun: o.rerun,
+	p, _ := plan.Make(m, seen, plan.Options{Tool: Version, ManifestPath: s.path, AllowPaths: allow, MoveHere: o.moveHere, Rerun: o.rerun,
 		OverwriteOutputs: o.over, AllowGit: o.git})
-	return p, a.planErrors(p, &list)
+	return p, nil
 }
 
-// planErrors is the error of a plan that must not be applied; its warnings are told otherwise.
-func (a *app) planErrors(p *plan.Plan, list *diag.List) error {
-	if !list.Errors() {
+// refusals is the error of a plan that must not be applied.
+func refusals(p *plan.Plan) error {
+	if len(p.Refusals) == 0 {
 		return nil
 	}
-	code := ExitRefused
-	for _, d := range list.All() {
-		if d.Severity == diag.Error && !plan.Refused(d.Code) {
-			code = ExitFailed
-		}
+	code := ExitFailed
+	if p.Refused() {
+		code = ExitRefused
 	}
-	return &invalidError{list: list, code: code}
+	var list diag.List
+	for _, d := range p.Refusals {
+		list.Add(d)
+	}
+	return &invalidError{list: &list, code: code}
 }
 
 func absolute(dirs []string) ([]string, error) {
@@ -135,7 +137,14 @@ func (a *app) planCommand() *cobra.Command {
 				if err := planfile.Save(o.out, p.plan); err != nil {
 					return err
 				}
-				a.Say("saved; apply it with: microagent apply %s", shellescape.Quote(o.out))
+				next := "apply"
+				if len(p.plan.Refusals) > 0 {
+					next = "show"
+				}
+				a.Say("saved; %s it with: microagent %s %s", next, next, shellescape.Quote(o.out))
+			}
+			if err := refusals(p.plan); err != nil {
+				return err
 			}
 			if o.detailed && !p.plan.Empty() {
 				return exits(ExitChanges, nil)

@@ -29,7 +29,7 @@ func argumentsOf(line string) (args []string) {
 // spokenCommands are run one after the other in one world. A line that begins with # says what the next ones show.
 var spokenCommands = []string{
 	"# nothing is there", "status", "list", "volume list", "image list", "kernel list", "output list", "history", "events",
-	"# a manifest", "validate", "plan", "plan --detailed-exitcode", "plan -o saved.plan", "apply saved.plan --project shop", "apply saved.plan --parallel 1", "apply saved.plan",
+	"# a manifest", "validate", "plan", "plan --detailed-exitcode", "plan -o saved.plan", "show saved.plan", "apply saved.plan --project shop", "apply saved.plan --parallel 1", "apply saved.plan",
 	"apply nosuch.plan", "apply --parallel 1", "apply --yes --parallel 1 --verbose", "status", "status job", "status web", "status nosuch", "list",
 	"logs job", "logs web --tail 1", "logs job --stderr", "logs job --stdout --console", "wait job", "output list", "output list job", "output get job count", "output get job count -", "output get job count there/",
 	"output get job nosuch", "history", "events",
@@ -47,7 +47,7 @@ var spokenCommands = []string{
 	"run -v data2 docker.io/library/alpine:3.20", "run --bundle b.tar:/x docker.io/library/alpine:3.20", "run --disk d=.:/d docker.io/library/alpine:3.20", "run --cpus 0 docker.io/library/alpine:3.20",
 	"run --memory lots docker.io/library/alpine:3.20", "run --isolation some docker.io/library/alpine:3.20", "run -v x:/a -v y:/a docker.io/library/alpine:3.20", "run --env-file nosuch docker.io/library/alpine:3.20",
 	"# the host", "doctor", "version", "storage", "completion bash --help", "kernel rm none", "kernel install --vmlinuz none", "forward one 80", "image rm docker.io/library/alpine:3.20", "image rm nosuch", "image import none.tar",
-	"destroy", "destroy --yes --parallel 1", "destroy --yes", "plan --file other.yaml", "plan --offline --pull", "apply --yes --offline",
+	"destroy", "destroy --yes --parallel 1", "destroy --yes", "plan -o refused.plan --rerun nobody", "show refused.plan", "apply refused.plan", "apply --rerun nobody", "apply --yes --rerun nobody", "plan --file other.yaml", "plan --offline --pull", "apply --yes --offline",
 }
 
 // TestWhatPeopleRead compares what commands say with what they said: a change is looked at, and written with -update-words.
