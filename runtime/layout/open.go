@@ -28,6 +28,18 @@ func (e *NewerError) Error() string {
 		e.Dir, e.Format, e.Tool, Format)
 }
 
+// UnusableError says that no state directory can be at Dir.
+type UnusableError struct {
+	Dir string
+	Err error
+}
+
+func (e *UnusableError) Error() string {
+	return fmt.Sprintf("state directory %s can't be used: %v", e.Dir, e.Err)
+}
+
+func (e *UnusableError) Unwrap() error { return e.Err }
+
 // Check reads the state directory's format. A directory that is not there yet is fine: commands that only read
 // see an empty world.
 func (s State) Check() error {
@@ -36,11 +48,11 @@ func (s State) Check() error {
 		return nil
 	}
 	if err != nil {
-		return err
+		return &UnusableError{s.Dir, err}
 	}
 	var f formatFile
 	if err := json.Unmarshal(data, &f); err != nil {
-		return fmt.Errorf("read %s: %w", s.FormatFile(), err)
+		return &UnusableError{s.Dir, fmt.Errorf("read %s: %w", s.FormatFile(), err)}
 	}
 	if f.Format > Format {
 		return &NewerError{Dir: s.Dir, Format: f.Format, Tool: f.Tool}
@@ -58,7 +70,7 @@ func (s State) Prepare(tool string) error {
 		s.Dir, s.Volumes(), s.Bundles(), s.Workspaces(), s.Projects(), s.Locks(), s.DiskCache(), s.Images(), s.join("kernels"),
 	} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return err
+			return &UnusableError{s.Dir, err}
 		}
 	}
 	if _, err := os.Stat(s.FormatFile()); errors.Is(err, fs.ErrNotExist) {

@@ -10,10 +10,9 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
-)
 
-// maxPath is how long the path of a socket may be for those who connect to it (sun_path in unix(7)), in bytes.
-const maxPath = 107
+	"microagent/schema/spec"
+)
 
 // unixGate has its socket at a path while it listens, and nothing there at other times.
 type unixGate struct {
@@ -25,8 +24,8 @@ type unixGate struct {
 
 // bindUnix takes a path on which there is nothing, or a socket that an earlier program left.
 func bindUnix(path string) ([]gate, error) {
-	if !filepath.IsAbs(path) || len(path) > maxPath {
-		return nil, fmt.Errorf("the path of a socket is absolute and has %d bytes at most, this has %d", maxPath, len(path))
+	if !filepath.IsAbs(path) || len(path) > spec.MostSocketPath {
+		return nil, fmt.Errorf("the path of a socket is absolute and has %d bytes at most, this has %d", spec.MostSocketPath, len(path))
 	}
 	if err := removeStale(path); err != nil {
 		return nil, err

@@ -20,6 +20,8 @@ const (
 	LowestHostPort = 1024
 	// MostPorts is how many a workspace may have, each of a range counted.
 	MostPorts = 1024
+	// MostSocketPath is how long the path of a port's socket may be, in bytes: sun_path in unix(7), as those who connect fill it.
+	MostSocketPath = 107
 )
 
 // Port is a port of the guest's loopback, or some that follow each other, and where the host has it. Without Host, Auto
@@ -123,12 +125,17 @@ func numbers(first uint16, count int) string {
 	return fmt.Sprintf("%d-%d", first, int(first)+count-1)
 }
 
-// CheckPorts says what ports of one workspace can't be together: more than MostPorts, or two on one port of the host.
+// CheckPorts says what ports of one workspace can't be, or can't be together: a socket that nobody could connect to, more
+// than MostPorts, or two on one port of the host.
 func CheckPorts(list []Port) error {
 	total := 0
 	for i, p := range list {
 		if total += p.Numbers(); total > MostPorts {
 			return fmt.Errorf("more than %d ports; publish fewer, or have the guest serve them on one", MostPorts)
+		}
+		if len(p.Socket) > MostSocketPath {
+			return fmt.Errorf("the path of the socket %q has %d bytes, where one has %d at most; write a shorter one, such as unix:/tmp/web.sock:%s",
+				p.Socket, len(p.Socket), MostSocketPath, numbers(p.Guest, p.Numbers()))
 		}
 		for _, other := range list[:i] {
 			if p.Collides(other) {

@@ -17,6 +17,21 @@ func (e *PortError) Error() string { return fmt.Sprintf("%q %s; write %s", e.Tex
 
 func portError(text, why, write string) error { return &PortError{text, why, write} }
 
+// rangeError is a range of more ports than a workspace has.
+type rangeError struct{ count int }
+
+func (e rangeError) Error() string {
+	return fmt.Sprintf("has a range of %d ports, where a workspace has %d at most", e.count, MostPorts)
+}
+
+// numbersError is what parseNumbers has against a part of text: it has no such part, or too large a one.
+func numbersError(text, has string, err error, write string) error {
+	if _, ok := err.(rangeError); ok {
+		return portError(text, err.Error(), fmt.Sprintf("a range of %d at most, such as 8000-8010", MostPorts))
+	}
+	return portError(text, has+": "+err.Error(), write)
+}
+
 // ParsePort reads "[ADDR:]HOST:GUEST[/tcp|udp]", where HOST and GUEST are a number or FIRST-LAST and HOST may be auto, and
 // "unix:PATH:GUEST". An IPv6 address is in brackets. PATH is kept as it is written. An error says what to write.
 func ParsePort(text string) (Port, error) {
@@ -33,7 +48,7 @@ func ParsePort(text string) (Port, error) {
 	}
 	host, guest := rest[:cut], rest[cut+1:]
 	if p.Guest, p.Count, err = parseNumbers(guest); err != nil {
-		return Port{}, portError(text, "has no port of the guest: "+err.Error(), WantPort)
+		return Port{}, numbersError(text, "has no port of the guest", err, WantPort)
 	}
 	if path, ok := strings.CutPrefix(host, "unix:"); ok {
 		return p.onSocket(text, path)
@@ -73,7 +88,7 @@ func (p Port) onHost(text, host string) (Port, error) {
 	case host == "":
 		return Port{}, portError(text, "has no port of the host", "auto for one that is free, such as auto:80")
 	case err != nil:
-		return Port{}, portError(text, "has no port of the host: "+err.Error(), WantPort)
+		return Port{}, numbersError(text, "has no port of the host", err, WantPort)
 	case count != p.Count:
 		return Port{}, portError(text, fmt.Sprintf("has %d of the host for %d of the guest", max(count, 1), p.Numbers()), "as many on either side, such as 8000-8010:8000-8010, or auto")
 	}
@@ -133,7 +148,7 @@ func ParseGuestPort(text string) (Port, error) {
 		return Port{}, err
 	}
 	if p.Guest, p.Count, err = parseNumbers(rest); err != nil {
-		return Port{}, portError(text, "is no port of the guest: "+err.Error(), "a number from 1 to 65535, such as 80")
+		return Port{}, numbersError(text, "is no port of the guest", err, "a number from 1 to 65535, such as 80")
 	}
 	return p, nil
 }
@@ -146,7 +161,7 @@ func ManifestPort(name, guest, host, protocol string) (Port, error) {
 		return Port{}, err
 	}
 	if p.Guest, p.Count, err = parseNumbers(guest); err != nil {
-		return Port{}, portError(guest, "is no port of the guest: "+err.Error(), `a number from 1 to 65535, or "8000-8010"`)
+		return Port{}, numbersError(guest, "is no port of the guest", err, `a number from 1 to 65535, or "8000-8010"`)
 	}
 	switch host {
 	case "":
@@ -158,7 +173,7 @@ func ManifestPort(name, guest, host, protocol string) (Port, error) {
 	first, count, err := parseNumbers(host)
 	switch {
 	case err != nil:
-		return Port{}, portError(host, "is no port of the host: "+err.Error(), fmt.Sprintf("auto, or a number from %d to 65535", LowestHostPort))
+		return Port{}, numbersError(host, "is no port of the host", err, fmt.Sprintf("auto, or a number from %d to 65535", LowestHostPort))
 	case first < LowestHostPort:
 		return Port{}, portError(host, "is a port of the host that a manifest may not take", fmt.Sprintf("auto, or a number from %d; -p %s:%s of create or start takes it", LowestHostPort, host, guest))
 	case count != p.Count:
@@ -171,6 +186,9 @@ func ManifestPort(name, guest, host, protocol string) (Port, error) {
 // parseNumbers reads "80" and "8000-8010"; count is 0 for a single one.
 func parseNumbers(text string) (first uint16, count int, err error) {
 	from, to, isRange := strings.Cut(text, "-")
+	if isRange && from == "" { // as in -1
+		from, isRange = text, false
+	}
 	if first, err = parseNumber(from); err != nil || !isRange {
 		return first, 0, err
 	}
@@ -183,7 +201,7 @@ func parseNumbers(text string) (first uint16, count int, err error) {
 	case last == first:
 		return first, 0, nil
 	case int(last-first) >= MostPorts:
-		return 0, 0, fmt.Errorf("the range %s has more than %d ports", text, MostPorts)
+		return 0, 0, rangeError{int(last-first) + 1}
 	}
 	return first, int(last-first) + 1, nil
 }

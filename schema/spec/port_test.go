@@ -48,7 +48,11 @@ func TestParsePortSaysWhatToWrite(t *testing.T) {
 		"8080:80/":            {"/tcp or /udp"},
 		"8080-8081:80":        {"2 of the host for 1", "8000-8010:8000-8010"},
 		"8081-8080:80-81":     {"ends before it begins"},
-		"auto:1-2000":         {"more than 1024"},
+		"auto:1-2000":         {"a range of 2000 ports", "a range of 1024 at most"},
+		"1-65535:1-65535":     {"a range of 65535 ports", "a range of 1024 at most"},
+		"1-65535:80":          {"a range of 65535 ports", "a range of 1024 at most"},
+		"-1:80":               {`no port of the host: "-1"`, "1 to 65535"},
+		"80:-1":               {`no port of the guest: "-1"`, "1 to 65535"},
 		"localhost:8080:80":   {"which it is without an address"},
 		"example.com:8080:80": {"where an address would be", "0.0.0.0:8080:80"},
 		"::1:8080:80":         {"none for IPv6", "[::]:8080:80"},
@@ -87,7 +91,7 @@ func TestManifestPort(t *testing.T) {
 	}
 	for _, c := range [][4]string{
 		{"0", "", "", "1 to 65535"}, {"80", "80", "", "-p 80:80 of create or start"}, {"80", "any", "", "auto, or a number from 1024"},
-		{"80-81", "8080", "", "as many on either side"}, {"80", "auto", "sctp", "tcp or udp"},
+		{"80-81", "8080", "", "as many on either side"}, {"1-2000", "", "", "a range of 1024 at most"}, {"-1", "", "", `"-1" is no number`}, {"80", "auto", "sctp", "tcp or udp"},
 	} {
 		if got, err := ManifestPort("x", c[0], c[1], c[2]); err == nil || !strings.Contains(err.Error(), c[3]) {
 			t.Errorf("%v: %+v, %v", c, got, err)
@@ -119,6 +123,8 @@ func TestCheckPorts(t *testing.T) {
 		"unix:/s:80 unix:/s:81":                     "are one port",
 		"unix:/s:80 unix:/r:80":                     "",
 		"auto:1-1024 auto:80":                       "more than 1024",
+		"unix:/" + strings.Repeat("s", 106) + ":80": "",
+		"unix:/" + strings.Repeat("s", 107) + ":80": "write a shorter one",
 	} {
 		var ports []Port
 		for text := range strings.FieldsSeq(list) {

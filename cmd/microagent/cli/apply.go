@@ -26,8 +26,8 @@ type applyFlags struct {
 func (o *applyFlags) add(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.BoolVarP(&o.yes, "yes", "y", false, "don't ask")
-	f.IntVar(&o.parallel, "parallel", 0, "how many changes at once (default: twice the CPUs, ten at most)")
-	f.DurationVar(&o.lockWait, "lock-timeout", 0, "how long to wait for another apply in the project")
+	wholeVar(f, &o.parallel, "parallel", 0, 0, "how many changes at once (default: twice the CPUs, ten at most)")
+	spanVar(f, &o.lockWait, "lock-timeout", "how long to wait for another apply in the project")
 }
 
 func (a *app) applyCommand() *cobra.Command {

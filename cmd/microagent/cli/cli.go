@@ -60,7 +60,7 @@ func (a *app) main(ctx context.Context, args []string) int {
 	root.SetErr(a.Err)
 	cmd, err := root.ExecuteContextC(ctx)
 	if err != nil && !a.parsed {
-		err = pointToOurs(&usageError{err: err, command: cmd.CommandPath()}, args)
+		err = pointToOurs(&usageError{err: flagWords(err), command: cmd.CommandPath()}, args)
 	}
 	if err != nil && errors.Is(context.Cause(ctx), errInterrupted) && errors.Is(err, context.Canceled) {
 		err = errInterrupted

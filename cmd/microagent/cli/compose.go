@@ -48,7 +48,8 @@ func (o *composeFlags) add(cmd *cobra.Command) {
 	f.StringVarP(&o.guest.Workdir, "workdir", "w", "", "working directory")
 	f.StringVar(&o.guest.Hostname, "hostname", "", "host name of the guest (default the workspace's name)")
 	addPorts(f, &o.ports, "`[ADDR:]HOST:GUEST[/tcp|udp]`: a port of the guest on the host's loopback; HOST may be auto, and unix:PATH:GUEST is a socket")
-	f.IntVar(&o.cpus, "cpus", 1, "virtual CPUs")
+	o.cpus = 1
+	f.Var(whole{&o.cpus, 1, 254}, "cpus", "virtual CPUs")
 	f.StringVar(&o.memory, "memory", "256MiB", "memory")
 	f.StringVar(&o.disk, "disk-size", "1GiB", "size of the root file system")
 	f.StringVar(&o.isolation, "isolation", "any", "any, or hardware to refuse emulation")
@@ -68,14 +69,14 @@ func (o *composeFlags) parse(a *app, name string) (parsed, error) {
 	if o.image == "" {
 		return p, errors.New("an image is missing")
 	}
-	if o.cpus < 1 || o.cpus > 254 {
-		return p, fmt.Errorf("--cpus is %d; it can be 1 to 254", o.cpus)
-	}
 	if !slices.Contains([]string{"any", "hardware"}, o.isolation) {
 		return p, fmt.Errorf("--isolation is %q; it can be any or hardware", o.isolation)
 	}
 	if h := o.guest.Hostname; h != "" && !spec.ValidHostname(h) {
 		return p, fmt.Errorf("--hostname is %q; write %s", h, spec.WantHostname)
+	}
+	if err := checkProcess(o.guest.User, o.guest.Workdir); err != nil {
+		return p, err
 	}
 	memory, err := quantity.ParseMemory(o.memory)
 	if err != nil {

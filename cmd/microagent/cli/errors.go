@@ -54,6 +54,7 @@ func describe(err error) report {
 	var usage *usageError
 	var locked *layout.LockedError
 	var newer *layout.NewerError
+	var unusable *layout.UnusableError
 	var crash *driver.CrashError
 	var e *driver.Error
 	switch {
@@ -68,6 +69,9 @@ func describe(err error) report {
 		if r.Next == "" {
 			r.Next = "try again when it is done, or wait for it with --lock-timeout"
 		}
+	case errors.As(err, &unusable):
+		r.Code = "unusable_state"
+		r.Next = "name a folder of yours with --state-dir or MICROAGENT_STATE_DIR"
 	case errors.As(err, &newer):
 		r.Code = "newer_state"
 		r.Next = "use microagent " + newer.Tool + " or later, or another --state-dir"

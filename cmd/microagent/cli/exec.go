@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -35,6 +36,9 @@ func (a *app) execCommand() *cobra.Command {
 		Annotations: exitsWith(ExitOK, ExitGuest, ExitTimeout, ExitOurs, ExitInterrupted),
 		RunE: does(func(ctx context.Context, _ []string) error {
 			env, err := environment(o.env, os.LookupEnv)
+			if err == nil {
+				err = checkProcess(o.spec.User, o.spec.Workdir)
+			}
 			if err != nil {
 				return usagef("microagent exec", "%w", err)
 			}
@@ -59,7 +63,7 @@ func (a *app) execCommand() *cobra.Command {
 	f.StringArrayVarP(&o.env, "env", "e", nil, "`NAME=VALUE`, or NAME to pass ours on")
 	f.StringVarP(&o.spec.User, "user", "u", "", "user, uid, or either with :group")
 	f.StringVarP(&o.spec.Workdir, "workdir", "w", "", "working directory")
-	f.DurationVar(&o.spec.Timeout, "timeout", 0, "end the process after this long, with exit code 124")
+	spanVar(f, &o.spec.Timeout, "timeout", "end the process after this long, with exit code 124")
 	return mapping(cmd)
 }
 
@@ -85,13 +89,25 @@ func execArgs(cmd *cobra.Command, args []string) (workspace string, argv []strin
 	return workspace, argv, nil
 }
 
+// checkProcess refuses a user or working directory that no guest has; "" is the image's.
+func checkProcess(user, workdir string) error {
+	name, group, grouped := strings.Cut(user, ":")
+	switch {
+	case user != "" && (name == "" || grouped && group == "" || strings.Contains(group, ":")):
+		return fmt.Errorf("--user is %q; write a user or user:group, by name or number, such as 1000:1000", user)
+	case workdir != "" && !path.IsAbs(workdir):
+		return fmt.Errorf("--workdir is %q; write an absolute path in the guest, such as /work", workdir)
+	}
+	return nil
+}
+
 // environment reads NAME=VALUE, or NAME for a variable of ours.
 func environment(list []string, lookup func(string) (string, bool)) (map[string]string, error) {
 	env := map[string]string{}
 	for _, entry := range list {
 		name, value, given := strings.Cut(entry, "=")
-		if name == "" || strings.ContainsRune(entry, 0) {
-			return nil, &driver.Error{Class: driver.ErrInvalid, Op: "read environment entry", Object: entry}
+		if name == "" || strings.ContainsRune(entry, 0) { // its value may be a secret
+			return nil, errors.New("an environment variable has no name, or a zero byte; write NAME=VALUE, or NAME to pass ours on")
 		}
 		if !given {
 			if value, given = lookup(name); !given {

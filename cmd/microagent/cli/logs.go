@@ -25,9 +25,6 @@ func (a *app) logsCommand() *cobra.Command {
 		Annotations: exitsWith(ExitOK, ExitFailed, ExitInterrupted),
 		RunE: does(func(ctx context.Context, args []string) error {
 			if tailed() {
-				if o.tail < 0 {
-					return usagef("microagent logs", "--tail is %d; it can be 0 or more", o.tail)
-				}
 				o.Tail = &o.tail
 			}
 			switch {
@@ -68,7 +65,7 @@ func (a *app) logsCommand() *cobra.Command {
 	f.BoolVar(&o.stdout, "stdout", false, "stdout only")
 	f.BoolVar(&o.stderr, "stderr", false, "stderr only")
 	f.BoolVar(&o.console, "console", false, "the guest kernel's console")
-	f.IntVar(&o.tail, "tail", 0, "only the last `N` lines, each one of its stream; 0 with -f is what comes from now on")
+	wholeVar(f, &o.tail, "tail", 0, 0, "only the last `N` lines, each one of its stream; 0 with -f is what comes from now on")
 	cmd.MarkFlagsMutuallyExclusive("stdout", "stderr", "console")
 	return cmd
 }

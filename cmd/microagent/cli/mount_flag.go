@@ -32,7 +32,7 @@ func cutMount(text string) (source, mount string, options []string, err error) {
 	}
 	i := strings.LastIndex(source, ":/")
 	if i <= 0 {
-		return "", "", nil, fmt.Errorf("%q has no mount path: write SOURCE:/mount, with :ro or :rw behind it", text)
+		return "", "", nil, fmt.Errorf("%q has no mount path; write SOURCE:/mount, with :ro or :rw behind it", text)
 	}
 	return source[:i], filepath.Clean(source[i+1:]), options, nil
 }
@@ -53,7 +53,7 @@ func (m *mountFlag) options(text string, list []string) error {
 			}
 			m.size = n.Bytes()
 		default:
-			return fmt.Errorf("%q: %q is neither ro nor rw", text, o)
+			return fmt.Errorf("%q has the option %q; write ro or rw", text, o)
 		}
 	}
 	return nil
@@ -90,7 +90,7 @@ func parseVolume(text string) (mountFlag, error) {
 		if err := refuseDirectory(source, mount); err != nil {
 			return m, err
 		}
-		return m, fmt.Errorf("%q is neither a volume's name nor a file .tar .tar.gz .tgz .tar.zst .ext4 or .img", source)
+		return m, fmt.Errorf("%q is neither a volume's name nor a file .tar .tar.gz .tgz .tar.zst .ext4 or .img; write a name such as data, or a path such as ./data.tar", source)
 	}
 	if m.kind != spec.MountVolume {
 		m.name, _, _ = strings.Cut(base, ".")
@@ -124,7 +124,11 @@ func asBundle(dir, mount string) string {
 func parseNamed(kind spec.MountKind, text string) (mountFlag, error) {
 	name, rest, ok := strings.Cut(text, "=")
 	if !ok || name == "" || strings.ContainsAny(name, "/:") {
-		return mountFlag{}, fmt.Errorf("%q: write name=PATH:/mount[:ro|rw]", text)
+		want := "name=PATH:/mount[:ro|rw]"
+		if kind == spec.MountBundle {
+			want = "name=PATH:/mount"
+		}
+		return mountFlag{}, fmt.Errorf("--%s is %q; write %s", kind, text, want)
 	}
 	source, mount, options, err := cutMount(rest)
 	if err != nil {

@@ -17,7 +17,7 @@ type outputFlag struct {
 func parseOutput(text string) (outputFlag, error) {
 	name, rest, ok := strings.Cut(text, "=")
 	if !ok || !layout.ValidName(name) || !strings.HasPrefix(rest, "/") {
-		return outputFlag{}, fmt.Errorf("%q: write name=/guest/path[:host/path][:unchanged=allow]", text)
+		return outputFlag{}, fmt.Errorf("--output is %q; write name=/guest/path[:host/path][:unchanged=allow]", text)
 	}
 	rest, allowed := strings.CutSuffix(rest, ":unchanged=allow")
 	guest, host, _ := strings.Cut(rest, ":")

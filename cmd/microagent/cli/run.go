@@ -68,7 +68,7 @@ func (a *app) runCommand() *cobra.Command {
 	f.BoolVar(&o.keep, "keep", false, "keep the workspace afterwards")
 	f.BoolVarP(&o.tty, "tty", "t", false, "give the command a terminal")
 	f.BoolVarP(&o.stdin, "interactive", "i", false, "taken for the habit's sake: stdin is passed on anyway")
-	f.DurationVar(&o.timeout, "timeout", 0, "end the command after this long, with exit code 124")
+	spanVar(f, &o.timeout, "timeout", "end the command after this long, with exit code 124")
 	return mapping(cmd)
 }
 

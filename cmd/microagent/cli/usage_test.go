@@ -69,7 +69,27 @@ func TestTyped(t *testing.T) {
 		{"-f a.yaml validate -f bad.yaml", 64, []string{"one manifest at a time"}},
 		{"-f a.yaml logs w", 1, []string{"show logs of workspace w: there is none of that name"}},
 		{"logs -f w", 1, []string{"show logs of workspace w: there is none of that name"}},
-		{"logs --tail -1 w", 64, []string{"--tail is -1; it can be 0 or more"}},
+		{"logs --tail -1 w", 64, []string{`--tail is "-1"; write a whole number of 0 or more`}},
+		{"logs --tail=many w", 64, []string{`--tail is "many"; write a whole number`}},
+		{"run --map-exit=x image true", 64, []string{`--map-exit is "x"; write --map-exit alone, or leave it out`}},
+		{"run --cpus 1.5 image true", 64, []string{`--cpus is "1.5"; write a whole number from 1 to 254`}},
+		{"run --cpus 0 image true", 64, []string{"from 1 to 254"}},
+		{"run --timeout 5 image true", 64, []string{`--timeout is "5"; write a number with a unit, such as 10s`}},
+		{"run --timeout=-5s image true", 64, []string{`--timeout is "-5s"; write`}},
+		{"halt --grace x w", 64, []string{`--grace is "x"; write a number with a unit`}},
+		{"apply --parallel -1", 64, []string{`--parallel is "-1"; write a whole number of 0 or more`}},
+		{"volume create data --size-mib -1", 64, []string{`--size-mib is "-1"; write a whole number of 1 or more`}},
+		{"kernel install --deb", 64, []string{"--deb has no value: "}},
+		{"run -p 1-65535:1-65535 image true", 64, []string{"a range of 65535 ports", "write a range of 1024 at most, such as 8000-8010"}},
+		{"run -p -1:80 image true", 64, []string{`"-1" is no number from 1 to 65535; write HOST:GUEST`}},
+		{"create x --image i -p unix:/" + strings.Repeat("long/", 30) + "s:80", 64, []string{"has 152 bytes, where one has 107 at most; write a shorter one"}},
+		{"run -e =hunter2 image true", 64, []string{"has no name", "write NAME=VALUE"}},
+		{"run -u a:b:c image true", 64, []string{`--user is "a:b:c"; write`}},
+		{"exec -w here w true", 64, []string{`--workdir is "here"; write an absolute path`}},
+		{"run --bundle x image true", 64, []string{`--bundle is "x"; write name=PATH:/mount`}},
+		{"run -v ./nosuch:/x image true", 64, []string{"write a name such as data, or a path such as ./data.tar"}},
+		{"--state-dir a.yaml list", 1, []string{"state directory ", "a.yaml can't be used", "next: name a folder of yours with --state-dir"}},
+		{"--state-dir a.yaml volume create data --size 8MiB", 1, []string{"can't be used", "next: name a folder"}},
 		{"-v run", 64, []string{"an image is missing"}},
 		{"exec w --timeout 1s -- true", 125, []string{"exec in workspace w: there is none"}},
 		{"exec w --timeout 1x -- true", 64, []string{"--timeout"}},
@@ -86,6 +106,9 @@ func TestTyped(t *testing.T) {
 		code, _, stderr := typed(t, strings.Fields(c.args)...)
 		if code != c.code {
 			t.Errorf("%s: exit code %d, want %d", c.args, code, c.code)
+		}
+		if strings.Contains(stderr, "hunter2") {
+			t.Errorf("%s: a variable's value is shown: %s", c.args, stderr)
 		}
 		for _, part := range c.err {
 			if !strings.Contains(stderr, part) {

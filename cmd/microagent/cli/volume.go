@@ -27,12 +27,12 @@ func (a *app) volumeCommand() *cobra.Command {
 
 // sizeFlags are the two ways to say a size.
 type sizeFlags struct {
-	mib  int64
+	mib  int
 	size string
 }
 
 func (s *sizeFlags) add(cmd *cobra.Command) {
-	cmd.Flags().Int64Var(&s.mib, "size-mib", 0, "size in MiB")
+	wholeVar(cmd.Flags(), &s.mib, "size-mib", 1, 0, "size in MiB")
 	cmd.Flags().StringVar(&s.size, "size", "", "size with its unit, as 2GiB")
 }
 
@@ -41,8 +41,6 @@ func (s *sizeFlags) bytes(command string) (int64, error) {
 	switch {
 	case s.mib != 0 && s.size != "":
 		return 0, usagef(command, "--size-mib and --size exclude each other")
-	case s.mib < 0:
-		return 0, usagef(command, "--size-mib is %d", s.mib)
 	case s.mib > 0:
 		flag, text = "--size-mib", fmt.Sprintf("%dMiB", s.mib)
 	case text == "":

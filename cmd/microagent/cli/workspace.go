@@ -136,7 +136,7 @@ func (a *app) haltCommand() *cobra.Command {
 			return a.Said(map[string]any{"name": ws.Spec.Name, "was_running": how.Was, "forced": how.Forced}, text, ws.Spec.Name)
 		}),
 	}
-	cmd.Flags().DurationVar(&o.Grace, "grace", 0, "how long the guest may take (default: the workspace's own)")
+	spanVar(cmd.Flags(), &o.Grace, "grace", "how long the guest may take (default: the workspace's own)")
 	cmd.Flags().BoolVar(&o.Force, "force", false, "don't ask the guest")
 	return cmd
 }
@@ -238,7 +238,7 @@ func (a *app) waitCommand() *cobra.Command {
 			return runEnd(ws.Spec.Name, run)
 		}),
 	}
-	cmd.Flags().DurationVar(&timeout, "timeout", 0, "give up waiting after this long; the run goes on")
+	spanVar(cmd.Flags(), &timeout, "timeout", "give up waiting after this long; the run goes on")
 	return mapping(cmd)
 }
 

@@ -16,6 +16,7 @@ import (
 // act makes the guest what the keys of a manifest say that it is, once everything is mounted; name is its host name where
 // they give none. What can't be done is told in the log, and the guest comes up all the same.
 func act(log *agent.Log, g spec.Guest, name string) {
+	own := name
 	if g.Hostname != "" {
 		name = g.Hostname
 	}
@@ -25,7 +26,7 @@ func act(log *agent.Log, g spec.Guest, name string) {
 	if g.Hostname == "" {
 		return
 	}
-	for _, f := range []file{{"/etc/hostname", name + "\n"}, {"/etc/hosts", hosts(name, content("/etc/hosts"))}} {
+	for _, f := range []file{{"/etc/hostname", name + "\n"}, {"/etc/hosts", hosts(name, own, content("/etc/hosts"))}} {
 		if err := cover(f.path, f.content); err != nil {
 			log.Printf("host name %s in %s: %v", name, f.path, err)
 		}
@@ -33,17 +34,21 @@ func act(log *agent.Log, g spec.Guest, name string) {
 }
 
 // hosts is a hosts(5) in which the guest itself comes first, by its whole name and, as hostname -f wants it, by the part
-// before the first dot; the image's lines follow.
-func hosts(name, image string) string {
-	own := "127.0.1.1\t" + name
+// before the first dot; the image's lines follow, without the one that an image without the file got for the workspace's name.
+func hosts(name, workspace, image string) string {
+	own := hostLine(name)
 	if host, _, dotted := strings.Cut(name, "."); dotted {
 		own += "\t" + host
 	}
+	image = strings.TrimPrefix(strings.ReplaceAll("\n"+image, "\n"+hostLine(workspace)+"\n", "\n"), "\n")
 	if image == "" {
 		image = "127.0.0.1\tlocalhost\n::1\tlocalhost\n"
 	}
 	return own + "\n" + image
 }
+
+// hostLine is the line of a hosts(5) for the guest itself, at Debian's address for a machine without a lasting one.
+func hostLine(name string) string { return "127.0.1.1\t" + name }
 
 // coveredSize is the most that is kept of a file of the image: a guest may have left anything there.
 const coveredSize = 1 << 20

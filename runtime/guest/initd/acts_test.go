@@ -12,8 +12,11 @@ func TestHostsBeginWithTheGuestItself(t *testing.T) {
 	for _, c := range []struct{ name, image, want string }{
 		{"db", "", "127.0.1.1\tdb\n127.0.0.1\tlocalhost\n::1\tlocalhost\n"},
 		{"db.example.com", "10.0.0.1 x\n", "127.0.1.1\tdb.example.com\tdb\n10.0.0.1 x\n"},
+		{"new", "::1\tlocalhost\n127.0.1.1\town\n", "127.0.1.1\tnew\n::1\tlocalhost\n"},
+		{"new", "127.0.1.1\town\n::1\tlocalhost", "127.0.1.1\tnew\n::1\tlocalhost"},
+		{"new", "127.0.1.1\towner\n127.0.1.1 own x\n", "127.0.1.1\tnew\n127.0.1.1\towner\n127.0.1.1 own x\n"},
 	} {
-		if got := hosts(c.name, c.image); got != c.want {
+		if got := hosts(c.name, "own", c.image); got != c.want {
 			t.Errorf("%s over %q: %q, want %q", c.name, c.image, got, c.want)
 		}
 	}

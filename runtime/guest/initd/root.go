@@ -83,7 +83,7 @@ func furnish(log *agent.Log, hostname string, directories []string) {
 	steps := []step{
 		runtimeDir{},
 		directory{"/tmp", 0o777 | fs.ModeSticky},
-		file{"/etc/hosts", "127.0.0.1\tlocalhost\n::1\tlocalhost\n127.0.1.1\t" + hostname + "\n"},
+		file{"/etc/hosts", "127.0.0.1\tlocalhost\n::1\tlocalhost\n" + hostLine(hostname) + "\n"},
 		file{"/etc/resolv.conf", "# this guest has no network\n"},
 		file{"/etc/hostname", hostname + "\n"},
 	}
