@@ -19,11 +19,24 @@ type Options struct {
 // nothing is opened. The manifest is nil when the list has errors; warnings don't matter to it. The list is never
 // nil.
 func Load(file string, data []byte, o Options) (*Manifest, *diag.List) {
+	l := load(file, data, o)
+	return l.manifest, l.list
+}
+
+// loaded is a manifest with what it was read from. The manifest is nil when the list has errors.
+type loaded struct {
+	root     *node
+	format   *format
+	manifest *Manifest
+	list     *diag.List
+}
+
+func load(file string, data []byte, o Options) loaded {
 	list := &diag.List{}
 	r := &report{file: file, source: diag.NewSource(data), list: list}
 	root := r.tree(data)
 	if root == nil {
-		return nil, list
+		return loaded{list: list}
 	}
 	ctx, definition, err := definition()
 	if err == nil {
@@ -35,12 +48,12 @@ func Load(file string, data []byte, o Options) (*Manifest, *diag.List) {
 			checks := &checker{report: r, root: root, m: m, own: path.Base(file), outside: o.Outside}
 			checks.checkAll()
 			if list.Errors() {
-				return nil, list
+				m = nil
 			}
-			return m, list
+			return loaded{root, f, m, list}
 		}
 	}
 	r.error(place{1, 1}, "internal", fmt.Sprintf("the description of the format can't be read: %v", err),
 		"report this: it is a fault of microagent")
-	return nil, list
+	return loaded{list: list}
 }
