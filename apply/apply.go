@@ -28,6 +28,8 @@ type Options struct {
 	LockWait time.Duration // how long to wait for another apply in the project
 	Events   event.Sink    // nil: none
 	Saved    bool          // the plan was saved: look at the files it would read or replace before anything starts
+	// KeepGoing starts, after a failure, what does not rest on what failed. A destroy always does.
+	KeepGoing bool
 }
 
 func (o Options) parallel() int {
@@ -75,7 +77,7 @@ func Run(ctx context.Context, d driver.Set, p *plan.Plan, files *folder.Folder, 
 			return nil, err
 		}
 	}
-	res := r.walk(ctx, o.parallel())
+	res := r.walk(ctx, o.parallel(), o.KeepGoing || p.Destroy)
 	if p.Destroy && len(res.Failed) == 0 && len(res.Cut) == 0 && len(res.NotStarted) == 0 {
 		if err := r.forgetProject(context.WithoutCancel(ctx)); err != nil {
 			res.Failed = append(res.Failed, Failure{Address: plan.Address{Kind: plan.KindProject, Name: p.Project}, Action: plan.ActionDelete, Err: err})

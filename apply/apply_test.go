@@ -228,6 +228,60 @@ func TestFailureStartsNothingThatNeedsIt(t *testing.T) {
 	}
 }
 
+// TestKeepGoing: without it nothing is started after a failure; with it everything is that does not rest on what failed.
+func TestKeepGoing(t *testing.T) {
+	for _, keepGoing := range []bool{false, true} {
+		b := newBench(t)
+		b.workspaces.Fail = func(op, name string) error {
+			if op == "create" && name == "demo.counter" {
+				return errors.New("boom")
+			}
+			return nil
+		}
+		res, err := Run(t.Context(), b.drivers, b.plan(), b.files, Options{Parallel: 1, KeepGoing: keepGoing})
+		if err != nil || len(res.Failed) != 1 {
+			t.Fatalf("%v, failed: %v", err, res.Failed)
+		}
+		web := plan.Address{Kind: plan.KindWorkspace, Name: "web"}
+		if done := slices.Contains(res.Done, web); done != keepGoing {
+			t.Errorf("keep going %v: done %v, not started %v", keepGoing, res.Done, res.NotStarted)
+		}
+		if slices.ContainsFunc(res.Done, func(a plan.Address) bool { return a.Kind == plan.KindTask || a.Kind == plan.KindOutput }) {
+			t.Errorf("keep going %v: what rests on it was done: %v", keepGoing, res.Done)
+		}
+	}
+}
+
+// TestDestroyGoesPastFailures: one workspace that can't be deleted keeps no other.
+func TestDestroyGoesPastFailures(t *testing.T) {
+	b := newBench(t)
+	if res := b.apply(t.Context(), b.plan()); res.Err() != nil {
+		t.Fatal(res.Err())
+	}
+	b.workspaces.Fail = func(op, name string) error {
+		if op == "delete" && name == "demo.counter" {
+			return errors.New("boom")
+		}
+		return nil
+	}
+	w, err := refresh.Project(t.Context(), b.drivers, "demo", refresh.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, _ := plan.Destroy("demo", w, plan.Options{Tool: "test"})
+	res, err := Run(t.Context(), b.drivers, p, b.files, Options{Parallel: 1})
+	if err != nil || len(res.Failed) != 1 {
+		t.Fatalf("%v, failed: %v", err, res.Failed)
+	}
+	left, err := b.workspaces.List(t.Context())
+	if err != nil || len(left) != 1 || left[0].Spec.Name != "demo.counter" {
+		t.Errorf("left: %v, %v", left, err)
+	}
+	if record, err := b.drivers.Projects.Get(t.Context(), "demo"); err != nil || record.Manifest == "" {
+		t.Errorf("the project is forgotten although it is not gone: %+v, %v", record, err)
+	}
+}
+
 func TestEveryFailureConverges(t *testing.T) {
 	for step := 0; ; step++ {
 		b := newBench(t)

@@ -45,8 +45,9 @@ type outcome struct {
 }
 
 // walk runs every change once its dependencies are done. All bookkeeping is in this goroutine; the changes run in
-// others, and all of them have ended when it returns.
-func (r *run) walk(ctx context.Context, parallel int) *Result {
+// others, and all of them have ended when it returns. After a failure it starts nothing but what saves an output, unless
+// keepGoing has it start whatever does not rest on what failed.
+func (r *run) walk(ctx context.Context, parallel int, keepGoing bool) *Result {
 	res := &Result{}
 	byAddress := map[plan.Address]int{}
 	var pending []int
@@ -62,7 +63,7 @@ func (r *run) walk(ctx context.Context, parallel int) *Result {
 	running := 0
 
 	for {
-		stop := ctx.Err() != nil || rootCause(failed)
+		stop := ctx.Err() != nil || !keepGoing && rootCause(failed)
 		var later []int
 		for _, i := range pending {
 			c := &r.plan.Changes[i]

@@ -20,6 +20,7 @@ type applyFlags struct {
 	yes      bool
 	parallel int
 	lockWait time.Duration
+	goOn     bool // past failures
 	saved    bool // the plan comes from a file
 }
 
@@ -37,7 +38,8 @@ func (a *app) applyCommand() *cobra.Command {
 		Use: "apply [PLAN]", Short: "make the world as the manifest says",
 		Long: "Makes a plan, asks, and executes it; or executes PLAN, a file of plan -o, unless something it rests on has\n" +
 			"moved since. A task is waited for and its outputs are brought to the host. A task that failed,\n" +
-			"or that left no output where a required one is declared, runs again at the next apply. After a failure or\n" +
+			"or that left no output where a required one is declared, runs again at the next apply. After a failure\n" +
+			"nothing new is started, but with --keep-going what does not rest on what failed. After a failure or\n" +
 			"^C, running it again goes on from there. A volume is never deleted.",
 		Example:     "  microagent apply\n  microagent apply --yes --json\n  microagent apply change.plan",
 		Annotations: exitsWith(ExitOK, ExitFailed, ExitPartly, ExitInvalid, ExitRefused, ExitLocked, ExitInterrupted),
@@ -54,6 +56,7 @@ func (a *app) applyCommand() *cobra.Command {
 		}),
 	}
 	o.add(cmd)
+	cmd.Flags().BoolVar(&o.goOn, "keep-going", false, "after a failure, go on with what does not rest on it")
 	p.add(cmd.Flags())
 	cmd.MarkFlagsMutuallyExclusive("pull", "offline")
 	a.completeFlag(cmd, "rerun", workspaceNames)
@@ -177,7 +180,8 @@ func (a *app) execute(ctx context.Context, s *stream, p *plan.Plan, files *folde
 	}
 	s.screen = a.Events()
 	s.begin(p.Project, w.history)
-	res, err := apply.Run(ctx, w.Set, p, files, apply.Options{Parallel: o.parallel, LockWait: o.lockWait, Events: s, Saved: o.saved})
+	res, err := apply.Run(ctx, w.Set, p, files, apply.Options{Parallel: o.parallel, LockWait: o.lockWait, Events: s, Saved: o.saved,
+		KeepGoing: o.goOn})
 	s.screen.Close()
 	s.screen = nil
 	if err != nil {

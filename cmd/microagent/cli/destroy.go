@@ -20,7 +20,7 @@ func (a *app) destroyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "destroy", Short: "remove what applies created, but volumes",
 		Long: "Stops and deletes the project's workspaces. Its volumes stay with their data; the plan says how each is\n" +
-			"deleted by name. With --project NAME no manifest is needed.",
+			"deleted by name. What can't be deleted is told, and the rest is. With --project NAME no manifest is needed.",
 		Example:     "  microagent destroy\n  microagent destroy --yes\n  microagent destroy --project counter",
 		Annotations: exitsWith(ExitOK, ExitFailed, ExitPartly, ExitInvalid, ExitRefused, ExitLocked, ExitInterrupted),
 		RunE: does(func(ctx context.Context, _ []string) error {
