@@ -180,10 +180,14 @@ func Run(folder string) ([]string, error) {
 			return nil, err
 		}
 		for _, m := range next.FindAllStringSubmatch(string(data), -1) {
-			run = append(run, strings.ReplaceAll(strings.ReplaceAll(m[1], "'", ""), "*", "x"))
+			command := strings.ReplaceAll(strings.ReplaceAll(m[1], "'", ""), "*", "x")
+			run = append(run, reached.ReplaceAllString(command, "microagent "))
 		}
 	}
 	return run, nil
 }
+
+// reached are the global flags that advice keeps from the command that gave it.
+var reached = regexp.MustCompile(`^microagent (?:(?:-C|-f|--project|--state-dir|--vmm) \S+ )+`)
 
 var next = regexp.MustCompile(`(?m)^(?:! )?next (.+)$`)

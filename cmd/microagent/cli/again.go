@@ -1,11 +1,59 @@
 package cli
 
 import (
+	"fmt"
+	"regexp"
 	"slices"
+	"strings"
 
 	"al.essio.dev/pkg/shellescape"
 	"github.com/spf13/pflag"
 )
+
+// commandIn finds the commands that a text advises, by the forms that ours have: a line's whole, or what is behind its
+// colon, an arrow or a bracket.
+var commandIn = regexp.MustCompile(`(?m)((?:^ *|-> |: |&& |\()microagent) ([a-z]+)`)
+
+// reaching is advice for the world that this command saw: each command in it has the global flags with which this one
+// found what it speaks of. Those of a manifest go to the commands that read one; others are given whole names.
+func (a *app) reaching(text string) string {
+	if a.command == nil || strings.HasSuffix(text, " --help") {
+		return text
+	}
+	return commandIn.ReplaceAllStringFunc(text, func(found string) string {
+		m := commandIn.FindStringSubmatch(found)
+		advised, _, err := a.command.Root().Find(m[2:])
+		if err != nil {
+			return found
+		}
+		var words []string
+		for _, f := range []struct {
+			name, value string
+			manifests   bool
+		}{{"-C", a.flags.dir, false}, {"-f", a.flags.file, true}, {"--project", a.flags.project, true}, {"--state-dir", a.flags.stateDir, false}, {"--vmm", a.vmmFlag(), false}} {
+			if f.value != "" && (advised.GroupID == groupManifest || !f.manifests) {
+				words = append(words, f.name, f.value)
+			}
+		}
+		if len(words) == 0 {
+			return found
+		}
+		return m[1] + " " + shellescape.QuoteCommand(words) + " " + m[2]
+	})
+}
+
+// vmmFlag is the value of --vmm, "" when it was not given.
+func (a *app) vmmFlag() string {
+	if f := a.command.Root().PersistentFlags().Lookup("vmm"); f != nil && f.Changed {
+		return f.Value.String()
+	}
+	return ""
+}
+
+// Say writes a line for people to stderr. What it advises is for the world that this command saw.
+func (a *app) Say(format string, args ...any) {
+	a.Screen.Say("%s", a.reaching(fmt.Sprintf(format, args...)))
+}
 
 // howItLooks are flags that change what is shown or asked and not what is done.
 var howItLooks = []string{"json", "progress", "color", "verbose", "yes"}

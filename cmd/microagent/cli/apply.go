@@ -187,7 +187,7 @@ func (a *app) execute(ctx context.Context, s *stream, p *plan.Plan, files *folde
 	if err != nil {
 		return err
 	}
-	s.result = resultRecord(p, res)
+	s.result = a.resultRecord(p, res)
 	if !a.JSON {
 		a.summary(p, res, o.saved)
 	}

@@ -53,10 +53,14 @@ func worst(list []apply.Failure) int {
 }
 
 // planAgain makes a saved plan anew: one that was begun has changed what it rests on.
-func planAgain(p *plan.Plan, file string) string {
+func (a *app) planAgain(p *plan.Plan, file string) string {
 	words := []string{"microagent", "plan"}
 	if usual, err := filepath.Abs(ManifestName); err != nil || p.Manifest != usual {
 		words = append(words, "-f", p.Manifest)
+	}
+	there := &app{Screen: a.Screen, flags: globalFlags{file: p.Manifest}}
+	if own := there.projectInView(); own != "" && own != p.Project {
+		words = append(words, "--project", p.Project)
 	}
 	return shellescape.QuoteCommand(append(words, "-o", file))
 }
@@ -86,7 +90,7 @@ func (a *app) summary(p *plan.Plan, res *apply.Result, saved bool) {
 	default:
 		next := a.commandAgain()
 		if saved {
-			next = planAgain(p, a.command.Flags().Arg(0))
+			next = a.planAgain(p, a.command.Flags().Arg(0))
 		}
 		a.Say("%s: %s done, %d failed, %d not started; to go on: %s", p.Project, counting(len(res.Done), "change"),
 			len(res.Failed), len(res.NotStarted), next)
@@ -131,7 +135,7 @@ type applyRecord struct {
 	Outputs     []outputNote    `json:"outputs,omitempty"` // of which something is to be known
 }
 
-func resultRecord(p *plan.Plan, res *apply.Result) applyRecord {
+func (a *app) resultRecord(p *plan.Plan, res *apply.Result) applyRecord {
 	r := applyRecord{Project: p.Project, Destroy: p.Destroy, Done: len(res.Done), Failed: len(res.Failed),
 		NotStarted: len(res.NotStarted), Interrupted: res.Interrupted, Changes: []string{}, GoesOn: res.GoesOn}
 	for _, d := range res.Done {
@@ -145,7 +149,7 @@ func resultRecord(p *plan.Plan, res *apply.Result) applyRecord {
 		r.Cut = append(r.Cut, c.Address.String())
 	}
 	for _, f := range res.Failed {
-		rec := failureRecord{Address: f.Address.String(), Action: string(f.Action), report: describe(f.Err)}
+		rec := failureRecord{Address: f.Address.String(), Action: string(f.Action), report: a.describe(f.Err)}
 		if ended, ok := errors.AsType[apply.ProcessError](f.Err); ok {
 			rec.ExitCode, _ = ended.Ended()
 		}

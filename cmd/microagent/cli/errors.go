@@ -41,7 +41,7 @@ type report struct {
 }
 
 // describe brings err into the form that is printed.
-func describe(err error) report {
+func (a *app) describe(err error) report {
 	r := report{Code: "failed", Exit: exitCode(err), Retry: retryHelps(err), Message: err.Error(), Next: driver.Next(err)}
 	if errors.Is(err, errInterrupted) {
 		r.Code = "interrupted"
@@ -93,6 +93,7 @@ func describe(err error) report {
 			}
 		}
 	}
+	r.Next = a.reaching(r.Next)
 	return r
 }
 
@@ -127,7 +128,7 @@ func (a *app) printError(err error) {
 		}
 		return
 	}
-	r := describe(err)
+	r := a.describe(err)
 	if a.JSON {
 		data, _ := json.Marshal(struct {
 			Error report `json:"error"`

@@ -139,7 +139,7 @@ func TestRetryByNumber(t *testing.T) {
 	}
 	for guests := 1; guests < 256; guests++ {
 		err := mapExit(guestCode(guests, nil))
-		if r := describe(err); exitCode(err) != ExitGuest || r.Code != "guest_exit" || *r.Guest != guests || r.Retry || !strings.Contains(r.Message, fmt.Sprint(guests)) {
+		if r := (&app{}).describe(err); exitCode(err) != ExitGuest || r.Code != "guest_exit" || *r.Guest != guests || r.Retry || !strings.Contains(r.Message, fmt.Sprint(guests)) {
 			t.Errorf("the guest's %d: %d, %+v", guests, exitCode(err), r)
 		}
 	}

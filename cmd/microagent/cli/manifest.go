@@ -156,11 +156,16 @@ func (e *invalidError) Error() string { return e.list.Err().Error() }
 
 // diagnostics tells a list on stderr, in the form that was asked for.
 func (a *app) diagnostics(list *diag.List) {
+	told := &diag.List{}
+	for _, d := range list.All() {
+		d.Next = a.reaching(d.Next)
+		told.Add(d)
+	}
 	if a.JSON {
-		_ = list.WriteJSON(a.Err)
+		_ = told.WriteJSON(a.Err)
 		return
 	}
-	_ = list.WriteText(a.Err, 0)
+	_ = told.WriteText(a.Err, 0)
 }
 
 // manifestInView is the path of the manifest that -f or the working directory gives, "" for none.

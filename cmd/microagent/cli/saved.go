@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"maps"
 
-	"al.essio.dev/pkg/shellescape"
 	"github.com/spf13/cobra"
 
 	"microagent/apply/refresh"
@@ -56,7 +55,7 @@ func (a *app) showCommand() *cobra.Command {
 				return err
 			}
 			if moved := planfile.Stale(p, maps.Clone(records)); len(moved) > 0 {
-				a.Say("since it was made, %s: apply refuses it now; next: microagent plan -o %s", joined(moved), shellescape.Quote(args[0]))
+				a.Say("since it was made, %s: apply refuses it now; next: %s", joined(moved), a.planAgain(p, args[0]))
 			}
 			return nil
 		}),

@@ -32,7 +32,12 @@ func (a *app) ask(p *plan.Plan) error {
 func (a *app) planText(w io.Writer, p *plan.Plan) error {
 	o := render.Options{Color: a.Colour(w), ASCII: !a.utf8(), Verbose: a.Verbose}
 	o.Width = term.Width(w)
-	return render.Text(w, p, o)
+	var text strings.Builder
+	if err := render.Text(&text, p, o); err != nil {
+		return err
+	}
+	_, err := io.WriteString(w, a.reaching(text.String()))
+	return err
 }
 
 // utf8 says whether the user's locale is one of UTF-8.

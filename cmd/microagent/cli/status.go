@@ -142,7 +142,7 @@ func (a *app) showWorkspace(ws driver.Workspace) error {
 		lines = append(lines, [2]string{"Drifted", noRootFS})
 	}
 	if ws.Silent {
-		lines = append(lines, [2]string{"Guest", "does not answer; to end it: microagent halt --force " + ws.Spec.Name})
+		lines = append(lines, [2]string{"Guest", a.reaching("does not answer; to end it: microagent halt --force " + ws.Spec.Name)})
 	}
 	if r := ws.Run; r != nil {
 		if r.Waits != "" && r.Phase.Alive() {

@@ -32,7 +32,7 @@ func (a *app) runStreamed(command string, do func(*stream) error) error {
 	code := exitCode(err)
 	last := event.Event{Type: event.TypeResult, Time: time.Now(), ExitCode: &code}
 	if err != nil && s.result == nil { // the result has each failure
-		last.Error, last.Next = err.Error(), driver.Next(err)
+		last.Error, last.Next = err.Error(), a.reaching(driver.Next(err))
 	}
 	if s.result != nil {
 		data, encoding := json.Marshal(s.result)

@@ -155,6 +155,38 @@ func TestAgainKeepsFlags(t *testing.T) {
 	}
 }
 
+// Advice is for the world in which the command looked: other state directories, projects and folders stay in it.
+func TestAdviceReachesTheSameWorld(t *testing.T) {
+	inFolder(t, map[string]string{"a.yaml": sound})
+	for args, want := range map[string]string{
+		"--state-dir s halt w":                           "next: microagent --state-dir s list\n",
+		"--state-dir s -f a.yaml --project other halt w": "next: microagent --state-dir s list\n",
+		"--vmm qemu volume status v":                     "next: microagent --vmm qemu volume list\n",
+		"--project other destroy --state-dir s":          "next: microagent --project other --state-dir s status --all\n",
+		"--state-dir s run --nosuch":                     "next: microagent run --help\n",
+		"halt w":                                         "next: microagent list\n",
+	} {
+		if _, _, stderr := typed(t, strings.Fields(args)...); !strings.HasSuffix(stderr, want) {
+			t.Errorf("%s: %s, want %s", args, stderr, want)
+		}
+	}
+	a := &app{Screen: &term.Screen{Err: &bytes.Buffer{}, Getenv: func(string) string { return "" }}}
+	a.command = a.root()
+	a.flags = globalFlags{dir: "my dir", file: "a.yaml"}
+	for text, want := range map[string]string{
+		"microagent halt w && microagent start w": "microagent -C 'my dir' halt w && microagent -C 'my dir' start w",
+		"make it: microagent apply --yes":         "make it: microagent -C 'my dir' -f a.yaml apply --yes",
+		"a\n   microagent volume delete v\nb":     "a\n   microagent -C 'my dir' volume delete v\nb",
+		"x (microagent volume list shows them)":   "x (microagent -C 'my dir' volume list shows them)",
+		"microagent -f b.yaml apply --yes":        "microagent -f b.yaml apply --yes",
+		"use microagent 2.0 or later":             "use microagent 2.0 or later",
+	} {
+		if got := a.reaching(text); got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+}
+
 func TestValidateJSON(t *testing.T) {
 	inFolder(t, map[string]string{"a.yaml": sound, "bad.yaml": "project: sound\nnosuch: 1\n"})
 	code, stdout, stderr := typed(t, "-f", "a.yaml", "validate", "--json")

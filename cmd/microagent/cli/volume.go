@@ -142,7 +142,7 @@ func (a *app) volumeStatus() *cobra.Command {
 				fmt.Fprintf(a.Out, "Drifted: %s\n", fault)
 			}
 			if v.Protected {
-				fmt.Fprintf(a.Out, "Protected: until it is lifted by: microagent volume unprotect %s\n", v.Name)
+				fmt.Fprintln(a.Out, a.reaching("Protected: until it is lifted by: microagent volume unprotect "+v.Name))
 			}
 			return nil
 		}),
