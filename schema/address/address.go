@@ -95,7 +95,7 @@ func Of(a netip.Addr) (Class, string) {
 	if a.Is4In6() {
 		return embedded(a.Unmap(), "IPv4-mapped")
 	}
-	for _, r := range ranges[:] {
+	for _, r := range ranges {
 		if r.Class != Special && r.Prefix.Contains(a) {
 			return r.Class, r.What
 		}
@@ -127,10 +127,11 @@ func Of(a netip.Addr) (Class, string) {
 	return Public, "public"
 }
 
-// embedded is what an address is that stands for v4: never public, since no packet of ours has to go that way.
+// embedded is what an address is that stands for v4: never public and never a network's own, since no packet has to go
+// that way.
 func embedded(v4 netip.Addr, form string) (Class, string) {
 	class, what := Of(v4)
-	if class == Public {
+	if class == Public || class == Private {
 		class = Special
 	}
 	return class, form + " for " + v4.String() + ", which is " + what

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/net/idna"
 )
@@ -35,7 +36,11 @@ func Parse(text string) (string, error) {
 		return "", errors.New("is more than a name")
 	}
 	name, err := typed.ToASCII(bare)
-	if err != nil {
+	if err != nil || !utf8.ValidString(text) {
+		return "", errors.New("is no name of a host")
+	}
+	// Some code points survive the mapping as another name, which nobody has written: what it gives must be its own.
+	if again, err := typed.ToASCII(name); err != nil || again != name {
 		return "", errors.New("is no name of a host")
 	}
 	return check(strings.TrimSuffix(name, "."))

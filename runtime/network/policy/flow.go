@@ -143,7 +143,7 @@ func (p *Policy) builtin(a netip.Addr, port uint16, ported bool) (rule, reason s
 	case address.Host:
 		rule = RuleHost
 	case address.Private:
-		if !a.Is4In6() && a.Zone() == "" && slices.ContainsFunc(p.grants, func(g grant) bool {
+		if slices.ContainsFunc(p.grants, func(g grant) bool {
 			return g.cidr.IsValid() && g.cidr.Contains(a) && (!ported || len(g.Ports) == 0 || spec.HoldsPort(g.Ports, port))
 		}) {
 			return "", ""
