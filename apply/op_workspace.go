@@ -150,7 +150,7 @@ func (r *run) resolve(ctx context.Context, want observed.WorkspaceSpec, p driver
 	out := driver.WorkspaceSpec{
 		Name: want.Name, Project: want.Project, Image: want.Image, ImageDigest: want.ImageDigest,
 		DiskSize: want.DiskSize, CPUs: want.CPUs, Memory: want.Memory, Isolation: want.Isolation,
-		StopGrace: want.StopGrace, Process: mergeProcess(want, image.Config), Outputs: want.Outputs, Ports: want.Ports,
+		StopGrace: want.StopGrace, Process: mergeProcess(want, image.Config), Outputs: want.Outputs, Ports: want.Ports, Network: want.Network,
 	}
 	disk, err := r.drivers.Disks.RootFS(ctx, driver.RootFSSpec{ImageDigest: want.ImageDigest, Size: want.DiskSize}, p)
 	if err != nil {

@@ -27,6 +27,7 @@ type WorkspaceSpec struct {
 	Isolation   spec.Isolation `json:"isolation"`
 	Mounts      []spec.Mount   `json:"mounts,omitempty"`  // sorted by path
 	Ports       []spec.Port    `json:"ports,omitempty"`   // of a manifest sorted by name
+	Network     *spec.Network  `json:"network,omitempty"` // nil: none at all
 	Outputs     []spec.Output  `json:"outputs,omitempty"` // of its task; sorted by name
 }
 

@@ -51,11 +51,32 @@ func (r Run) Crash(workspace string) *CrashError {
 type StartOptions struct {
 	RunKey string
 	Ports  []spec.Port // published for this run, besides the workspace's
+	// Network is what the guest may reach in this run, in the place of what the workspace has; NoNetwork is none at all.
+	Network   *spec.Network
+	NoNetwork bool
 }
 
-// RunsAlready is the error of a start with ports of its own, of a workspace that runs; nil without any.
+// NetworkOf is what the guest of a run of ws may reach.
+func (o StartOptions) NetworkOf(ws *WorkspaceSpec) *spec.Network {
+	switch {
+	case o.NoNetwork:
+		return nil
+	case o.Network != nil:
+		return o.Network
+	}
+	return ws.Network
+}
+
+// RunsAlready is the error of a start with ports or a network of its own, of a workspace that runs; nil without either.
 func (o StartOptions) RunsAlready(workspace string) error {
-	if len(o.Ports) == 0 {
+	switch {
+	case o.Network != nil || o.NoNetwork:
+		return &Error{
+			Class: ErrRefused, Op: "start workspace", Object: workspace,
+			Err:  errors.New("it runs already, and --net and --allow-net are for a run that begins"),
+			Next: "microagent halt " + workspace,
+		}
+	case len(o.Ports) == 0:
 		return nil
 	}
 	return &Error{
@@ -104,6 +125,9 @@ type Runs interface {
 	// Publish makes the ports of a running workspace those, without a restart: one that is among the old ones keeps its
 	// number. Where it fails the old ones stay. ErrRefused when it is not running.
 	Publish(ctx context.Context, name string, ports []spec.Port) error
+	// Permit makes what a running workspace may reach that, without a restart: what it is about to deny ends. ErrRefused when
+	// it is not running, or runs without a network.
+	Permit(ctx context.Context, name string, n *spec.Network) error
 	// Forward publishes ports of a running workspace until ctx ends, which is no error, or the run does. bound is called
 	// once with the numbers that they have.
 	Forward(ctx context.Context, name string, ports []spec.Port, bound func([]spec.Port) error) error

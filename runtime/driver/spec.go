@@ -14,6 +14,7 @@ type (
 	Host        = spec.Host
 	Port        = spec.Port
 	PortState   = spec.PortState
+	Network     = spec.Network
 )
 
 // Their values.

@@ -24,6 +24,8 @@ type WorkspaceSpec struct {
 	Outputs     []Output `json:"outputs,omitempty"` // fetched when the task ends; sorted by Name
 	// Ports are those that runs publish, and those that are only named.
 	Ports []spec.Port `json:"ports,omitempty"`
+	// Network is what its guest may reach; nil for no network at all.
+	Network *spec.Network `json:"network,omitempty"`
 	// Isolation "hardware" refuses a VMM that does not isolate by hardware; "any" takes what is there.
 	Isolation spec.Isolation `json:"isolation"`
 	// OneShot makes the workspace one for the process that creates it: when that is gone, the guest is shut down and the

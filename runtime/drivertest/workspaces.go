@@ -232,6 +232,7 @@ func workspacesIdle(t *testing.T, w WorkspacesUnder) {
 	_, err := w.Create(t.Context(), spec, nil)
 	must(t, err)
 	wantClass(t, w.Publish(t.Context(), "one", nil), driver.ErrRefused)
+	wantClass(t, w.Permit(t.Context(), "one", nil), driver.ErrRefused)
 	_, err = w.Exec(t.Context(), "one", driver.ExecSpec{Argv: []string{"true"}}, driver.Streams{})
 	wantClass(t, err, driver.ErrRefused)
 	if driver.Next(err) == "" {
@@ -248,8 +249,11 @@ func workspacesIdle(t *testing.T, w WorkspacesUnder) {
 	if again.ID != run.ID {
 		t.Errorf("a second start began another run: %+v", again)
 	}
-	_, err = w.Start(t.Context(), "one", driver.StartOptions{Ports: []driver.Port{{Guest: 83, Auto: true}}})
-	wantClass(t, err, driver.ErrRefused)
+	for _, own := range []driver.StartOptions{{Ports: []driver.Port{{Guest: 83, Auto: true}}}, {NoNetwork: true}} {
+		_, err = w.Start(t.Context(), "one", own)
+		wantClass(t, err, driver.ErrRefused)
+	}
+	wantClass(t, w.Permit(t.Context(), "one", nil), driver.ErrRefused) // it runs without a network
 	var stdout, stderr bytes.Buffer
 	code, err := w.Exec(t.Context(), "one", driver.ExecSpec{Argv: []string{"sh", "-c", "echo out; echo err >&2; exit 7"}},
 		driver.Streams{Stdout: &stdout, Stderr: &stderr})

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"microagent/runtime/driver"
+	"microagent/schema/spec"
 )
 
 // FakeWorkspaces is driver.Workspaces in memory. A process runs in the fake shell; see Shell. The zero value is
@@ -35,6 +36,7 @@ type fakeWorkspace struct {
 	hold     bool          // the next task does not end by itself
 	ended    chan struct{} // closed at the end of the run
 	shell    *fakeShell
+	network  *spec.Network // of its run
 	outputs  map[string][]byte
 }
 

@@ -61,6 +61,21 @@ func (f *FakeWorkspaces) Publish(_ context.Context, name string, ports []spec.Po
 	return err
 }
 
+// Permit takes what it is given, of a workspace that runs with a network.
+func (f *FakeWorkspaces) Permit(_ context.Context, name string, _ *spec.Network) error {
+	const op = "change network of workspace"
+	if err := f.call("permit", name); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	w, err := f.running(op, name)
+	if err == nil && w.network == nil {
+		err = &driver.Error{Class: driver.ErrRefused, Op: op, Object: name, Err: errors.New("it runs without a network"), Next: "microagent halt " + name}
+	}
+	return err
+}
+
 // Forward tells the numbers, and is interrupted at once.
 func (f *FakeWorkspaces) Forward(_ context.Context, name string, ports []spec.Port, bound func([]spec.Port) error) error {
 	f.mu.Lock()

@@ -24,6 +24,8 @@ type Spec struct {
 	VMM        machine.Choice `json:"vmm"`
 	// Ports are published for this run, besides those of Workspace.
 	Ports []spec.Port `json:"ports,omitempty"`
+	// Network is what the guest may reach in this run; nil for no network at all.
+	Network *spec.Network `json:"network,omitempty"`
 	// Owner is the process that the run is for, of a one-shot workspace: its end is a request to stop.
 	Owner *lease.Process `json:"owner,omitempty"`
 	// Adapter is how to start the adapter, up to its options.

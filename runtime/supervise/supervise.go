@@ -103,7 +103,10 @@ func (s *supervisor) supervise(ctx context.Context, ready func()) error {
 			Err: fmt.Errorf("its spec has version %d, this microagent knows %d", s.spec.Version, Version),
 		}
 	}
-	var err error
+	err := s.checkNetwork()
+	if err != nil {
+		return err
+	}
 	if s.disks, err = attach.Acquire(s.state, s.self, s.spec.Workspace); err != nil {
 		return err
 	}

@@ -19,6 +19,19 @@ func (s *Store) Publish(ctx context.Context, name string, ports []driver.Port) e
 	return nil
 }
 
+// Permit makes what a running workspace may reach that.
+func (s *Store) Permit(ctx context.Context, name string, n *driver.Network) error {
+	const op = "change network of workspace"
+	client, err := s.Running(op, name)
+	if err != nil {
+		return err
+	}
+	if err := client.Permit(ctx, n); err != nil {
+		return s.controlError(ctx, op, name, name, err)
+	}
+	return nil
+}
+
 // Forward publishes ports of a running workspace until ctx ends.
 func (s *Store) Forward(ctx context.Context, name string, ports []driver.Port, bound func([]driver.Port) error) error {
 	const op = "forward to workspace"

@@ -29,6 +29,9 @@ func Parse(text string) (string, error) {
 	if _, err := netip.ParseAddr(strings.Trim(bare, "[]")); err == nil {
 		return "", errors.New("is an address")
 	}
+	if bare == "" {
+		return "", errors.New("is empty")
+	}
 	if strings.Contains(bare, "*") {
 		return "", errors.New("has a *")
 	}

@@ -16,7 +16,7 @@ func TestParse(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]string{
-		"": "is", ".": "is", "a..b": "is no name", "192.0.2.1": "is an address", "[2001:db8::1]": "is an address", "2001:db8::1": "is an address",
+		"": "is empty", ".": "is empty", "a..b": "is no name", "192.0.2.1": "is an address", "[2001:db8::1]": "is an address", "2001:db8::1": "is an address",
 		"127.1": "is an address", "0x7f.0.0.1": "is an address", "0x7f000001": "is an address", "2130706433": "is an address", "１２７.1": "is an address",
 		"*.example.com": "has a *", "*": "has a *", "https://example.com": "more than a name", "example.com:443": "more than a name", "a@b.example": "more than a name",
 		"a_b.example": "is no name", "-a.example": "is no name", "a b.example": "is no name", "xn--a.example": "is no name", "a\x00.example": "is no name",

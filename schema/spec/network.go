@@ -57,7 +57,9 @@ type Grant struct {
 	CIDR   string `json:"cidr,omitempty"` // masked
 	// Loopback is the host itself, by HostName.
 	Loopback bool        `json:"loopback,omitempty"`
-	Ports    []PortRange `json:"ports,omitempty"`
+	Ports    []PortRange `json:"ports,omitempty"` // of TCP and UDP
+	// UDP says that the rule that it is without a manifest is of UDP.
+	UDP bool `json:"udp,omitempty"`
 }
 
 // PortRange is ports that follow each other, both ends counted.
@@ -161,6 +163,9 @@ func (g Grant) String() string {
 			text += ","
 		}
 		text += p.String()
+	}
+	if g.UDP {
+		text += "/udp"
 	}
 	return text
 }

@@ -28,6 +28,7 @@ type composeFlags struct {
 	outputs                 []string
 	env, envFiles           []string
 	ports                   []string
+	network                 networkFlags
 	guest                   spec.Guest
 	isolation               string
 	cpus                    int
@@ -50,6 +51,7 @@ func (o *composeFlags) add(cmd *cobra.Command) {
 	addPorts(f, &o.ports, "`[ADDR:]HOST:GUEST[/tcp|udp]`: a port of the guest on the host's loopback; HOST may be auto, and unix:PATH:GUEST is a socket")
 	o.cpus = 1
 	f.Var(whole{&o.cpus, 1, 254}, "cpus", "virtual CPUs")
+	o.network.add(f, "what the guest may reach, at port 443 unless others are named; host:PORT is a port of this host")
 	f.StringVar(&o.memory, "memory", "256MiB", "memory")
 	f.StringVar(&o.disk, "disk-size", "1GiB", "size of the root file system")
 	f.StringVar(&o.isolation, "isolation", "any", "any, or hardware to refuse emulation")
@@ -101,6 +103,10 @@ func (o *composeFlags) parse(a *app, name string) (parsed, error) {
 	if p.spec.Ports, err = parsePorts(o.ports); err != nil {
 		return p, err
 	}
+	if err := o.network.parse(); err != nil {
+		return p, err
+	}
+	p.spec.Network = o.network.widen(nil)
 	if err := o.parseMounts(&p); err != nil {
 		return p, err
 	}

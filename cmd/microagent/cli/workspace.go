@@ -82,12 +82,16 @@ func phase(ws driver.Workspace) string {
 
 func (a *app) startCommand() *cobra.Command {
 	var flags []string
+	var network networkFlags
 	cmd := &cobra.Command{
 		Use: "start WORKSPACE", Short: "start a workspace",
 		Example:     "  microagent start scratch\n  microagent start scratch -p 8080:80",
 		Annotations: exitsWith(ExitOK, ExitFailed, ExitRefused, ExitUsage),
 		RunE: does(func(ctx context.Context, args []string) error {
 			ports, err := parsePorts(flags)
+			if err == nil {
+				err = network.parse()
+			}
 			if err != nil {
 				return usagef("microagent start", "%w", err)
 			}
@@ -95,7 +99,11 @@ func (a *app) startCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			run, err := a.startGuest(ctx, w, ws.Spec.Name, driver.StartOptions{Ports: ports})
+			own := driver.StartOptions{Ports: ports, NoNetwork: network.net == "none"}
+			if network.given() {
+				own.Network = network.widen(ws.Spec.Network)
+			}
+			run, err := a.startGuest(ctx, w, ws.Spec.Name, own)
 			if err != nil {
 				return err
 			}
@@ -106,6 +114,7 @@ func (a *app) startCommand() *cobra.Command {
 		}),
 	}
 	addPorts(cmd.Flags(), &flags, "`[ADDR:]HOST:GUEST[/tcp|udp]` or unix:PATH:GUEST, published until this run ends")
+	network.add(cmd.Flags(), "what the guest may reach in this run, besides what it may anyway; host:PORT is a port of this host")
 	return cmd
 }
 

@@ -118,6 +118,8 @@ func (s *Server) serve(v *serving, call Call) result {
 	switch call {
 	case CallPublish:
 		return ask(v, func(r portsRequest) result { return outcome{FailureOf(s.service.Publish(v.ctx, r.Ports))} })
+	case CallPermit:
+		return ask(v, func(r networkRequest) result { return outcome{FailureOf(s.service.Permit(v.ctx, r.Network))} })
 	case CallForward:
 		return ask(v, func(r portsRequest) result {
 			return outcome{FailureOf(s.service.Forward(v.ctx, r.Ports, func(bound []spec.Port) error {

@@ -15,6 +15,12 @@ func (c Client) Publish(ctx context.Context, ports []spec.Port) error {
 	return tooOld(err)
 }
 
+// Permit makes what the guest may reach that. ErrUnsupported says that an older microagent runs it.
+func (c Client) Permit(ctx context.Context, n *spec.Network) error {
+	_, err := call[outcome](ctx, c, exchange{request: networkRequest{head(CallPermit), n}})
+	return tooOld(err)
+}
+
 // Forward publishes ports until ctx ends, which is no error, or the run does. bound is called once, with the numbers
 // that they have.
 func (c Client) Forward(ctx context.Context, ports []spec.Port, bound func([]spec.Port) error) error {

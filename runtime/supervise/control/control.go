@@ -15,7 +15,8 @@ const Version = 1
 //	1  an exec may ask to be steered: signals and window sizes come as frames of its own connection, and input comes as
 //	   far as it was granted
 //	2  publish and forward
-const Minor = 2
+//	3  permit
+const Minor = 3
 
 const minorSteered = 1
 
@@ -42,6 +43,7 @@ const (
 	CallGrow   Call = "grow"
 
 	CallPublish Call = "publish" // ports, in the place of those that were
+	CallPermit  Call = "permit"  // what the guest may reach, in the place of what it might
 	CallForward Call = "forward" // ports, until the client goes away
 )
 

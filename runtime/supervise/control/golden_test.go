@@ -65,6 +65,7 @@ func TestWireNow(t *testing.T) {
 	}{
 		{"request ping", head(CallPing)},
 		{"request exec", execRequest{head(CallExec), &exec}},
+		{"request permit", networkRequest{head(CallPermit), new(drivertest.Filled[spec.Network](t))}},
 		{"request publish", portsRequest{head(CallPublish), []spec.Port{drivertest.Filled[spec.Port](t)}}},
 		{"result hello", helloResult{outcome{FailureOf(&driver.Error{Class: driver.ErrBusy, Op: "op", Object: "ob", Next: "n"})}, Version, Minor, "tool", new(runWireOf(run))}},
 		{"result ended", answerEnd(Ended{Run: run, Forced: true}, nil)},

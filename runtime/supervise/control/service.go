@@ -39,6 +39,8 @@ type Service interface {
 	Grow(ctx context.Context, volume string, size int64) (int64, error)
 	// Publish makes the workspace's ports those; where it fails the old ones stay.
 	Publish(ctx context.Context, ports []spec.Port) error
+	// Permit makes what the guest may reach that; flows that it denies end.
+	Permit(ctx context.Context, n *spec.Network) error
 	// Forward publishes ports until ctx or the run ends, and tells their numbers once.
 	Forward(ctx context.Context, ports []spec.Port, bound func([]spec.Port) error) error
 }

@@ -100,6 +100,11 @@ type portsRequest struct {
 	Ports []spec.Port `json:"ports,omitempty"`
 }
 
+type networkRequest struct {
+	header
+	Network *spec.Network `json:"network,omitempty"`
+}
+
 // outcome is in every result.
 type outcome struct {
 	Failure *Failure `json:"failure,omitempty"`
