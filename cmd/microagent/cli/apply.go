@@ -44,7 +44,7 @@ func (a *app) applyCommand() *cobra.Command {
 		Example:     "  microagent apply\n  microagent apply --yes --json\n  microagent apply change.plan",
 		Annotations: exitsWith(ExitOK, ExitFailed, ExitPartly, ExitInvalid, ExitRefused, ExitLocked, ExitInterrupted),
 		RunE: does(func(ctx context.Context, args []string) error {
-			return a.runStreamed("apply", func(s *stream) error {
+			return a.runStreamed(ctx, "apply", func(ctx context.Context, s *stream) error {
 				if len(args) == 1 {
 					if err := a.refuseShapingFlags(args[0]); err != nil {
 						return err
@@ -178,7 +178,7 @@ func (a *app) execute(ctx context.Context, s *stream, p *plan.Plan, files *folde
 	if err != nil {
 		return err
 	}
-	s.screen = a.Events()
+	s.screen = a.Events(s.unread)
 	s.begin(p.Project, w.history)
 	res, err := apply.Run(ctx, w.Set, p, files, apply.Options{Parallel: o.parallel, LockWait: o.lockWait, Events: s, Saved: o.saved,
 		KeepGoing: o.goOn})

@@ -24,7 +24,7 @@ func (a *app) destroyCommand() *cobra.Command {
 		Example:     "  microagent destroy\n  microagent destroy --yes\n  microagent destroy --project counter",
 		Annotations: exitsWith(ExitOK, ExitFailed, ExitPartly, ExitInvalid, ExitRefused, ExitLocked, ExitInterrupted),
 		RunE: does(func(ctx context.Context, _ []string) error {
-			return a.runStreamed("destroy", func(s *stream) error {
+			return a.runStreamed(ctx, "destroy", func(ctx context.Context, s *stream) error {
 				return a.retryStale(func() error { return a.destroyProject(ctx, s, moveHere, o) })
 			})
 		}),

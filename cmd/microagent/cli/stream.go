@@ -1,8 +1,14 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
 	"sync"
+	"syscall"
 	"time"
 
 	"microagent/cmd/microagent/cli/term"
@@ -23,12 +29,25 @@ type stream struct {
 	screen  *term.EventView // nil: nothing is under way
 	begun   bool
 	result  any // of the last record
+	unread  func()
 }
 
-// runStreamed runs a command whose events are a stream.
-func (a *app) runStreamed(command string, do func(*stream) error) error {
-	s := &stream{a: a, command: command, run: layout.NewID()}
-	err := do(s)
+var errUnread = fmt.Errorf("%w: nobody reads what it writes any more", errInterrupted)
+
+// runStreamed runs a command whose events are a stream. When whoever reads that goes away, as head does, the command is
+// interrupted as by ^C: what was begun comes to an end, and so does its history.
+func (a *app) runStreamed(ctx context.Context, command string, do func(context.Context, *stream) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	// Heard, it no longer ends the process: the write has an error.
+	pipes := make(chan os.Signal, 1)
+	signal.Notify(pipes, syscall.SIGPIPE)
+	defer signal.Stop(pipes)
+	s := &stream{a: a, command: command, run: layout.NewID(), unread: func() { cancel(errUnread) }}
+	err := do(ctx, s)
+	if errors.Is(context.Cause(ctx), errUnread) && (errors.Is(err, context.Canceled) || errors.Is(err, errInterrupted)) {
+		err = errUnread
+	}
 	code := exitCode(err)
 	last := event.Event{Type: event.TypeResult, Time: time.Now(), ExitCode: &code}
 	if err != nil && s.result == nil { // the result has each failure
@@ -66,8 +85,8 @@ func (s *stream) Emit(e event.Event) {
 	if s.screen != nil {
 		s.screen.Emit(e)
 	}
-	if s.a.JSON {
-		_ = s.a.PrintLine(e)
+	if s.a.JSON && errors.Is(s.a.PrintLine(e), syscall.EPIPE) {
+		s.unread()
 	}
 	if s.history != nil {
 		s.history.keep(e)

@@ -4,10 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
+	"io/fs"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
+	"microagent/cmd/microagent/cli/term"
 	"microagent/runtime/event"
 )
 
@@ -52,6 +56,50 @@ func TestHistoryKeepsABoundOfWhatATaskWrites(t *testing.T) {
 		t.Errorf("%d lines of task/a, %d notes, %d records in all", a, notes, len(h.lines))
 	}
 }
+
+// leaves is a reader that goes away after some lines.
+type leaves struct{ lines int }
+
+func (l *leaves) Write(p []byte) (int, error) {
+	if l.lines--; l.lines < 0 {
+		return 0, &fs.PathError{Op: "write", Path: "|1", Err: syscall.EPIPE}
+	}
+	return len(p), nil
+}
+
+// A command whose reader went away is interrupted, and its history has an end. Any other fault of stdout hinders nothing.
+func TestAStreamThatNobodyReadsIsInterrupted(t *testing.T) {
+	for _, screen := range []*term.Screen{
+		{Out: &leaves{2}, Err: io.Discard, JSON: true},
+		{Out: io.Discard, Err: &leaves{0}, Progress: "plain"},
+		{Out: io.Discard, Err: &leaves{0}, Progress: "json"},
+	} {
+		h := &kept{}
+		a := &app{Screen: screen}
+		err := a.runStreamed(t.Context(), "apply", func(ctx context.Context, s *stream) error {
+			s.screen = a.Events(s.unread)
+			s.begin("p", h)
+			s.Emit(event.Event{Type: event.TypePlan})
+			s.Emit(event.Event{Type: event.TypeDone})
+			<-ctx.Done()
+			return &printedError{errInterrupted}
+		})
+		if last := h.lines[len(h.lines)-1]; !errors.Is(err, errUnread) || exitCode(err) != ExitInterrupted || last.Type != event.TypeResult || value(last.ExitCode) != ExitInterrupted {
+			t.Errorf("%+v: %v, and the last record is %+v", screen, err, last)
+		}
+	}
+	a := &app{Screen: &term.Screen{Out: fullDisk{}, Err: io.Discard, JSON: true}}
+	if err := a.runStreamed(t.Context(), "apply", func(ctx context.Context, s *stream) error {
+		s.begin("p", &kept{})
+		return ctx.Err()
+	}); err != nil {
+		t.Error(err)
+	}
+}
+
+type fullDisk struct{}
+
+func (fullDisk) Write([]byte) (int, error) { return 0, syscall.ENOSPC }
 
 func TestAHistoryThatFailsIsToldOfOnce(t *testing.T) {
 	told := 0

@@ -1,19 +1,21 @@
 package term
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
 	"sync"
+	"syscall"
 
 	"microagent/runtime/event"
 	"microagent/schema/printable"
 )
 
 // Events shows an apply's events on stderr: as lines, as bars on a terminal, or as records. The view is closed
-// when the apply has ended.
-func (t *Screen) Events() *EventView {
-	s := &EventView{w: t.Err, mode: t.progressMode(), verbose: t.Verbose}
+// when the apply has ended. unread is called when nobody reads it any more.
+func (t *Screen) Events(unread func()) *EventView {
+	s := &EventView{w: t.Err, mode: t.progressMode(), verbose: t.Verbose, unread: unread}
 	if s.mode == "tty" {
 		s.bars = newBars(t.Err)
 	}
@@ -26,6 +28,7 @@ type EventView struct {
 	mode    string
 	verbose bool
 	bars    *bars // nil when stderr is no terminal
+	unread  func()
 	mu      sync.Mutex
 }
 
@@ -37,7 +40,7 @@ func (s *EventView) Emit(e event.Event) {
 	case "quiet":
 		return
 	case "json":
-		_ = writeRecord(s.w, e)
+		s.check(writeRecord(s.w, e))
 		return
 	}
 	step := string(e.Action) + " " + e.Address
@@ -83,7 +86,14 @@ func (s *EventView) line(format string, args ...any) {
 		s.bars.line(text)
 		return
 	}
-	fmt.Fprintln(s.w, printable.Line(text))
+	_, err := fmt.Fprintln(s.w, printable.Line(text))
+	s.check(err)
+}
+
+func (s *EventView) check(err error) {
+	if errors.Is(err, syscall.EPIPE) {
+		s.unread()
+	}
 }
 
 // Close leaves the terminal to others.

@@ -109,7 +109,7 @@ func TestEvents(t *testing.T) {
 	} {
 		s, out, errs := inPipe()
 		c.set(s)
-		v := s.Events()
+		v := s.Events(nil)
 		for _, e := range allEvents {
 			v.Emit(e)
 		}
@@ -120,7 +120,7 @@ func TestEvents(t *testing.T) {
 	}
 	s, _, errs := inPipe()
 	s.Progress = "json"
-	v := s.Events()
+	v := s.Events(nil)
 	for _, e := range allEvents {
 		v.Emit(e)
 	}
@@ -133,7 +133,7 @@ func TestEvents(t *testing.T) {
 func TestEventsAsBars(t *testing.T) {
 	drawn := newScreen()
 	s := &Screen{Err: drawn, Getenv: func(string) string { return "" }, Progress: "tty"}
-	v := s.Events()
+	v := s.Events(nil)
 	for _, e := range allEvents[:2] {
 		v.Emit(e)
 	}
