@@ -35,6 +35,7 @@ func (r *run) runTask(ctx, whole context.Context, c *plan.Change) error {
 	default:
 		return unknownOperation(c)
 	}
+	r.begun(c.Address)
 	end := r.show(ctx, c)
 	run, err := r.drivers.Runs.Wait(ctx, name)
 	end()
@@ -63,7 +64,19 @@ func (r *run) runKey(ctx context.Context, c *plan.Change) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return plan.RunKey(want, ws.ID)
+	var runs []string
+	for _, name := range c.Writers {
+		writer, err := r.drivers.Workspaces.Get(ctx, name)
+		if err != nil {
+			return "", err
+		}
+		if writer.Run == nil {
+			return "", &driver.Error{Class: driver.ErrStale, Op: "run task of workspace", Object: c.Workspace.Name,
+				Err: fmt.Errorf("workspace %s, which comes before it, never ran", name), Next: "make a new plan: microagent plan"}
+		}
+		runs = append(runs, writer.Run.ID)
+	}
+	return plan.RunKey(want, ws.ID, runs...)
 }
 
 // judge turns the end of a run into the change's outcome.

@@ -3,6 +3,7 @@ package apply
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -31,6 +32,8 @@ type run struct {
 	stillRunning []string
 	notable      map[plan.Address]driver.Fetched // outputs
 
+	begun func(plan.Address) // tells the walk that a task runs
+
 	waitShown bool // what is waited for after the interrupt was shown; of the walk's own goroutine
 
 	recording sync.Mutex // held while the project's record is changed
@@ -41,6 +44,7 @@ var errStillRunning = errors.New("interrupted while waiting; the task goes on")
 
 type outcome struct {
 	index int
+	begun bool // it has begun what others wait for, and goes on
 	err   error
 }
 
@@ -58,8 +62,9 @@ func (r *run) walk(ctx context.Context, parallel int, keepGoing bool) *Result {
 		}
 	}
 	failed := map[plan.Address]error{}
-	done := map[plan.Address]bool{}
+	done, begun := map[plan.Address]bool{}, map[plan.Address]bool{}
 	outcomes := make(chan outcome)
+	r.begun = func(a plan.Address) { outcomes <- outcome{index: byAddress[a], begun: true} }
 	running := 0
 
 	for {
@@ -67,7 +72,7 @@ func (r *run) walk(ctx context.Context, parallel int, keepGoing bool) *Result {
 		var later []int
 		for _, i := range pending {
 			c := &r.plan.Changes[i]
-			ready, because := readiness(c, byAddress, done, failed)
+			ready, because := readiness(c, byAddress, done, begun, failed)
 			switch {
 			case because != (plan.Address{}):
 				r.skip(res, c, because)
@@ -77,7 +82,7 @@ func (r *run) walk(ctx context.Context, parallel int, keepGoing bool) *Result {
 			default:
 				running++
 				failedTask := taskBefore(c, failed)
-				go func() { outcomes <- outcome{i, r.do(ctx, c, failedTask != plan.Address{})} }()
+				go func() { outcomes <- outcome{index: i, err: r.do(ctx, c, failedTask != plan.Address{})} }()
 			}
 		}
 		progress := len(later) < len(pending)
@@ -89,8 +94,12 @@ func (r *run) walk(ctx context.Context, parallel int, keepGoing bool) *Result {
 			continue
 		}
 		out := r.next(ctx, outcomes)
-		running--
 		c := &r.plan.Changes[out.index]
+		if out.begun {
+			begun[c.Address] = true
+			continue
+		}
+		running--
 		switch {
 		case out.err == nil:
 			done[c.Address] = true
@@ -154,10 +163,10 @@ func rootCause(failed map[plan.Address]error) bool {
 }
 
 // readiness says whether all dependencies of c are done, or which of them will never be.
-func readiness(c *plan.Change, byAddress map[plan.Address]int, done map[plan.Address]bool, failed map[plan.Address]error) (bool, plan.Address) {
+func readiness(c *plan.Change, byAddress map[plan.Address]int, done, begun map[plan.Address]bool, failed map[plan.Address]error) (bool, plan.Address) {
 	ready := true
-	for _, dep := range c.Deps {
-		if _, known := byAddress[dep]; !known || done[dep] {
+	for _, dep := range c.Needs() {
+		if _, known := byAddress[dep]; !known || done[dep] || begun[dep] && !slices.Contains(c.Deps, dep) {
 			continue
 		}
 		err, bad := failed[dep]

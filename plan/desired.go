@@ -18,7 +18,7 @@ func OnDisk(project, name string) string { return project + "." + name }
 func inManifest(project, name string) string { return strings.TrimPrefix(name, project+".") }
 
 // desiredSpec brings a declared workspace into the form that is recorded and compared. What is not known yet stays "".
-func desiredSpec(m *schema.Manifest, name string, w *observed.World) observed.WorkspaceSpec {
+func desiredSpec(m *schema.Manifest, order *schema.Order, name string, w *observed.World) observed.WorkspaceSpec {
 	ws := m.Workspaces[name]
 	image, digest := imageOf(w, ws.Image)
 	want := observed.WorkspaceSpec{
@@ -38,6 +38,9 @@ func desiredSpec(m *schema.Manifest, name string, w *observed.World) observed.Wo
 	}
 	for _, name := range slices.Sorted(maps.Keys(ws.Ports)) {
 		want.Ports = append(want.Ports, ws.Ports[name])
+	}
+	for _, f := range order.First(name) {
+		want.After = append(want.After, f.After)
 	}
 	return normalize(want)
 }
@@ -108,6 +111,9 @@ func normalize(s observed.WorkspaceSpec) observed.WorkspaceSpec {
 	}
 	if len(s.Outputs) == 0 {
 		s.Outputs = nil
+	}
+	if len(s.After) == 0 {
+		s.After = nil
 	}
 	return s
 }

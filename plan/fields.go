@@ -83,6 +83,7 @@ func compare(have, want *observed.WorkspaceSpec) difference {
 	c.compareMounts(have.Mounts, want.Mounts)
 	c.comparePorts(have.Ports, want.Ports)
 	c.compareOutputs(have.Outputs, want.Outputs)
+	c.compareAfter(have.After, want.After)
 	slices.SortFunc(c.fields, func(a, b FieldChange) int { return cmp.Compare(a.Path, b.Path) })
 	slices.Sort(c.reruns)
 	c.desiredOnly = len(c.fields) == 1 && c.fields[0].Path == "desired"
@@ -201,6 +202,18 @@ func (c *comparison) compareOutputs(have, want []spec.Output) {
 			c.compareText("outputs", path+".unchanged", unchangedText(before), unchangedText(after))
 			c.compareText("outputs", path+".limit", sizeText(before.Limit), sizeText(after.Limit))
 		}
+	})
+}
+
+func (c *comparison) compareAfter(have, want []spec.After) {
+	text := func(a *spec.After) string {
+		if a == nil {
+			return ""
+		}
+		return string(a.Until)
+	}
+	eachPair(have, want, func(a spec.After) string { return a.Workspace }, func(before, after *spec.After) {
+		c.compareText("after", "after."+cmp.Or(before, after).Workspace, text(before), text(after))
 	})
 }
 

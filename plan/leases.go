@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"microagent/plan/observed"
+	"microagent/schema"
 	"microagent/schema/diag"
 	"microagent/schema/spec"
 )
@@ -32,40 +33,68 @@ func target(m *spec.Mount) string {
 	return ""
 }
 
-// checkLeases looks for what two would hold at once, and lets whoever takes a volume or disk wait until it is given up.
-func (p *planner) checkLeases() {
-	held := p.holders()
-	declared := map[string][]holding{}
-	for _, name := range slices.Sorted(maps.Keys(p.state)) {
-		s := p.state[name]
-		if s.want.Desired == spec.DesiredStopped {
-			continue
-		}
-		for i := range s.want.Mounts {
-			m := &s.want.Mounts[i]
+// uses are all uses of one volume or disk.
+type uses struct {
+	id   string
+	list []holding
+}
+
+// planUses finds who uses what of all that is to run, refuses what two would hold at once, and finds whose task writes
+// what another uses after it.
+func (p *planner) planUses() {
+	at := map[string]int{} // of a volume or disk in p.uses
+	for _, name := range p.order.Sorted() {
+		want := desiredSpec(p.manifest, p.order, name, p.world)
+		p.want[name] = want
+		for i := range want.Mounts {
+			m := &want.Mounts[i]
 			id := target(m)
-			if id == "" {
+			if id == "" || want.Desired == spec.DesiredStopped {
 				continue
 			}
-			mine := holding{s.want.Name, m.ReadOnly, s.decl.Mounts[m.Path].Pos, string(m.Kind) + " " + m.Name}
-			p.refuseTwoWriters(declared[id], mine)
-			declared[id] = append(declared[id], mine)
-			if taker := s.starter(); taker != nil {
-				p.awaitHolders(taker, mine, id, held[id])
+			if _, known := at[id]; !known {
+				at[id] = len(p.uses)
+				p.uses = append(p.uses, uses{id: id})
 			}
+			of := &p.uses[at[id]]
+			of.list = append(of.list, holding{want.Name, m.ReadOnly, p.manifest.Workspaces[name].Mounts[m.Path].Pos, string(m.Kind) + " " + m.Name})
+		}
+	}
+	for _, of := range p.uses {
+		p.takeTurns(of.list)
+	}
+}
+
+// takeTurns looks at the uses of one volume or disk.
+func (p *planner) takeTurns(list []holding) {
+	name := func(i int) string { return inManifest(p.plan.Project, list[i].workspace) }
+	users := make([]schema.Use, len(list))
+	for i := range list {
+		users[i] = schema.Use{Workspace: name(i), Writes: !list[i].readOnly}
+	}
+	for i, turn := range p.order.Turns(users) {
+		if turn.Clash >= 0 {
+			p.fail(CodeTwoWriters, list[i].pos, "give each a volume or disk of its own, mount it read-only in both, or let one come after the other's task has completed",
+				"%s in workspace %s is the same file as %s in workspace %s, and one of them writes it",
+				list[i].name, name(i), list[turn.Clash].name, name(turn.Clash))
+			continue
+		}
+		if turn.Writer >= 0 && !slices.Contains(p.writers[name(i)], name(turn.Writer)) {
+			p.writers[name(i)] = append(p.writers[name(i)], name(turn.Writer))
 		}
 	}
 }
 
-func (p *planner) refuseTwoWriters(others []holding, mine holding) {
-	for _, other := range others {
-		if !clashes(other, mine) {
-			continue
+// checkLeases lets whoever takes a volume or disk wait until it is given up.
+func (p *planner) checkLeases() {
+	held := p.holders()
+	for _, of := range p.uses {
+		for _, mine := range of.list {
+			s := p.state[inManifest(p.plan.Project, mine.workspace)]
+			if taker := s.starter(); taker != nil {
+				p.awaitHolders(taker, mine, of.id, held[of.id])
+			}
 		}
-		p.fail(CodeTwoWriters, mine.pos, "give each a volume or disk of its own, or mount it read-only in both",
-			"%s in workspace %s is the same file as %s in workspace %s, and one of them writes it",
-			mine.name, inManifest(p.plan.Project, mine.workspace), other.name, inManifest(p.plan.Project, other.workspace))
-		return
 	}
 }
 
@@ -115,6 +144,8 @@ func (p *planner) awaitHolders(taker *Change, mine holding, id string, held []ho
 		switch {
 		case known && !ws.Running:
 			// what a dead supervisor left is ended by whoever needs it
+		case known && p.endsBefore(taker, ws):
+			p.addEdge(taker, Address{KindTask, inManifest(p.plan.Project, h.workspace)})
 		case known && p.releases(ws, id, mine):
 			p.addEdge(taker, Address{KindWorkspace, inManifest(p.plan.Project, h.workspace)})
 		case known:
@@ -124,6 +155,16 @@ func (p *planner) awaitHolders(taker *Change, mine holding, id string, held []ho
 			p.fail(CodeHeld, mine.pos, "wait until it is given up, or end what holds it", "%s is held by %s", mine.name, h.workspace)
 		}
 	}
+}
+
+// endsBefore says that ws runs a task whose end taker waits for in any case, or has to.
+func (p *planner) endsBefore(taker *Change, ws observed.Workspace) bool {
+	name := inManifest(p.plan.Project, ws.Spec.Name)
+	s := p.state[name]
+	if s == nil || s.task == nil || s.task.Action != ActionWait || ws.Spec.Project != p.plan.Project {
+		return false
+	}
+	return p.order.Ended(name, taker.Address.Name) || p.order.Ended(taker.Address.Name, name)
 }
 
 // releases says that the plan stops ws, which does not take id again afterwards in a way that clashes with mine.
@@ -139,7 +180,7 @@ func (p *planner) releases(ws observed.Workspace, id string, mine holding) bool 
 	case ActionDelete, ActionStop:
 		return true
 	case ActionRestart, ActionReplace:
-		if c.Workspace.Desired == spec.DesiredStopped {
+		if c.Workspace.Desired == spec.DesiredStopped || c.Workspace.Mode == spec.ModeTask && p.order.Ended(inManifest(p.plan.Project, mine.workspace), c.Address.Name) {
 			return true
 		}
 		return !slices.ContainsFunc(c.Workspace.Mounts, func(m spec.Mount) bool {
@@ -152,7 +193,7 @@ func (p *planner) releases(ws observed.Workspace, id string, mine holding) bool 
 // starter is the change that starts s's guest, nil when none does.
 func (s *workspaceState) starter() *Change {
 	switch {
-	case s.change == nil || s.want.Desired == spec.DesiredStopped:
+	case s == nil || s.change == nil || s.want.Desired == spec.DesiredStopped:
 		return nil
 	case s.want.Mode == spec.ModeTask:
 		if s.task.Action == ActionRun {

@@ -2,7 +2,6 @@ package plan
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 
 	"microagent/plan/observed"
@@ -38,7 +37,8 @@ func Make(m *schema.Manifest, w *observed.World, o Options) (*Plan, diag.List) {
 	p.planVolumes()
 	p.planBundles()
 	p.planDisks()
-	for _, name := range slices.Sorted(maps.Keys(m.Workspaces)) {
+	p.planUses()
+	for _, name := range p.order.Sorted() {
 		p.planWorkspace(name)
 	}
 	p.removeUndeclared(ReasonNotDeclared)
@@ -46,6 +46,7 @@ func Make(m *schema.Manifest, w *observed.World, o Options) (*Plan, diag.List) {
 	p.planImages()
 	p.planOutputs()
 	p.addDependencies()
+	p.addOrder()
 	p.checkLeases()
 	p.checkHost()
 	p.checkPorts()
@@ -63,6 +64,10 @@ type planner struct {
 	state    map[string]*workspaceState // by name in the manifest
 	diags    []diag.Diagnostic
 	rerun    map[string]bool
+	order    *schema.Order
+	want     map[string]observed.WorkspaceSpec // of each declared workspace, by name in the manifest
+	uses     []uses                            // of volumes and disks by workspaces that are to run
+	writers  map[string][]string               // by workspace, those that write what it uses, each last before it
 	// outputsOf are the outputs by the workspace they come from.
 	outputsOf map[string][]spec.Output
 }
@@ -85,7 +90,8 @@ func newPlanner(m *schema.Manifest, w *observed.World, o Options) *planner {
 			Format: Format, Tool: o.Tool, Project: m.Project, Manifest: o.ManifestPath, Changes: []Change{},
 			Bound: map[string]string{}, Host: w.Host, AllowPaths: slices.Clone(o.AllowPaths),
 		},
-		at: map[Address]*Change{}, state: map[string]*workspaceState{}, rerun: map[string]bool{},
+		at: map[Address]*Change{}, state: map[string]*workspaceState{}, rerun: map[string]bool{}, order: m.Order(),
+		want: map[string]observed.WorkspaceSpec{}, writers: map[string][]string{},
 	}
 	p.plan.Host.Missing = slices.Clone(w.Host.Missing)
 	for _, name := range o.Rerun {

@@ -7,7 +7,7 @@ import (
 )
 
 var kindRank = map[Kind]int{
-	KindProject: 0, KindImage: 1, KindVolume: 2, KindBundle: 3, KindDisk: 4, KindWorkspace: 5, KindTask: 6, KindOutput: 7,
+	KindProject: 0, KindImage: 1, KindVolume: 2, KindBundle: 3, KindDisk: 4, KindWorkspace: 5, KindReady: 6, KindTask: 7, KindOutput: 8,
 }
 
 // earlier orders changes that don't wait for one another: by kind, then by name; deletes come last, in reverse.
@@ -42,7 +42,7 @@ func order(all []*Change) (ordered, loop []*Change) {
 	waits := make([]int, len(all)) // for how many others
 	next := make([][]int, len(all))
 	for i, c := range all {
-		for _, dep := range c.Deps {
+		for _, dep := range c.Needs() {
 			d := at[dep]
 			next[d] = append(next[d], i)
 			waits[i]++
@@ -81,7 +81,7 @@ func circle(rest []*Change) []*Change {
 	for {
 		waitedFor := map[Address]bool{}
 		for _, c := range rest {
-			for _, dep := range c.Deps {
+			for _, dep := range c.Needs() {
 				waitedFor[dep] = true
 			}
 		}

@@ -5,6 +5,8 @@
 package plan
 
 import (
+	"slices"
+
 	"microagent/plan/observed"
 	"microagent/schema/diag"
 	"microagent/schema/spec"
@@ -30,7 +32,8 @@ const (
 	KindBundle    Kind = "bundle"
 	KindDisk      Kind = "disk"
 	KindWorkspace Kind = "workspace"
-	KindTask      Kind = "task" // the task of the workspace with the same name
+	KindTask      Kind = "task"  // the task of the workspace with the same name
+	KindReady     Kind = "ready" // the readiness of the workspace with the same name
 	KindOutput    Kind = "output"
 )
 
@@ -53,7 +56,7 @@ const (
 	ActionStart   Action = "start"   // workspace: record the spec when Fields is not empty, start
 	ActionStop    Action = "stop"    // workspace: stop, record the spec when Fields is not empty
 	ActionRun     Action = "run"     // task
-	ActionWait    Action = "wait"    // task, workspace: this very run or start is under way
+	ActionWait    Action = "wait"    // task, workspace: this very run or start is under way; ready: until it is
 	ActionCollect Action = "collect" // output: bring what the run left to the host
 	ActionDelete  Action = "delete"  // workspace, bundle record
 	ActionKeep    Action = "keep"    // volume that is no longer declared: stays, and the plan says so
@@ -108,6 +111,9 @@ type Change struct {
 	Warning string        `json:"warning,omitempty"` // the danger in words
 	// Deps are the changes of this plan that must be done before. Only changes that do something are named.
 	Deps []Address `json:"deps,omitempty"`
+	// After are the workspaces that come first, as far as this plan brings them there. Deps has the changes that do, but
+	// for a task that has to be started only: see Begun.
+	After []Wait `json:"after,omitempty"`
 
 	Image     *ImageObject            `json:"image,omitempty"`
 	Volume    *VolumeObject           `json:"volume,omitempty"`
@@ -117,11 +123,32 @@ type Change struct {
 	Output    *OutputObject           `json:"output,omitempty"`
 	Project   *ProjectObject          `json:"project,omitempty"`
 	RunKey    string                  `json:"run_key,omitempty"` // KindTask; "" is known when its parts are: see RunKey
+	Writers   []string                `json:"writers,omitempty"` // KindTask: whose newest runs are parts of its run key, by name on disk
 	Pos       diag.Pos                `json:"pos,omitzero"`
 }
 
 // Does says whether apply has something to do for this change.
 func (c *Change) Does() bool { return c.Action != ActionNone && c.Action != ActionKeep }
+
+// Wait is a change of a workspace that comes first, or of its task, and how far it has to be.
+type Wait struct {
+	Address Address    `json:"address"`
+	Until   spec.Until `json:"until"`
+}
+
+// Begun says that it is enough for the change to have begun: its task runs.
+func (w Wait) Begun() bool { return w.Address.Kind == KindTask && w.Until == spec.UntilStarted }
+
+// Needs are all changes of this plan that come before c in its order.
+func (c *Change) Needs() []Address {
+	needs := slices.Clone(c.Deps)
+	for _, w := range c.After {
+		if w.Begun() {
+			needs = append(needs, w.Address)
+		}
+	}
+	return needs
+}
 
 // ProjectObject is a project's record.
 type ProjectObject struct {

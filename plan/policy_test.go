@@ -57,10 +57,11 @@ func altered(t *testing.T, spec observed.WorkspaceSpec, field reflect.StructFiel
 			if s := one.FieldByName("Source"); s.IsValid() {
 				s.SetString("id")
 			}
-			if p := one.FieldByName("Path"); p.IsValid() {
-				p.SetString("/another")
-			} else {
-				one.FieldByName("Name").SetString("another")
+			for _, name := range []string{"Path", "Name", "Workspace"} {
+				if p := one.FieldByName(name); p.IsValid() {
+					p.SetString("/another")
+					break
+				}
 			}
 		}
 		v.Set(reflect.Append(reflect.MakeSlice(v.Type(), 0, 1), one))

@@ -62,5 +62,6 @@ func Destroy(project string, w *observed.World, o Options) (*Plan, diag.List) {
 	p.claimProject()
 	p.removeUndeclared(ReasonRequested)
 	p.addDependencies()
+	p.addOrder()
 	return p.finish()
 }

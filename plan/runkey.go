@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"microagent/plan/observed"
 	"microagent/schema/spec"
@@ -32,6 +33,9 @@ type runInput struct {
 	User       string            `json:"user"`
 	Workdir    string            `json:"workdir"`
 	Mounts     []runMount        `json:"mounts"`
+	// Runs are of those that write what the task mounts, each before it, sorted. A key without them is as it was before
+	// there was an order.
+	Runs []string `json:"runs,omitempty"`
 }
 
 type runMount struct {
@@ -45,8 +49,9 @@ type runMount struct {
 
 // RunKey identifies what a run of ws's task rests on: "v1:sha256:..." over image digest, incarnation of the root
 // file system, digests of bundles, ids (never contents) of volumes and disks, and how the process is started. A task
-// that ended well under the same key need not run again. The error is a *MissingPartError while a part is unknown.
-func RunKey(ws observed.WorkspaceSpec, rootfsID string) (string, error) {
+// that ended well under the same key need not run again. Runs are the ids of the last runs that wrote the volumes and
+// disks which it mounts after them; a key over any reads "v2:". The error is a *MissingPartError while a part is unknown.
+func RunKey(ws observed.WorkspaceSpec, rootfsID string, runs ...string) (string, error) {
 	missing := func(part string) (string, error) {
 		return "", &MissingPartError{Workspace: ws.Name, Part: part}
 	}
@@ -59,7 +64,7 @@ func RunKey(ws observed.WorkspaceSpec, rootfsID string) (string, error) {
 	ws = normalize(ws)
 	in := runInput{
 		Image: ws.ImageDigest, RootFS: rootfsID, Argv: ws.Argv, Entrypoint: ws.Entrypoint, NoEntry: ws.NoEntry,
-		Env: ws.Env, User: ws.User, Workdir: ws.Workdir,
+		Env: ws.Env, User: ws.User, Workdir: ws.Workdir, Runs: slices.Sorted(slices.Values(runs)),
 	}
 	for _, m := range ws.Mounts {
 		if m.Source == "" {
@@ -76,5 +81,9 @@ func RunKey(ws observed.WorkspaceSpec, rootfsID string) (string, error) {
 		return "", fmt.Errorf("run key of workspace %s: %w", ws.Name, err)
 	}
 	sum := sha256.Sum256(data)
-	return "v1:sha256:" + hex.EncodeToString(sum[:]), nil
+	version := "v1"
+	if len(runs) > 0 {
+		version = "v2"
+	}
+	return version + ":sha256:" + hex.EncodeToString(sum[:]), nil
 }

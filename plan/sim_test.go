@@ -123,7 +123,7 @@ func (s *sim) apply(p *plan.Plan) {
 	done := map[plan.Address]bool{}
 	for i := range p.Changes {
 		c := &p.Changes[i]
-		for _, dep := range c.Deps {
+		for _, dep := range c.Needs() {
 			if !done[dep] {
 				s.t.Fatalf("%s is done before %s", c.Address, dep)
 			}
@@ -168,6 +168,10 @@ func (s *sim) change(p *plan.Plan, c *plan.Change) {
 		s.bundles[name] = observed.Bundle{Project: p.Project, Digest: c.Bundle.Digest, Source: c.Bundle.Source, Built: true}
 	case plan.KindWorkspace:
 		s.workspace(p, c)
+	case plan.KindReady:
+		if ws := s.workspaces[plan.OnDisk(p.Project, c.Address.Name)]; !ws.Running {
+			s.t.Fatalf("%s is waited for, and does not run", c.Address)
+		}
 	case plan.KindTask:
 		s.task(c)
 	case plan.KindOutput:
@@ -318,7 +322,11 @@ func (s *sim) task(c *plan.Change) {
 		if ws.Running {
 			s.t.Fatalf("%s is started while a run is under way", c.Address)
 		}
-		key, err := plan.RunKey(ws.Spec, ws.ID)
+		var runs []string
+		for _, writer := range c.Writers {
+			runs = append(runs, s.workspaces[writer].Run.ID)
+		}
+		key, err := plan.RunKey(ws.Spec, ws.ID, runs...)
 		if err != nil || c.RunKey != "" && key != c.RunKey {
 			s.t.Fatalf("%s: run key %q, planned %q: %v", c.Address, key, c.RunKey, err)
 		}

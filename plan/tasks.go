@@ -17,10 +17,14 @@ func (p *planner) planTask(s *workspaceState) (task *Change, stop bool) {
 	}
 	c := &Change{Address: Address{KindTask, s.name}, Action: ActionNone, Pos: s.decl.Pos}
 	fresh := s.have == nil || s.have.RootFSMissing || s.diff.effect == observed.EffectReplace
-	if !fresh {
-		if key, err := RunKey(s.want, s.have.ID); err == nil {
+	runs, writes := p.writerRuns(s)
+	if !fresh && writes == "" {
+		if key, err := RunKey(s.want, s.have.ID, runs...); err == nil {
 			c.RunKey = key
 		}
+	}
+	for _, name := range p.writers[s.name] {
+		c.Writers = append(c.Writers, p.want[name].Name)
 	}
 	switch {
 	case s.want.Desired == spec.DesiredStopped:
@@ -33,9 +37,25 @@ func (p *planner) planTask(s *workspaceState) (task *Change, stop bool) {
 		c.Action, c.Reason, c.Detail = ActionRun, ReasonRequested, "asked for by --rerun"
 		return c, s.have.Running
 	default:
-		return c, p.compareRun(c, s)
+		stop = p.compareRun(c, s)
+		if c.Action == ActionRun && c.Reason == ReasonUnfinished && writes != "" && len(s.diff.reruns) == 0 {
+			c.Reason, c.Detail = ReasonDependency, "task "+writes+" runs, and writes what it reads"
+		}
+		return c, stop
 	}
 	return c, false
+}
+
+// writerRuns are the ids of the runs that wrote what s's task uses; writes names one that is yet to run.
+func (p *planner) writerRuns(s *workspaceState) (ids []string, writes string) {
+	for _, name := range p.writers[s.name] {
+		x := p.state[name]
+		if x == nil || x.task == nil || x.have == nil || x.have.Run == nil || x.task.Action == ActionRun {
+			return nil, name
+		}
+		ids = append(ids, x.have.Run.ID)
+	}
+	return ids, ""
 }
 
 // compareRun compares the newest run with the one that is declared.

@@ -18,7 +18,7 @@ const (
 // planWorkspace compares one declared workspace with what is there, and its task with its newest run.
 func (p *planner) planWorkspace(name string) {
 	decl := p.manifest.Workspaces[name]
-	s := &workspaceState{name: name, decl: decl, want: desiredSpec(p.manifest, name, p.world)}
+	s := &workspaceState{name: name, decl: decl, want: p.want[name]}
 	s.want.Outputs = p.specOutputs(name)
 	p.state[name] = s
 	p.bind("workspace", s.want.Name)

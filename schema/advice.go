@@ -3,6 +3,8 @@ package schema
 import (
 	"slices"
 	"strings"
+
+	"microagent/schema/spec"
 )
 
 // hostDirectory is the way out for everything that would share a folder of the host with a guest.
@@ -30,16 +32,17 @@ var advice = map[string]map[string]string{
 		"size": "=disk", "rootfs": "=image", "stop_grace_period": "=stopGrace", "state": "=desired",
 		"restart":     "leave it out: a service is started by apply and expected to stay; when it has ended, the next apply starts it",
 		"healthcheck": "leave it out: a service that ends as soon as it was started fails its apply, and exec runs a check",
-		"depends_on":  "leave it out: workspaces have no order; what must come first is a manifest of its own, applied first with -f",
-		"env_file":    "write the variables below env",
-		"envFile":     "write the variables below env",
-		"secrets":     "leave it out: write a variable below env, or copy a file in with cp",
-		"build":       "build the image with another tool and name its file, as image: oci:DIR or docker-archive:FILE",
-		"replicas":    "leave it out: write a workspace for each",
-		"deploy":      "use cpus, memory and disk of the workspace",
-		"expose":      "=ports",
-		"privileged":  "leave it out: the command may be root in its own guest",
-		"vmm":         "leave it out: --vmm and the user's configuration choose the VMM; isolation: hardware demands one",
+		"depends_on":  afterShape,
+		"dependsOn":   afterShape, "requires": afterShape, "needs": afterShape, "before": afterShape,
+		"env_file":   "write the variables below env",
+		"envFile":    "write the variables below env",
+		"secrets":    "leave it out: write a variable below env, or copy a file in with cp",
+		"build":      "build the image with another tool and name its file, as image: oci:DIR or docker-archive:FILE",
+		"replicas":   "leave it out: write a workspace for each",
+		"deploy":     "use cpus, memory and disk of the workspace",
+		"expose":     "=ports",
+		"privileged": "leave it out: the command may be root in its own guest",
+		"vmm":        "leave it out: --vmm and the user's configuration choose the VMM; isolation: hardware demands one",
 	},
 	"#Mount": {
 		"read_only": "=readOnly", "ro": "=readOnly", "rw": "=readOnly", "path": hostDirectory, "source": hostDirectory,
@@ -79,6 +82,9 @@ func (c *conformer) reportUnknownKey(e *entry, f *format, at address) {
 		return
 	}
 	next := advice[f.name][e.key]
+	if next == afterShape {
+		next = afterAdvice(e.value)
+	}
 	if len(at) == 0 {
 		next = advice[""][e.key]
 	}
@@ -93,6 +99,36 @@ func (c *conformer) reportUnknownKey(e *entry, f *format, at address) {
 		}
 	}
 	c.error(e.at, "unknown_key", "unknown key "+quote(e.key)+" in "+where, next)
+}
+
+// afterShape is what to write for an order.
+const afterShape = "use after, such as after: {db: ready, build: completed}"
+
+// conditions are what compose waits for, in our words.
+var conditions = map[string]spec.Until{
+	"service_started": spec.UntilStarted, "service_healthy": spec.UntilReady, "service_completed_successfully": spec.UntilCompleted,
+}
+
+// afterAdvice writes an order of another tool, a list of names or compose's map, as after.
+func afterAdvice(n *node) string {
+	var parts []string
+	add := func(name string, until spec.Until) { parts = append(parts, cut(name)+": "+string(until)) }
+	for _, item := range n.items {
+		if item.kind == scalar {
+			add(item.text, spec.UntilStarted)
+		}
+	}
+	for i := range n.entries {
+		until := spec.UntilStarted
+		if c := n.entries[i].value.get("condition"); c != nil && conditions[c.text] != "" {
+			until = conditions[c.text]
+		}
+		add(n.entries[i].key, until)
+	}
+	if len(parts) == 0 || len(parts) > 8 {
+		return afterShape
+	}
+	return "use after: {" + strings.Join(parts, ", ") + "}"
 }
 
 func (n *node) hostKey() bool {

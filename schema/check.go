@@ -19,6 +19,7 @@ type checker struct {
 	there   map[string]map[string]bool // the same, to look up
 	used    map[string]map[string]bool // of a section, what is referred to
 	tasked  map[string]bool            // see tasks
+	order   *Order
 	// guesses is how many more names may be compared for a "did you mean": it keeps many wrong references among
 	// many names linear.
 	guesses int
@@ -43,6 +44,8 @@ func (c *checker) checkAll() {
 		claims = append(claims, c.checkWorkspace(address{"workspaces", name}, e)...)
 	}
 	c.checkPorts()
+	c.order = c.m.Order()
+	c.checkOrder()
 	c.checkSharing()
 	claims = append(claims, c.checkOutputs()...)
 	c.checkOverlaps(claims)
@@ -81,13 +84,18 @@ func (n *node) entry(key string) *entry {
 
 // checkReference checks that a name is declared in a section.
 func (c *checker) checkReference(e *entry, section string, at address) {
-	name := e.value.text
+	c.checkName(e.value.text, e.value.at, section, at)
+}
+
+// checkName checks that a name is declared in a section.
+func (c *checker) checkName(name string, where place, section string, at address) bool {
 	c.used[section][name] = true
 	if c.there[section][name] {
-		return
+		return true
 	}
-	c.error(e.value.at, "dangling_reference", at.String()+" refers to "+quote(name)+", which is not in "+section,
+	c.error(where, "dangling_reference", at.String()+" refers to "+quote(name)+", which is not in "+section,
 		c.suggest(name, section))
+	return false
 }
 
 func (c *checker) suggest(name, section string) string {

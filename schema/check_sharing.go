@@ -54,21 +54,20 @@ func (c *checker) diskFile(name string) string {
 	return "disk " + quote(name)
 }
 
+// requireOneWriter reports those of one volume or disk that may run together. Who writes is named, where one of two does
+// not.
 func (c *checker) requireOneWriter(what string, uses []use) {
-	writer := -1
+	users := make([]Use, len(uses))
 	for i, u := range uses {
-		if u.writes {
-			writer = i
-			break
-		}
+		users[i] = Use{u.at[1], u.writes}
 	}
-	if writer < 0 {
-		return
-	}
-	w := uses[writer]
-	for i, u := range uses {
-		if i == writer {
+	for i, turn := range c.order.Turns(users) {
+		if turn.Clash < 0 {
 			continue
+		}
+		u, w := uses[i], uses[turn.Clash]
+		if u.writes && (!w.writes || u.where.before(w.where)) {
+			u, w = w, u
 		}
 		does := "mounts"
 		if u.writes {
@@ -76,6 +75,18 @@ func (c *checker) requireOneWriter(what string, uses []use) {
 		}
 		c.error(u.where, "sharing_conflict", u.at.String()+" "+does+" "+what+", which "+w.at.String()+" writes (line "+
 			strconv.Itoa(w.where.line)+")",
-			"add readOnly: true to both, or give each a volume of its own; a writer must be the only user")
+			c.takeTurns(u, w)+"add readOnly: true to both, or give each a volume of its own; a writer must be the only user at a time")
 	}
+}
+
+// takeTurns is how two that use one volume could do so one after the other, "" when neither has a task that ends.
+func (c *checker) takeTurns(u, w use) string {
+	first, then := w.at[1], u.at[1]
+	if !c.tasks()[first] {
+		first, then = then, first
+	}
+	if !c.tasks()[first] || first == then {
+		return ""
+	}
+	return "let them take turns: after: {" + cut(first) + ": completed} below workspaces." + cut(then) + "; or "
 }

@@ -159,6 +159,9 @@ func (c *conformer) requireStruct(n *node, f *format, at address) bool {
 		c.error(n.at, "wrong_type", summary, next)
 		return false
 	}
+	if n.kind != mapping && len(at) > 0 && at[len(at)-1] == "after" {
+		next = afterAdvice(n)
+	}
 	c.error(n.at, "wrong_type", name+" must have keys", next)
 	return false
 }

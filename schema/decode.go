@@ -76,6 +76,7 @@ func (o fields) workspace(e *entry) Workspace {
 		Isolation:  spec.Isolation(o.text("isolation")),
 		Mounts:     map[string]Mount{},
 		Ports:      map[string]spec.Port{},
+		After:      map[string]After{},
 		Pos:        o.pos(e.at),
 		ImagePos:   o.pos(o.place("image", e.at)),
 	}
@@ -94,6 +95,11 @@ func (o fields) workspace(e *entry) Workspace {
 		port, err := spec.ManifestPort(name, p.text("guest"), p.text("host"), p.text("protocol"))
 		if err == nil {
 			w.Ports[name] = port
+		}
+	})
+	o.each("after", func(name string, e *entry, _ fields) {
+		if !e.bad && !e.value.bad {
+			w.After[name] = After{spec.Until(e.value.text), o.pos(e.at)}
 		}
 	})
 	return w

@@ -1,6 +1,8 @@
 package schema
 
 import (
+	"path"
+
 	"microagent/schema/diag"
 	"microagent/schema/quantity"
 	"microagent/schema/spec"
@@ -16,6 +18,24 @@ type Manifest struct {
 	Workspaces map[string]Workspace
 	Outputs    map[string]Output
 	Pos        diag.Pos // of the project's name
+}
+
+// MadeOf gives the bundles whose source is the target of an output, each with that output: they are made of what a task
+// left.
+func (m *Manifest) MadeOf() map[string]string {
+	at := map[string]string{}
+	for name, o := range m.Outputs {
+		if to := path.Clean(o.To); to != "." && to != "/" {
+			at[to] = name
+		}
+	}
+	made := map[string]string{}
+	for name, b := range m.Bundles {
+		if output, ok := at[path.Clean(b.Source)]; ok {
+			made[name] = output
+		}
+	}
+	return made
 }
 
 // Volume is a named disk of the project.
@@ -59,8 +79,15 @@ type Workspace struct {
 	Isolation  spec.Isolation
 	Mounts     map[string]Mount // by absolute, clean guest path
 	Ports      map[string]spec.Port
-	Pos        diag.Pos // of the workspace's name
+	After      map[string]After // by workspace
+	Pos        diag.Pos         // of the workspace's name
 	ImagePos   diag.Pos
+}
+
+// After is how far another workspace has to be.
+type After struct {
+	Until spec.Until
+	Pos   diag.Pos // of the other's name
 }
 
 // Mount attaches one volume, bundle or disk: exactly one of the three is set.

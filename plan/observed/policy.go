@@ -50,5 +50,6 @@ var WorkspacePolicy = map[string]FieldPolicy{
 	"isolation":     {EffectRestart, false},
 	"mounts":        {EffectRestart, true},
 	"ports":         {EffectLive, false},
+	"after":         {EffectCosmetic, false},
 	"outputs":       {EffectCosmetic, false}, // what a run did not leave makes it run again
 }

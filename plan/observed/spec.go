@@ -29,6 +29,9 @@ type WorkspaceSpec struct {
 	Ports       []spec.Port    `json:"ports,omitempty"`   // of a manifest sorted by name
 	Network     *spec.Network  `json:"network,omitempty"` // nil: none at all
 	Outputs     []spec.Output  `json:"outputs,omitempty"` // of its task; sorted by name
+	// After are the workspaces that come first, by name: those that a manifest names there, and those whose outputs it
+	// mounts.
+	After []spec.After `json:"after,omitempty"`
 }
 
 // Hidden stands for the value of an environment variable wherever one would be shown. Records and saved plans hold

@@ -15,6 +15,7 @@ var operations = map[plan.Kind][]plan.Action{
 	plan.KindDisk:    {plan.ActionNone},
 	plan.KindWorkspace: {plan.ActionNone, plan.ActionCreate, plan.ActionUpdate, plan.ActionRestart, plan.ActionReplace,
 		plan.ActionStart, plan.ActionStop, plan.ActionWait, plan.ActionDelete},
+	plan.KindReady:  {plan.ActionWait},
 	plan.KindTask:   {plan.ActionNone, plan.ActionRun, plan.ActionWait},
 	plan.KindOutput: {plan.ActionNone, plan.ActionCollect},
 }
@@ -42,7 +43,7 @@ func check(p *plan.Plan) error {
 		if c.Does() && c.Action != plan.ActionDelete && !hasObject(c) {
 			return fmt.Errorf("%s of %s says nothing about the object", c.Action, c.Address)
 		}
-		for _, dep := range c.Deps {
+		for _, dep := range c.Needs() {
 			if !done[dep] {
 				return fmt.Errorf("%s comes before %s, which it waits for", c.Address, dep)
 			}
@@ -71,7 +72,7 @@ func hasObject(c *plan.Change) bool {
 		return c.Volume != nil
 	case plan.KindBundle:
 		return c.Bundle != nil
-	case plan.KindWorkspace, plan.KindTask:
+	case plan.KindWorkspace, plan.KindTask, plan.KindReady:
 		return c.Workspace != nil
 	case plan.KindOutput:
 		return c.Output != nil

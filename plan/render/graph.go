@@ -22,6 +22,11 @@ func Graph(w io.Writer, p *plan.Plan) error {
 	}
 	for i := range p.Changes {
 		c := &p.Changes[i]
+		for _, w := range c.After {
+			if w.Begun() {
+				_, _ = fmt.Fprintf(b, "  %s -> %s [label=%s, style=dashed];\n", dot(w.Address.String()), dot(c.Address.String()), dot(string(w.Until)))
+			}
+		}
 		for _, dep := range c.Deps {
 			_, _ = fmt.Fprintf(b, "  %s -> %s;\n", dot(dep.String()), dot(c.Address.String()))
 		}

@@ -109,8 +109,25 @@ func (t *text) change(c *plan.Change) {
 	for _, more := range lines[1:] {
 		t.line(strings.Repeat(" ", indent) + more)
 	}
+	t.after(c)
 	t.fields(c)
 	t.danger(c)
+}
+
+// after names what c waits for because the manifest says so.
+func (t *text) after(c *plan.Change) {
+	if len(c.After) == 0 {
+		return
+	}
+	list := make([]string, len(c.After))
+	for i, w := range c.After {
+		list[i] = w.Address.Name + " " + string(w.Until)
+	}
+	lines := t.wrap(esc(strings.Join(list, ", ")), len(under)+len("after "))
+	t.line(under + "after " + lines[0])
+	for _, more := range lines[1:] {
+		t.line(under + "      " + more)
+	}
 }
 
 const under = "        "

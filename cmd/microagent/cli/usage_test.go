@@ -101,7 +101,7 @@ func TestTyped(t *testing.T) {
 		{"apply a.yaml --rerun w", 64, []string{"a.yaml is a plan that is made already, and --rerun would change it"}},
 		{"apply a.yaml --offline --overwrite-outputs", 64, []string{"--offline and --overwrite-outputs would change it"}},
 		{"--project other apply a.yaml", 64, []string{"--project would change it"}},
-		{"-f bad.yaml validate", 4, []string{"depends_on", "workspaces have no order", "1 error\n"}},
+		{"-f bad.yaml validate", 4, []string{"depends_on", "use after: {y: started}", "1 error\n"}},
 	} {
 		code, _, stderr := typed(t, strings.Fields(c.args)...)
 		if code != c.code {
