@@ -97,13 +97,6 @@ type Stopped struct {
 	Forced bool // the grace period ran out, or Force was set
 }
 
-// LogOptions choose what Logs gives.
-type LogOptions struct {
-	Stream string // "stdout", "stderr", "console", "" for stdout and stderr in the order they came
-	Follow bool
-	Tail   *int // the last lines, each one of its stream; nil means all that is kept
-}
-
 // ExecSpec is a further process in a running workspace.
 type ExecSpec struct {
 	Argv    []string
@@ -143,8 +136,12 @@ type Runs interface {
 	// Exec runs a process in a running workspace and gives its exit code. ErrRefused when it is not
 	// running.
 	Exec(ctx context.Context, name string, spec ExecSpec, s Streams) (int, error)
-	// Logs writes what the run's process wrote, raw.
+	// Logs writes what the newest run's process wrote, raw.
 	Logs(ctx context.Context, name string, o LogOptions, stdout, stderr io.Writer) error
+	// AllLogs gives what the newest runs of several workspaces wrote, in the order of time; what is followed comes as it is
+	// written. With later, following goes on until ctx ends: with the workspaces' next runs, and with those that come later
+	// and that later takes. An error of each ends it and is given back.
+	AllLogs(ctx context.Context, names []string, later func(Workspace) bool, o LogOptions, each func(Written) error) error
 	// OutputFile opens a fetched output as a tar stream of its tree.
 	OutputFile(ctx context.Context, name, output string) (io.ReadCloser, Fetched, error)
 }

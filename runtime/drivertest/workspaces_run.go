@@ -216,6 +216,35 @@ func (f *FakeWorkspaces) Logs(ctx context.Context, name string, o driver.LogOpti
 	return nil
 }
 
+// AllLogs gives what each process wrote to stdout and then to stderr, one workspace after the other.
+func (f *FakeWorkspaces) AllLogs(ctx context.Context, names []string, later func(driver.Workspace) bool, o driver.LogOptions, each func(driver.Written) error) error {
+	at := time.UnixMilli(1_700_000_000_000).UTC()
+	for i, name := range names {
+		give := func(stream string) io.Writer {
+			return writeFunc(func(data []byte) error {
+				return each(driver.Written{Workspace: name, Stream: stream, Time: at.Add(time.Duration(i) * time.Second), Data: data})
+			})
+		}
+		if err := f.Logs(ctx, name, o, give("stdout"), give("stderr")); err != nil {
+			return err
+		}
+	}
+	if later != nil && o.Follow {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return nil
+}
+
+type writeFunc func([]byte) error
+
+func (f writeFunc) Write(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	return len(p), f(p)
+}
+
 func tail(text string, lines *int) string {
 	all := strings.SplitAfter(text, "\n")
 	if lines == nil || len(all)-1 <= *lines {

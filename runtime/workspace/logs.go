@@ -2,169 +2,49 @@ package workspace
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"time"
 
 	"al.essio.dev/pkg/shellescape"
 
 	"microagent/runtime/driver"
 	"microagent/runtime/layout"
-	"microagent/runtime/machine/rotate"
 	"microagent/runtime/output"
 	"microagent/runtime/supervise/control"
-	"microagent/runtime/supervise/outlog"
-)
-
-// Streams of a log.
-const (
-	streamStdout  = "stdout"
-	streamStderr  = "stderr"
-	streamConsole = "console"
+	"microagent/runtime/workspace/logs"
 )
 
 // Logs writes what the newest run's process, or its console, wrote.
 func (s *Store) Logs(ctx context.Context, name string, o driver.LogOptions, stdout, stderr io.Writer) error {
+	return s.AllLogs(ctx, []string{name}, nil, o, logs.To(stdout, stderr))
+}
+
+// AllLogs gives what the newest runs of several workspaces wrote, as one stream.
+func (s *Store) AllLogs(ctx context.Context, names []string, later func(driver.Workspace) bool, o driver.LogOptions, each func(driver.Written) error) error {
 	const op = "logs of workspace"
-	if _, err := s.need(op, name); err != nil {
-		return err
-	}
-	folder := s.State.Workspace(name)
-	switch o.Stream {
-	case streamConsole:
-		return s.console(ctx, folder, o, stdout)
-	case "", streamStdout, streamStderr:
-	default:
-		return &driver.Error{
-			Class: driver.ErrInvalid, Op: op, Object: name, Err: fmt.Errorf("there is no stream %q", o.Stream),
-			Next: "take stdout, stderr or console",
-		}
-	}
-	out, errs := &dropper{w: stdout}, &dropper{w: stderr}
-	if o.Tail != nil {
-		t := newTail(*o.Tail)
-		if err := kept(folder, o.Stream, t.stream(streamStdout), t.stream(streamStderr)); err != nil {
-			return fmt.Errorf("%s %s: %w", op, name, err)
-		}
-		skip := t.skip()
-		out.left, errs.left = skip[streamStdout], skip[streamStderr]
-	}
-	if o.Follow {
-		run, err := control.ReadRun(folder)
-		if err == nil && run != nil && run.Phase.Alive() {
-			err = control.Client{Folder: folder}.Logs(ctx, o.Stream, true, out, errs)
-		} else if err == nil {
-			err = control.ErrGone
-		}
-		if !errors.Is(err, control.ErrGone) || out.wrote || errs.wrote {
+	r := logs.Request{LogOptions: o}
+	for _, name := range names {
+		if err := logs.CheckStream(op, name, o.Stream); err != nil {
 			return err
 		}
-	}
-	if err := kept(folder, o.Stream, out, errs); err != nil {
-		return fmt.Errorf("%s %s: %w", op, name, err)
-	}
-	return nil
-}
-
-// kept writes what the log of a run's process holds now.
-func kept(folder layout.Workspace, stream string, stdout, stderr io.Writer) error {
-	r, err := rotate.Open(folder.File(layout.OutputLog))
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	return outlog.Read(r, func(which byte, data []byte) error {
-		w, name := stdout, streamStdout
-		if which == 2 {
-			w, name = stderr, streamStderr
-		}
-		if stream != "" && stream != name {
-			return nil
-		}
-		_, err := w.Write(data)
-		return err
-	})
-}
-
-// consolePeriod is how often a followed console is looked at: nobody tells of what the VMM writes.
-const consolePeriod = 200 * time.Millisecond
-
-func (s *Store) console(ctx context.Context, folder layout.Workspace, o driver.LogOptions, w io.Writer) error {
-	path := folder.File(layout.ConsoleLog)
-	out := &dropper{w: w}
-	if o.Tail != nil {
-		t := newTail(*o.Tail)
-		if err := copyLog(path, t.stream(streamConsole)); err != nil {
-			return err
-		}
-		out.left = t.skip()[streamConsole]
-	}
-	if !o.Follow {
-		return copyLog(path, out)
-	}
-	if old, err := os.Open(rotate.Old(path)); err == nil {
-		_, err = io.Copy(out, old)
-		old.Close()
+		of, err := s.need(op, name)
 		if err != nil {
 			return err
 		}
-	}
-	return followFile(ctx, path, out, func() bool {
-		run, err := control.ReadRun(folder)
-		return err == nil && run != nil && run.Phase.Alive()
-	})
-}
-
-func copyLog(path string, w io.Writer) error {
-	r, err := rotate.Open(path)
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	_, err = io.Copy(w, r)
-	return err
-}
-
-// followFile writes a file that grows and is turned, until alive says no.
-func followFile(ctx context.Context, path string, w io.Writer, alive func() bool) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer func() { f.Close() }()
-	for {
-		living := alive()
-		turned := turnedAway(f, path)
-		if _, err := io.Copy(w, f); err != nil {
+		ws, err := s.observe(of)
+		if err != nil {
 			return err
 		}
-		switch {
-		case turned:
-			f.Close()
-			if f, err = os.Open(path); err != nil {
-				return err
-			}
-			continue
-		case !living:
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(consolePeriod):
+		r.Of = append(r.Of, ws)
+	}
+	if later != nil {
+		r.Folder, r.Later = s.State.Workspaces(), func(name string) (driver.Workspace, bool) {
+			ws, err := s.Get(ctx, name)
+			return ws, err == nil && later(ws)
 		}
 	}
-}
-
-func turnedAway(f *os.File, path string) bool {
-	a, err := f.Stat()
-	if err != nil {
-		return false
-	}
-	b, err := os.Stat(path)
-	return err == nil && !os.SameFile(a, b)
+	return logs.Each(ctx, r, each)
 }
 
 // OutputFile opens a fetched output as a tar stream.

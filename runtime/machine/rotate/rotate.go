@@ -1,6 +1,6 @@
 // Package rotate keeps a log within bounds: what a guest or a VMM writes without end takes at most twice a limit on
-// the disk. The newest part is NAME, the one before it NAME.1. One Write is never split over the two. machine,
-// supervise and workspace use it.
+// the disk. The newest part is NAME, the one before it NAME.1. One Write is never split over the two, and one that finds
+// the disk full leaves nothing of it. machine, supervise, project and workspace use it.
 package rotate
 
 import (
@@ -18,19 +18,25 @@ func Old(path string) string { return path + ".1" }
 type Writer struct {
 	path  string
 	limit int64
+	head  func(part int) []byte
 
-	mu   sync.Mutex
-	file *os.File
-	size int64
-	part int
+	mu    sync.Mutex
+	file  *os.File
+	size  int64
+	empty int64 // the size of a part with nothing but its head
+	part  int
 }
 
 // Create begins the log at path anew, mode 0600, with parts of at most limit bytes.
-func Create(path string, limit int64) (*Writer, error) {
+func Create(path string, limit int64) (*Writer, error) { return CreateWithHead(path, limit, nil) }
+
+// CreateWithHead is Create with something before the first Write to each part, whose number counts from 1. head is called
+// while that Write is under way.
+func CreateWithHead(path string, limit int64, head func(part int) []byte) (*Writer, error) {
 	if err := os.Remove(Old(path)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	w := &Writer{path: path, limit: limit}
+	w := &Writer{path: path, limit: limit, head: head}
 	return w, w.open()
 }
 
@@ -43,9 +49,19 @@ func (w *Writer) open() error {
 	if err != nil {
 		return err
 	}
-	w.file, w.size = f, 0
+	w.file, w.size, w.empty = f, 0, 0
 	w.part++
 	return nil
+}
+
+// add writes p whole or not at all.
+func (w *Writer) add(p []byte) (int, error) {
+	n, err := w.file.Write(p)
+	if err != nil && n > 0 && w.file.Truncate(w.size) == nil {
+		n = 0
+	}
+	w.size += int64(n)
+	return n, err
 }
 
 // Write appends p. One that is longer than the limit makes a part of its own.
@@ -55,14 +71,18 @@ func (w *Writer) Write(p []byte) (int, error) {
 	if w.file == nil {
 		return 0, fs.ErrClosed
 	}
-	if w.size > 0 && w.size+int64(len(p)) > w.limit {
+	if w.size > w.empty && w.size+int64(len(p)) > w.limit {
 		if err := w.turn(); err != nil {
 			return 0, err
 		}
 	}
-	n, err := w.file.Write(p)
-	w.size += int64(n)
-	return n, err
+	if w.size == 0 && w.head != nil {
+		n, err := w.add(w.head(w.part))
+		if w.empty = int64(n); err != nil {
+			return 0, err
+		}
+	}
+	return w.add(p)
 }
 
 func (w *Writer) turn() error {

@@ -1,9 +1,16 @@
 // Package outlog keeps what a workspace's process writes: each stream in a file of its own, and both in their order in
-// output.log. What it keeps is bounded, and the writing never fails: a full disk must not look to the guest's process
-// like a closed pipe.
+// output.log, with the time at which each piece came. What it keeps is bounded, and the writing never fails: a full disk
+// must not look to the guest's process like a closed pipe.
+//
+// The records of output.log are one byte of stream (1 is stdout, 2 stderr), the length in four bytes (big endian), and as
+// many bytes. Times are records without bytes, which are nothing to a reader that knows of no times: their first byte is
+// a digit of a number. A part begins with its own number, counted from 1 in each run, and the time of its beginning in
+// milliseconds since 1970; a number further on is how much later the records behind it came. The times of a part never
+// go back, whatever the host's clock does. A log without numbers is an older version's: its records have no time.
 package outlog
 
 import (
+	"bufio"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -11,6 +18,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"microagent/runtime/layout"
 	"microagent/runtime/machine/rotate"
@@ -22,12 +30,18 @@ const (
 	streamLimit = 8 << 20
 )
 
-// Log is the log of a run. The records of output.log are one byte of stream (1 is stdout, 2 stderr), the length in four
-// bytes (big endian), and as many bytes.
+// Numbers of the streams in a record.
+const (
+	Stdout = 1
+	Stderr = 2
+)
+
+// Log is the log of a run.
 type Log struct {
 	all, out, err *rotate.Writer
 
 	mu      sync.Mutex
+	at      uint64        // the time of the last mark, in milliseconds since 1970
 	changed chan struct{} // closed and made anew at each write
 	closed  bool
 }
@@ -36,20 +50,24 @@ const headerSize = 5
 
 // Create begins the log of a run anew in a folder.
 func Create(folder string) (*Log, error) {
-	l := &Log{changed: make(chan struct{})}
+	l := &Log{changed: make(chan struct{}), at: millis()}
+	head := func(part int) []byte { return appendNumber(appendNumber(nil, uint64(part)), l.at) }
 	var err error
 	for _, o := range []struct {
 		w     **rotate.Writer
 		name  string
 		limit int64
-	}{{&l.all, layout.OutputLog, outputLimit}, {&l.out, layout.StdoutLog, streamLimit}, {&l.err, layout.StderrLog, streamLimit}} {
-		if *o.w, err = rotate.Create(filepath.Join(folder, o.name), o.limit); err != nil {
+		head  func(int) []byte
+	}{{&l.all, layout.OutputLog, outputLimit, head}, {&l.out, layout.StdoutLog, streamLimit, nil}, {&l.err, layout.StderrLog, streamLimit, nil}} {
+		if *o.w, err = rotate.CreateWithHead(filepath.Join(folder, o.name), o.limit, o.head); err != nil {
 			l.Close()
 			return nil, err
 		}
 	}
 	return l, nil
 }
+
+func millis() uint64 { return uint64(max(0, time.Now().UnixMilli())) }
 
 type stream struct {
 	log    *Log
@@ -58,17 +76,25 @@ type stream struct {
 }
 
 // Stdout takes what the process writes there, and Stderr likewise.
-func (l *Log) Stdout() io.Writer { return stream{l, 1, l.out} }
-func (l *Log) Stderr() io.Writer { return stream{l, 2, l.err} }
+func (l *Log) Stdout() io.Writer { return stream{l, Stdout, l.out} }
+func (l *Log) Stderr() io.Writer { return stream{l, Stderr, l.err} }
 
 // Write never fails: a full disk must not look to the guest's process like a closed pipe.
 func (s stream) Write(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
 	s.log.mu.Lock()
 	defer s.log.mu.Unlock()
-	record := make([]byte, headerSize, headerSize+len(p))
-	record[0] = s.number
-	binary.BigEndian.PutUint32(record[1:], uint32(len(p)))
-	_, _ = s.log.all.Write(append(record, p...))
+	record := make([]byte, 0, 4*headerSize+len(p))
+	now := max(millis(), s.log.at)
+	if now > s.log.at {
+		record = appendNumber(record, now-s.log.at)
+	}
+	record = binary.BigEndian.AppendUint32(append(record, s.number), uint32(len(p)))
+	if _, err := s.log.all.Write(append(record, p...)); err == nil {
+		s.log.at = now
+	}
 	_, _ = s.file.Write(p)
 	close(s.log.changed)
 	s.log.changed = make(chan struct{})
@@ -148,41 +174,91 @@ func readFrom(f *os.File, emit func(byte, []byte) error) error {
 	if err != nil {
 		return err
 	}
-	err = Read(f, func(stream byte, data []byte) error {
-		at += headerSize + int64(len(data))
-		return emit(stream, data)
-	})
+	var d Decoder
+	d.Reset(f, at == 0)
+	err = d.each(emit)
 	if err != nil {
 		return err
 	}
-	_, err = f.Seek(at, io.SeekStart)
+	_, err = f.Seek(at+d.Used(), io.SeekStart)
 	return err
 }
 
 // Read reads the records of an output.log to its end. A record that was cut off by a crash is the end.
 func Read(r io.Reader, emit func(stream byte, data []byte) error) error {
-	var header [headerSize]byte
+	var d Decoder
+	d.Reset(r, true)
+	return d.each(emit)
+}
+
+// Record is what one write of the process left.
+type Record struct {
+	Stream byte
+	Time   time.Time // zero in a log of a version that kept none
+	Data   []byte
+}
+
+// Decoder reads records, of one stretch of a log after the other.
+type Decoder struct {
+	r     *bufio.Reader
+	used  int64
+	marks marks
+}
+
+// Reset goes on with a stretch that follows the one before, or with a part's beginning.
+func (d *Decoder) Reset(r io.Reader, begins bool) {
+	d.r, d.used = bufio.NewReaderSize(r, 64<<10), 0
+	if begins {
+		d.marks = marks{}
+	}
+}
+
+// Used is how many bytes of the stretch the records take that were read.
+func (d *Decoder) Used() int64 { return d.used }
+
+// Next gives the next record, and io.EOF when no whole one is left.
+func (d *Decoder) Next() (Record, error) {
 	for {
-		if _, err := io.ReadFull(r, header[:]); err != nil {
-			return endOf(err)
+		var header [headerSize]byte
+		if _, err := io.ReadFull(d.r, header[:]); err != nil {
+			return Record{}, endOf(err)
 		}
 		n := binary.BigEndian.Uint32(header[1:])
 		if n > 2*outputLimit {
-			return errors.New("output log: a record that can't be")
+			return Record{}, errors.New("output log: a record that can't be")
+		}
+		if n == 0 {
+			d.used += headerSize
+			d.marks.take(header[0])
+			continue
 		}
 		data := make([]byte, n)
-		if _, err := io.ReadFull(r, data); err != nil {
-			return endOf(err)
+		if _, err := io.ReadFull(d.r, data); err != nil {
+			return Record{}, endOf(err)
 		}
-		if err := emit(header[0], data); err != nil {
+		d.used += headerSize + int64(n)
+		return Record{header[0], d.marks.time(), data}, nil
+	}
+}
+
+func (d *Decoder) each(emit func(stream byte, data []byte) error) error {
+	for {
+		r, err := d.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := emit(r.Stream, r.Data); err != nil {
 			return err
 		}
 	}
 }
 
 func endOf(err error) error {
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return nil
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return io.EOF
 	}
 	return err
 }

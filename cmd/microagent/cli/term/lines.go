@@ -2,60 +2,84 @@ package term
 
 import (
 	"bytes"
-	"io"
-	"strings"
-	"sync"
+	"time"
 )
 
-// Lines turns streams into one stream of records, a line of text each.
+// longestLine is how much of a line is held until its end comes; a longer one is given in pieces. In bytes.
+const longestLine = 64 << 10
+
+// LogLine is a line that a workspace wrote, raw and without its end.
+type LogLine struct {
+	Workspace string     `json:"workspace"`
+	Time      *time.Time `json:"time,omitempty"` // when it began; nil: its log has no times
+	Stream    string     `json:"stream"`
+	Line      string     `json:"line"`
+}
+
+// Lines cuts what several workspaces write, each to several streams, into lines.
 type Lines struct {
-	screen  *Screen
-	mu      sync.Mutex
-	streams []*lineStream
+	each  func(LogLine) error
+	begun map[of]*LogLine // a line whose end has not come; Line is in rest
+	rest  map[of][]byte
+	order []of
 }
 
-// Lines are the records of several streams.
-func (t *Screen) Lines() *Lines { return &Lines{screen: t} }
+type of struct{ workspace, stream string }
 
-type lineStream struct {
-	to   *Lines
-	name string
-	rest bytes.Buffer
+// NewLines gives each line to each, once its end has come.
+func NewLines(each func(LogLine) error) *Lines {
+	return &Lines{each: each, begun: map[of]*LogLine{}, rest: map[of][]byte{}}
 }
 
-type logLine struct {
-	Stream string `json:"stream"`
-	Line   string `json:"line"`
-}
-
-// Stream is where one of them is written.
-func (j *Lines) Stream(name string) io.Writer {
-	s := &lineStream{to: j, name: name}
-	j.streams = append(j.streams, s)
-	return s
-}
-
-// Flush writes the last lines that have no end.
-func (j *Lines) Flush() {
-	for _, s := range j.streams {
-		if s.rest.Len() > 0 {
-			_ = j.screen.PrintLine(logLine{s.name, s.rest.String()})
+// Write takes a piece, which came at a time; zero is none.
+func (l *Lines) Write(workspace, stream string, at time.Time, data []byte) error {
+	key := of{workspace, stream}
+	for len(data) > 0 {
+		if l.begun[key] == nil {
+			line := &LogLine{Workspace: workspace, Stream: stream}
+			if !at.IsZero() {
+				line.Time = &at
+			}
+			l.begun[key] = line
+			l.order = append(l.order, key)
+		}
+		text, after, whole := bytes.Cut(data, []byte("\n"))
+		if room := longestLine - len(l.rest[key]); len(text) > room {
+			text, after, whole = data[:room], data[room:], true
+		}
+		l.rest[key] = append(l.rest[key], text...)
+		data = after
+		if whole {
+			if err := l.end(key); err != nil {
+				return err
+			}
 		}
 	}
+	return nil
 }
 
-func (s *lineStream) Write(p []byte) (int, error) {
-	s.to.mu.Lock()
-	defer s.to.mu.Unlock()
-	s.rest.Write(p)
-	for {
-		i := bytes.IndexByte(s.rest.Bytes(), '\n')
-		if i < 0 {
-			return len(p), nil
-		}
-		line := strings.TrimSuffix(string(s.rest.Next(i + 1)[:i]), "\r")
-		if err := s.to.screen.PrintLine(logLine{s.name, line}); err != nil {
-			return 0, err
+// Flush gives the last lines of a workspace, or of all for "", that have no end.
+func (l *Lines) Flush(workspace string) error {
+	for _, key := range append([]of(nil), l.order...) {
+		if workspace == "" || key.workspace == workspace {
+			if err := l.end(key); err != nil {
+				return err
+			}
 		}
 	}
+	return nil
+}
+
+func (l *Lines) end(key of) error {
+	line := l.begun[key]
+	line.Line = string(bytes.TrimSuffix(l.rest[key], []byte("\r")))
+	l.rest[key] = l.rest[key][:0]
+	delete(l.begun, key)
+	for i, k := range l.order {
+		if k == key {
+			l.order = append(l.order[:i], l.order[i+1:]...)
+			break
+		}
+	}
+	return l.each(*line)
 }

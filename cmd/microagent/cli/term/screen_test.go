@@ -3,8 +3,10 @@ package term
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"microagent/runtime/event"
 )
@@ -64,22 +66,38 @@ func TestSize(t *testing.T) {
 	}
 }
 
-// TestLines: two streams become records of whole lines, also where they are written in pieces and where the last has no end.
+// TestLines: what several streams write in pieces becomes whole lines, each with the time of its beginning; a line without an
+// end is held within bounds and comes at last.
 func TestLines(t *testing.T) {
-	s, out, _ := inPipe()
-	l := s.Lines()
-	a, b := l.Stream("stdout"), l.Stream("stderr")
-	fmt.Fprint(a, "one\r\ntw")
-	fmt.Fprint(b, "oops\nrest")
-	fmt.Fprint(a, "o\n")
-	l.Flush()
-	want := `{"stream":"stdout","line":"one"}
-{"stream":"stderr","line":"oops"}
-{"stream":"stdout","line":"two"}
-{"stream":"stderr","line":"rest"}
-`
-	if out.String() != want {
-		t.Errorf("%s", out)
+	var got []string
+	l := NewLines(func(l LogLine) error {
+		got = append(got, fmt.Sprintf("%s %s %d %.20s", l.Workspace, l.Stream, l.Time.Unix(), l.Line))
+		return nil
+	})
+	write := func(workspace, stream string, at int64, text string) {
+		t.Helper()
+		if err := l.Write(workspace, stream, time.Unix(at, 0), []byte(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("a", "stdout", 1, "one\r\ntw")
+	write("a", "stderr", 2, "oops\nrest")
+	write("b", "stdout", 3, "other\n\n")
+	write("a", "stdout", 4, "o\n")
+	write("b", "stderr", 5, strings.Repeat("x", longestLine+5))
+	if err := l.Flush("a"); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Flush(""); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"a stdout 1 one", "a stderr 2 oops", "b stdout 3 other", "b stdout 3 ", "a stdout 1 two", "b stderr 5 " + strings.Repeat("x", 20),
+		"a stderr 2 rest", "b stderr 5 xxxxx"}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if len(l.order) > 0 || len(l.begun) > 0 {
+		t.Error("lines are held that came")
 	}
 }
 

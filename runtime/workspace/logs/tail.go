@@ -1,4 +1,4 @@
-package workspace
+package logs
 
 import (
 	"bytes"
@@ -73,23 +73,4 @@ func (t *tail) skip() map[string]int64 {
 		skip[l.stream] = min(skip[l.stream], l.start)
 	}
 	return skip
-}
-
-// dropper leaves out the first bytes of what is written to it.
-type dropper struct {
-	left  int64
-	wrote bool
-	w     io.Writer
-}
-
-func (d *dropper) Write(p []byte) (int, error) {
-	cut := min(d.left, int64(len(p)))
-	d.left -= cut
-	rest := p[cut:]
-	if len(rest) == 0 {
-		return len(p), nil
-	}
-	d.wrote = true
-	n, err := d.w.Write(rest)
-	return int(cut) + n, err
 }

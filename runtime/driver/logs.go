@@ -1,0 +1,23 @@
+package driver
+
+import "time"
+
+// LogOptions choose what of a log is given.
+type LogOptions struct {
+	Stream string // "stdout", "stderr", "console", "" for stdout and stderr in the order they came
+	Follow bool   // go on until no run is under way
+	Tail   *int   // the last lines of each workspace, each one of its stream; nil means all that is kept
+	// Since leaves out the lines that began earlier. A log that has no times is given whole when anything was written to
+	// it since.
+	Since time.Time
+}
+
+// Written is a piece of what a workspace's process or its console wrote, raw; or, without Data, a mark: that a run began
+// or ended while it was followed.
+type Written struct {
+	Workspace string
+	Stream    string
+	Time      time.Time // when it came, to the millisecond; zero where the log has no times: of a console, or of version f365b52
+	Data      []byte
+	Run       *Run // of a mark
+}

@@ -1,0 +1,290 @@
+package logs
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"microagent/runtime/driver"
+	"microagent/runtime/layout"
+	"microagent/runtime/lease"
+	"microagent/runtime/supervise/control"
+	"microagent/runtime/supervise/outlog"
+)
+
+// house is a state directory whose workspaces are written as supervisors do.
+type house struct {
+	t     *testing.T
+	state layout.State
+}
+
+func newHouse(t *testing.T) house { return house{t, layout.State{Dir: t.TempDir()}} }
+
+// workspace makes one that never ran.
+func (h house) workspace(name string) driver.Workspace {
+	h.t.Helper()
+	dir := h.state.Workspace(name).Dir
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		h.t.Fatal(err)
+	}
+	return driver.Workspace{Spec: driver.WorkspaceSpec{Name: name}, Folder: dir}
+}
+
+// run writes run.json: of a run that this process supervises.
+func (h house) run(ws *driver.Workspace, id string, phase driver.Phase, code *int) {
+	h.t.Helper()
+	self, err := lease.Self()
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	run := driver.Run{ID: id, Phase: phase, Started: time.Now(), PID: self.PID, BootID: self.BootID, Start: self.Start, ExitCode: code}
+	if err := control.WriteRun(layout.Workspace{Dir: ws.Folder}, run); err != nil {
+		h.t.Fatal(err)
+	}
+	ws.Run = &run
+}
+
+// log begins a log as a supervisor does.
+func (h house) log(ws driver.Workspace) *outlog.Log {
+	h.t.Helper()
+	l, err := outlog.Create(ws.Folder)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.t.Cleanup(l.Close)
+	return l
+}
+
+func write(t *testing.T, l *outlog.Log, text string) {
+	t.Helper()
+	w := l.Stdout()
+	if rest, ok := strings.CutPrefix(text, "!"); ok {
+		w, text = l.Stderr(), rest
+	}
+	if _, err := w.Write([]byte(text)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// tick waits until the clock of logs has gone on.
+func tick() {
+	for now := time.Now().UnixMilli(); time.Now().UnixMilli() == now; {
+	}
+}
+
+func collect(t *testing.T, r Request) (text string) {
+	t.Helper()
+	err := Each(t.Context(), r, func(w driver.Written) error {
+		text += fmt.Sprintf("%s:%s:%s|", w.Workspace, w.Stream, w.Data)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+func TestSeveralComeInTheOrderOfTime(t *testing.T) {
+	h := newHouse(t)
+	a, b, c := h.workspace("a"), h.workspace("b"), h.workspace("never")
+	la, lb := h.log(a), h.log(b)
+	for _, p := range []struct {
+		l    *outlog.Log
+		text string
+	}{{la, "1\n"}, {lb, "2\n"}, {lb, "!3\n"}, {la, "4\n"}, {lb, "5\n"}} {
+		write(t, p.l, p.text)
+		tick()
+	}
+	all := Request{Of: []driver.Workspace{a, b, c}}
+	if got, want := collect(t, all), "a:stdout:1\n|b:stdout:2\n|b:stderr:3\n|a:stdout:4\n|b:stdout:5\n|"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	all.Stream = "stdout"
+	all.Tail = new(1)
+	if got, want := collect(t, all), "a:stdout:4\n|b:stdout:5\n|"; got != want {
+		t.Errorf("the last of each: %q, want %q", got, want)
+	}
+}
+
+func TestSinceBeginsWithALine(t *testing.T) {
+	h := newHouse(t)
+	ws := h.workspace("a")
+	l := h.log(ws)
+	write(t, l, "old\nhalf ")
+	write(t, l, "!err\n")
+	tick()
+	since := time.Now()
+	write(t, l, "rest\nnew\n")
+	write(t, l, "!late\n")
+	r := Request{Of: []driver.Workspace{ws}, LogOptions: driver.LogOptions{Since: since.Truncate(time.Millisecond)}}
+	if got, want := collect(t, r), "a:stdout:new\n|a:stderr:late\n|"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	r.Tail = new(1)
+	if got, want := collect(t, r), "a:stderr:late\n|"; got != want {
+		t.Errorf("the last of them: %q, want %q", got, want)
+	}
+	r.Since = time.Now().Add(time.Hour)
+	if got := collect(t, r); got != "" {
+		t.Errorf("of the future %q", got)
+	}
+}
+
+// TestALogWithoutTimes is what version f365b52 wrote: records alone.
+func TestALogWithoutTimes(t *testing.T) {
+	h := newHouse(t)
+	ws := h.workspace("old")
+	h.run(&ws, "1", driver.PhaseFinished, new(0))
+	data := []byte{outlog.Stdout}
+	data = append(binary.BigEndian.AppendUint32(data, 3), "one"...)
+	data = append(binary.BigEndian.AppendUint32(append(data, outlog.Stderr), 4), "two\n"...)
+	path := layout.Workspace{Dir: ws.Folder}.File(layout.OutputLog)
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := Request{Of: []driver.Workspace{ws}}
+	if got, want := collect(t, r), "old:stdout:one|old:stderr:two\n|"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	r.Since = time.Now().Add(-time.Hour)
+	if got := collect(t, r); got == "" {
+		t.Error("what may be newer is left out")
+	}
+	if r.Since = time.Now().Add(time.Hour); collect(t, r) != "" {
+		t.Error("what is older for sure is given")
+	}
+}
+
+// following gives what a follower is given, a line of text for each.
+func following(t *testing.T, r Request) (got chan string, end func() error) {
+	t.Helper()
+	r.Follow = true
+	got = make(chan string, 1<<16)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		done <- Each(ctx, r, func(w driver.Written) error {
+			if w.Run != nil {
+				got <- fmt.Sprintf("%s: %s %s", w.Workspace, w.Run.ID, w.Run.Phase)
+			} else {
+				got <- w.Workspace + ":" + string(w.Data)
+			}
+			return nil
+		})
+		close(got)
+	}()
+	return got, func() error { cancel(); return <-done }
+}
+
+func expect(t *testing.T, got chan string, want ...string) {
+	t.Helper()
+	for _, w := range want {
+		select {
+		case g := <-got:
+			if g != w {
+				t.Fatalf("got %q, want %q", g, w)
+			}
+		case <-time.After(time.Minute):
+			t.Fatalf("nothing came, want %q", w)
+		}
+	}
+}
+
+// TestFollowEndsWithTheRuns: a follower of named workspaces ends when each has written all.
+func TestFollowEndsWithTheRuns(t *testing.T) {
+	h := newHouse(t)
+	a, b := h.workspace("a"), h.workspace("b")
+	la, lb := h.log(a), h.log(b)
+	h.run(&a, "1", driver.PhaseRunning, nil)
+	h.run(&b, "2", driver.PhaseFinished, new(0))
+	write(t, lb, "done")
+	got, end := following(t, Request{Of: []driver.Workspace{a, b}})
+	expect(t, got, "b:done")
+	write(t, la, "x")
+	expect(t, got, "a:x")
+	write(t, la, "last")
+	h.run(&a, "1", driver.PhaseFinished, new(3))
+	expect(t, got, "a:last", "a: 1 finished")
+	if _, more := <-got; more {
+		t.Error("it goes on")
+	}
+	if err := end(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestFollowGoesThroughTurns: a log that is turned while it is followed, at each hundredth line, loses and doubles nothing.
+func TestFollowGoesThroughTurns(t *testing.T) {
+	h := newHouse(t)
+	ws := h.workspace("a")
+	l := h.log(ws)
+	h.run(&ws, "1", driver.PhaseRunning, nil)
+	got, end := following(t, Request{Of: []driver.Workspace{ws}, LogOptions: driver.LogOptions{Tail: new(3)}})
+	pad := strings.Repeat("x", 1<<20)
+	for i := range 70 { // more than four turns
+		text := fmt.Sprint(i, pad, "\n")
+		write(t, l, text)
+		expect(t, got, "a:"+text)
+	}
+	h.run(&ws, "1", driver.PhaseFinished, new(0))
+	expect(t, got, "a: 1 finished")
+	if err := end(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestFollowGoesOnWithTheNextRun and with a workspace that comes later.
+func TestFollowGoesOnWithTheNextRun(t *testing.T) {
+	h := newHouse(t)
+	a := h.workspace("a")
+	l := h.log(a)
+	h.run(&a, "1", driver.PhaseRunning, nil)
+	write(t, l, "first")
+	got, end := following(t, Request{Of: []driver.Workspace{a}, Folder: h.state.Workspaces(), Later: func(name string) (driver.Workspace, bool) {
+		_, err := os.Stat(h.state.Workspace(name).Record())
+		return driver.Workspace{Spec: driver.WorkspaceSpec{Name: name}}, err == nil && name != "foreign"
+	}})
+	expect(t, got, "a:first")
+	h.run(&a, "1", driver.PhaseFinished, new(1))
+	expect(t, got, "a: 1 finished")
+	l = h.log(a) // begun anew, as each run does
+	h.run(&a, "2", driver.PhaseStarting, nil)
+	expect(t, got, "a: 2 starting")
+	write(t, l, "second")
+	expect(t, got, "a:second")
+
+	for _, name := range []string{"foreign", "b"} {
+		ws := h.workspace(name)
+		write(t, h.log(ws), "of "+name)
+		h.run(&ws, name+"1", driver.PhaseRunning, nil)
+		if err := os.WriteFile(h.state.Workspace(name).Record(), []byte("{}"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	expect(t, got, "b: b1 running", "b:of b")
+	if err := end(); err != context.Canceled {
+		t.Error(err)
+	}
+}
+
+// TestConsoleIsFollowed: it has no times, and no records.
+func TestConsoleIsFollowed(t *testing.T) {
+	h := newHouse(t)
+	ws := h.workspace("a")
+	h.run(&ws, "1", driver.PhaseRunning, nil)
+	console, err := os.Create(layout.Workspace{Dir: ws.Folder}.File(layout.ConsoleLog))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer console.Close()
+	fmt.Fprint(console, "boot\nup\n")
+	got, end := following(t, Request{Of: []driver.Workspace{ws}, LogOptions: driver.LogOptions{Stream: "console", Tail: new(1)}})
+	expect(t, got, "a:up\n")
+	fmt.Fprint(console, "panic\n")
+	expect(t, got, "a:panic\n")
+	_ = end()
+}
