@@ -30,6 +30,10 @@ type Options struct {
 	Saved    bool          // the plan was saved: look at the files it would read or replace before anything starts
 	// KeepGoing starts, after a failure, what does not rest on what failed. A destroy always does.
 	KeepGoing bool
+	// WaitTimeout bounds how long each workspace with a probe is waited for, once it was started; 0 is as long as its
+	// probe may take. NoWait waits for none.
+	WaitTimeout time.Duration
+	NoWait      bool
 }
 
 func (o Options) parallel() int {
@@ -71,7 +75,8 @@ func Run(ctx context.Context, d driver.Set, p *plan.Plan, files *folder.Folder, 
 		return nil, err
 	}
 	Announce(o.Events, p)
-	r := &run{drivers: d, plan: p, files: files, events: o.Events, images: map[string]driver.Image{}}
+	r := &run{drivers: d, plan: p, files: files, events: o.Events, images: map[string]driver.Image{},
+		waitTimeout: o.WaitTimeout, noWait: o.NoWait}
 	if !p.Destroy {
 		if err := r.recordProject(ctx, func(record *driver.Project) { record.Manifest = p.Manifest }); err != nil {
 			return nil, err

@@ -70,7 +70,7 @@ func (r *run) applyWorkspace(ctx, whole context.Context, c *plan.Change, p drive
 		_, err := ws.Replace(whole, spec, p)
 		return err
 	}
-	start := func() error { return r.start(whole, *c.Workspace) }
+	start := func() error { return r.start(ctx, whole, *c.Workspace) }
 	steps, ok := map[plan.Action][]func() error{
 		plan.ActionCreate:  {create, start},
 		plan.ActionUpdate:  {publish, update},
@@ -92,19 +92,24 @@ func (r *run) applyWorkspace(ctx, whole context.Context, c *plan.Change, p drive
 }
 
 // start boots what is declared to run without a task; a task is a change of its own.
-func (r *run) start(ctx context.Context, want observed.WorkspaceSpec) error {
+func (r *run) start(ctx, whole context.Context, want observed.WorkspaceSpec) error {
 	if want.Desired == spec.DesiredStopped || want.Mode == spec.ModeTask {
 		return nil
 	}
 	began := time.Now()
-	started, err := r.drivers.Runs.Start(ctx, want.Name, driver.StartOptions{})
+	started, err := r.drivers.Runs.Start(whole, want.Name, driver.StartOptions{})
 	if err == nil {
 		r.sayPorts(want.Name, started.Ports)
 	}
-	if err != nil || want.Mode != spec.ModeService {
+	switch {
+	case err != nil:
 		return err
+	case want.Ready != nil && !r.noWait:
+		return r.awaitReady(ctx, want)
+	case want.Mode != spec.ModeService:
+		return nil
 	}
-	return r.watchEarlyEnd(ctx, want.Name, earlyEndWindow(time.Since(began)))
+	return r.watchEarlyEnd(whole, want.Name, earlyEndWindow(time.Since(began)))
 }
 
 // sayPorts tells where ports are published: the number of an automatic one is known now.
@@ -135,6 +140,11 @@ func (r *run) watchEarlyEnd(ctx context.Context, name string, within time.Durati
 	case err != nil:
 		return err
 	}
+	return r.endedEarly(ctx, name, ended)
+}
+
+// endedEarly is the error of a service that ended where it was expected to stay.
+func (r *run) endedEarly(ctx context.Context, name string, ended driver.Run) error {
 	failure := &ServiceError{Workspace: name, ExitCode: ended.ExitCode, Reason: ended.Error, Written: r.lastWritten(ctx, name)}
 	return &driver.Error{Class: driver.ErrGuest, Op: "start service of workspace", Object: name, Err: failure,
 		Next: "read what it wrote: microagent logs " + name}
@@ -151,6 +161,7 @@ func (r *run) resolve(ctx context.Context, want observed.WorkspaceSpec, p driver
 		Name: want.Name, Project: want.Project, Image: want.Image, ImageDigest: want.ImageDigest,
 		DiskSize: want.DiskSize, CPUs: want.CPUs, Memory: want.Memory, Isolation: want.Isolation,
 		StopGrace: want.StopGrace, Process: mergeProcess(want, image.Config), Outputs: want.Outputs, Ports: want.Ports, Network: want.Network,
+		Ready: want.Ready, Restart: want.Restart,
 	}
 	disk, err := r.drivers.Disks.RootFS(ctx, driver.RootFSSpec{ImageDigest: want.ImageDigest, Size: want.DiskSize}, p)
 	if err != nil {

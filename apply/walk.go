@@ -27,6 +27,9 @@ type run struct {
 	files   *folder.Folder
 	events  event.Sink
 
+	waitTimeout time.Duration
+	noWait      bool
+
 	mu           sync.Mutex
 	images       map[string]driver.Image // pulled in this walk, by reference as written
 	stillRunning []string

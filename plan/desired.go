@@ -42,6 +42,10 @@ func desiredSpec(m *schema.Manifest, order *schema.Order, name string, w *observ
 	for _, f := range order.First(name) {
 		want.After = append(want.After, f.After)
 	}
+	want.Ready = ws.Ready
+	if ws.Restart != spec.Restart("").Of(want.Mode) { // what holds without the key is not recorded: older records have none
+		want.Restart = ws.Restart
+	}
 	return normalize(want)
 }
 

@@ -79,6 +79,8 @@ func compare(have, want *observed.WorkspaceSpec) difference {
 	}
 	c.compareText("timeout", "timeout", durationText(have.Timeout), durationText(want.Timeout))
 	c.compareText("stop_grace", "stopGrace", durationText(have.StopGrace), durationText(want.StopGrace))
+	c.compareText("restart", "restart", string(have.Restart), string(want.Restart))
+	c.compareReady(have.Ready, want.Ready)
 	c.compareText("isolation", "isolation", string(have.Isolation), string(want.Isolation))
 	c.compareMounts(have.Mounts, want.Mounts)
 	c.comparePorts(have.Ports, want.Ports)
@@ -229,6 +231,37 @@ func (c *comparison) comparePorts(have, want []spec.Port) {
 		name := cmp.Or(before, after).Name
 		c.compareText("ports", "ports."+name, text(before), text(after))
 	})
+}
+
+func (c *comparison) compareReady(have, want *spec.Ready) {
+	var before, after spec.Ready
+	if have != nil {
+		before = *have
+	}
+	if want != nil {
+		after = *want
+	}
+	text := func(r spec.Ready) string {
+		if r.Kind() == "" {
+			return ""
+		}
+		return r.Probe()
+	}
+	count := func(n int) string {
+		if n == 0 {
+			return ""
+		}
+		return strconv.Itoa(n)
+	}
+	c.compareText("ready", "ready", text(before), text(after))
+	if have == nil || want == nil {
+		return
+	}
+	c.compareText("ready", "ready.interval", durationText(before.Interval), durationText(after.Interval))
+	c.compareText("ready", "ready.timeout", durationText(before.Timeout), durationText(after.Timeout))
+	c.compareText("ready", "ready.startPeriod", durationText(before.StartPeriod), durationText(after.StartPeriod))
+	c.compareText("ready", "ready.failures", count(before.Failures), count(after.Failures))
+	c.compareText("ready", "ready.onLoss", string(before.OnLoss), string(after.OnLoss))
 }
 
 // unchangedText is what the manifest says of an output that a run may not have changed.

@@ -65,6 +65,12 @@ func altered(t *testing.T, spec observed.WorkspaceSpec, field reflect.StructFiel
 			}
 		}
 		v.Set(reflect.Append(reflect.MakeSlice(v.Type(), 0, 1), one))
+	case reflect.Pointer:
+		one := reflect.New(v.Type().Elem())
+		if f := one.Elem().FieldByName("File"); f.IsValid() {
+			f.SetString("/another")
+		}
+		v.Set(one)
 	default:
 		t.Fatalf("field %s has kind %s, which this test does not know", field.Name, v.Kind())
 	}

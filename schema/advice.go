@@ -30,10 +30,11 @@ var advice = map[string]map[string]string{
 		"volumes": "=mounts", "environment": "=env", "working_dir": "=workdir", "workingDir": "=workdir",
 		"cwd": "=workdir", "mem": "=memory", "mem_limit": "=memory", "ram": "=memory", "vcpus": "=cpus",
 		"size": "=disk", "rootfs": "=image", "stop_grace_period": "=stopGrace", "state": "=desired",
-		"restart":     "leave it out: a service is started by apply and expected to stay; when it has ended, the next apply starts it",
-		"healthcheck": "leave it out: a service that ends as soon as it was started fails its apply, and exec runs a check",
-		"depends_on":  afterShape,
-		"dependsOn":   afterShape, "requires": afterShape, "needs": afterShape, "before": afterShape,
+		"depends_on": afterShape,
+		"dependsOn":  afterShape, "requires": afterShape, "needs": afterShape, "before": afterShape,
+		"healthcheck": "use ready, such as ready: {exec: [pg_isready], startPeriod: 30s} or ready: {port: 8080}",
+		"health":      "=ready", "readiness": "=ready", "readinessProbe": "=ready", "livenessProbe": "=ready", "startupProbe": "=ready",
+		"restart_policy": "=restart", "restartPolicy": "=restart",
 		"env_file":   "write the variables below env",
 		"envFile":    "write the variables below env",
 		"secrets":    "leave it out: write a variable below env, or copy a file in with cp",
@@ -53,6 +54,14 @@ var advice = map[string]map[string]string{
 		"path": "use a disk for an image of yours: disks: {NAME: {path: ./disk.ext4}}", "hostPath": hostDirectory,
 		"source": hostDirectory, "driver": "leave it out: a volume is an ext4 disk", "capacity": "=size",
 	},
+	"#Ready": {
+		"test": "=exec", "command": "=exec", "cmd": "=exec", "tcp": "=port", "tcpSocket": "=port", "retries": "=failures",
+		"failureThreshold": "=failures", "start_period": "=startPeriod", "initialDelaySeconds": "=startPeriod",
+		"periodSeconds": "=interval", "timeoutSeconds": "=timeout", "path": "=file", "message": "=log", "on_loss": "=onLoss",
+		"http": "use port, or exec with a client that the image has", "httpGet": "use port, or exec with a client that the image has",
+		"start_interval": "leave it out: interval is the time between two probes from the start on",
+		"disable":        "leave ready out",
+	},
 	"#Port": {
 		"target": "=guest", "container": "=guest", "containerPort": "=guest", "port": "=guest", "published": "=host", "hostPort": "=host",
 		"proto": "=protocol", "host_ip": "leave it out: a manifest publishes on loopback alone; -p ADDR:HOST:GUEST of create and start binds another address",
@@ -61,6 +70,14 @@ var advice = map[string]map[string]string{
 	"#Bundle": {"path": "=source", "src": "=source", "dir": "=source", "ignore": "=exclude"},
 	"#Disk":   {"source": "=path", "file": "=path", "image": "=path"},
 	"#Output": {"workspace": "=from", "source": "=path", "dest": "=to", "target": "=to", "maxSize": "=limit"},
+}
+
+// valueAdvice is what people write for a value who know another tool, by definition. It completes "write ...".
+var valueAdvice = map[string]map[string]string{
+	"#Restart": {
+		"unless-stopped": "always: what was halted stays so until the next apply or start",
+		"no":             "never", "false": "never", "true": "always", "onFailure": "on-failure", "on_failure": "on-failure",
+	},
 }
 
 // hostKeys are the keys of a mount with which other tools share a host directory.

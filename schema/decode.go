@@ -5,6 +5,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"time"
 
 	"microagent/schema/quantity"
 	"microagent/schema/spec"
@@ -102,7 +103,24 @@ func (o fields) workspace(e *entry) Workspace {
 			w.After[name] = After{spec.Until(e.value.text), o.pos(e.at)}
 		}
 	})
+	w.Restart = spec.Restart(o.text("restart"))
+	o.object("ready", func(p fields) { w.Ready = p.ready() })
 	return w
+}
+
+func (o fields) ready() *spec.Ready {
+	return &spec.Ready{
+		Exec: o.list("exec"), Port: uint16(o.int("port")), Log: o.text("log"), File: o.guestPath("file"),
+		Interval: time.Duration(o.duration("interval")), Timeout: time.Duration(o.duration("timeout")),
+		StartPeriod: time.Duration(o.duration("startPeriod")), Failures: o.int("failures"), OnLoss: spec.OnLoss(o.text("onLoss")),
+	}
+}
+
+// object visits a field that has fields, when it is there.
+func (o fields) object(name string, visit func(o fields)) {
+	if n := o.n.get(name); n != nil && !n.bad {
+		visit(fields{o.decoder, n, o.f.fields[name], o.at.with(name)})
+	}
 }
 
 // guest reads the keys that the guest acts on.

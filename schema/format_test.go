@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"microagent/schema/spec"
 )
 
 // TestFormatMatchesTypes checks that the description and the Go types have the same fields, so that none of the two
@@ -42,6 +44,7 @@ func TestFormatMatchesTypes(t *testing.T) {
 	same(f.fields["disks"].elem, Disk{})
 	same(f.fields["workspaces"].elem, Workspace{})
 	same(f.fields["workspaces"].elem.fields["mounts"].elem, Mount{})
+	same(f.fields["workspaces"].elem.fields["ready"], spec.Ready{})
 	same(f.fields["outputs"].elem, Output{})
 }
 
@@ -86,6 +89,9 @@ func TestFormatIsWorded(t *testing.T) {
 			if sub.elem.name == where {
 				f = sub.elem
 			}
+		}
+		if ready := root.fields["workspaces"].elem.fields["ready"]; ready.name == where {
+			f = ready
 		}
 		if f == root && where != "" {
 			t.Errorf("advice for %s, which is no definition", where)

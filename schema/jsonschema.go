@@ -76,7 +76,11 @@ func (e *editorSchema) structValue(s map[string]any, f *format) map[string]any {
 	if e.structs[name] == nil {
 		e.structs[name] = e.fields(e.defs[name].(map[string]any), f)
 	}
-	return map[string]any{"$ref": "#/definitions/" + name}
+	ref := map[string]any{"$ref": "#/definitions/" + name}
+	if about, ok := s["description"]; ok { // the field's own
+		return map[string]any{"description": about, "allOf": []any{ref}}
+	}
+	return ref
 }
 
 func (e *editorSchema) fields(s map[string]any, f *format) map[string]any {

@@ -80,6 +80,8 @@ type Workspace struct {
 	Mounts     map[string]Mount // by absolute, clean guest path
 	Ports      map[string]spec.Port
 	After      map[string]After // by workspace
+	Ready      *spec.Ready      // nil: as soon as it was started
+	Restart    spec.Restart     // "" when absent
 	Pos        diag.Pos         // of the workspace's name
 	ImagePos   diag.Pos
 }

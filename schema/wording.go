@@ -21,6 +21,9 @@ func (f *format) wanted() string {
 
 // wantedFor is wanted, or the one accepted text that resembles the given one.
 func (f *format) wantedFor(text string) string {
+	if meant := valueAdvice[f.name][text]; meant != "" {
+		return meant
+	}
 	if near := closest(text, f.enum); near != "" {
 		return f.wanted() + "; did you mean " + near + "?"
 	}

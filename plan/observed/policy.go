@@ -51,5 +51,7 @@ var WorkspacePolicy = map[string]FieldPolicy{
 	"mounts":        {EffectRestart, true},
 	"ports":         {EffectLive, false},
 	"after":         {EffectCosmetic, false},
+	"ready":         {EffectCosmetic, false},
+	"restart":       {EffectCosmetic, false},
 	"outputs":       {EffectCosmetic, false}, // what a run did not leave makes it run again
 }

@@ -28,6 +28,8 @@ type WorkspaceSpec struct {
 	Mounts      []spec.Mount   `json:"mounts,omitempty"`  // sorted by path
 	Ports       []spec.Port    `json:"ports,omitempty"`   // of a manifest sorted by name
 	Network     *spec.Network  `json:"network,omitempty"` // nil: none at all
+	Ready       *spec.Ready    `json:"ready,omitempty"`
+	Restart     spec.Restart   `json:"restart,omitempty"` // "" is the mode's own
 	Outputs     []spec.Output  `json:"outputs,omitempty"` // of its task; sorted by name
 	// After are the workspaces that come first, by name: those that a manifest names there, and those whose outputs it
 	// mounts.

@@ -21,7 +21,8 @@ type Run struct {
 	ExitCode  *int       `json:"exit_code,omitempty"` // of the task or service; 128+n for a signal
 	Stopped   bool       `json:"stopped,omitempty"`   // it ended because a stop asked for it
 	TimedOut  bool       `json:"timed_out,omitempty"`
-	Waits     string     `json:"waits,omitempty"` // what a start takes long for, while it does
+	Readiness *Readiness `json:"readiness,omitempty"` // nil: it has no probe
+	Waits     string     `json:"waits,omitempty"`     // what a start takes long for, while it does
 	Error     string     `json:"error,omitempty"`
 	Console   []string   `json:"console,omitempty"` // last console lines of a failed run
 	PID       int        `json:"pid"`
@@ -126,6 +127,10 @@ type Runs interface {
 	Forward(ctx context.Context, name string, ports []spec.Port, bound func([]spec.Port) error) error
 	// Ports says which published ports of a running workspace have a server in its guest.
 	Ports(ctx context.Context, name string) ([]spec.PortState, error)
+	// AwaitReady returns when a running workspace is ready: its probe passed or, without one, its process was started. A
+	// *NotReadyError, of class ErrGuest, says that it was given up, and goes on running; a run that ends meanwhile is given
+	// with an error that says how. Ending ctx stops the waiting only.
+	AwaitReady(ctx context.Context, name string) (Run, error)
 	// Wait returns when the run has ended. Ending ctx stops the waiting only.
 	Wait(ctx context.Context, name string) (Run, error)
 	// Silent says that the guest of a running workspace does not answer, after waiting for that as long as the caller does.

@@ -26,6 +26,10 @@ type WorkspaceSpec struct {
 	Ports []spec.Port `json:"ports,omitempty"`
 	// Network is what its guest may reach; nil for no network at all.
 	Network *spec.Network `json:"network,omitempty"`
+	// Ready says when it is ready, of a service or one that idles; nil: once it was started.
+	Ready *spec.Ready `json:"ready,omitempty"`
+	// Restart is when a run that nobody ended begins anew; "" is the mode's own.
+	Restart spec.Restart `json:"restart,omitempty"`
 	// Isolation "hardware" refuses a VMM that does not isolate by hardware; "any" takes what is there.
 	Isolation spec.Isolation `json:"isolation"`
 	// OneShot makes the workspace one for the process that creates it: when that is gone, the guest is shut down and the

@@ -27,6 +27,8 @@ type FakeWorkspaces struct {
 	all   map[string]*fakeWorkspace
 	next  int
 	calls []string
+	// probes are what those of some workspaces say, by name
+	probes map[string]*driver.Readiness
 }
 
 type fakeWorkspace struct {

@@ -47,6 +47,7 @@ func (f *FakeWorkspaces) Start(_ context.Context, name string, o driver.StartOpt
 		PID: 1000 + f.next, BootID: "fake", Start: uint64(f.next), Tool: "fake", VMM: "fake", SpecDigest: fakeDigest(w.Spec),
 	}
 	w.network = o.NetworkOf(&w.Spec)
+	w.Run.Readiness = f.readiness(w)
 	w.publish(append(slices.Clone(w.Spec.Ports), o.Ports...))
 	w.ended, w.outputs, w.shell = make(chan struct{}), nil, runFakeShell(w.Spec.Process.Argv, w.files)
 	if w.Spec.Process.Mode != driver.ModeIdle {

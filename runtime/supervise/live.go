@@ -12,6 +12,7 @@ import (
 	"microagent/runtime/driver"
 	"microagent/runtime/guest/proto"
 	"microagent/runtime/machine"
+	"microagent/runtime/supervise/readiness"
 	"microagent/schema/printable"
 )
 
@@ -173,12 +174,13 @@ func (s *supervisor) boot(ctx context.Context, w *watch, ready func()) (again bo
 	defer stopClock()
 	stopPorts := s.servePorts(ctx, session)
 	defer stopPorts()
+	line := readiness.NewLine(s.probedLine())
 	var process *proto.Process
 	if s.spec.Workspace.Process.Mode != driver.ModeIdle {
 		starting, cancel := context.WithTimeout(ctx, startLimit)
 		defer cancel()
 		process, err = session.Start(starting, proto.ExecSpec{ID: mainID, Main: true, Timeout: s.spec.Workspace.Process.Timeout},
-			proto.Streams{Stdout: s.output.Stdout(), Stderr: s.output.Stderr()})
+			proto.Streams{Stdout: line.Watch(s.output.Stdout()), Stderr: line.Watch(s.output.Stderr())})
 		if err != nil {
 			return false, up, s.explainBoot(w, "start the process", err)
 		}
@@ -196,6 +198,8 @@ func (s *supervisor) boot(ctx context.Context, w *watch, ready func()) (again bo
 	}); err != nil {
 		return false, up, err
 	}
+	stopProbing := s.probe(ctx, session, line)
+	defer stopProbing()
 	ready()
 	up = time.Now()
 	again, err = s.serve(ctx, w, session, process)

@@ -43,6 +43,7 @@ type supervisor struct {
 	stop   chan struct{}   // closed by the first request to stop
 	guest  context.Context // of all that is done for the guest; a stop that is overdue ends it
 	cut    context.CancelFunc
+	moved  chan struct{} // closed and made anew, under mu, at each change of run
 	ended  chan struct{} // closed when the run has ended and the VMM is gone; the leases go next
 
 	publishing sync.Mutex  // what follows
@@ -72,7 +73,7 @@ func Run(ctx context.Context, spec Spec, o Options) error {
 	}
 	s := &supervisor{
 		spec: spec, state: layout.State{Dir: spec.State}, self: self, log: o.Log,
-		stop: make(chan struct{}), ended: make(chan struct{}),
+		stop: make(chan struct{}), moved: make(chan struct{}), ended: make(chan struct{}),
 	}
 	s.guest, s.cut = context.WithCancel(context.WithoutCancel(ctx))
 	defer s.cut()
@@ -170,6 +171,8 @@ func (s *supervisor) snapshot() driver.Run {
 func (s *supervisor) change(f func(r *driver.Run)) error {
 	s.mu.Lock()
 	f(&s.run)
+	close(s.moved)
+	s.moved = make(chan struct{})
 	s.mu.Unlock()
 	return s.saveRun()
 }

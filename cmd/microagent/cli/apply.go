@@ -21,6 +21,8 @@ type applyFlags struct {
 	parallel int
 	lockWait time.Duration
 	goOn     bool // past failures
+	wait     waitFlags
+	noWait   bool
 	saved    bool // the plan comes from a file
 }
 
@@ -29,6 +31,8 @@ func (o *applyFlags) add(cmd *cobra.Command) {
 	f.BoolVarP(&o.yes, "yes", "y", false, "don't ask")
 	wholeVar(f, &o.parallel, "parallel", 0, 0, "how many changes at once (default: twice the CPUs, ten at most)")
 	spanVar(f, &o.lockWait, "lock-timeout", "how long to wait for another apply in the project")
+	o.wait.add(f)
+	f.BoolVar(&o.noWait, "no-wait", false, "don't wait until what has a ready is so; tasks are waited for")
 }
 
 func (a *app) applyCommand() *cobra.Command {
@@ -37,12 +41,13 @@ func (a *app) applyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "apply [PLAN]", Short: "make the world as the manifest says",
 		Long: "Makes a plan, asks, and executes it; or executes PLAN, a file of plan -o, unless something it rests on has\n" +
-			"moved since. A task is waited for and its outputs are brought to the host. A task that failed,\n" +
-			"or that left no output where a required one is declared, runs again at the next apply. After a failure\n" +
+			"moved since. A workspace is waited for until it is ready, as its ready says, and a task to its end, whose\n" +
+			"outputs are brought to the host. A task that failed, or that left no output where a required one is\n" +
+			"declared, runs again at the next apply. After a failure\n" +
 			"nothing new is started, but with --keep-going what does not rest on what failed. After a failure or\n" +
 			"^C, running it again goes on from there. A volume is never deleted.",
 		Example:     "  microagent apply\n  microagent apply --yes --json\n  microagent apply change.plan",
-		Annotations: exitsWith(ExitOK, ExitFailed, ExitPartly, ExitInvalid, ExitRefused, ExitLocked, ExitInterrupted),
+		Annotations: exitsWith(ExitOK, ExitFailed, ExitPartly, ExitInvalid, ExitRefused, ExitLocked, ExitTimeout, ExitInterrupted),
 		RunE: does(func(ctx context.Context, args []string) error {
 			return a.runStreamed(ctx, "apply", func(ctx context.Context, s *stream) error {
 				if len(args) == 1 {
@@ -59,6 +64,7 @@ func (a *app) applyCommand() *cobra.Command {
 	cmd.Flags().BoolVar(&o.goOn, "keep-going", false, "after a failure, go on with what does not rest on it")
 	p.add(cmd.Flags())
 	cmd.MarkFlagsMutuallyExclusive("pull", "offline")
+	cmd.MarkFlagsMutuallyExclusive("no-wait", "wait-timeout")
 	a.completeFlag(cmd, "rerun", workspaceNames)
 	return cmd
 }
@@ -181,7 +187,7 @@ func (a *app) execute(ctx context.Context, s *stream, p *plan.Plan, files *folde
 	s.screen = a.Events(s.unread)
 	s.begin(p.Project, w.history)
 	res, err := apply.Run(ctx, w.Set, p, files, apply.Options{Parallel: o.parallel, LockWait: o.lockWait, Events: s, Saved: o.saved,
-		KeepGoing: o.goOn})
+		KeepGoing: o.goOn, WaitTimeout: o.wait.timeout, NoWait: o.noWait})
 	s.screen.Close()
 	s.screen = nil
 	if err != nil {

@@ -30,6 +30,8 @@ func (a *app) verdict(p *plan.Plan, res *apply.Result) error {
 		return &printedError{errInterrupted}
 	case len(res.Failed) == 0 && len(res.NotStarted) == 0:
 		return nil
+	case slices.ContainsFunc(res.Failed, func(f apply.Failure) bool { return apply.OutOfTime(f.Err) }):
+		return &printedError{exits(ExitTimeout, res.Err())}
 	case len(res.Done) > 0:
 		return &printedError{exits(ExitPartly, res.Err())}
 	}

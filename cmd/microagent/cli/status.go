@@ -117,6 +117,18 @@ func vmmOf(ws driver.Workspace) string {
 	return text
 }
 
+// readyWords is what a probe says, in words.
+func readyWords(r driver.Readiness) string {
+	what := map[driver.ReadyState]string{
+		driver.ReadyWaiting: "waiting", driver.ReadyYes: "yes", driver.ReadyNever: "never came", driver.ReadyLost: "no more",
+	}[r.State]
+	text := fmt.Sprintf("%s, since %s: %s", what, r.Since.UTC().Format(time.RFC3339), printable.Line(r.Probe))
+	if r.Words != "" {
+		text += ": " + printable.Line(r.Words)
+	}
+	return text
+}
+
 func (a *app) showWorkspace(ws driver.Workspace) error {
 	lines := [][2]string{
 		{"Name", ws.Spec.Name}, {"Project", orDash(ws.Spec.Project)}, {"State", phase(ws)}, {"Image", ws.Spec.Image},
@@ -144,7 +156,13 @@ func (a *app) showWorkspace(ws driver.Workspace) error {
 	if ws.Silent {
 		lines = append(lines, [2]string{"Guest", a.reaching("does not answer; to end it: microagent halt --force " + ws.Spec.Name)})
 	}
+	if ws.Spec.Ready != nil && (ws.Run == nil || ws.Run.Readiness == nil) {
+		lines = append(lines, [2]string{"Ready", "when " + printable.Line(ws.Spec.Ready.Probe())})
+	}
 	if r := ws.Run; r != nil {
+		if r.Readiness != nil {
+			lines = append(lines, [2]string{"Ready", readyWords(*r.Readiness)})
+		}
 		if r.Waits != "" && r.Phase.Alive() {
 			lines = append(lines, [2]string{"Waits", printable.Line(r.Waits)})
 		}

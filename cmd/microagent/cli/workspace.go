@@ -72,6 +72,8 @@ func phase(ws driver.Workspace) string {
 		return "created"
 	case ws.Silent:
 		return "silent"
+	case ws.Run.Phase.Alive() && ws.Run.Phase != spec.PhaseStarting && ws.Run.Readiness != nil:
+		return readiness(*ws.Run.Readiness)
 	case ws.Run.Phase == spec.PhaseFinished && ws.Run.Stopped:
 		return "stopped"
 	case ws.Run.Phase == spec.PhaseFinished && ws.Run.ExitCode != nil:
@@ -80,13 +82,28 @@ func phase(ws driver.Workspace) string {
 	return string(ws.Run.Phase)
 }
 
+// readiness is the state of a workspace that runs and has a probe.
+func readiness(r driver.Readiness) string {
+	switch r.State {
+	case driver.ReadyYes:
+		return "ready"
+	case driver.ReadyWaiting:
+		return "waiting"
+	}
+	return "not-ready"
+}
+
 func (a *app) startCommand() *cobra.Command {
 	var flags []string
 	var network networkFlags
+	var wait bool
+	var limit waitFlags
 	cmd := &cobra.Command{
 		Use: "start WORKSPACE", Short: "start a workspace",
-		Example:     "  microagent start scratch\n  microagent start scratch -p 8080:80",
-		Annotations: exitsWith(ExitOK, ExitFailed, ExitRefused, ExitUsage),
+		Long: "Starts a workspace and returns when its guest and its command run; with --wait when it is ready, as its ready\n" +
+			"says. It goes on also when it does not become so.",
+		Example:     "  microagent start scratch\n  microagent start scratch -p 8080:80\n  microagent start web --wait --wait-timeout 1m",
+		Annotations: exitsWith(ExitOK, ExitFailed, ExitRefused, ExitUsage, ExitTimeout),
 		RunE: does(func(ctx context.Context, args []string) error {
 			ports, err := parsePorts(flags)
 			if err == nil {
@@ -94,6 +111,9 @@ func (a *app) startCommand() *cobra.Command {
 			}
 			if err != nil {
 				return usagef("microagent start", "%w", err)
+			}
+			if limit.timeout > 0 && !wait {
+				return usagef("microagent start", "--wait-timeout is for --wait")
 			}
 			w, ws, err := a.opened(ctx, true, "start workspace", args[0])
 			if err != nil {
@@ -107,6 +127,11 @@ func (a *app) startCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if wait {
+				if run, err = awaitReady(ctx, w, ws.Spec.Name, limit.timeout); err != nil {
+					return err
+				}
+			}
 			if !run.Hardware {
 				a.Say("%s: runs on %s, which is no security boundary", ws.Spec.Name, run.VMM)
 			}
@@ -115,6 +140,8 @@ func (a *app) startCommand() *cobra.Command {
 	}
 	addPorts(cmd.Flags(), &flags, "`[ADDR:]HOST:GUEST[/tcp|udp]` or unix:PATH:GUEST, published until this run ends")
 	network.add(cmd.Flags(), "what the guest may reach in this run, besides what it may anyway; host:PORT is a port of this host")
+	cmd.Flags().BoolVar(&wait, "wait", false, "wait until it is ready")
+	limit.add(cmd.Flags())
 	return cmd
 }
 

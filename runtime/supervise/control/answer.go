@@ -116,6 +116,9 @@ func (s *Server) serve(v *serving, call Call) result {
 		})
 	}
 	switch call {
+	case CallReady:
+		run, err := s.service.Ready(v.ctx)
+		return helloResult{Version: Version, Minor: Minor, Tool: s.tool, Run: new(runWireOf(run)), outcome: outcome{FailureOf(err)}}
 	case CallPublish:
 		return ask(v, func(r portsRequest) result { return outcome{FailureOf(s.service.Publish(v.ctx, r.Ports))} })
 	case CallPermit:

@@ -147,6 +147,16 @@ func (c Client) Ping(ctx context.Context) error {
 	return err
 }
 
+// Ready returns when the run is ready, with the run. An error with a run is its own: it was given up, or has ended.
+// ErrUnsupported says that an older microagent runs it, which knows no probes.
+func (c Client) Ready(ctx context.Context) (driver.Run, error) {
+	r, err := call[helloResult](ctx, c, exchange{request: head(CallReady)})
+	if r.Run == nil {
+		return driver.Run{}, err
+	}
+	return r.Run.run(), err
+}
+
 // Wait returns when the run has ended. The leases are free a moment later.
 func (c Client) Wait(ctx context.Context) error {
 	_, err := call[endedResult](ctx, c, exchange{request: head(CallWait)})

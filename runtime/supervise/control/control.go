@@ -16,7 +16,8 @@ const Version = 1
 //	   far as it was granted
 //	2  publish and forward
 //	3  permit
-const Minor = 3
+//	4  ready
+const Minor = 4
 
 const minorSteered = 1
 
@@ -45,6 +46,8 @@ const (
 	CallPublish Call = "publish" // ports, in the place of those that were
 	CallPermit  Call = "permit"  // what the guest may reach, in the place of what it might
 	CallForward Call = "forward" // ports, until the client goes away
+
+	CallReady Call = "ready" // answers when the run is
 )
 
 func (c Call) frozen() bool {

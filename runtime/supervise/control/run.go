@@ -19,6 +19,7 @@ type runWire struct {
 	ExitCode    *int             `json:"exit_code,omitempty"`
 	Stopped     bool             `json:"stopped,omitempty"`
 	TimedOut    bool             `json:"timed_out,omitempty"`
+	Readiness   *readinessShape  `json:"readiness,omitempty"`
 	Waits       string           `json:"waits,omitempty"`
 	Error       string           `json:"error,omitempty"`
 	Console     []string         `json:"console,omitempty"`
@@ -39,6 +40,13 @@ type runWire struct {
 type sandboxShape struct {
 	Seccomp  bool `json:"seccomp"`
 	Landlock bool `json:"landlock"`
+}
+
+type readinessShape struct {
+	Probe string            `json:"probe"`
+	State driver.ReadyState `json:"state"`
+	Since time.Time         `json:"since"`
+	Words string            `json:"words,omitempty"`
 }
 
 type fetchedShape struct {
@@ -67,6 +75,9 @@ func runWireOf(r driver.Run) runWire {
 	if r.Sandbox != nil {
 		to.Sandbox = new(sandboxShape(*r.Sandbox))
 	}
+	if r.Readiness != nil {
+		to.Readiness = new(readinessShape(*r.Readiness))
+	}
 	for _, f := range r.Collected {
 		to.Collected = append(to.Collected, fetchedShape{
 			Name: f.Name, From: f.From, Path: f.Path, Bytes: f.Bytes, Files: f.Files, Digest: f.Digest,
@@ -86,6 +97,9 @@ func (r runWire) run() driver.Run {
 	}
 	if r.Sandbox != nil {
 		to.Sandbox = new(driver.Sandbox(*r.Sandbox))
+	}
+	if r.Readiness != nil {
+		to.Readiness = new(driver.Readiness(*r.Readiness))
 	}
 	for _, f := range r.Collected {
 		to.Collected = append(to.Collected, driver.Fetched{

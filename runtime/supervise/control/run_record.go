@@ -20,6 +20,7 @@ type runRecord struct {
 	ExitCode    *int             `json:"exit_code,omitempty"`
 	Stopped     bool             `json:"stopped,omitempty"`
 	TimedOut    bool             `json:"timed_out,omitempty"`
+	Readiness   *readinessShape  `json:"readiness,omitempty"`
 	Waits       string           `json:"waits,omitempty"`
 	Error       string           `json:"error,omitempty"`
 	Console     []string         `json:"console,omitempty"`

@@ -17,6 +17,8 @@ type Service interface {
 	Status() driver.Run
 	// Wait returns when the run has ended.
 	Wait(ctx context.Context) (Ended, error)
+	// Ready returns when the run is ready, with the run; an error says that it was given up or has ended.
+	Ready(ctx context.Context) (driver.Run, error)
 	// Halt asks for a stop with a grace (0: the workspace's own), Kill for one at once; both return when the run has ended.
 	Halt(ctx context.Context, grace time.Duration) (Ended, error)
 	Kill(ctx context.Context) (Ended, error)

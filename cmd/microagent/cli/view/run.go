@@ -17,7 +17,8 @@ type Run struct {
 	ExitCode    *int        `json:"exit_code,omitempty"` // of the task or service; 128+n for a signal
 	Stopped     bool        `json:"stopped,omitempty"`   // it ended because a stop asked for it
 	TimedOut    bool        `json:"timed_out,omitempty"`
-	Waits       string      `json:"waits,omitempty"` // what a start takes long for, while it does
+	Readiness   *Readiness  `json:"readiness,omitempty"` // of a workspace with ready
+	Waits       string      `json:"waits,omitempty"`     // what a start takes long for, while it does
 	Error       string      `json:"error,omitempty"`
 	Console     []string    `json:"console,omitempty"` // last console lines of a failed run
 	PID         int         `json:"pid"`               // of its supervisor
@@ -29,6 +30,14 @@ type Run struct {
 	Ports       []Port      `json:"ports,omitempty"`
 	SpecDigest  string      `json:"spec_digest"`
 	Diagnostics []string    `json:"diagnostics,omitempty"`
+}
+
+// Readiness is what the probe of a run says.
+type Readiness struct {
+	Probe string    `json:"probe"` // "port 8080"
+	State string    `json:"state"` // waiting, ready, never, lost
+	Since time.Time `json:"since"`
+	Words string    `json:"words,omitempty"` // of the last probe that failed
 }
 
 // Sandbox is what the VMM's process is confined by.
@@ -69,6 +78,9 @@ func OfRun(r driver.Run) Run {
 		Stopped: r.Stopped, TimedOut: r.TimedOut, Waits: r.Waits, Error: r.Error, Console: r.Console, PID: r.PID, Tool: r.Tool,
 		VMM: r.VMM, Hardware: r.Hardware, Collected: list(r.Collected, OfCollected), Ports: OfPorts(r.Ports), SpecDigest: r.SpecDigest,
 		Diagnostics: r.Diagnostics,
+	}
+	if r.Readiness != nil {
+		v.Readiness = &Readiness{r.Readiness.Probe, string(r.Readiness.State), r.Readiness.Since, r.Readiness.Words}
 	}
 	if r.Sandbox != nil {
 		v.Sandbox = &Sandbox{Seccomp: r.Sandbox.Seccomp, Landlock: r.Sandbox.Landlock}

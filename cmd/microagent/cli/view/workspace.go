@@ -37,9 +37,24 @@ type Spec struct {
 	Process     Process       `json:"process"`
 	Outputs     []Output      `json:"outputs,omitempty"`
 	Ports       []Port        `json:"ports,omitempty"`
+	Ready       *Ready        `json:"ready,omitempty"`
+	Restart     string        `json:"restart"`   // never, on-failure, always
 	Isolation   string        `json:"isolation"` // any, hardware
 	OneShot     bool          `json:"one_shot,omitempty"`
 	StopGrace   time.Duration `json:"stop_grace,omitempty"` // nanoseconds
+}
+
+// Ready is the probe that tells when a workspace is ready.
+type Ready struct {
+	Exec        []string      `json:"exec,omitempty"`
+	Port        int           `json:"port,omitempty"`
+	Log         string        `json:"log,omitempty"`
+	File        string        `json:"file,omitempty"`
+	Interval    time.Duration `json:"interval"` // nanoseconds, as are the others
+	Timeout     time.Duration `json:"timeout"`
+	StartPeriod time.Duration `json:"start_period"`
+	Failures    int           `json:"failures"`
+	OnLoss      string        `json:"on_loss"` // show, restart
 }
 
 // Process is what runs in the guest.
@@ -90,11 +105,16 @@ func OfWorkspace(ws driver.Workspace) Workspace {
 func OfWorkspaces(all []driver.Workspace) []Workspace { return list(all, OfWorkspace) }
 
 func ofSpec(s driver.WorkspaceSpec) Spec {
-	return Spec{
+	v := Spec{
 		Name: s.Name, Project: s.Project, Image: s.Image, ImageDigest: s.ImageDigest, RootFS: s.RootFS, DiskSize: s.DiskSize,
 		CPUs: s.CPUs, Memory: s.Memory, Mounts: list(s.Mounts, ofMount), Process: ofProcess(s.Process),
 		Outputs: list(s.Outputs, ofOutput), Ports: list(s.Ports, ofPort), Isolation: string(s.Isolation), OneShot: s.OneShot, StopGrace: s.StopGrace,
+		Restart: string(s.Restart.Of(s.Process.Mode)),
 	}
+	if r := s.Ready; r != nil {
+		v.Ready = &Ready{r.Exec, int(r.Port), r.Log, r.File, r.Interval, r.Timeout, r.StartPeriod, r.Failures, string(r.OnLoss)}
+	}
+	return v
 }
 
 func ofProcess(p spec.Process) Process {

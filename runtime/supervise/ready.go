@@ -1,0 +1,181 @@
+package supervise
+
+import (
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"microagent/runtime/driver"
+	"microagent/runtime/guest/proto"
+	"microagent/runtime/supervise/control"
+	"microagent/runtime/supervise/readiness"
+	"microagent/schema/printable"
+)
+
+// probe follows the readiness of a guest that was configured, until stop.
+func (s *supervisor) probe(ctx context.Context, session *proto.Session, line *readiness.Line) (stop func()) {
+	ready := s.spec.Workspace.Ready
+	if ready == nil {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		readiness.Follow(ctx, *ready, probed{session}, line.Found(), s.setReadiness)
+	}()
+	return func() { cancel(); <-done }
+}
+
+// probedLine is the text that is looked for in what the process writes, "" for none.
+func (s *supervisor) probedLine() string {
+	if ready := s.spec.Workspace.Ready; ready != nil {
+		return ready.Log
+	}
+	return ""
+}
+
+// setReadiness notes what the probe says, and a change of that in run.json as well.
+func (s *supervisor) setReadiness(now driver.Readiness, changed bool) {
+	now.Words = printable.Line(now.Words)
+	if !changed {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.run.Readiness = &now
+		return
+	}
+	s.log.Info("readiness", "probe", now.Probe, "state", now.State, "words", now.Words)
+	if err := s.change(func(r *driver.Run) { r.Readiness = &now }); err != nil {
+		s.log.Error("write run", "error", err)
+	}
+}
+
+// Ready returns when the run is ready or was given up, or has ended.
+func (s calls) Ready(ctx context.Context) (driver.Run, error) {
+	for {
+		s.mu.Lock()
+		moved := s.moved
+		s.mu.Unlock()
+		run := s.snapshot()
+		switch {
+		case !run.Phase.Alive():
+			return run, control.EndedDuringCall(s.spec.Workspace.Name, run)
+		case run.Phase == driver.PhaseStarting:
+		case s.spec.Workspace.Ready == nil, run.Readiness != nil && run.Readiness.Decided():
+			return run, run.NotReady(s.spec.Workspace.Name)
+		}
+		select {
+		case <-moved:
+		case <-s.ended:
+		case <-ctx.Done():
+			return run, ctx.Err()
+		}
+	}
+}
+
+// probed is a guest that is asked by its session.
+type probed struct{ session *proto.Session }
+
+// saidLimit bounds what is kept of a command's output, in bytes.
+const saidLimit = 1 << 10
+
+func (g probed) Exec(ctx context.Context, argv []string, timeout time.Duration) (code int, said string, err error) {
+	out := &tail{limit: saidLimit}
+	p, err := g.session.Start(ctx, proto.ExecSpec{Timeout: timeout, Command: proto.Command{Argv: argv}}, proto.Streams{Stdout: out, Stderr: out})
+	if err != nil {
+		return 0, "", err
+	}
+	exit, err := p.Wait(ctx)
+	switch {
+	case err != nil && ctx.Err() == nil && !errors.Is(err, driver.ErrUnavailable):
+	case err != nil:
+		return 0, "", err
+	case exit.TimedOut:
+		return 0, "", errors.New("it took longer than " + timeout.String() + after(": ", out.text()))
+	}
+	return exit.Code, out.text(), nil
+}
+
+func (g probed) Listening(ctx context.Context, port uint16, say func(error)) <-chan bool {
+	return told(ctx, say, func() (next func() (bool, error), closing func(), err error) {
+		w, err := g.session.Listening(ctx, []proto.Port{{Number: port}})
+		if err != nil {
+			return nil, nil, err
+		}
+		return func() (bool, error) {
+			now, err := w.Next()
+			return slices.Contains(now, true), err
+		}, func() { _ = w.Close() }, nil
+	})
+}
+
+func (g probed) Changed(ctx context.Context, path string, say func(error)) <-chan bool {
+	return told(ctx, say, func() (next func() (bool, error), closing func(), err error) {
+		return nil, nil, errors.New("not watched yet")
+	})
+}
+
+// told gives what a stream of the guest tells by a channel.
+func told(ctx context.Context, say func(error), open func() (next func() (bool, error), closing func(), err error)) <-chan bool {
+	to := make(chan bool)
+	go func() {
+		defer close(to)
+		next, closing, err := open()
+		if err != nil {
+			say(err)
+			return
+		}
+		defer context.AfterFunc(ctx, closing)()
+		defer closing()
+		for {
+			now, err := next()
+			if err != nil {
+				say(err)
+				return
+			}
+			select {
+			case to <- now:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return to
+}
+
+// tail keeps the end of what is written to it.
+type tail struct {
+	limit int
+	data  []byte
+}
+
+var _ io.Writer = (*tail)(nil)
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.data = append(t.data, p...)
+	t.data = t.data[max(0, len(t.data)-t.limit):]
+	return len(p), nil
+}
+
+// text is the last lines that are not empty, as one.
+func (t *tail) text() string {
+	const most = 3
+	var lines []string
+	for line := range strings.SplitSeq(string(t.data), "\n") {
+		if line = strings.TrimSpace(line); line != "" {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines[max(0, len(lines)-most):], "; ")
+}
+
+// after is text with what stands before it, "" without any.
+func after(before, text string) string {
+	if text == "" {
+		return ""
+	}
+	return before + text
+}
