@@ -134,7 +134,7 @@ func Guest(ctx context.Context, port io.ReadWriteCloser) (*GuestSession, error) 
 		port.Close()
 		return nil, fmt.Errorf("preamble on serial port: %w", err)
 	}
-	mux, err := yamux.Server(&buffered{in, port}, config())
+	mux, err := yamux.Server(&wholeFrames{ReadWriteCloser: &buffered{in, port}}, config())
 	if err != nil {
 		port.Close()
 		return nil, err
@@ -165,7 +165,7 @@ func Host(ctx context.Context, conn net.Conn) (*HostSession, error) {
 		_ = conn.Close()
 		return nil, fmt.Errorf("wait for the guest's hello: %w", err)
 	}
-	mux, err := yamux.Client(&noPings{Conn: conn}, config())
+	mux, err := yamux.Client(&wholeFrames{ReadWriteCloser: &noPings{Conn: conn}}, config())
 	if err != nil {
 		_ = conn.Close()
 		return nil, err
