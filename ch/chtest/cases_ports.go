@@ -27,7 +27,7 @@ func testDial(t *testing.T, s Server) {
 	must(t, err)
 	defer session.Close()
 	must(t, session.Configure(ctx, proto.Config{}))
-	dial := func(port uint16) *proto.Stream {
+	dial := func(port uint16) *proto.Connection {
 		t.Helper()
 		st, err := session.Dial(ctx, proto.Port{Number: port})
 		must(t, err)
@@ -42,7 +42,7 @@ func testDial(t *testing.T, s Server) {
 	if open, err := watch.Next(); err != nil || slices.Contains(open, true) {
 		t.Errorf("before any server: %v, %v", open, err)
 	}
-	if _, err := session.Dial(ctx, proto.Port{Number: echo}); err == nil {
+	if _, err := dial(echo).Read(make([]byte, 1)); err == nil {
 		t.Error("a port without a server is dialled")
 	} else if e, ok := errors.AsType[*proto.GuestError](err); !ok || e.Code != proto.CodeNotFound {
 		t.Error(err)
@@ -87,6 +87,7 @@ func testDial(t *testing.T, s Server) {
 			if got, err := io.ReadAll(st); err != nil || !bytes.Equal(got, []byte{byte(i)}) {
 				t.Fatalf("connection %d: %q, %v", i, got, err)
 			}
+			must(t, st.Over())
 			must(t, st.Close())
 		}
 	})

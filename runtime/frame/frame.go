@@ -72,16 +72,31 @@ type Writer struct {
 	buf []byte
 }
 
-// Send writes a frame in one piece; *TooLargeError before anything of it is written.
+// Send writes a frame in one piece, after those that are held; *TooLargeError before anything of it is written.
 func (w *Writer) Send(kind byte, content []byte) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err := w.add(kind, content); err != nil {
+		return err
+	}
+	_, err := w.W.Write(w.buf)
+	w.buf = w.buf[:0]
+	return err
+}
+
+// Hold writes a frame in one piece with the next that is sent.
+func (w *Writer) Hold(kind byte, content []byte) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.add(kind, content)
+}
+
+func (w *Writer) add(kind byte, content []byte) error {
 	if len(content) > w.Limit {
 		return &TooLargeError{len(content)}
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.buf = append(w.buf[:0], kind, 0, 0, 0, 0)
-	binary.BigEndian.PutUint32(w.buf[1:], uint32(len(content)))
+	w.buf = append(w.buf, kind)
+	w.buf = binary.BigEndian.AppendUint32(w.buf, uint32(len(content)))
 	w.buf = append(w.buf, content...)
-	_, err := w.W.Write(w.buf)
-	return err
+	return nil
 }

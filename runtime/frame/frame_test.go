@@ -30,6 +30,20 @@ func TestBytes(t *testing.T) {
 	}
 }
 
+func TestHeldFramesGoWithTheNext(t *testing.T) {
+	var b bytes.Buffer
+	w := Writer{W: &b, Limit: 3}
+	if err := errors.Join(w.Hold('a', nil), w.Hold('b', []byte("x"))); err != nil || b.Len() > 0 {
+		t.Fatalf("%v, %d bytes written", err, b.Len())
+	}
+	if w.Hold('c', make([]byte, 4)) == nil || w.Send('c', make([]byte, 4)) == nil {
+		t.Error("one is too large")
+	}
+	if err := w.Send('d', nil); err != nil || b.String() != "a\x00\x00\x00\x00b\x00\x00\x00\x01xd\x00\x00\x00\x00" {
+		t.Errorf("%q, %v", b.String(), err)
+	}
+}
+
 func TestLimits(t *testing.T) {
 	var b bytes.Buffer
 	w := Writer{W: &b, Limit: 3}

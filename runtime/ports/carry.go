@@ -53,23 +53,25 @@ func (l *life) carry(client net.Conn, p *port) {
 		reset(client)
 		_ = server.Close()
 	case err == nil && server.CloseWrite() == nil && <-answered:
-		_ = client.Close() // before answer sees that the guest let go
-		_ = server.Close()
+		_ = client.Close() // what comes of the guest now is no more for it
+		defer time.AfterFunc(l.ports.letGo, func() { _ = server.Close() }).Stop()
 	}
 	<-down // what the server sent before it took no more is still to come
 }
 
-// answer gives a client what the server sends, says whether that came whole, and resets the client once the guest has
-// let go of the connection.
+// answer gives a client what the server sends, says whether that came whole, and resets the client when the guest lets go
+// of the connection before its end.
 func (l *life) answer(client net.Conn, server Conn, whole chan<- bool) {
-	defer reset(client)
 	defer server.Close()
 	_, err := copyPooled(client, server)
 	if err == nil {
 		_ = client.(halfCloser).CloseWrite() // fails only where the client is gone, which the other direction tells
 	}
 	if whole <- err == nil; err == nil {
-		server.DrainInput()
+		err = server.Over()
+	}
+	if err != nil {
+		reset(client)
 	}
 }
 

@@ -167,6 +167,43 @@ func await(t *testing.T, what string, is func() bool) {
 	}
 }
 
+// holding never lets go of a connection whose both directions have ended.
+type holding struct {
+	Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+func (h *holding) Read([]byte) (int, error)    { return 0, io.EOF }
+func (h *holding) Write(p []byte) (int, error) { return len(p), nil }
+func (h *holding) CloseWrite() error           { return nil }
+func (h *holding) Over() error                 { <-h.closed; return net.ErrClosed }
+func (h *holding) Close() error                { h.once.Do(func() { close(h.closed) }); return nil }
+
+func TestGuestThatHoldsConnectionsLosesThem(t *testing.T) {
+	f := newFake()
+	held := &holding{closed: make(chan struct{})}
+	f.conn = held
+	p := newPorts(t)
+	p.letGo = time.Millisecond
+	number := publish(t, p, "auto:80")[0].Host
+	serving(t, p, f)
+	f.said <- []bool{true}
+	listening(t, p, true)
+	conn, err := net.Dial("tcp", at("127.0.0.1", number))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_, _ = io.WriteString(conn, "all of it")
+	_ = conn.(*net.TCPConn).CloseWrite()
+	if got, err := io.ReadAll(conn); len(got) > 0 || err != nil {
+		t.Errorf("%q, %v: both directions came to their end", got, err)
+	}
+	<-held.closed
+	empty(t, p)
+}
+
 func TestFullStreamStopsNobodyElse(t *testing.T) {
 	session := bootAgent(t)
 	deaf, _ := guestServer(t, "127.0.0.1:0", func(c *net.TCPConn) { <-t.Context().Done() })

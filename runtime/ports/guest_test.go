@@ -186,6 +186,7 @@ type fake struct {
 	said   chan []bool
 	dialed chan net.Conn // the guest's ends
 	err    error         // of dials
+	conn   Conn          // that a dial gives
 }
 
 func newFake() *fake { return &fake{said: make(chan []bool), dialed: make(chan net.Conn, 10_000)} }
@@ -193,11 +194,14 @@ func newFake() *fake { return &fake{said: make(chan []bool), dialed: make(chan n
 type pipe struct{ net.Conn }
 
 func (p pipe) CloseWrite() error { return nil }
-func (p pipe) DrainInput()       { _, _ = io.Copy(io.Discard, p.Conn) }
+func (p pipe) Over() error       { _, err := io.Copy(io.Discard, p.Conn); return errors.Join(io.EOF, err) }
 
 func (f *fake) Dial(context.Context, proto.Port) (Conn, error) {
 	if f.err != nil {
 		return nil, f.err
+	}
+	if f.conn != nil {
+		return f.conn, nil
 	}
 	host, guest := net.Pipe()
 	f.dialed <- guest

@@ -9,7 +9,8 @@
 // Bounded, whatever guest and clients do: MaxConnections at a time in all and MaxPortConnections on one port, those above
 // wait in the kernel's queue. One of TCP takes about 128 KiB here (three buffers of 32 KiB, stacks), so 64 MiB at most;
 // one of UDP twice that, and of those there are MaxFlows a port: the peer that is silent for longest gives way. What a
-// guest sends and a client does not take is another MiB each in the adapter, the window of its stream. A guest that opens
+// guest sends and a client does not take is another MiB each in the adapter, the window of its stream. A stream whose
+// connection came to its end carries the next, and 32 are kept for that, 3 MiB with the adapter's. A guest that opens
 // and closes its servers in a loop gets a tenth of a processor. Never: a connection that the guest opens, a port that was
 // not published, a file overwritten by a socket.
 //
@@ -28,6 +29,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"time"
 
 	"microagent/runtime/guest/proto"
 	"microagent/schema/spec"
@@ -45,7 +47,7 @@ const (
 type Conn interface {
 	io.ReadWriteCloser
 	CloseWrite() error
-	DrainInput() // returns when the guest has let go of the connection
+	Over() error // after both ends, nil when the server has all that was written
 }
 
 // Watch tells which ports have a server: see proto.Listening.
@@ -66,7 +68,7 @@ func Session(s *proto.Session) Guest { return session{s} }
 type session struct{ s *proto.Session }
 
 func (g session) Dial(ctx context.Context, port proto.Port) (Conn, error) {
-	st, err := g.s.DialAhead(ctx, port)
+	st, err := g.s.Dial(ctx, port)
 	if err != nil {
 		return nil, err
 	}
@@ -85,6 +87,7 @@ func (g session) Listening(ctx context.Context, ports []proto.Port) (Watch, erro
 type Ports struct {
 	log   *slog.Logger
 	slots chan struct{} // one a connection
+	letGo time.Duration // how long a guest may take to give a server what a client that is gone had sent
 
 	mu      sync.Mutex
 	list    []*port
@@ -93,7 +96,7 @@ type Ports struct {
 
 // New has no ports yet.
 func New(log *slog.Logger) *Ports {
-	return &Ports{log: log, slots: make(chan struct{}, MaxConnections), changed: make(chan struct{})}
+	return &Ports{log: log, slots: make(chan struct{}, MaxConnections), letGo: 5 * time.Second, changed: make(chan struct{})}
 }
 
 // port is a single published one.

@@ -41,7 +41,7 @@ func (s *supervisor) servePorts(ctx context.Context, session *proto.Session) (st
 
 // agentHasPorts is the error of a guest that could not be reached through the ports that it is to have.
 func (s *supervisor) agentHasPorts(session *proto.Session) error {
-	if len(s.ports.State()) == 0 || session.Hello().Has(proto.CapPorts) {
+	if len(s.ports.State()) == 0 || session.Hello().Has(proto.CapDial) {
 		return nil
 	}
 	return &driver.Error{

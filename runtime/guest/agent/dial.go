@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -24,26 +25,41 @@ const (
 	maxDials = 1024
 )
 
-// dial connects to a server of this guest and carries its bytes until both directions have ended.
+// dial carries one connection after another on a stream, as long as each comes to its end.
 func (a *Agent) dial(ctx context.Context, h *wire.StreamHeader, st *proto.Stream) {
+	for a.connect(ctx, h, st) {
+		var err error
+		if h, err = st.Next(); err != nil {
+			return
+		}
+		if h.GetKind() != proto.KindDial {
+			finish(st, proto.Errorf(proto.CodeInvalid, "a %s stream after a %s stream", h.GetKind(), proto.KindDial))
+			return
+		}
+	}
+}
+
+// connect reaches a server of this guest and carries its bytes until both directions have ended; true when those of both
+// came whole.
+func (a *Agent) connect(ctx context.Context, h *wire.StreamHeader, st *proto.Stream) bool {
 	defer a.dials.Add(-1)
 	conn, err := a.reach(ctx, h, a.dials.Add(1))
 	if err != nil {
 		a.stirred.ring() // what a watch said last may be no longer so
 		finish(st, err)
-		return
+		return false
 	}
 	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	defer stop()
-	if st.Ok() != nil {
-		return
+	if st.HoldOk() != nil {
+		return false
 	}
 	if udp, ok := conn.(*net.UDPConn); ok {
 		carryDatagrams(udp, st)
-		return
+		return false
 	}
-	carry(conn.(*net.TCPConn), st)
+	return carry(conn.(*net.TCPConn), st)
 }
 
 func (a *Agent) reach(ctx context.Context, h *wire.StreamHeader, dials int32) (net.Conn, error) {
@@ -110,20 +126,68 @@ func reachUDP(ctx context.Context, port uint16) (net.Conn, error) {
 }
 
 // carry passes on the end of each direction as that, and what broke as a connection that is cut off.
-func carry(conn *net.TCPConn, st *proto.Stream) {
+func carry(conn *net.TCPConn, st *proto.Stream) bool {
 	fed := make(chan error, 1)
 	go func() { fed <- feedServer(conn, st) }()
-	_, err := copyPooled(st, conn)
-	if err == nil {
-		err = st.CloseWrite()
-	}
+	err := sendAnswer(st, conn)
 	if err != nil { // the server reset the connection, or the host takes no more
 		reset(conn)
 		_ = st.Close()
 	}
-	if fedErr := <-fed; fedErr == nil && err == nil {
-		linger(st)
+	return <-fed == nil && err == nil
+}
+
+// sendAnswer gives the host what the server sends. What there is goes in one piece, together with the end where that is
+// there too: most servers close right after their answer.
+func sendAnswer(st *proto.Stream, conn *net.TCPConn) error {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return err
 	}
+	b := buffers.Get().(*[32 << 10]byte)
+	defer buffers.Put(b)
+	for {
+		n, readErr := readAll(raw, b[:])
+		switch {
+		case errors.Is(readErr, io.EOF):
+			return st.WriteLast(b[:n])
+		case n > 0:
+			if _, err := st.Write(b[:n]); err != nil {
+				return err
+			}
+		}
+		if readErr != nil {
+			return readErr
+		}
+	}
+}
+
+// readAll waits for something to read and takes all that is there. io.EOF comes with the last bytes.
+func readAll(raw syscall.RawConn, p []byte) (n int, err error) {
+	waited := raw.Read(func(fd uintptr) bool {
+		for n < len(p) {
+			var more int
+			more, err = unix.Read(int(fd), p[n:])
+			switch {
+			case errors.Is(err, unix.EINTR):
+				continue
+			case errors.Is(err, unix.EAGAIN):
+				err = nil
+				return n > 0
+			case err == nil && more == 0:
+				err = io.EOF
+			}
+			if err != nil {
+				return true
+			}
+			n += more
+		}
+		return true
+	})
+	if waited != nil {
+		return n, waited
+	}
+	return n, err
 }
 
 // feedServer gives the server what the host sends. Where the server takes no more, what it sent is still to be read, and

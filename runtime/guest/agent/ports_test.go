@@ -65,7 +65,7 @@ func freePort(t *testing.T) uint16 {
 	return netip.MustParseAddrPort(l.Addr().String()).Port()
 }
 
-func dialled(t *testing.T, s *proto.Session, p proto.Port) *proto.Stream {
+func dialled(t *testing.T, s *proto.Session, p proto.Port) *proto.Connection {
 	t.Helper()
 	st, err := s.Dial(t.Context(), p)
 	if err != nil {
@@ -119,22 +119,15 @@ func TestDialWhereNothingListens(t *testing.T) {
 	_, s := workspace(t)
 	for _, udp := range []bool{false, true} {
 		port := proto.Port{Number: freePort(t), UDP: udp}
-		if _, err := s.Dial(t.Context(), port); !errors.Is(err, driver.ErrNotFound) {
-			t.Errorf("udp %v: %v", udp, err)
-		}
-		st, err := s.DialAhead(t.Context(), port)
-		if err != nil {
-			t.Fatal(err)
-		}
+		st := dialled(t, s, port)
 		if _, err := st.Write([]byte("lost")); err != nil {
 			t.Error(err)
 		}
 		if n, err := st.Read(make([]byte, 1)); n != 0 || !errors.Is(err, driver.ErrNotFound) {
-			t.Errorf("udp %v, ahead: %d bytes, %v", udp, n, err)
+			t.Errorf("udp %v: %d bytes, %v", udp, n, err)
 		}
-		st.Close()
 	}
-	if _, err := s.Dial(t.Context(), proto.Port{}); !errors.Is(err, driver.ErrInvalid) {
+	if _, err := dialled(t, s, proto.Port{}).Read(make([]byte, 1)); !errors.Is(err, driver.ErrInvalid) {
 		t.Errorf("port 0: %v", err)
 	}
 }
@@ -147,7 +140,7 @@ func TestUnconfiguredGuestDialsNothing(t *testing.T) {
 	}
 	defer s.Close()
 	port := server(t, "127.0.0.1:0", func(*net.TCPConn) { t.Error("it was dialled") })
-	if _, err := s.Dial(t.Context(), port); !errors.Is(err, driver.ErrRefused) {
+	if _, err := dialled(t, s, port).Read(make([]byte, 1)); !errors.Is(err, driver.ErrRefused) {
 		t.Error(err)
 	}
 }
@@ -217,11 +210,13 @@ func TestDialsAreBounded(t *testing.T) {
 	a, s := workspace(t)
 	port := server(t, "127.0.0.1:0", func(*net.TCPConn) {})
 	a.dials.Store(maxDials)
-	if _, err := s.Dial(t.Context(), port); !errors.Is(err, driver.ErrRefused) {
+	if _, err := dialled(t, s, port).Read(make([]byte, 1)); !errors.Is(err, driver.ErrRefused) {
 		t.Errorf("one more: %v", err)
 	}
 	a.dials.Store(0)
-	dialled(t, s, port)
+	if _, err := dialled(t, s, port).Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		t.Error(err)
+	}
 }
 
 func TestDatagramsKeepTheirBounds(t *testing.T) {
@@ -306,9 +301,7 @@ func TestListeningFollowsTheServers(t *testing.T) {
 func TestFailedDialIsLookedInto(t *testing.T) {
 	a, s := workspace(t)
 	rung := a.stirred.next()
-	if _, err := s.Dial(t.Context(), proto.Port{Number: freePort(t)}); err == nil {
-		t.Fatal("it was dialled")
-	}
+	dialled(t, s, proto.Port{Number: freePort(t)})
 	<-rung
 }
 

@@ -19,6 +19,7 @@ const (
 	frameData   = 'D'
 	frameEnd    = 'E'
 	frameError  = 'X'
+	frameNext   = 'N'
 )
 
 // FrameError says that the peer does not keep to the framing.
@@ -150,6 +151,22 @@ func (f *frameReader) ok() error {
 	return nil
 }
 
+// over takes what the guest says after its end, and waits for it: nil when another header may follow.
+func (f *frameReader) over() error {
+	if f.err != io.EOF || f.left > 0 {
+		return &FrameError{"asked for its next connection before the end of this one"}
+	}
+	kind, size, err := f.prefix()
+	switch {
+	case err != nil:
+		return err
+	case kind != frameNext || size != 0:
+		return &FrameError{fmt.Sprintf("a frame of type %q after the end", kind)}
+	}
+	f.err = nil
+	return nil
+}
+
 // frameWriter makes frames up to the last; it may be used by several goroutines.
 type frameWriter struct {
 	out  frame.Writer
@@ -176,14 +193,30 @@ func (f *frameWriter) Write(p []byte) (int, error) {
 	return written, nil
 }
 
-func (f *frameWriter) frame(kind byte, data []byte) error {
+func (f *frameWriter) frame(kind byte, data []byte) error { return f.put(kind, data, f.out.Send) }
+
+// hold is a frame that goes with the next one.
+func (f *frameWriter) hold(kind byte, data []byte) error { return f.put(kind, data, f.out.Hold) }
+
+func (f *frameWriter) put(kind byte, data []byte, write func(byte, []byte) error) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.done {
 		return errEnded
 	}
 	f.done = (kind == frameEnd || kind == frameError) && len(data) <= MaxFrame
-	return broken(f.out.Send(kind, data))
+	return broken(write(kind, data))
+}
+
+// again lets frames follow the last one, and keeps no memory of those before; false where there was no last one.
+func (f *frameWriter) again() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.done {
+		return false
+	}
+	f.done, f.out = false, frame.Writer{W: f.out.W, Limit: f.out.Limit}
+	return true
 }
 
 func (f *frameWriter) message(kind byte, m proto.Message) error {

@@ -25,31 +25,9 @@ func (p Port) String() string {
 
 func (p Port) wire() *wire.Port { return &wire.Port{Number: uint32(p.Number), Udp: p.UDP} }
 
-// Dial connects to a server in the guest; ctx counts until that is done. CodeNotFound when none listens. Of a port of
-// UDP the stream carries Datagrams. The end of either direction is passed on as that, and so is a reset: as an error of
-// Read, and from here by Fail.
-func (s *Session) Dial(ctx context.Context, port Port) (*Stream, error) {
-	return s.dialPort(ctx, port, open)
-}
-
-// DialAhead is Dial that does not wait for the guest's answer: what is written goes to the server that takes the
-// connection, and where none does the first Read says so.
-func (s *Session) DialAhead(ctx context.Context, port Port) (*Stream, error) {
-	return s.dialPort(ctx, port, openAhead)
-}
-
-func (s *Session) dialPort(ctx context.Context, port Port, open func(context.Context, Dialer, *wire.StreamHeader) (*Stream, error)) (*Stream, error) {
-	op := "dial port " + port.String() + " in guest"
-	if err := s.hasPorts(op); err != nil {
-		return nil, err
-	}
-	st, err := open(ctx, s.dial, &wire.StreamHeader{Kind: KindDial, Ports: []*wire.Port{port.wire()}})
-	return st, streamError(op, err)
-}
-
 // hasPorts is the error of an agent that is too old.
 func (s *Session) hasPorts(op string) error {
-	if s.hello.Has(CapPorts) {
+	if s.hello.Has(CapDial) {
 		return nil
 	}
 	return &GuestError{Op: op, Code: CodeUnsupported, Message: "the guest's agent is older than published ports"}

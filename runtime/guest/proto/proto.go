@@ -17,6 +17,8 @@
 //	'D' data     bytes of the stream
 //	'E' end      empty; the sender will send no more. A connection that ends without it was cut off.
 //	'X' error    wire.StreamError; the sender gave up, also instead of 'O'
+//	'N' next     empty; on a dial stream of TCP, by the guest after both ends: the connection is over, and the host may
+//	             send the header of another dial
 //
 // Either side may close the connection at any time; the other treats a missing end as "the peer is gone".
 package proto
@@ -57,7 +59,7 @@ const (
 	CapFiles    = "files" // fetch, put, stat
 	CapGrow     = "grow"
 	CapLog      = "log"
-	CapPorts    = "ports" // dial, listening
+	CapDial     = "dial" // dial, one connection after another on a stream; listening
 )
 
 // Kinds of streams.

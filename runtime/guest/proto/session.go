@@ -27,6 +27,7 @@ type Session struct {
 	hello  Hello
 	done   chan struct{}
 	once   sync.Once
+	idle   idle
 }
 
 // Connect waits until the guest answers and exchanges hellos. It tries until ctx ends; then the error tells the
@@ -115,7 +116,10 @@ func (s *Session) Hello() Hello { return s.hello }
 func (s *Session) Done() <-chan struct{} { return s.done }
 
 // Close ends the connection. Processes in the guest run on; their streams end when theirs are closed.
-func (s *Session) Close() error { return s.client.Close() }
+func (s *Session) Close() error {
+	s.idle.end()
+	return s.client.Close()
+}
 
 // Configure makes the guest into a workspace: disks found, grown and mounted, clock set, name given. Once a boot;
 // the same configuration again succeeds, another one is of class ErrRefused.

@@ -35,6 +35,19 @@ func (s *Stream) CloseWrite() error {
 	return nil
 }
 
+// HoldOk answers a header together with what is written next.
+func (s *Stream) HoldOk() error { return s.w.hold(frameOK, nil) }
+
+// WriteLast writes p, of MaxData bytes at most, and the end of this direction.
+func (s *Stream) WriteLast(p []byte) error {
+	if len(p) > 0 {
+		if err := s.w.hold(frameData, p); err != nil {
+			return err
+		}
+	}
+	return s.CloseWrite()
+}
+
 // Fail ends this direction with an error.
 func (s *Stream) Fail(err error) error {
 	msg := &wire.StreamError{Code: string(CodeFailed), Message: err.Error()}
@@ -69,25 +82,28 @@ func (s *Stream) Ok() error { return s.w.frame(frameOK, nil) }
 
 // open dials the stream port and has the header answered.
 func open(ctx context.Context, dial Dialer, h *wire.StreamHeader) (*Stream, error) {
-	return openStream(ctx, dial, h, func(s *Stream) error { return s.r.ok() })
+	return openStream(ctx, dial, func(s *Stream) error {
+		if err := s.w.message(frameHeader, h); err != nil {
+			return err
+		}
+		return s.r.ok()
+	})
 }
 
-// openAhead leaves the answer to the first Read, so that what is written goes with the header.
-func openAhead(ctx context.Context, dial Dialer, h *wire.StreamHeader) (*Stream, error) {
-	return openStream(ctx, dial, h, func(s *Stream) error { s.r.owed = true; return nil })
+// begin sends a header and leaves the answer to the first Read, so that what is written goes with the header.
+func (s *Stream) begin(h *wire.StreamHeader) error {
+	s.r.owed = true
+	return s.w.message(frameHeader, h)
 }
 
-func openStream(ctx context.Context, dial Dialer, h *wire.StreamHeader, answered func(*Stream) error) (*Stream, error) {
+func openStream(ctx context.Context, dial Dialer, begin func(*Stream) error) (*Stream, error) {
 	conn, err := dial(ctx, StreamPort)
 	if err != nil {
 		return nil, err
 	}
 	s := newStream(conn)
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
-	err = s.w.message(frameHeader, h)
-	if err == nil {
-		err = answered(s)
-	}
+	err = begin(s)
 	if !stop() {
 		return nil, context.Cause(ctx)
 	}
