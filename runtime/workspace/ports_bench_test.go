@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -59,6 +60,15 @@ func BenchmarkPublishedPort(b *testing.B) {
 			}
 		})
 		b.ReportMetric(float64(n.Load())/time.Since(began).Seconds(), "conns/s")
+	})
+	b.Run("short connections within the guest", func(b *testing.B) {
+		var said strings.Builder
+		inGuest(b, s, driver.Streams{Stdout: &said}, "/server", "ask", fmt.Sprint(b.N))
+		rate, err := strconv.ParseFloat(strings.TrimSpace(said.String()), 64)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(rate, "conns/s")
 	})
 	b.Run("down/exec", func(b *testing.B) {
 		b.SetBytes(bulk)

@@ -3,7 +3,6 @@
 package main
 
 import (
-	"bufio"
 	"fmt"
 	"io"
 	"net"
@@ -14,13 +13,15 @@ import (
 func main() {
 	switch os.Args[1] {
 	case "serve":
-		go serve("127.0.0.1:8080", answer)
+		go answerAll(8080)
 		go serve("127.0.0.1:8081", func(c net.Conn) { send(c, os.Args[2]) })
 		serve("127.0.0.1:8082", func(c net.Conn) { receive(c, c) })
 	case "down":
 		send(os.Stdout, os.Args[2])
 	case "up":
 		receive(os.Stdin, os.Stdout)
+	case "ask":
+		ask(8080, os.Args[2])
 	}
 }
 
@@ -38,22 +39,6 @@ func serve(address string, f func(net.Conn)) {
 			defer c.Close()
 			f(c)
 		}()
-	}
-}
-
-var page = "HTTP/1.1 200 OK\r\nContent-Length: 1024\r\nConnection: close\r\n\r\n" + string(make([]byte, 1024))
-
-func answer(c net.Conn) {
-	r := bufio.NewReader(c)
-	for {
-		line, err := r.ReadString('\n')
-		if err != nil {
-			return
-		}
-		if line == "\r\n" {
-			_, _ = io.WriteString(c, page)
-			return
-		}
 	}
 }
 
