@@ -102,6 +102,9 @@ func parses(command string) error {
 	if err := c.ValidateArgs(c.Flags().Args()); err != nil {
 		return err
 	}
+	if strings.HasSuffix(c.Use, " WORKSPACE...") && c.Flags().NArg() > 1 {
+		return fmt.Errorf("advice is on one workspace, and behind its name stands %q", c.Flags().Arg(1))
+	}
 	if c == root || c.HasSubCommands() {
 		return fmt.Errorf("%s is no command by itself", c.CommandPath())
 	}

@@ -91,6 +91,9 @@ func exitCode(err error) int {
 	var usage *usageError
 	var locked *layout.LockedError
 	var invalid *invalidError
+	if several, ok := errors.AsType[severalError](err); ok {
+		return exitCode(several[0])
+	}
 	switch {
 	case err == nil:
 		return ExitOK

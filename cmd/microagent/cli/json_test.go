@@ -50,7 +50,7 @@ var goldenCommands = []string{
 	"volume create extra --size 16MiB", "volume create extra --size 16MiB", "volume list", "volume status extra", "volume grow extra --size 32MiB",
 	"volume protect extra", "volume unprotect extra", "volume adopt extra", "volume delete extra",
 	"create one --image docker.io/library/alpine:3.20 -p auto:8080 -p unix:/run/web.sock:8080", "forward one 9090", "start one", "forward one 9090:80", "exec one -- sh -c exit", "cp microagent.yaml one:/x", "cp one:/x ./got",
-	"halt one", "halt one", "delete one --yes", "run docker.io/library/alpine:3.20 true",
+	"halt one", "halt one", "restart one", "halt one none", "delete one --yes", "run docker.io/library/alpine:3.20 true",
 	"output get job count", "output get job none", "kernel install --vmlinuz none --modules none", "kernel rm none",
 	"prune", "image import none.tar", "image rm docker.io/library/alpine:3.20", "destroy --yes --parallel 1", "destroy --yes", "plan -o refused.plan --rerun nobody", "show refused.plan", "apply refused.plan", "apply --yes --rerun nobody", "nonsense", "plan --file other.yaml",
 }

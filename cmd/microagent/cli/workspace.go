@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"microagent/cmd/microagent/cli/view"
@@ -93,17 +94,23 @@ func readiness(r driver.Readiness) string {
 	return "not-ready"
 }
 
+// started is the record of a start.
+type started struct {
+	Name string `json:"name"`
+	view.Run
+}
+
 func (a *app) startCommand() *cobra.Command {
 	var flags []string
 	var network networkFlags
 	var wait bool
 	var limit waitFlags
 	cmd := &cobra.Command{
-		Use: "start WORKSPACE", Short: "start a workspace",
+		Use: "start WORKSPACE...", Short: "start workspaces",
 		Long: "Starts a workspace and returns when its guest and its command run; with --wait when it is ready, as its ready\n" +
-			"says. It goes on also when it does not become so.",
-		Example:     "  microagent start scratch\n  microagent start scratch -p 8080:80\n  microagent start web --wait --wait-timeout 1m",
-		Annotations: exitsWith(ExitOK, ExitFailed, ExitRefused, ExitUsage, ExitTimeout),
+			"says. It goes on also when it does not become so. " + severalText,
+		Example:     "  microagent start scratch\n  microagent start scratch -p 8080:80\n  microagent start db web --wait --wait-timeout 1m",
+		Annotations: exitsWith(ExitOK, ExitFailed, ExitRefused, ExitLocked, ExitUsage, ExitTimeout),
 		RunE: does(func(ctx context.Context, args []string) error {
 			ports, err := parsePorts(flags)
 			if err == nil {
@@ -115,27 +122,32 @@ func (a *app) startCommand() *cobra.Command {
 			if limit.timeout > 0 && !wait {
 				return usagef("microagent start", "--wait-timeout is for --wait")
 			}
-			w, ws, err := a.opened(ctx, true, "start workspace", args[0])
+			if len(args) > 1 && len(ports) > 0 {
+				return usagef("microagent start", "-p publishes ports of one workspace, and there are %d", len(args))
+			}
+			w, err := a.open(true)
 			if err != nil {
 				return err
 			}
-			own := driver.StartOptions{Ports: ports, NoNetwork: network.net == "none"}
-			if network.given() {
-				own.Network = network.widen(ws.Spec.Network)
-			}
-			run, err := a.startGuest(ctx, w, ws.Spec.Name, own)
-			if err != nil {
-				return err
-			}
-			if wait {
-				if run, err = awaitReady(ctx, w, ws.Spec.Name, limit.timeout); err != nil {
-					return err
+			return a.each(ctx, a.choose(ctx, w, "start workspace", args), func(ctx context.Context, ws driver.Workspace) (told, error) {
+				own := driver.StartOptions{Ports: ports, NoNetwork: network.net == "none"}
+				if network.given() {
+					own.Network = network.widen(ws.Spec.Network)
 				}
-			}
-			if !run.Hardware {
-				a.Say("%s: runs on %s, which is no security boundary", ws.Spec.Name, run.VMM)
-			}
-			return a.Said(view.OfRun(run), "Started %q", ws.Spec.Name)
+				run, err := a.startGuest(ctx, w, ws.Spec.Name, own)
+				if err != nil {
+					return told{}, err
+				}
+				if wait {
+					if run, err = awaitReady(ctx, w, ws.Spec.Name, limit.timeout); err != nil {
+						return told{}, err
+					}
+				}
+				if !run.Hardware {
+					a.Say("%s: runs on %s, which is no security boundary", ws.Spec.Name, run.VMM)
+				}
+				return told{started{ws.Spec.Name, view.OfRun(run)}, "Started %q", []any{ws.Spec.Name}}, nil
+			})
 		}),
 	}
 	addPorts(cmd.Flags(), &flags, "`[ADDR:]HOST:GUEST[/tcp|udp]` or unix:PATH:GUEST, published until this run ends")
@@ -148,28 +160,27 @@ func (a *app) startCommand() *cobra.Command {
 func (a *app) haltCommand() *cobra.Command {
 	var o driver.StopOptions
 	cmd := &cobra.Command{
-		Use: "halt WORKSPACE", Aliases: []string{"stop"}, Short: "stop a workspace",
+		Use: "halt WORKSPACE...", Aliases: []string{"stop"}, Short: "stop workspaces",
 		Long: "Asks the guest to shut down, and forces it when the grace period is over. Whatever the guest does, it has\n" +
-			"ended five seconds after that.",
-		Example:     "  microagent halt scratch\n  microagent halt scratch --grace 1m",
+			"ended five seconds after that. " + severalText,
+		Example:     "  microagent halt scratch\n  microagent halt db web --grace 1m",
 		Annotations: exitsWith(ExitOK, ExitFailed),
 		RunE: does(func(ctx context.Context, args []string) error {
-			w, ws, err := a.opened(ctx, true, "halt workspace", args[0])
+			w, err := a.open(true)
 			if err != nil {
 				return err
 			}
-			how, err := w.Runs.Stop(ctx, ws.Spec.Name, o)
-			if err != nil {
-				return err
-			}
-			if how.Forced && !o.Force {
-				a.Say("%s: the guest did not stop in time and was forced; what it had not synced may be lost", ws.Spec.Name)
-			}
-			text := "Halted %q"
-			if !how.Was {
-				text = "%q was not running"
-			}
-			return a.Said(map[string]any{"name": ws.Spec.Name, "was_running": how.Was, "forced": how.Forced}, text, ws.Spec.Name)
+			return a.each(ctx, a.choose(ctx, w, "halt workspace", args), func(ctx context.Context, ws driver.Workspace) (told, error) {
+				how, err := a.halt(ctx, w, ws.Spec.Name, o)
+				if err != nil {
+					return told{}, err
+				}
+				text := "Halted %q"
+				if !how.Was {
+					text = "%q was not running"
+				}
+				return told{map[string]any{"name": ws.Spec.Name, "was_running": how.Was, "forced": how.Forced}, text, []any{ws.Spec.Name}}, nil
+			})
 		}),
 	}
 	spanVar(cmd.Flags(), &o.Grace, "grace", "how long the guest may take (default: the workspace's own)")
@@ -180,47 +191,56 @@ func (a *app) haltCommand() *cobra.Command {
 func (a *app) deleteCommand() *cobra.Command {
 	var yes bool
 	cmd := &cobra.Command{
-		Use: "delete WORKSPACE", Aliases: []string{"rm"}, Short: "delete a workspace",
+		Use: "delete WORKSPACE...", Aliases: []string{"rm"}, Short: "delete workspaces",
 		Long: "Stops the workspace, within five seconds, and deletes it with its root file system. Its volumes are released\n" +
-			"and keep their data; halt it first when what runs in it needs longer to end.",
-		Example:     "  microagent delete scratch --yes",
+			"and keep their data; halt it first when what runs in it needs longer to end. " + severalText,
+		Example:     "  microagent delete scratch --yes\n  microagent delete one two --yes",
 		Annotations: exitsWith(ExitOK, ExitFailed, ExitRefused),
 		RunE: does(func(ctx context.Context, args []string) error {
-			w, ws, err := a.opened(ctx, true, "delete workspace", args[0])
+			w, err := a.open(true)
 			if err != nil {
 				return err
 			}
-			if !yes {
-				if err := a.Confirm(ctx, "delete workspace", ws.Spec.Name,
-					"Delete workspace "+ws.Spec.Name+" with the files outside its volumes?",
-					"microagent delete "+ws.Spec.Name+" --yes"); err != nil {
+			chosen := a.choose(ctx, w, "delete workspace", args)
+			if names := chosen.names(); !yes && len(names) > 0 {
+				noun, whose := "workspace", "its"
+				if len(names) > 1 {
+					noun, whose = "workspaces", "their"
+				}
+				if err := a.Confirm(ctx, "delete workspace", joined(names), "Delete "+noun+" "+joined(names)+" with the files outside "+whose+" volumes?",
+					"microagent delete "+strings.Join(names, " ")+" --yes"); err != nil {
 					return err
 				}
 			}
-			how, err := stopToDelete(ctx, w, ws.Spec.Name)
-			if err != nil {
-				return err
-			}
-			if how.Forced {
-				a.Say("%s: the guest did not stop in time and was forced; what it had not synced to its volumes may be lost", ws.Spec.Name)
-			}
-			if err := w.Workspaces.Delete(ctx, ws.Spec.Name); err != nil {
-				return err
-			}
-			var volumes []string
-			for _, m := range ws.Spec.Mounts {
-				if m.Kind == spec.MountVolume {
-					volumes = append(volumes, m.Name)
-				}
-			}
-			if len(volumes) > 0 {
-				a.Say("kept: volume %s", joined(volumes))
-			}
-			return a.Said(map[string]any{"deleted": ws.Spec.Name, "kept_volumes": nonNil(volumes)}, "Deleted %q", ws.Spec.Name)
+			return a.each(ctx, chosen, func(ctx context.Context, ws driver.Workspace) (told, error) { return a.remove(ctx, w, ws) })
 		}),
 	}
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "don't ask")
 	return cmd
+}
+
+// remove stops a workspace and deletes it.
+func (a *app) remove(ctx context.Context, w *world, ws driver.Workspace) (told, error) {
+	how, err := stopToDelete(ctx, w, ws.Spec.Name)
+	if err != nil {
+		return told{}, err
+	}
+	if how.Forced {
+		a.Say("%s: the guest did not stop in time and was forced; what it had not synced to its volumes may be lost", ws.Spec.Name)
+	}
+	if err := w.Workspaces.Delete(ctx, ws.Spec.Name); err != nil {
+		return told{}, err
+	}
+	var volumes []string
+	for _, m := range ws.Spec.Mounts {
+		if m.Kind == spec.MountVolume {
+			volumes = append(volumes, m.Name)
+		}
+	}
+	if len(volumes) > 0 {
+		a.Say("kept: volume %s", joined(volumes))
+	}
+	return told{map[string]any{"deleted": ws.Spec.Name, "kept_volumes": nonNil(volumes)}, "Deleted %q", []any{ws.Spec.Name}}, nil
 }
 
 // What a guest gets that is to be deleted: its volumes are worth a proper end, itself is worth no wait.

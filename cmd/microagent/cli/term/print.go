@@ -72,6 +72,8 @@ func (t *Screen) Say(format string, args ...any) {
 	if t.Progress == "quiet" || t.JSON {
 		return
 	}
+	t.saying.Lock()
+	defer t.saying.Unlock()
 	fmt.Fprintln(t.Err, printable.Line(fmt.Sprintf(format, args...)))
 }
 

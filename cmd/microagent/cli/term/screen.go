@@ -3,7 +3,10 @@
 // terminal: it is shown as escapes. It knows no object and decides nothing but how things look.
 package term
 
-import "io"
+import (
+	"io"
+	"sync"
+)
 
 // Screen is a command's own standard streams, with what its flags say of them.
 type Screen struct {
@@ -16,4 +19,6 @@ type Screen struct {
 	Progress string // auto, tty, plain, json or quiet
 	Color    string // auto, always or never
 	Verbose  bool
+
+	saying sync.Mutex // one line at a time, whoever says it
 }

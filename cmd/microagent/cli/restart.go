@@ -1,0 +1,58 @@
+package cli
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"microagent/cmd/microagent/cli/view"
+	"microagent/runtime/driver"
+)
+
+// restarted is the record of a restart.
+type restarted struct {
+	Name   string `json:"name"`
+	Was    bool   `json:"was_running"`
+	Forced bool   `json:"forced"`
+	view.Run
+}
+
+func (a *app) restartCommand() *cobra.Command {
+	var o driver.StopOptions
+	cmd := &cobra.Command{
+		Use: "restart WORKSPACE...", Short: "stop workspaces and start them again",
+		Long: "As halt and start do, one after the other: the guest boots anew, and its disks stay. What flags of start gave to the\n" +
+			"run that ends, ports and network, goes with it. " + severalText,
+		Example:     "  microagent restart web\n  microagent restart --grace 1m db web",
+		Annotations: exitsWith(ExitOK, ExitFailed, ExitRefused, ExitLocked),
+		RunE: does(func(ctx context.Context, args []string) error {
+			w, err := a.open(true)
+			if err != nil {
+				return err
+			}
+			return a.each(ctx, a.choose(ctx, w, "restart workspace", args), func(ctx context.Context, ws driver.Workspace) (told, error) {
+				how, err := a.halt(ctx, w, ws.Spec.Name, o)
+				if err != nil {
+					return told{}, err
+				}
+				run, err := a.startGuest(ctx, w, ws.Spec.Name, driver.StartOptions{})
+				if err != nil {
+					return told{}, err
+				}
+				return told{restarted{ws.Spec.Name, how.Was, how.Forced, view.OfRun(run)}, "Restarted %q", []any{ws.Spec.Name}}, nil
+			})
+		}),
+	}
+	spanVar(cmd.Flags(), &o.Grace, "grace", "how long the guest may take to stop (default: the workspace's own)")
+	cmd.Flags().BoolVar(&o.Force, "force", false, "don't ask the guest to stop")
+	return cmd
+}
+
+// halt stops a workspace, and says so when its guest had to be forced.
+func (a *app) halt(ctx context.Context, w *world, name string, o driver.StopOptions) (driver.Stopped, error) {
+	how, err := w.Runs.Stop(ctx, name, o)
+	if err == nil && how.Forced && !o.Force {
+		a.Say("%s: the guest did not stop in time and was forced; what it had not synced may be lost", name)
+	}
+	return how, err
+}

@@ -1,0 +1,113 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+
+	"microagent/runtime/driver"
+)
+
+// severalText is what the help of a command says that takes several names.
+const severalText = "Several are done side by side, each also if another fails; the exit code is that of the first in their order\n" +
+	"that failed. With --json each that was done is a record, of several one a line."
+
+// severalError is what went wrong with some of several, in the order of their names.
+type severalError []error
+
+func (e severalError) Error() string   { return errors.Join(e...).Error() }
+func (e severalError) Unwrap() []error { return e }
+
+// of is the error of several: one alone is itself.
+func (e severalError) of() error {
+	switch len(e) {
+	case 0:
+		return nil
+	case 1:
+		return e[0]
+	}
+	return e
+}
+
+// told is what became of a workspace: a record for programs and a line for people.
+type told struct {
+	record any
+	text   string
+	args   []any
+}
+
+// selected is what the user's names mean: each once, and an error in the place of a name that means nothing.
+type selected struct {
+	workspaces []driver.Workspace
+	errs       []error // as long as workspaces
+}
+
+// names are those of the workspaces that there are.
+func (s selected) names() (names []string) {
+	for i, ws := range s.workspaces {
+		if s.errs[i] == nil {
+			names = append(names, ws.Spec.Name)
+		}
+	}
+	return names
+}
+
+// choose finds the workspaces that the names mean.
+func (a *app) choose(ctx context.Context, w *world, op string, names []string) (s selected) {
+	for _, name := range names {
+		ws, err := a.workspace(ctx, w, op, name)
+		if err == nil && slices.ContainsFunc(s.workspaces, func(o driver.Workspace) bool { return o.Spec.Name == ws.Spec.Name }) {
+			continue
+		}
+		s.workspaces, s.errs = append(s.workspaces, ws), append(s.errs, err)
+	}
+	return s
+}
+
+// each does something with each workspace, some at once, and tells of each in the order of their names.
+func (a *app) each(ctx context.Context, s selected, do func(ctx context.Context, ws driver.Workspace) (told, error)) error {
+	results := make([]told, len(s.workspaces))
+	over := make([]chan struct{}, len(s.workspaces))
+	var all errgroup.Group
+	all.SetLimit(min(10, 2*runtime.NumCPU()))
+	started := make(chan struct{})
+	for i := range over {
+		over[i] = make(chan struct{})
+	}
+	go func() {
+		defer close(started)
+		for i, ws := range s.workspaces {
+			all.Go(func() error {
+				defer close(over[i])
+				if s.errs[i] == nil {
+					results[i], s.errs[i] = do(ctx, ws)
+				}
+				return nil
+			})
+		}
+	}()
+	var failed severalError
+	for i := range over {
+		<-over[i]
+		err := s.errs[i]
+		if err == nil {
+			err = a.tell(results[i], len(over) > 1)
+		}
+		if err != nil {
+			failed = append(failed, err)
+		}
+	}
+	<-started
+	_ = all.Wait()
+	return failed.of()
+}
+
+func (a *app) tell(t told, several bool) error {
+	if a.JSON && several {
+		return a.PrintLine(t.record)
+	}
+	return a.Said(t.record, t.text, t.args...)
+}
