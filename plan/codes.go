@@ -9,6 +9,8 @@ const (
 	CodeVolumeMissing = "volume_missing"  // external and not there
 	CodeVolumeShrinks = "volume_shrinks"  //
 	CodeVolumeDrifted = "volume_drifted"  // its image is not the one that its record is of
+	CodeBothThere     = "both_there"      // what moved names is there under the old name and the new one
+	CodeRenamed       = "renamed"         // something is declared no more and something like it is new
 	CodeEmpty         = "empty_manifest"  // it declares nothing, and the project has objects
 	CodeHeld          = "held"            // a volume or disk is held by a workspace that goes on
 	CodeTwoWriters    = "two_writers"     // one volume or disk for a writer and another user
@@ -33,7 +35,7 @@ const (
 // more, or act on something else, before it is done.
 func Refused(code string) bool {
 	switch code {
-	case CodeProjectMoved, CodeForeign, CodeUnrecorded, CodeRecordForm, CodeVolumeShrinks, CodeVolumeDrifted, CodeEmpty, CodeHeld, CodeTwoWriters,
+	case CodeBothThere, CodeProjectMoved, CodeForeign, CodeUnrecorded, CodeRecordForm, CodeVolumeShrinks, CodeVolumeDrifted, CodeEmpty, CodeHeld, CodeTwoWriters,
 		CodeIsolation, CodePath, CodeOutputTaken:
 		return true
 	}

@@ -34,6 +34,7 @@ func Make(m *schema.Manifest, w *observed.World, o Options) (*Plan, diag.List) {
 	p := newPlanner(m, w, o)
 	p.planProject()
 	p.refuseEmpty()
+	p.planMoves()
 	p.planVolumes()
 	p.planBundles()
 	p.planDisks()
@@ -64,10 +65,12 @@ type planner struct {
 	state    map[string]*workspaceState // by name in the manifest
 	diags    []diag.Diagnostic
 	rerun    map[string]bool
-	order    *schema.Order
-	want     map[string]observed.WorkspaceSpec // of each declared workspace, by name in the manifest
-	uses     []uses                            // of volumes and disks by workspaces that are to run
-	writers  map[string][]string               // by workspace, those that write what it uses, each last before it
+	// movedFrom is the name on disk that a volume still has, by the one that it gets.
+	movedFrom map[string]string
+	order     *schema.Order
+	want      map[string]observed.WorkspaceSpec // of each declared workspace, by name in the manifest
+	uses      []uses                            // of volumes and disks by workspaces that are to run
+	writers   map[string][]string               // by workspace, those that write what it uses, each last before it
 	// outputsOf are the outputs by the workspace they come from.
 	outputsOf map[string][]spec.Output
 }

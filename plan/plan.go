@@ -49,6 +49,7 @@ const (
 	ActionPull    Action = "pull"    // image: bring it into the store
 	ActionBuild   Action = "build"   // bundle: make its disk
 	ActionCreate  Action = "create"  // volume, workspace (a workspace is started as well unless desired is stopped)
+	ActionMove    Action = "move"    // volume: give it another name, and grow or protect it as declared
 	ActionGrow    Action = "grow"    // volume
 	ActionUpdate  Action = "update"  // the record only; a workspace that runs goes on and takes the rest at its next start
 	ActionRestart Action = "restart" // workspace: stop if it runs, record the spec, start; its files stay
@@ -167,6 +168,9 @@ type VolumeObject struct {
 	Name      string `json:"name"` // on disk
 	Size      int64  `json:"size"`
 	Protected bool   `json:"protected,omitempty"`
+	From      string `json:"from,omitempty"` // ActionMove: the name that it has now, on disk
+	// Holder is the workspace of the project that has it now, and is stopped for the move; "" for none.
+	Holder string `json:"holder,omitempty"`
 }
 
 // BundleObject is a bundle to make.

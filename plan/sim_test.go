@@ -206,7 +206,21 @@ func (s *sim) volume(p *plan.Plan, c *plan.Change) {
 			s.t.Fatalf("%s is made over another", c.Address)
 		}
 		v = observed.Volume{ID: s.id("volume"), Project: p.Project, Size: c.Volume.Size, Protected: c.Volume.Protected}
-	case plan.ActionGrow, plan.ActionUpdate:
+	case plan.ActionMove, plan.ActionGrow, plan.ActionUpdate:
+		if from := c.Volume.From; from != "" {
+			if v.ID != "" {
+				s.t.Fatalf("%s is moved over another", c.Address)
+			}
+			if ws, ok := s.workspaces[c.Volume.Holder]; ok {
+				s.stop(&ws)
+				s.workspaces[c.Volume.Holder] = ws
+			}
+			if v = s.volumes[from]; v.Holder != "" {
+				s.t.Fatalf("%s is moved while %s has it", c.Address, v.Holder)
+			}
+			delete(s.volumes, from)
+			delete(s.records, "volume/"+from)
+		}
 		if c.Volume.Size < v.Size {
 			s.t.Fatalf("%s shrinks", c.Address)
 		}

@@ -23,6 +23,7 @@ func (p *planner) planVolumes() {
 			p.planVolume(name, v, applied)
 		}
 	}
+	p.proposeMoves()
 }
 
 func (p *planner) planExternalVolume(name string, v schema.Volume) {
@@ -74,6 +75,10 @@ func (p *planner) planVolume(name string, v schema.Volume, applied map[string]bo
 		return
 	default:
 		p.changeVolume(&c, v, have)
+		if from := p.movedFrom[disk]; from != "" {
+			c.Action, c.Reason, c.Volume.From, c.Volume.Holder = ActionMove, ReasonRequested, from, have.Holder
+			c.Detail = "was " + Address{KindVolume, inManifest(p.plan.Project, from)}.String() + "; its data stay"
+		}
 	}
 	p.add(c)
 }

@@ -39,6 +39,7 @@ func (c *checker) checkAll() {
 		}
 	}
 	c.checkVolumes()
+	c.checkMoved()
 	claims := c.checkSources()
 	for name, e := range c.section("workspaces") {
 		claims = append(claims, c.checkWorkspace(address{"workspaces", name}, e)...)

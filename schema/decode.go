@@ -58,6 +58,9 @@ func (d decoder) manifest(n *node, f *format) *Manifest {
 			Limit:     o.size("limit"), Pos: d.pos(e.at),
 		}
 	})
+	root.items("moved", func(o fields) {
+		m.Moved = append(m.Moved, Moved{Volume: o.text("volume"), To: o.text("to"), Pos: d.pos(o.place("volume", o.n.at))})
+	})
 	return m
 }
 
@@ -151,6 +154,19 @@ func (o fields) each(section string, visit func(name string, e *entry, o fields)
 	for i := range n.entries {
 		e := &n.entries[i]
 		visit(e.key, e, fields{o.decoder, e.value, f.elem, o.at.with(section).with(e.key)})
+	}
+}
+
+// items goes through the objects of a list.
+func (o fields) items(list string, visit func(o fields)) {
+	n := o.n.get(list)
+	if n == nil || n.bad {
+		return
+	}
+	for i, item := range n.items {
+		if !item.bad {
+			visit(fields{o.decoder, item, o.f.fields[list].elem, o.at.with(list).with(strconv.Itoa(i))})
+		}
 	}
 }
 

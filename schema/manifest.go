@@ -17,6 +17,7 @@ type Manifest struct {
 	Disks      map[string]Disk
 	Workspaces map[string]Workspace
 	Outputs    map[string]Output
+	Moved      []Moved
 	Pos        diag.Pos // of the project's name
 }
 
@@ -36,6 +37,13 @@ func (m *Manifest) MadeOf() map[string]string {
 		}
 	}
 	return made
+}
+
+// Moved says that what was declared under another name is what is declared as To now.
+type Moved struct {
+	Volume string // the old name
+	To     string
+	Pos    diag.Pos // of the old name
 }
 
 // Volume is a named disk of the project.

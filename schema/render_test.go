@@ -94,6 +94,11 @@ func clearPlaces(v reflect.Value) reflect.Value {
 		for i := range v.NumField() {
 			out.Field(i).Set(clearPlaces(v.Field(i)))
 		}
+	case v.Kind() == reflect.Slice && v.Len() > 0:
+		out.Set(reflect.MakeSlice(v.Type(), v.Len(), v.Len()))
+		for i := range v.Len() {
+			out.Index(i).Set(clearPlaces(v.Index(i)))
+		}
 	case v.Kind() == reflect.Map && v.Len() > 0:
 		out.Set(reflect.MakeMap(v.Type()))
 		for _, k := range v.MapKeys() {

@@ -10,7 +10,7 @@ import (
 var operations = map[plan.Kind][]plan.Action{
 	plan.KindProject: {plan.ActionUpdate},
 	plan.KindImage:   {plan.ActionNone, plan.ActionPull},
-	plan.KindVolume:  {plan.ActionNone, plan.ActionCreate, plan.ActionGrow, plan.ActionUpdate, plan.ActionKeep},
+	plan.KindVolume:  {plan.ActionNone, plan.ActionCreate, plan.ActionMove, plan.ActionGrow, plan.ActionUpdate, plan.ActionKeep},
 	plan.KindBundle:  {plan.ActionNone, plan.ActionBuild, plan.ActionUpdate, plan.ActionDelete},
 	plan.KindDisk:    {plan.ActionNone},
 	plan.KindWorkspace: {plan.ActionNone, plan.ActionCreate, plan.ActionUpdate, plan.ActionRestart, plan.ActionReplace,

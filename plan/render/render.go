@@ -81,6 +81,7 @@ var signs = map[plan.Action]sign{
 	plan.ActionPull:    {"+", "+", green},
 	plan.ActionBuild:   {"+", "+", green},
 	plan.ActionCreate:  {"+", "+", green},
+	plan.ActionMove:    {"→", "=>", cyan},
 	plan.ActionGrow:    {"~", "~", yellow},
 	plan.ActionUpdate:  {"~", "~", yellow},
 	plan.ActionRestart: {"↻", "@", yellow},

@@ -10,7 +10,7 @@ import (
 
 // counted are the actions in the order in which a summary has them.
 var counted = []plan.Action{
-	plan.ActionPull, plan.ActionBuild, plan.ActionCreate, plan.ActionGrow, plan.ActionUpdate, plan.ActionRestart,
+	plan.ActionPull, plan.ActionBuild, plan.ActionCreate, plan.ActionMove, plan.ActionGrow, plan.ActionUpdate, plan.ActionRestart,
 	plan.ActionReplace, plan.ActionStart, plan.ActionStop, plan.ActionRun, plan.ActionWait, plan.ActionCollect,
 	plan.ActionDelete,
 }

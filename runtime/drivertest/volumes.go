@@ -79,6 +79,7 @@ func Volumes(t *testing.T, open func(t *testing.T) VolumesUnder) {
 		_, err = v.Get(t.Context(), "data")
 		wantClass(t, err, driver.ErrNotFound)
 	})
+	t.Run("move", func(t *testing.T) { volumesMove(t, open(t)) })
 	t.Run("adopt", func(t *testing.T) {
 		v := open(t)
 		_, _, err := v.Create(t.Context(), driver.VolumeSpec{Name: "data", Size: mib})
@@ -137,6 +138,33 @@ func volumesCreate(t *testing.T, v VolumesUnder) {
 	must(t, err)
 	if !created || fresh.ID == made.ID {
 		t.Errorf("a volume made anew has the id of the deleted one: %+v", fresh)
+	}
+}
+
+func volumesMove(t *testing.T, v VolumesUnder) {
+	wantClass(t, v.Move(t.Context(), "counter.data", "counter.stuff"), driver.ErrNotFound)
+	made, _, err := v.Create(t.Context(), driver.VolumeSpec{Name: "counter.data", Project: "counter", Size: mib})
+	must(t, err)
+	must(t, v.Protect(t.Context(), "counter.data", true))
+	release := v.Attach(t, "counter.data", "db")
+	wantClass(t, v.Move(t.Context(), "counter.data", "counter.stuff"), driver.ErrBusy)
+	release()
+	must(t, v.Move(t.Context(), "counter.data", "counter.stuff"))
+	got, err := v.Get(t.Context(), "counter.stuff")
+	must(t, err)
+	if got.ID != made.ID || got.Project != "counter" || got.Size != mib || !got.Protected || got.ImageMissing || got.Changed != "" || !got.Created.Equal(made.Created) {
+		t.Errorf("%+v became %+v", made, got)
+	}
+	_, err = v.Get(t.Context(), "counter.data")
+	wantClass(t, err, driver.ErrNotFound)
+	wantClass(t, v.Move(t.Context(), "counter.data", "counter.stuff"), driver.ErrNotFound)
+	_, _, err = v.Create(t.Context(), driver.VolumeSpec{Name: "counter.data", Project: "counter", Size: mib})
+	must(t, err) // the old name is free
+	wantClass(t, v.Move(t.Context(), "counter.stuff", "counter.data"), driver.ErrExists)
+	wantClass(t, v.Move(t.Context(), "counter.stuff", "counter.stuff"), driver.ErrInvalid)
+	wantClass(t, v.Move(t.Context(), "counter.stuff", "../stuff"), driver.ErrInvalid)
+	if list, err := v.List(t.Context()); err != nil || len(list) != 2 {
+		t.Errorf("List: %v, %v", list, err)
 	}
 }
 

@@ -128,6 +128,36 @@ func (f *FakeVolumes) Protect(_ context.Context, name string, on bool) error {
 	return nil
 }
 
+// Move changes the name.
+func (f *FakeVolumes) Move(_ context.Context, from, to string) error {
+	const op = "move volume"
+	if err := errors.Join(fakeName(op, from), fakeName(op, to)); err != nil {
+		return err
+	}
+	if from == to {
+		return &driver.Error{Class: driver.ErrInvalid, Op: op, Object: from, Err: errors.New("its name already")}
+	}
+	if err := f.fail("move", from); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	v, err := f.get(op, from)
+	if err != nil {
+		return err
+	}
+	if _, taken := f.volumes[to]; taken {
+		return &driver.Error{Class: driver.ErrExists, Op: op, Object: from, Err: errors.New("the name is taken")}
+	}
+	if v.Attached {
+		return fakeBusy(op, v)
+	}
+	delete(f.volumes, from)
+	v.Name, v.Path, v.Holder = to, "/state/volumes/"+to+".ext4", nil
+	f.put(v)
+	return nil
+}
+
 // Adopt changes the owner.
 func (f *FakeVolumes) Adopt(_ context.Context, name, project string) error {
 	if err := f.fail("adopt", name); err != nil {

@@ -33,7 +33,7 @@ type Store struct {
 	// while it is attached.
 	GrowLive func(ctx context.Context, workspace, volume string, size int64) error
 
-	swept sync.Once // finishDeletes
+	swept sync.Once // finishDeletes, finishMoves
 }
 
 var _ driver.Volumes = (*Store)(nil)
@@ -54,6 +54,9 @@ type record struct {
 	Protected bool      `json:"protected,omitempty"`
 	// UUID is the file system's; "" in a record of an older version, until it is written again.
 	UUID string `json:"uuid,omitempty"`
+	// While it moves: the name that it gets, in the record under the old one, and the name that it had, in the other.
+	MovingTo  string `json:"moving_to,omitempty"`
+	MovedFrom string `json:"moved_from,omitempty"`
 }
 
 func (s *Store) now() time.Time {
@@ -71,8 +74,23 @@ func (s *Store) newRecord(name, project string, size int64) record {
 	}
 }
 
-// load reads a volume's record, nil when there is none.
+// load reads a volume's record, nil when there is none, or one that is no volume while it moves.
 func (s *Store) load(name string) (*record, error) {
+	r, err := s.read(name)
+	if err != nil || r == nil {
+		return nil, err
+	}
+	seen, err := s.visible(r)
+	if err != nil {
+		return nil, fmt.Errorf("look at volume %s: %w", name, err)
+	}
+	if !seen {
+		return nil, nil
+	}
+	return r, nil
+}
+
+func (s *Store) read(name string) (*record, error) {
 	var r record
 	err := layout.ReadJSON(s.State.VolumeRecord(name), &r)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -95,6 +113,7 @@ func (s *Store) load(name string) (*record, error) {
 
 func (s *Store) save(r *record) error {
 	r.learn(s.State.VolumeImage(r.Name))
+	r.MovingTo, r.MovedFrom = "", ""
 	if err := layout.WriteJSON(s.State.VolumeRecord(r.Name), r); err != nil {
 		return fmt.Errorf("write record of volume %s: %w", r.Name, err)
 	}
@@ -108,7 +127,7 @@ func (s *Store) lock(ctx context.Context, op, name string) (func(), error) {
 		return nil, invalidName(op, name)
 	}
 	var err error
-	s.swept.Do(func() { err = s.finishDeletes(ctx, name) })
+	s.swept.Do(func() { err = errors.Join(s.finishDeletes(ctx, name), s.finishMoves(ctx)) })
 	if err != nil {
 		return nil, err
 	}

@@ -125,6 +125,7 @@ var unrun = map[string]string{
 	"microagent run \x00 sh":                      "needs an image without a command, which mkimage doesn't make; apply's tests hold the text",
 	"microagent output list \x00":                 "follows outputs that could not be written and a kept workspace",
 	"microagent prune --yes":                      "follows a cache with disks that nothing uses",
+	"microagent wait \x00":                        "follows a task that writes a volume which is to move: page runs the command",
 	"microagent volume create \x00 --size 512MiB": "is for records of before volumes had identities",
 }
 

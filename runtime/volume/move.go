@@ -1,0 +1,210 @@
+package volume
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"microagent/runtime/driver"
+	"microagent/runtime/layout"
+)
+
+// Move gives a volume another name; identity, owner, protection and data stay. The record says where it goes, a record
+// under the new name says where it comes from, the image goes over, the old record goes. Whenever that is cut short,
+// exactly one of the two names is a volume, and it is whole: see load.
+func (s *Store) Move(ctx context.Context, from, to string) error {
+	const op = "move volume"
+	unlock, err := s.lockBoth(ctx, op, from, to)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	r, err := s.movable(op, from, to)
+	if err != nil {
+		return err
+	}
+	l, err := s.hold(op, from)
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	for _, step := range s.moveSteps(r, to) {
+		if err := step(); err != nil {
+			return fmt.Errorf("%s %s to %s: %w", op, from, to, err)
+		}
+	}
+	return nil
+}
+
+// moveSteps are what a move does, each whole.
+func (s *Store) moveSteps(r *record, to string) []func() error {
+	from := r.Name
+	r.learn(s.State.VolumeImage(from))
+	going, moved := *r, *r
+	going.MovingTo = to
+	moved.Name, moved.MovedFrom = to, from
+	return []func() error{
+		func() error { return layout.WriteJSON(s.State.VolumeRecord(from), &going) },
+		func() error { return layout.WriteJSON(s.State.VolumeRecord(to), &moved) },
+		func() error { return s.renameImage(from, to) },
+		func() error { return s.forget(from) },
+		func() error { return s.save(&moved) },
+	}
+}
+
+// lockBoth locks two volumes, always in the same order.
+func (s *Store) lockBoth(ctx context.Context, op, a, b string) (func(), error) {
+	if a == b {
+		return nil, &driver.Error{Class: driver.ErrInvalid, Op: op, Object: a, Err: errors.New("that is its name already"),
+			Next: "microagent volume list"}
+	}
+	first, err := s.lock(ctx, op, min(a, b))
+	if err != nil {
+		return nil, err
+	}
+	second, err := s.lock(ctx, op, max(a, b))
+	if err != nil {
+		first()
+		return nil, err
+	}
+	return func() { second(); first() }, nil
+}
+
+// movable is the record of a volume that can become to.
+func (s *Store) movable(op, from, to string) (*record, error) {
+	r, err := s.load(from)
+	if err != nil {
+		return nil, err
+	}
+	if r == nil {
+		return nil, s.notFound(op, from)
+	}
+	info, err := s.stat(from)
+	if err != nil {
+		return nil, err
+	}
+	if info == nil {
+		return nil, &driver.Error{Class: driver.ErrRefused, Op: op, Object: from, Err: errors.New("its image is gone"), Next: NextGone(from)}
+	}
+	if err := r.refuse(op, changed(r, s.State.VolumeImage(from), info.Size())); err != nil {
+		return nil, err
+	}
+	other, err := s.load(to)
+	if err != nil {
+		return nil, err
+	}
+	there, err := s.stat(to)
+	if err != nil {
+		return nil, err
+	}
+	if other != nil || there != nil {
+		return nil, &driver.Error{Class: driver.ErrExists, Op: op, Object: from, Err: fmt.Errorf("there is a volume %s already", to),
+			Next: "look which of the two has what you need: microagent volume list"}
+	}
+	return r, nil
+}
+
+// renameImage replaces nothing, also where somebody puts a file meanwhile.
+func (s *Store) renameImage(from, to string) error {
+	old, now := s.State.VolumeImage(from), s.State.VolumeImage(to)
+	err := unix.Renameat2(unix.AT_FDCWD, old, unix.AT_FDCWD, now, unix.RENAME_NOREPLACE)
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) { // a file system without that flag
+		err = os.Rename(old, now)
+	}
+	if err != nil {
+		return err
+	}
+	return layout.SyncDir(s.State.Volumes())
+}
+
+// forget removes what is left under the old name.
+func (s *Store) forget(from string) error {
+	for _, path := range []string{s.State.VolumeHolder(from), s.State.VolumeRecord(from)} {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return layout.SyncDir(s.State.Volumes())
+}
+
+// visible says whether r is a volume: while it moves, one of two records is, which the image tells.
+func (s *Store) visible(r *record) (bool, error) {
+	if r.MovingTo == "" && r.MovedFrom == "" {
+		return true, nil
+	}
+	image := s.State.VolumeImage
+	switch here, err := exists(image(r.Name)); {
+	case err != nil || here:
+		return here, err
+	case r.MovingTo != "": // gone over, unless it is gone for good
+		there, err := exists(image(r.MovingTo))
+		return !there, err
+	}
+	old, err := s.read(r.MovedFrom) // not come yet, unless it was here
+	return err == nil && (old == nil || old.MovingTo != r.Name), err
+}
+
+func exists(path string) (bool, error) {
+	_, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// finishMoves removes what moves that were interrupted left: the record that is no volume.
+func (s *Store) finishMoves(ctx context.Context) error {
+	names, err := s.names()
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if r, err := s.read(name); err != nil || r == nil || r.MovingTo == "" {
+			continue
+		}
+		if err := s.finishMove(ctx, name); err != nil {
+			return fmt.Errorf("finish the move of volume %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func (s *Store) finishMove(ctx context.Context, from string) error {
+	unlock, err := s.State.Lock(ctx, kind, from, 0)
+	if err != nil {
+		return nil // somebody is at it
+	}
+	defer unlock()
+	r, err := s.read(from)
+	if err != nil || r == nil || r.MovingTo == "" {
+		return err
+	}
+	unlockTo, err := s.State.Lock(ctx, kind, r.MovingTo, 0)
+	if err != nil {
+		return nil
+	}
+	defer unlockTo()
+	here, err := exists(s.State.VolumeImage(from))
+	if err != nil {
+		return err
+	}
+	if !here {
+		if there, err := exists(s.State.VolumeImage(r.MovingTo)); err != nil || !there {
+			return err
+		}
+		return s.forget(from)
+	}
+	if half, err := s.read(r.MovingTo); err != nil || half != nil && half.MovedFrom == from {
+		if err == nil {
+			err = s.forget(r.MovingTo)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return s.save(r)
+}
