@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/netip"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -31,6 +34,28 @@ func stolen(address string) bool {
 		l.Close()
 	}
 	return err == nil
+}
+
+// unasked is a guest that nothing may be asked of.
+type unasked struct{ t *testing.T }
+
+func (g unasked) Dial(context.Context, proto.Port) (Conn, error) {
+	g.t.Error("it is dialled")
+	return nil, io.EOF
+}
+
+func (g unasked) Listening(context.Context, []proto.Port) (Watch, error) {
+	g.t.Error("it is watched")
+	return nil, io.EOF
+}
+
+func TestGuestWithoutPortsIsNotAsked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := New(slog.New(slog.DiscardHandler))
+		defer p.Close()
+		serving(t, p, unasked{t})
+		time.Sleep(time.Hour) // of a bubble: all that could be asked was
+	})
 }
 
 func TestPortIsHeldAndListensWhileItsServerDoes(t *testing.T) {
