@@ -147,6 +147,9 @@ type Runs interface {
 	// written. With later, following goes on until ctx ends: with the workspaces' next runs, and with those that come later
 	// and that later takes. An error of each ends it and is given back.
 	AllLogs(ctx context.Context, names []string, later func(Workspace) bool, o LogOptions, each func(Written) error) error
+	// Usage says what those of the workspaces take that run, by name, each asked at the same time. A guest that does not
+	// answer while ctx lasts has none.
+	Usage(ctx context.Context, names []string) ([]Usage, error)
 	// OutputFile opens a fetched output as a tar stream of its tree.
 	OutputFile(ctx context.Context, name, output string) (io.ReadCloser, Fetched, error)
 }

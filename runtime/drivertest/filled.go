@@ -40,6 +40,12 @@ func fill(t *testing.T, v reflect.Value, name string) {
 	case reflect.Slice:
 		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
 		fill(t, v.Index(0), name)
+	case reflect.Array:
+		for i := range v.Len() {
+			fill(t, v.Index(i), name)
+		}
+	case reflect.Float64:
+		v.SetFloat(1.5)
 	case reflect.Map:
 		one := reflect.New(v.Type().Elem()).Elem()
 		fill(t, one, name)

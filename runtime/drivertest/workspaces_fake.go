@@ -27,6 +27,8 @@ type FakeWorkspaces struct {
 	all   map[string]*fakeWorkspace
 	next  int
 	calls []string
+	asked int // how often Usage was
+
 	// probes are what those of some workspaces say, by name
 	probes map[string]*driver.Readiness
 }

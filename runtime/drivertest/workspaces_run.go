@@ -318,3 +318,31 @@ func (f *FakeWorkspaces) WaitUntil(ctx context.Context, name string, p driver.Ph
 		}
 	}
 }
+
+// Usage gives the same of each that runs; CPU times grow by a second with each call.
+func (f *FakeWorkspaces) Usage(_ context.Context, names []string) ([]driver.Usage, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.asked++
+	spent := time.Duration(f.asked) * time.Second
+	var list []driver.Usage
+	for _, name := range names {
+		w, err := f.get("measure workspace", name)
+		if err != nil {
+			return nil, err
+		}
+		if !w.alive() {
+			continue
+		}
+		list = append(list, driver.Usage{Workspace: name, At: time.UnixMilli(1_700_000_000_000).UTC().Add(2 * spent),
+			Host: driver.HostUse{
+				Supervisor: driver.ProcessUse{Processes: 1, CPU: spent / 10, RSS: 40 << 20, Private: 20 << 20},
+				VMM:        driver.ProcessUse{Processes: 2, CPU: spent, RSS: 300 << 20, Private: 200 << 20, Read: 1 << 20, Written: 2 << 20},
+				Disks:      []driver.ImageUse{{Name: "rootfs", Size: 1 << 30, Allocated: 50 << 20}},
+			},
+			Guest: &driver.GuestUse{CPUs: 1, Busy: spent, Idle: spent, Load: [3]float64{0.5, 0.25, 0}, Memory: 256 << 20, Used: 64 << 20, Tasks: 12,
+				Disks: []driver.FileSystem{{Path: "/", Size: 1 << 30, Used: 256 << 20}}},
+		})
+	}
+	return list, nil
+}

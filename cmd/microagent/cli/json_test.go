@@ -43,13 +43,13 @@ outputs: {count: {from: job, path: /work/count, to: ./out/count}}
 // be, one with nothing.
 var goldenCommands = []string{
 	"status", "list", "volume list", "image list", "kernel list", "output list", "history", "events",
-	"validate", "render", "plan -o saved.plan", "show saved.plan", "show none.plan", "apply --yes --parallel 1", "apply --yes --parallel 1", "plan", "status", "status job", "list", "logs job", "wait job", "output list",
+	"validate", "render", "plan -o saved.plan", "show saved.plan", "show none.plan", "apply --yes --parallel 1", "apply --yes --parallel 1", "plan", "status", "status job", "list", "logs job", "stats --interval 1ms", "wait job", "output list",
 	"history", "events",
 	"schema", "version", "doctor",
 	"image pull docker.io/library/alpine:3.20", "image list",
 	"volume create extra --size 16MiB", "volume create extra --size 16MiB", "volume list", "volume status extra", "volume grow extra --size 32MiB",
 	"volume protect extra", "volume unprotect extra", "volume adopt extra", "volume delete extra",
-	"create one --image docker.io/library/alpine:3.20 -p auto:8080 -p unix:/run/web.sock:8080", "forward one 9090", "start one", "forward one 9090:80", "exec one -- sh -c exit", "cp microagent.yaml one:/x", "cp one:/x ./got",
+	"create one --image docker.io/library/alpine:3.20 -p auto:8080 -p unix:/run/web.sock:8080", "forward one 9090", "start one", "stats --interval 1ms", "stats one nosuch", "forward one 9090:80", "exec one -- sh -c exit", "cp microagent.yaml one:/x", "cp one:/x ./got",
 	"halt one", "halt one", "restart one", "halt one none", "delete one --yes", "run docker.io/library/alpine:3.20 true",
 	"output get job count", "output get job none", "kernel install --vmlinuz none --modules none", "kernel rm none",
 	"prune", "image import none.tar", "image rm docker.io/library/alpine:3.20", "destroy --yes --parallel 1", "destroy --yes", "plan -o refused.plan --rerun nobody", "show refused.plan", "apply refused.plan", "apply --yes --rerun nobody", "nonsense", "plan --file other.yaml",

@@ -57,7 +57,7 @@ func (a *app) root() *cobra.Command {
 	}
 	in(groupManifest, a.validateCommand(), a.renderCommand(), a.planCommand(), a.showCommand(), a.applyCommand(), a.destroyCommand(), a.statusCommand(), a.eventsCommand(), a.historyCommand(),
 		a.outputCommand(), a.schemaCommand())
-	in(groupObjects, a.runCommand(), a.createCommand(), a.startCommand(), a.forwardCommand(), a.execCommand(), a.logsCommand(),
+	in(groupObjects, a.runCommand(), a.createCommand(), a.startCommand(), a.forwardCommand(), a.execCommand(), a.logsCommand(), a.statsCommand(),
 		a.waitCommand(), a.haltCommand(), a.restartCommand(), a.cpCommand(), a.deleteCommand(), a.listCommand(), a.volumeCommand())
 	in(groupHost, a.kernelCommand(), a.imageCommand(), a.doctorCommand(), a.pruneCommand(),
 		a.completionCommand(root), a.versionCommand())

@@ -47,7 +47,7 @@ func TestTyped(t *testing.T) {
 		{"shell web", 64, []string{"next: microagent exec -it web -- sh"}},
 		{"help nosuch", 64, []string{`no command "nosuch"`}},
 		{"help up", 64, []string{"next: microagent apply"}},
-		{"stauts", 64, []string{"did you mean start or status?"}},
+		{"stauts", 64, []string{"did you mean start or stats or status?"}},
 		{"volume creat x", 64, []string{"did you mean create?", "next: microagent volume --help"}},
 		{"plan web", 64, []string{`microagent plan takes no argument, and there is "web"`}},
 		{"wait", 64, []string{"microagent wait needs WORKSPACE\n"}},

@@ -121,6 +121,8 @@ func (a *Agent) serveStream(ctx context.Context, conn net.Conn) bool {
 		a.dial(ctx, h, st)
 	case proto.KindListening:
 		a.sendListening(ctx, h, st)
+	case proto.KindStats:
+		finish(st, a.sendStats(st))
 	case proto.KindLog:
 		a.sendLog(ctx, st)
 	default:

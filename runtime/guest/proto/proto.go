@@ -60,6 +60,7 @@ const (
 	CapGrow     = "grow"
 	CapLog      = "log"
 	CapDial     = "dial" // dial, one connection after another on a stream; listening
+	CapStats    = "stats"
 )
 
 // Kinds of streams.
@@ -74,6 +75,8 @@ const (
 
 	KindDial      = "dial"      // the bytes of a connection, or datagrams (Datagrams)
 	KindListening = "listening" // a byte for each port that was asked for, 1 when a server is there, again after each change
+
+	KindStats = "stats" // Stats, as JSON
 )
 
 // Dialer connects to a port in the guest. It may block until the guest listens or until ctx ends, and may fail

@@ -123,6 +123,9 @@ func (s *Server) serve(v *serving, call Call) result {
 		return ask(v, func(r portsRequest) result { return outcome{FailureOf(s.service.Publish(v.ctx, r.Ports))} })
 	case CallPermit:
 		return ask(v, func(r networkRequest) result { return outcome{FailureOf(s.service.Permit(v.ctx, r.Network))} })
+	case CallStats:
+		use, err := s.service.Stats(v.ctx)
+		return statsResult{outcome{FailureOf(err)}, use}
 	case CallForward:
 		return ask(v, func(r portsRequest) result {
 			return outcome{FailureOf(s.service.Forward(v.ctx, r.Ports, func(bound []spec.Port) error {

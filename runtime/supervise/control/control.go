@@ -17,7 +17,8 @@ const Version = 1
 //	2  publish and forward
 //	3  permit
 //	4  ready
-const Minor = 4
+//	5  stats
+const Minor = 5
 
 const minorSteered = 1
 
@@ -48,6 +49,8 @@ const (
 	CallForward Call = "forward" // ports, until the client goes away
 
 	CallReady Call = "ready" // answers when the run is
+
+	CallStats Call = "stats" // what the guest says that it uses
 )
 
 func (c Call) frozen() bool {

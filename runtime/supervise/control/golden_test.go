@@ -23,7 +23,7 @@ var shapes = map[string]any{
 	"request signal": signalRequest{}, "request resize": resizeRequest{}, "request fetch": fetchRequest{}, "request put": putRequest{},
 	"request stat": statRequest{}, "request grow": growRequest{}, "request publish": portsRequest{},
 	"result hello": helloResult{}, "result ended": endedResult{}, "result exec": execResult{}, "result stat": statResult{},
-	"result grow": growResult{}, "result nothing": outcome{}, "result failed": outcome{}, "result crashed": outcome{},
+	"result grow": growResult{}, "result stats": statsResult{}, "result nothing": outcome{}, "result failed": outcome{}, "result crashed": outcome{},
 	"frame steering": steeringWire{}, "ready line": readyLine{},
 }
 
@@ -69,6 +69,7 @@ func TestWireNow(t *testing.T) {
 		{"request publish", portsRequest{head(CallPublish), []spec.Port{drivertest.Filled[spec.Port](t)}}},
 		{"result hello", helloResult{outcome{FailureOf(&driver.Error{Class: driver.ErrBusy, Op: "op", Object: "ob", Next: "n"})}, Version, Minor, "tool", new(runWireOf(run))}},
 		{"result ended", answerEnd(Ended{Run: run, Forced: true}, nil)},
+		{"result stats", statsResult{outcome{}, drivertest.Filled[driver.GuestUse](t)}},
 		{"result crashed", outcome{FailureOf(&driver.CrashError{Workspace: "w", Phase: "boot", Reason: "panic", Console: []string{"a"}, Log: "/l"})}},
 		{"frame steering-signal", steeringWire{Signal: "INT"}},
 		{"frame steering-size", steeringWire{Rows: 24, Columns: 80}},

@@ -2,10 +2,13 @@ package view
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"microagent/runtime/driver"
 	"microagent/runtime/drivertest"
@@ -99,4 +102,21 @@ func paths(t *testing.T, v any) map[string]bool {
 	}
 	walk("", tree)
 	return all
+}
+
+// TestPercent: no answer of a guest becomes something that is no number.
+func TestPercent(t *testing.T) {
+	for _, c := range []struct {
+		part, whole time.Duration
+		cpus        int
+		want        string
+	}{{1, 2, 1, "50"}, {1, 1, 4, "400"}, {-1, 1, 1, "none"}, {1, 0, 1, "none"}, {1, -1, 1, "none"}, {math.MaxInt64, 1, 1, "none"}, {1, 3, 1, "33.3"}} {
+		got := "none"
+		if p := percent(c.part, c.whole, c.cpus); p != nil {
+			got = fmt.Sprint(*p)
+		}
+		if got != c.want {
+			t.Errorf("%d of %d: %s, want %s", c.part, c.whole, got, c.want)
+		}
+	}
 }
