@@ -18,6 +18,9 @@ func (p *planner) addOrder() {
 				p.waitUntil(c, x, first.Until)
 			}
 		}
+		for _, before := range p.turns[name] {
+			p.addEdge(c, Address{KindTask, before})
+		}
 	}
 	p.reverseStops()
 }

@@ -82,7 +82,52 @@ func (p *planner) takeTurns(list []holding) {
 		if turn.Writer >= 0 && !slices.Contains(p.writers[name(i)], name(turn.Writer)) {
 			p.writers[name(i)] = append(p.writers[name(i)], name(turn.Writer))
 		}
+		for _, before := range turn.Before {
+			p.turns[name(i)] = append(p.turns[name(i)], name(before))
+		}
 	}
+}
+
+// giveTurns stops what runs and comes after a task that runs again, for the time of its run, when both use one volume or
+// disk.
+func (p *planner) giveTurns() {
+	held := p.holders()
+	for _, of := range p.uses {
+		for _, mine := range of.list {
+			s := p.state[inManifest(p.plan.Project, mine.workspace)]
+			taker := s.starter()
+			if taker == nil || taker.Address.Kind != KindTask {
+				continue
+			}
+			for _, h := range held[of.id] {
+				w := p.state[inManifest(p.plan.Project, h.workspace)]
+				if w != nil && w.have != nil && w.have.Running && w.want.Mode != spec.ModeTask && w.want.Desired != spec.DesiredStopped &&
+					clashes(h, mine) && p.order.Ended(s.name, w.name) {
+					p.giveTurn(w, taker)
+				}
+			}
+		}
+	}
+}
+
+// giveTurn stops w before taker, which starts it again once it is done.
+func (p *planner) giveTurn(w *workspaceState, taker *Change) {
+	turn := p.at[Address{KindTurn, w.name}]
+	if turn == nil {
+		turn = p.add(Change{
+			Address: Address{KindTurn, w.name}, Action: ActionStop, Reason: ReasonDependency, Pos: w.decl.Pos,
+			Detail: "while " + taker.Address.String() + " has what it uses", Danger: DangerDowntime, Warning: "a running guest is stopped, and started again",
+			Workspace: w.change.Workspace,
+		})
+	}
+	switch c := w.change; c.Action {
+	case ActionNone, ActionWait:
+		c.Action, c.Reason, c.Detail = ActionStart, ReasonDependency, "it stopped to give a turn"
+	case ActionUpdate:
+		c.Action, c.Publish, c.Detail = ActionStart, false, "it stopped to give a turn; its files stay"
+	}
+	p.addEdge(taker, turn.Address)
+	p.addEdge(w.change, taker.Address)
 }
 
 // checkLeases lets whoever takes a volume or disk wait until it is given up.
@@ -144,6 +189,8 @@ func (p *planner) awaitHolders(taker *Change, mine holding, id string, held []ho
 		switch {
 		case known && !ws.Running:
 			// what a dead supervisor left is ended by whoever needs it
+		case known && p.at[Address{KindTurn, inManifest(p.plan.Project, h.workspace)}] != nil && ws.Spec.Project == p.plan.Project:
+			p.addEdge(taker, Address{KindTurn, inManifest(p.plan.Project, h.workspace)})
 		case known && p.endsBefore(taker, ws):
 			p.addEdge(taker, Address{KindTask, inManifest(p.plan.Project, h.workspace)})
 		case known && p.releases(ws, id, mine):

@@ -44,6 +44,7 @@ func Make(m *schema.Manifest, w *observed.World, o Options) (*Plan, diag.List) {
 	}
 	p.removeUndeclared(ReasonNotDeclared)
 	p.checkReruns()
+	p.giveTurns()
 	p.planImages()
 	p.planOutputs()
 	p.addDependencies()
@@ -71,6 +72,7 @@ type planner struct {
 	want      map[string]observed.WorkspaceSpec // of each declared workspace, by name in the manifest
 	uses      []uses                            // of volumes and disks by workspaces that are to run
 	writers   map[string][]string               // by workspace, those that write what it uses, each last before it
+	turns     map[string][]string               // by workspace, those whose turn with what it uses is right before it
 	// outputsOf are the outputs by the workspace they come from.
 	outputsOf map[string][]spec.Output
 }
@@ -94,7 +96,7 @@ func newPlanner(m *schema.Manifest, w *observed.World, o Options) *planner {
 			Bound: map[string]string{}, Host: w.Host, AllowPaths: slices.Clone(o.AllowPaths),
 		},
 		at: map[Address]*Change{}, state: map[string]*workspaceState{}, rerun: map[string]bool{}, order: m.Order(),
-		want: map[string]observed.WorkspaceSpec{}, writers: map[string][]string{},
+		want: map[string]observed.WorkspaceSpec{}, writers: map[string][]string{}, turns: map[string][]string{},
 	}
 	p.plan.Host.Missing = slices.Clone(w.Host.Missing)
 	for _, name := range o.Rerun {

@@ -32,6 +32,7 @@ const (
 	KindBundle    Kind = "bundle"
 	KindDisk      Kind = "disk"
 	KindWorkspace Kind = "workspace"
+	KindTurn      Kind = "turn"  // of the workspace with the same name, with a volume or disk: it stops for another's
 	KindTask      Kind = "task"  // the task of the workspace with the same name
 	KindReady     Kind = "ready" // the readiness of the workspace with the same name
 	KindOutput    Kind = "output"
@@ -55,7 +56,7 @@ const (
 	ActionRestart Action = "restart" // workspace: stop if it runs, record the spec, start; its files stay
 	ActionReplace Action = "replace" // workspace: stop if it runs, new root file system and spec, start
 	ActionStart   Action = "start"   // workspace: record the spec when Fields is not empty, start
-	ActionStop    Action = "stop"    // workspace: stop, record the spec when Fields is not empty
+	ActionStop    Action = "stop"    // workspace: stop, record the spec when Fields is not empty; turn: stop
 	ActionRun     Action = "run"     // task
 	ActionWait    Action = "wait"    // task, workspace: this very run or start is under way; ready: until it is
 	ActionCollect Action = "collect" // output: bring what the run left to the host

@@ -168,6 +168,10 @@ func (s *sim) change(p *plan.Plan, c *plan.Change) {
 		s.bundles[name] = observed.Bundle{Project: p.Project, Digest: c.Bundle.Digest, Source: c.Bundle.Source, Built: true}
 	case plan.KindWorkspace:
 		s.workspace(p, c)
+	case plan.KindTurn:
+		ws := s.workspaces[c.Workspace.Name]
+		s.stop(&ws)
+		s.workspaces[c.Workspace.Name] = ws
 	case plan.KindReady:
 		if ws := s.workspaces[plan.OnDisk(p.Project, c.Address.Name)]; !ws.Running {
 			s.t.Fatalf("%s is waited for, and does not run", c.Address)

@@ -118,8 +118,9 @@ type Use struct {
 
 // Turn is one user's place among all of them.
 type Turn struct {
-	Clash  int // a user that may run at the same time and must not, -1 for none
-	Writer int // the last one before it that writes, -1 for none
+	Clash  int   // a user that may run at the same time and must not, -1 for none
+	Writer int   // the last one before it that writes, -1 for none
+	Before []int // those that have to have ended: Writer, and for one that writes all that read since
 }
 
 // Turns looks at all users of one volume or disk, of which one that writes must be alone. Indices are of uses.
@@ -136,14 +137,15 @@ func (o *Order) Turns(uses []Use) []Turn {
 	var readers []int // since writer
 	for _, i := range order {
 		turns[i] = Turn{Clash: -1, Writer: writer}
-		before := map[string]bool{}
 		if writer >= 0 {
-			before[uses[writer].Workspace] = true
+			turns[i].Before = append(turns[i].Before, writer)
 		}
 		if uses[i].Writes {
-			for _, r := range readers {
-				before[uses[r].Workspace] = true
-			}
+			turns[i].Before = append(turns[i].Before, readers...)
+		}
+		before := map[string]bool{}
+		for _, b := range turns[i].Before {
+			before[uses[b].Workspace] = true
 		}
 		before = o.unended(uses[i].Workspace, before)
 		if writer >= 0 && before[uses[writer].Workspace] {

@@ -15,6 +15,7 @@ var operations = map[plan.Kind][]plan.Action{
 	plan.KindDisk:    {plan.ActionNone},
 	plan.KindWorkspace: {plan.ActionNone, plan.ActionCreate, plan.ActionUpdate, plan.ActionRestart, plan.ActionReplace,
 		plan.ActionStart, plan.ActionStop, plan.ActionWait, plan.ActionDelete},
+	plan.KindTurn:   {plan.ActionStop},
 	plan.KindReady:  {plan.ActionWait},
 	plan.KindTask:   {plan.ActionNone, plan.ActionRun, plan.ActionWait},
 	plan.KindOutput: {plan.ActionNone, plan.ActionCollect},
@@ -72,7 +73,7 @@ func hasObject(c *plan.Change) bool {
 		return c.Volume != nil
 	case plan.KindBundle:
 		return c.Bundle != nil
-	case plan.KindWorkspace, plan.KindTask, plan.KindReady:
+	case plan.KindWorkspace, plan.KindTask, plan.KindReady, plan.KindTurn:
 		return c.Workspace != nil
 	case plan.KindOutput:
 		return c.Output != nil
