@@ -19,7 +19,7 @@ func Announce(events event.Sink, p *plan.Plan) {
 			continue
 		}
 		e.Changes = append(e.Changes, event.Change{Address: c.Address.String(), Action: string(c.Action),
-			Reason: string(c.Reason), Detail: c.Detail, Danger: string(c.Danger)})
+			Reason: string(c.Reason), Detail: c.Detail, Danger: string(c.Danger), OnlyIf: len(c.If) > 0})
 	}
 	events.Emit(e)
 	for _, c := range p.Changes {

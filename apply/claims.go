@@ -12,7 +12,7 @@ func claims(p *plan.Plan) []folder.Claim {
 	list := []folder.Claim{{What: "the manifest", Path: p.Manifest}}
 	for i := range p.Changes {
 		c := &p.Changes[i]
-		if c.Bundle != nil && c.Bundle.Source != "" {
+		if c.Bundle != nil && c.Bundle.Source != "" && c.Bundle.Output == "" {
 			list = append(list, folder.Claim{What: "the source of bundle " + c.Address.Name, Path: c.Bundle.Source, Exclude: c.Bundle.Exclude})
 		}
 		if c.Image != nil {

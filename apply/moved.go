@@ -16,7 +16,7 @@ func movedInputs(ctx context.Context, d driver.Set, p *plan.Plan, files *folder.
 	for i := range p.Changes {
 		c := &p.Changes[i]
 		switch {
-		case c.Action == plan.ActionBuild && c.Bundle != nil:
+		case c.Action == plan.ActionBuild && c.Bundle != nil && c.Bundle.Digest != "":
 			src := driver.BundleSource{Files: files, Path: c.Bundle.Source, Exclude: c.Bundle.Exclude}
 			if now, err := d.Disks.DigestBundle(ctx, src, nil); err == nil && now.Fingerprint.Digest != c.Bundle.Digest {
 				moved = append(moved, c.Bundle.Source+" changed")

@@ -19,6 +19,9 @@ func (r *run) applyBundle(ctx context.Context, c *plan.Change, p driver.Progress
 	if err != nil {
 		return err
 	}
+	r.mu.Lock()
+	r.facts.Digests[c.Address.Name] = digest.Fingerprint.Digest
+	r.mu.Unlock()
 	return r.drivers.Projects.PutBundle(context.WithoutCancel(ctx), driver.BundleRecord{
 		Name: c.Bundle.Name, Project: r.plan.Project, Source: c.Bundle.Source, Exclude: c.Bundle.Exclude,
 		Fingerprint: digest.Fingerprint, Key: disk.Key,

@@ -209,6 +209,11 @@ func (r *run) resolveMount(ctx context.Context, m *spec.Mount) (spec.Mount, erro
 		}
 		m.Source, out.Source = v.ID, v.ID
 	case spec.MountBundle:
+		if m.Source == "" { // made of an output that came in this walk
+			r.mu.Lock()
+			m.Source = r.facts.Digests[m.Name]
+			r.mu.Unlock()
+		}
 		disk, err := r.drivers.Disks.FindBundle(ctx, m.Source)
 		if err != nil {
 			return out, fmt.Errorf("attach bundle %s: %w", m.Name, err)

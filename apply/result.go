@@ -13,8 +13,9 @@ import (
 // Result is what became of a plan's changes.
 type Result struct {
 	Done       []plan.Address
-	Failed     []Failure // root causes only
-	Cut        []Skipped // begun, and ended by the interrupt without a trace
+	Unneeded   []plan.Address // done only for a cause, and none came
+	Failed     []Failure      // root causes only
+	Cut        []Skipped      // begun, and ended by the interrupt without a trace
 	NotStarted []Skipped
 	// Interrupted says that nothing new was started because the caller asked to stop.
 	Interrupted bool

@@ -34,6 +34,7 @@ type run struct {
 	images       map[string]driver.Image // pulled in this walk, by reference as written
 	stillRunning []string
 	notable      map[plan.Address]driver.Fetched // outputs
+	facts        plan.Facts
 
 	begun func(plan.Address) // tells the walk that a task runs
 
@@ -83,6 +84,11 @@ func (r *run) walk(ctx context.Context, parallel int, keepGoing bool) *Result {
 			case !ready, running >= parallel, stop && (ctx.Err() != nil || !savesOutput(c, failed)):
 				later = append(later, i)
 			default:
+				if !r.needed(c) {
+					res.Unneeded = append(res.Unneeded, c.Address)
+					done[c.Address] = true
+					continue
+				}
 				running++
 				failedTask := taskBefore(c, failed)
 				go func() { outcomes <- outcome{index: i, err: r.do(ctx, c, failedTask != plan.Address{})} }()
@@ -126,6 +132,20 @@ func (r *run) walk(ctx context.Context, parallel int, keepGoing bool) *Result {
 	res.Interrupted = ctx.Err() != nil
 	res.GoesOn, res.Notable = r.stillRunning, r.notable
 	return res
+}
+
+// needed says whether a change whose turn it is has a cause, and tells when it has none.
+func (r *run) needed(c *plan.Change) bool {
+	r.mu.Lock()
+	needed := c.Needed(r.facts)
+	if !needed && c.Address.Kind == plan.KindBundle {
+		r.facts.Digests[c.Address.Name] = c.Bundle.Was
+	}
+	r.mu.Unlock()
+	if !needed {
+		r.events.Emit(event.Event{Type: event.TypeUnneeded, Time: time.Now(), Address: c.Address.String(), Action: string(c.Action)})
+	}
+	return needed
 }
 
 // next is the next change to end. After an interrupt it says what is waited for, unless that ends at once.

@@ -175,7 +175,7 @@ func (c *comparison) compareMount(before, after *spec.Mount) {
 		}
 	case spec.MountBundle:
 		c.label = "bundle " + after.Name
-		c.compareDigest("mounts", path+".digest", before.Source, after.Source)
+		c.add("mounts", path+".digest", before.Source, cmp.Or(after.Source, knownAfter), causeContent)
 	default:
 		source := after.Source
 		if source == "" {

@@ -265,6 +265,8 @@ func (st *stage) happen(t *testing.T, f []string) {
 		s.host = spec.Host{VMM: "cloud-hypervisor v53.0.0", Hardware: true, CPUs: 4, Memory: 8 << 30, DiskFree: 100 << 30}
 	case "small-host":
 		s.host.CPUs, s.host.Memory, s.host.DiskFree = 1, 100<<20, 1<<20
+	case "stable":
+		s.stable = true
 	case "offline":
 		s.offline = true
 	case "pull":

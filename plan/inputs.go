@@ -12,7 +12,40 @@ import (
 
 func (p *planner) planBundles() {
 	for _, name := range slices.Sorted(maps.Keys(p.manifest.Bundles)) {
-		p.planBundle(name, p.manifest.Bundles[name])
+		if p.made[name] == "" {
+			p.planBundle(name, p.manifest.Bundles[name])
+		}
+	}
+}
+
+// planMade is for a bundle that is made of an output, once that is planned. While it comes in this plan, what the bundle
+// will hold is not known.
+func (p *planner) planMade(name string) {
+	b := p.manifest.Bundles[name]
+	from := p.at[Address{KindOutput, p.made[name]}]
+	src := p.world.Sources[name]
+	if from == nil || !from.Does() || src.Refused {
+		p.planBundle(name, b)
+		return
+	}
+	disk := OnDisk(p.manifest.Project, name)
+	p.bind("bundle", disk)
+	have, recorded := p.world.Bundles[disk]
+	if recorded && have.Project != p.manifest.Project {
+		p.refuseForeign(KindBundle, disk, have.Project, b.Pos, "choose another name for the project or the bundle")
+		return
+	}
+	c := p.add(Change{
+		Address: Address{KindBundle, name}, Action: ActionBuild, Reason: ReasonDependency, Pos: b.Pos,
+		Detail: "of " + from.Address.String() + " in " + b.Source,
+		Bundle: &BundleObject{Name: disk, Source: b.Source, Exclude: slices.Clone(b.Exclude), Output: from.Address.Name},
+	})
+	p.pending[name] = true
+	p.addEdge(c, from.Address)
+	p.addEdge(c, Address{KindTask, p.manifest.Outputs[from.Address.Name].From}) // an output comes also when its task failed
+	if stands := recorded && have.Digest == src.Digest && src.Built && have.Source == b.Source && src.Err == ""; stands && len(from.If) > 0 {
+		c.Bundle.Was = have.Digest
+		p.onlyIf(c, from.If)
 	}
 }
 
@@ -30,7 +63,7 @@ func (p *planner) planBundle(name string, b schema.Bundle) {
 	}
 	c := Change{
 		Address: Address{KindBundle, name}, Action: ActionNone, Pos: b.Pos,
-		Bundle: &BundleObject{Name: disk, Source: b.Source, Exclude: slices.Clone(b.Exclude), Digest: src.Digest},
+		Bundle: &BundleObject{Name: disk, Source: b.Source, Exclude: slices.Clone(b.Exclude), Digest: src.Digest, Output: p.made[name]},
 	}
 	have, recorded := p.world.Bundles[disk]
 	switch {

@@ -119,15 +119,32 @@ func (p *planner) giveTurn(w *workspaceState, taker *Change) {
 			Detail: "while " + taker.Address.String() + " has what it uses", Danger: DangerDowntime, Warning: "a running guest is stopped, and started again",
 			Workspace: w.change.Workspace,
 		})
+		p.onlyIf(turn, taker.If)
+	} else if len(turn.If) > 0 {
+		if len(taker.If) == 0 {
+			turn.If = nil
+		}
+		p.onlyIf(turn, taker.If)
 	}
-	switch c := w.change; c.Action {
+	c := w.change
+	always := c.Does() && len(c.If) == 0
+	switch c.Action {
 	case ActionNone, ActionWait:
 		c.Action, c.Reason, c.Detail = ActionStart, ReasonDependency, "it stopped to give a turn"
 	case ActionUpdate:
-		c.Action, c.Publish, c.Detail = ActionStart, false, "it stopped to give a turn; its files stay"
+		c.Action, c.Detail = ActionStart, "it stopped to give a turn; its files stay"
+		if c.Publish { // which a start of what may run yet would not do
+			c.Action, c.Publish = ActionRestart, false
+		}
 	}
 	p.addEdge(taker, turn.Address)
-	p.addEdge(w.change, taker.Address)
+	p.addEdge(c, taker.Address)
+	switch {
+	case len(taker.If) == 0:
+		c.If = nil
+	case !always:
+		p.onlyIf(c, []Cause{{Task: taker.Address.Name}})
+	}
 }
 
 // checkLeases lets whoever takes a volume or disk wait until it is given up.

@@ -41,12 +41,12 @@ func Make(m *schema.Manifest, w *observed.World, o Options) (*Plan, diag.List) {
 	p.planUses()
 	for _, name := range p.order.Sorted() {
 		p.planWorkspace(name)
+		p.planOutputsOf(name)
 	}
 	p.removeUndeclared(ReasonNotDeclared)
 	p.checkReruns()
 	p.giveTurns()
 	p.planImages()
-	p.planOutputs()
 	p.addDependencies()
 	p.addOrder()
 	p.checkLeases()
@@ -72,9 +72,12 @@ type planner struct {
 	want      map[string]observed.WorkspaceSpec // of each declared workspace, by name in the manifest
 	uses      []uses                            // of volumes and disks by workspaces that are to run
 	writers   map[string][]string               // by workspace, those that write what it uses, each last before it
+	made      map[string]string                 // bundles by what output they are made of
+	pending   map[string]bool                   // those of made whose output comes in this plan
 	turns     map[string][]string               // by workspace, those whose turn with what it uses is right before it
-	// outputsOf are the outputs by the workspace they come from.
+	// outputsOf are the outputs by the workspace they come from, bundlesOf the bundles that are made of these.
 	outputsOf map[string][]spec.Output
+	bundlesOf map[string][]string
 }
 
 // workspaceState is what is known of a declared workspace.
@@ -96,7 +99,7 @@ func newPlanner(m *schema.Manifest, w *observed.World, o Options) *planner {
 			Bound: map[string]string{}, Host: w.Host, AllowPaths: slices.Clone(o.AllowPaths),
 		},
 		at: map[Address]*Change{}, state: map[string]*workspaceState{}, rerun: map[string]bool{}, order: m.Order(),
-		want: map[string]observed.WorkspaceSpec{}, writers: map[string][]string{}, turns: map[string][]string{},
+		want: map[string]observed.WorkspaceSpec{}, writers: map[string][]string{}, turns: map[string][]string{}, made: m.MadeOf(), pending: map[string]bool{},
 	}
 	p.plan.Host.Missing = slices.Clone(w.Host.Missing)
 	for _, name := range o.Rerun {

@@ -23,10 +23,26 @@ func (p *planner) specOutputs(workspace string) []spec.Output {
 	return p.outputsOf[workspace]
 }
 
-func (p *planner) planOutputs() {
-	for _, name := range slices.Sorted(maps.Keys(p.manifest.Outputs)) {
-		p.planOutput(name, p.manifest.Outputs[name])
+// planOutputsOf plans the outputs of a workspace, and the bundles that are made of them.
+func (p *planner) planOutputsOf(workspace string) {
+	for _, o := range p.specOutputs(workspace) {
+		p.planOutput(o.Name, p.manifest.Outputs[o.Name])
 	}
+	for _, name := range p.madeOf(workspace) {
+		p.planMade(name)
+	}
+}
+
+// madeOf are the bundles that are made of a workspace's outputs.
+func (p *planner) madeOf(workspace string) []string {
+	if p.bundlesOf == nil {
+		p.bundlesOf = map[string][]string{}
+		for _, name := range slices.Sorted(maps.Keys(p.made)) {
+			from := p.manifest.Outputs[p.made[name]].From
+			p.bundlesOf[from] = append(p.bundlesOf[from], name)
+		}
+	}
+	return p.bundlesOf[workspace]
 }
 
 func (p *planner) planOutput(name string, o schema.Output) {
@@ -63,15 +79,16 @@ func (p *planner) planOutput(name string, o schema.Output) {
 	if taken && c.Output.Overwrite {
 		c.Warning = "what lies at " + o.To + " now was not put there by an apply, and is replaced"
 	}
+	runs := s.task != nil && s.task.Does()
+	if runs && taken && !c.Output.Overwrite {
+		p.fail(CodeOutputTaken, o.Pos, "move it away, or say --overwrite-outputs",
+			"output %s would replace %s, which no apply put there as it is", name, o.To)
+	}
 	switch {
 	case s.want.Mode != spec.ModeTask:
 		c.Detail = "its workspace has no task"
-	case s.task != nil && s.task.Does():
+	case runs && len(s.task.If) == 0:
 		c.Action, c.Reason = ActionCollect, ReasonDependency
-		if taken && !c.Output.Overwrite {
-			p.fail(CodeOutputTaken, o.Pos, "move it away, or say --overwrite-outputs",
-				"output %s would replace %s, which no apply put there as it is", name, o.To)
-		}
 	case !collected || last.Err != "" || s.want.Desired == spec.DesiredStopped:
 		c.Detail = "nothing to bring out"
 	case !seen.Exists:
@@ -86,7 +103,11 @@ func (p *planner) planOutput(name string, o schema.Output) {
 	default:
 		c.Action, c.Reason, c.Detail = ActionCollect, ReasonUnfinished, o.To+" is what an earlier run left"
 	}
-	p.add(c)
+	planned := p.add(c)
+	if runs && !c.Does() {
+		planned.Action, planned.Reason, planned.Detail = ActionCollect, ReasonDependency, ""
+		p.onlyIf(planned, s.task.If)
+	}
 }
 
 // lastOutput is what the newest run left for an output.

@@ -117,6 +117,9 @@ type Change struct {
 	// for a task that has to be started only: see Begun.
 	After []Wait `json:"after,omitempty"`
 
+	// If are causes of which one has to hold, or nothing is done; none means always. See Needed.
+	If []Cause `json:"if,omitempty"`
+
 	Image     *ImageObject            `json:"image,omitempty"`
 	Volume    *VolumeObject           `json:"volume,omitempty"`
 	Bundle    *BundleObject           `json:"bundle,omitempty"`
@@ -179,7 +182,10 @@ type BundleObject struct {
 	Name    string   `json:"name"` // on disk
 	Source  string   `json:"source"`
 	Exclude []string `json:"exclude,omitempty"`
-	Digest  string   `json:"digest"`
+	Digest  string   `json:"digest"` // "" is known once Output has come
+	// Output is the output that the bundle is made of, "" for a source that is the user's.
+	Output string `json:"output,omitempty"`
+	Was    string `json:"was,omitempty"` // of one with causes: its digest when none holds
 }
 
 // OutputObject is an output to bring to the host.

@@ -57,11 +57,14 @@ func altered(t *testing.T, spec observed.WorkspaceSpec, field reflect.StructFiel
 			if s := one.FieldByName("Source"); s.IsValid() {
 				s.SetString("id")
 			}
-			for _, name := range []string{"Path", "Name", "Workspace"} {
-				if p := one.FieldByName(name); p.IsValid() {
-					p.SetString("/another")
-					break
+			for _, names := range [][]string{{"Path"}, {"Name"}, {"Workspace", "Until"}} {
+				if !one.FieldByName(names[0]).IsValid() {
+					continue
 				}
+				for _, name := range names {
+					one.FieldByName(name).SetString("/another")
+				}
+				break
 			}
 		}
 		v.Set(reflect.Append(reflect.MakeSlice(v.Type(), 0, 1), one))

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 
 	"microagent/plan"
@@ -35,6 +36,8 @@ type sim struct {
 	pull       bool
 	broken     map[string]string // errors by "image REF", "source NAME", "disk NAME", "output NAME"
 	taskExit   int
+	stable     bool       // a task leaves the same for the same inputs, as far as a bundle and its command go
+	facts      plan.Facts // of the apply at hand
 	serial     int
 }
 
@@ -66,8 +69,16 @@ func (s *sim) observe(m *schema.Manifest) *observed.World {
 		Sources: map[string]observed.Source{}, Images: map[string]observed.Image{}, Disks: map[string]observed.Disk{},
 		Outputs: map[string]observed.Output{}, Project: s.project, Host: s.host, Servers: s.servers, Records: maps.Clone(s.records),
 	}
-	for name := range m.Bundles {
+	made := m.MadeOf()
+	for name, b := range m.Bundles {
 		digest := s.sources[name]
+		if made[name] != "" {
+			digest = s.bundleAt(b.Source)
+			if digest == "" {
+				w.Sources[name] = observed.Source{Err: "bundle " + name + ": " + b.Source + " does not exist"}
+				continue
+			}
+		}
 		if digest == "" {
 			digest = digestOf("source", name)
 		}
@@ -107,6 +118,14 @@ func (s *sim) observe(m *schema.Manifest) *observed.World {
 	return w
 }
 
+// bundleAt is the digest of a bundle that is made of an output at path, "" when nothing is there.
+func (s *sim) bundleAt(path string) string {
+	if _, there := s.targets[path]; !there {
+		return ""
+	}
+	return digestOf("bundle", s.targets[path])
+}
+
 func (s *sim) tag(ref string) string {
 	if d, ok := s.registry[ref]; ok {
 		return d
@@ -121,9 +140,10 @@ func (s *sim) apply(p *plan.Plan) {
 		s.project.Manifest, s.project.Moved = p.Manifest, false
 	}
 	done := map[plan.Address]bool{}
+	s.facts = plan.Facts{Digests: map[string]string{}, Ran: map[string]bool{}}
 	for i := range p.Changes {
 		c := &p.Changes[i]
-		for _, dep := range c.Needs() {
+		for _, dep := range append(c.Needs(), c.DependsOn()...) {
 			if !done[dep] {
 				s.t.Fatalf("%s is done before %s", c.Address, dep)
 			}
@@ -131,8 +151,14 @@ func (s *sim) apply(p *plan.Plan) {
 		if !c.Does() {
 			continue
 		}
-		s.change(p, c)
 		done[c.Address] = true
+		if !c.Needed(s.facts) {
+			if c.Address.Kind == plan.KindBundle {
+				s.facts.Digests[c.Address.Name] = c.Bundle.Was
+			}
+			continue
+		}
+		s.change(p, c)
 	}
 }
 
@@ -164,8 +190,16 @@ func (s *sim) change(p *plan.Plan, c *plan.Change) {
 			delete(s.records, "bundle/"+name)
 			return
 		}
-		s.cache[c.Bundle.Digest] = true
-		s.bundles[name] = observed.Bundle{Project: p.Project, Digest: c.Bundle.Digest, Source: c.Bundle.Source, Built: true}
+		digest := c.Bundle.Digest
+		if digest == "" {
+			digest = s.bundleAt(c.Bundle.Source)
+		}
+		if digest == "" {
+			s.t.Fatalf("%s is made of %s, which is not there", c.Address, c.Bundle.Source)
+		}
+		s.facts.Digests[c.Address.Name] = digest
+		s.cache[digest] = true
+		s.bundles[name] = observed.Bundle{Project: p.Project, Digest: digest, Source: c.Bundle.Source, Built: true}
 	case plan.KindWorkspace:
 		s.workspace(p, c)
 	case plan.KindTurn:
@@ -302,6 +336,9 @@ func (s *sim) resolve(spec observed.WorkspaceSpec) observed.WorkspaceSpec {
 				s.t.Fatalf("workspace %s needs volume %s, which is not there", spec.Name, m.Name)
 			}
 		case "bundle":
+			if m.Source == "" {
+				m.Source = s.facts.Digests[m.Name]
+			}
 			if !s.cache[m.Source] {
 				s.t.Fatalf("workspace %s needs bundle %s, which was not built", spec.Name, m.Name)
 			}
@@ -353,6 +390,7 @@ func (s *sim) task(c *plan.Change) {
 		ws.Running = true
 	}
 	s.workspaces[name] = ws
+	s.facts.Ran[c.Address.Name] = c.Action == plan.ActionRun
 	s.endTask(name, s.taskExit)
 }
 
@@ -362,7 +400,16 @@ func (s *sim) endTask(name string, code int) {
 	run := *ws.Run
 	run.Phase, run.ExitCode, run.Collected = "finished", &code, map[string]observed.Collected{}
 	for _, o := range ws.Spec.Outputs {
-		run.Collected[o.Name] = observed.Collected{Digest: digestOf("output", o.Name, run.ID), From: o.Path}
+		digest := digestOf("output", o.Name, run.ID)
+		if s.stable {
+			digest = digestOf("output", o.Name, ws.Spec.Argv)
+			for _, m := range ws.Spec.Mounts {
+				if m.Kind == "bundle" && !strings.HasPrefix(m.Name, "b") { // the source of a b changes nothing in what is made
+					digest = digestOf(digest, m.Source)
+				}
+			}
+		}
+		run.Collected[o.Name] = observed.Collected{Digest: digest, From: o.Path}
 	}
 	s.hold(name, ws.Spec, false)
 	ws.Run, ws.Running = &run, false

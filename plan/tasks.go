@@ -10,14 +10,14 @@ import (
 )
 
 // planTask decides whether s's task runs. stop says that another run is under way and has to be stopped before. The
-// result is nil for a workspace that has no task.
-func (p *planner) planTask(s *workspaceState) (task *Change, stop bool) {
+// result is nil for a workspace that has no task. With still the runs that may come don't.
+func (p *planner) planTask(s *workspaceState, still bool) (task *Change, stop bool) {
 	if s.want.Mode != spec.ModeTask {
 		return nil, false
 	}
 	c := &Change{Address: Address{KindTask, s.name}, Action: ActionNone, Pos: s.decl.Pos}
 	fresh := s.have == nil || s.have.RootFSMissing || s.diff.effect == observed.EffectReplace
-	runs, writes := p.writerRuns(s)
+	runs, writes := p.writerRuns(s, still)
 	if !fresh && writes == "" {
 		if key, err := RunKey(s.want, s.have.ID, runs...); err == nil {
 			c.RunKey = key
@@ -47,10 +47,10 @@ func (p *planner) planTask(s *workspaceState) (task *Change, stop bool) {
 }
 
 // writerRuns are the ids of the runs that wrote what s's task uses; writes names one that is yet to run.
-func (p *planner) writerRuns(s *workspaceState) (ids []string, writes string) {
+func (p *planner) writerRuns(s *workspaceState, still bool) (ids []string, writes string) {
 	for _, name := range p.writers[s.name] {
 		x := p.state[name]
-		if x == nil || x.task == nil || x.have == nil || x.have.Run == nil || x.task.Action == ActionRun {
+		if x == nil || x.task == nil || x.have == nil || x.have.Run == nil || x.task.Action == ActionRun && !(still && len(x.task.If) > 0) {
 			return nil, name
 		}
 		ids = append(ids, x.have.Run.ID)

@@ -16,6 +16,13 @@ func (c *checker) checkOrder() {
 			}
 		}
 	}
+	made := c.m.MadeOf()
+	for name := range c.section("bundles") {
+		if o := c.root.get("outputs").get(made[name]).entry("optional"); o != nil && strings.EqualFold(o.value.text, "true") {
+			c.error(o.at, "output_conflict", address{"outputs", made[name], "optional"}.String()+": bundle "+quote(name)+" is made of it, so that it has to come",
+				"leave optional out")
+		}
+	}
 	for _, circle := range c.order.circle {
 		c.reportCircle(circle)
 	}

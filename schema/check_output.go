@@ -13,6 +13,7 @@ type claim struct {
 	what     string
 	at       place
 	output   bool
+	bundle   bool     // it is a bundle's source
 	exclude  []string // of a bundle's source: names that are not part of it
 	reported bool
 }
@@ -131,7 +132,7 @@ func (c *checker) checkOverlaps(claims []claim) {
 func (c *checker) checkInside(x *claim, claims []claim, around []int) {
 	for n := 0; n < excuses && n < len(around); n++ {
 		y := &claims[around[len(around)-1-n]]
-		if y.excludes(x.path) {
+		if y.excludes(x.path) || y.bundle && y.path == x.path { // a bundle that is made of the output
 			continue
 		}
 		if !x.reported {

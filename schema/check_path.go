@@ -55,7 +55,7 @@ func (c *checker) checkSources() []claim {
 		}
 		if p, ok := c.checkHostPath(src.value.at, src.value.text, at.with("source")); ok {
 			claims = append(claims, claim{
-				path: p, what: "the source of " + at.String(), at: src.value.at, exclude: c.m.Bundles[name].Exclude,
+				path: p, what: "the source of " + at.String(), at: src.value.at, bundle: true, exclude: c.m.Bundles[name].Exclude,
 			})
 		}
 	}

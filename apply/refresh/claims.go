@@ -12,7 +12,11 @@ func claims(m *schema.Manifest, manifest string) []folder.Claim {
 	if manifest != "" {
 		list = append(list, folder.Claim{What: "the manifest", Path: manifest})
 	}
+	made := m.MadeOf()
 	for name, b := range m.Bundles {
+		if made[name] != "" { // its output claims it
+			continue
+		}
 		list = append(list, folder.Claim{What: "the source of bundle " + name, Path: b.Source, Exclude: b.Exclude})
 	}
 	for name, d := range m.Disks {

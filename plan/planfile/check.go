@@ -44,7 +44,7 @@ func check(p *plan.Plan) error {
 		if c.Does() && c.Action != plan.ActionDelete && !hasObject(c) {
 			return fmt.Errorf("%s of %s says nothing about the object", c.Action, c.Address)
 		}
-		for _, dep := range c.Needs() {
+		for _, dep := range append(c.Needs(), c.DependsOn()...) {
 			if !done[dep] {
 				return fmt.Errorf("%s comes before %s, which it waits for", c.Address, dep)
 			}

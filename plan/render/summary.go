@@ -21,6 +21,7 @@ var verbs = map[plan.Action]string{plan.ActionWait: "wait for"}
 type Summary struct {
 	Actions   map[plan.Action]int `json:"actions"` // only those that occur, with "keep"; never "none"
 	Unchanged int                 `json:"unchanged"`
+	OnlyIf    int                 `json:"only_if"`    // changes that are done only if one of their causes holds
 	DataLoss  int                 `json:"data_loss"`  // changes that replace or delete files outside volumes
 	Downtime  int                 `json:"downtime"`   // changes that stop a running guest
 	PullBytes int64               `json:"pull_bytes"` // as far as it is known
@@ -36,6 +37,9 @@ func Summarise(p *plan.Plan) Summary {
 			continue
 		}
 		s.Actions[c.Action]++
+		if len(c.If) > 0 {
+			s.OnlyIf++
+		}
 		switch c.Danger {
 		case plan.DangerDataLoss:
 			s.DataLoss++
@@ -70,6 +74,9 @@ func (t *text) summary(p *plan.Plan) {
 		line += ", " + plural(n, "volume") + " kept"
 	}
 	t.line(t.paint(bold, line+"."))
+	if s.OnlyIf > 0 {
+		t.line(plural(s.OnlyIf, "change is", "changes are") + " made only if what they rest on becomes another.")
+	}
 	if s.DataLoss > 0 {
 		t.line(t.paint(red, plural(s.DataLoss, "workspace loses", "workspaces lose")+" files outside volumes.") +
 			" No volume loses data.")

@@ -109,6 +109,7 @@ func (t *text) change(c *plan.Change) {
 	for _, more := range lines[1:] {
 		t.line(strings.Repeat(" ", indent) + more)
 	}
+	t.onlyIf(c)
 	t.after(c)
 	t.fields(c)
 	t.danger(c)
@@ -123,10 +124,32 @@ func (t *text) after(c *plan.Change) {
 	for i, w := range c.After {
 		list[i] = w.Address.Name + " " + string(w.Until)
 	}
-	lines := t.wrap(esc(strings.Join(list, ", ")), len(under)+len("after "))
-	t.line(under + "after " + lines[0])
+	t.below("after ", strings.Join(list, ", "))
+}
+
+// onlyIf says for what c is done, when it may not be.
+func (t *text) onlyIf(c *plan.Change) {
+	if len(c.If) == 0 {
+		return
+	}
+	list := make([]string, len(c.If))
+	for i, cause := range c.If {
+		switch {
+		case cause.Bundle != "":
+			list[i] = "bundle " + cause.Bundle + " is not " + short(cause.Not) + " then"
+		default:
+			list[i] = "task " + cause.Task + " runs"
+		}
+	}
+	t.below("only if ", strings.Join(list, ", or "))
+}
+
+// below writes a line under a change.
+func (t *text) below(head, s string) {
+	lines := t.wrap(esc(s), len(under)+len(head))
+	t.line(under + head + lines[0])
 	for _, more := range lines[1:] {
-		t.line(under + "      " + more)
+		t.line(under + strings.Repeat(" ", len(head)) + more)
 	}
 }
 

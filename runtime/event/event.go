@@ -27,10 +27,11 @@ const (
 	TypeOutput   Type = "output"   // a line that a task wrote
 	TypeDone     Type = "done"
 	TypeFailed   Type = "failed"
-	TypeCut      Type = "cut"     // the interrupt ended it, or the wait for a task that goes on
-	TypeSkipped  Type = "skipped" // not started, because of Because
-	TypeNote     Type = "note"    // something the user should know, in Message
-	TypeResult   Type = "result"  // the last record
+	TypeCut      Type = "cut"      // the interrupt ended it, or the wait for a task that goes on
+	TypeSkipped  Type = "skipped"  // not started, because of Because
+	TypeUnneeded Type = "unneeded" // a change that is done only for a cause, and none came
+	TypeNote     Type = "note"     // something the user should know, in Message
+	TypeResult   Type = "result"   // the last record
 )
 
 // Event is one record. Which fields are set depends on Type.
@@ -77,6 +78,8 @@ type Change struct {
 	Reason  string `json:"reason,omitempty"`
 	Detail  string `json:"detail,omitempty"`
 	Danger  string `json:"danger,omitempty"`
+	// OnlyIf says that it is done only when what it rests on changes.
+	OnlyIf bool `json:"only_if,omitempty"`
 }
 
 // Port is where a port of a guest is published.

@@ -128,6 +128,7 @@ type applyRecord struct {
 	Done        int             `json:"done"`
 	Failed      int             `json:"failed"`
 	NotStarted  int             `json:"not_started"`
+	Unneeded    []string        `json:"unneeded,omitempty"` // changes that what they rest on did not ask for
 	Interrupted bool            `json:"interrupted,omitempty"`
 	Changes     []string        `json:"changes"`
 	Failures    []failureRecord `json:"failures,omitempty"`
@@ -142,6 +143,9 @@ func (a *app) resultRecord(p *plan.Plan, res *apply.Result) applyRecord {
 		NotStarted: len(res.NotStarted), Interrupted: res.Interrupted, Changes: []string{}, GoesOn: res.GoesOn}
 	for _, d := range res.Done {
 		r.Changes = append(r.Changes, d.String())
+	}
+	for _, of := range res.Unneeded {
+		r.Unneeded = append(r.Unneeded, of.String())
 	}
 	for _, of := range slices.SortedFunc(maps.Keys(res.Notable), func(a, b plan.Address) int { return strings.Compare(a.String(), b.String()) }) {
 		f := res.Notable[of]

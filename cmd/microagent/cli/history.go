@@ -73,6 +73,8 @@ func eventText(e event.Event) string {
 		return at + step + ": failed after " + term.Seconds(e.Elapsed) + ": " + e.Error
 	case event.TypeCut:
 		return at + step + ": interrupted after " + term.Seconds(e.Elapsed)
+	case event.TypeUnneeded:
+		return at + step + ": not needed"
 	case event.TypeSkipped:
 		return at + step + ": not started"
 	case event.TypeResult:

@@ -68,6 +68,8 @@ func (s *EventView) Emit(e event.Event) {
 		s.end(step, "%s: failed after %s", step, Seconds(e.Elapsed))
 	case event.TypeCut:
 		s.end(step, "%s: interrupted after %s", step, Seconds(e.Elapsed))
+	case event.TypeUnneeded:
+		s.line("%s: not needed, what it rests on is as it was", step)
 	case event.TypeNote:
 		s.line("%s: %s", e.Address, e.Message)
 	}
