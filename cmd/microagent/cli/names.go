@@ -2,6 +2,7 @@ package cli
 
 import (
 	"errors"
+	"slices"
 	"strings"
 
 	"microagent/runtime/driver"
@@ -17,6 +18,11 @@ func (a *app) candidates(name string) []string {
 		return []string{project + "." + name, name}
 	}
 	return []string{name}
+}
+
+// asked is what a list shows: all of it, or with --project what is of that project.
+func asked[T any](a *app, list []T, projectOf func(T) string) []T {
+	return slices.DeleteFunc(list, func(v T) bool { return a.flags.project != "" && projectOf(v) != a.flags.project })
 }
 
 // find gives the first object that get knows under one of the names that name can stand for.

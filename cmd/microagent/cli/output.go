@@ -42,6 +42,7 @@ func (a *app) outputList() *cobra.Command {
 			} else if list, err = w.Workspaces.List(ctx); err != nil {
 				return err
 			}
+			list = asked(a, list, func(ws driver.Workspace) string { return ws.Spec.Project })
 			lines, rows := []view.OutputOf{}, [][]string{}
 			for _, ws := range list {
 				if ws.Run == nil {

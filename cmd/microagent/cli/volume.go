@@ -92,6 +92,7 @@ func (a *app) volumeCreate() *cobra.Command {
 func (a *app) volumeList() *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Aliases: []string{"ls"}, Short: "list volumes",
+		Long:        "All in the state directory, or with --project those of that project.",
 		Example:     "  microagent volume list",
 		Annotations: exitsWith(ExitOK, ExitFailed),
 		RunE: does(func(ctx context.Context, _ []string) error {
@@ -100,6 +101,7 @@ func (a *app) volumeList() *cobra.Command {
 				return err
 			}
 			list, broken := w.Volumes.List(ctx)
+			list = asked(a, list, func(v driver.Volume) string { return v.Project })
 			if a.JSON {
 				return errors.Join(a.PrintJSON(view.OfVolumes(list)), broken)
 			}

@@ -37,7 +37,7 @@ var spokenCommands = []string{
 	"volume create data2 --size 16MiB", "volume create data2 --size 16MiB", "volume create bad/name", "volume status data2", "volume grow data2 --size 32MiB", "volume grow data2 --size 8MiB",
 	"volume protect data2", "volume delete data2", "volume unprotect data2", "volume list", "volume adopt data2",
 	"create one --image docker.io/library/alpine:3.20 -v data2:/work -v new:/new:size=16MiB --disk d=disk.ext4:/d --bundle b=b.tar:/b --env-file env -e A=1 --hostname box --cpus 2 -p auto:80",
-	"status one", "start one", "start one", "exec one -- sh -c 'echo hello; exit 4'", "exec -e B=2 one -- sh -c 'echo x >&2'", "exec nosuch -- true", "list", "volume list", "volume status data2",
+	"status one", "start one", "start one", "exec one -- sh -c 'echo hello; exit 4'", "exec -e B=2 one -- sh -c 'echo x >&2'", "exec nosuch -- true", "list", "volume list", "list --project shop", "volume list --project shop", "list --project other", "output list --project other", "volume status data2",
 	"cp microagent.yaml one:/x", "cp one:/x ./got", "cp one:/x one:/y", "cp ./a ./b", "volume delete data2", "volume delete --force data2", "halt one", "halt one", "halt --force one", "exec one true",
 	"delete one", "delete one --yes", "delete one --yes", "prune", "prune --yes",
 	"# run", "run docker.io/library/alpine:3.20 sh -c 'echo hello; exit 3'", "run --keep --timeout 1m docker.io/library/alpine:3.20 true", "run docker.io/library/alpine:3.20",

@@ -35,6 +35,7 @@ func (a *app) opened(ctx context.Context, writes bool, op, name string) (*world,
 func (a *app) listCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Aliases: []string{"ls", "ps"}, Short: "list workspaces",
+		Long:        "All in the state directory, or with --project those of that project.",
 		Example:     "  microagent list\n  microagent list --json",
 		Annotations: exitsWith(ExitOK, ExitFailed),
 		RunE: does(func(ctx context.Context, _ []string) error {
@@ -43,6 +44,7 @@ func (a *app) listCommand() *cobra.Command {
 				return err
 			}
 			list, broken := w.Workspaces.List(ctx)
+			list = asked(a, list, func(ws driver.Workspace) string { return ws.Spec.Project })
 			askGuests(ctx, w, list)
 			if a.JSON {
 				return errors.Join(a.PrintJSON(view.OfWorkspaces(list)), broken)
