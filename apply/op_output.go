@@ -40,7 +40,7 @@ func (r *run) collectOutput(ctx context.Context, c *plan.Change) error {
 		}
 		return &driver.Error{Class: driver.ErrNotFound, Op: "collect output", Object: o.Name,
 			Err:  reason,
-			Next: "mend the task, or what the output declares (path, limit, optional, unchanged); until then each apply runs the task again"}
+			Next: "mend the task, or what the output declares (path, limit, optional, unchanged); until then the task runs again each time"}
 	}
 	if err != nil {
 		return err
@@ -54,7 +54,7 @@ func (r *run) collectOutput(ctx context.Context, c *plan.Change) error {
 	case there != fetched.Digest && there != fetched.WithGit && !slices.Contains(o.Ours, there):
 		return &driver.Error{Class: driver.ErrRefused, Op: "collect output", Object: o.Name,
 			Err:  fmt.Errorf("%s holds what no apply put there", o.To),
-			Next: "move it away, or apply with --overwrite-outputs"}
+			Next: "move it away, or say --overwrite-outputs"}
 	}
 	got, err := r.drivers.Outputs.Publish(ctx, tree, target, driver.Publishing{Limit: o.Limit, Git: o.AllowGit})
 	if err != nil {

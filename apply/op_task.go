@@ -89,13 +89,13 @@ func (r *run) judge(ctx context.Context, name string, timeout time.Duration, run
 		return &driver.Error{Class: driver.ErrGuest, Op: "run task of workspace", Object: name, Err: run.Crash(name)}
 	case run.Phase == spec.PhaseLost:
 		return &driver.Error{Class: driver.ErrGuest, Op: "run task of workspace", Object: name,
-			Err: fmt.Errorf("its supervisor is gone and left no result"), Next: "apply again: the task runs once more"}
+			Err: fmt.Errorf("its supervisor is gone and left no result"), Next: "to run the task once more: microagent apply"}
 	case run.Stopped && run.ExitCode == nil:
 		return &driver.Error{Class: driver.ErrGuest, Op: "run task of workspace", Object: name,
-			Err: fmt.Errorf("it was stopped before its end"), Next: "apply again: the task runs once more"}
+			Err: fmt.Errorf("it was stopped before its end"), Next: "to run the task once more: microagent apply"}
 	case run.ExitCode == nil:
 		return &driver.Error{Class: driver.ErrGuest, Op: "run task of workspace", Object: name,
-			Err: fmt.Errorf("it ended without an exit code: %s", run.Error), Next: "apply again: the task runs once more"}
+			Err: fmt.Errorf("it ended without an exit code: %s", run.Error), Next: "to run the task once more: microagent apply"}
 	case *run.ExitCode == 0 && !run.TimedOut:
 		return nil
 	}

@@ -133,7 +133,7 @@ func (p *planner) changeVolume(c *Change, v schema.Volume, have observed.Volume)
 
 func (p *planner) refuseUnrecorded(disk string, v schema.Volume) {
 	p.fail(CodeUnrecorded, v.Pos,
-		fmt.Sprintf("delete it by name, or take it over with: microagent volume adopt %s --project %s", disk, p.manifest.Project),
+		fmt.Sprintf("give the volume another name, or take it over with: microagent volume adopt %s --project %s", disk, p.manifest.Project),
 		"there is a disk at the name of volume %s, and no record of it", disk)
 }
 

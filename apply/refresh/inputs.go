@@ -143,7 +143,7 @@ func head(ctx context.Context, images driver.Images, src driver.ImageSource) (dr
 	img, err := images.Head(ctx, src)
 	if err != nil && ctx.Err() == context.DeadlineExceeded {
 		err = &driver.Error{Class: driver.ErrTimeout, Op: "ask registry for", Object: src.Ref,
-			Err: fmt.Errorf("no answer within %s", headTimeout), Next: "check the network, or plan with --offline"}
+			Err: fmt.Errorf("no answer within %s", headTimeout), Next: "check the network, or say --offline"}
 	}
 	return img, err
 }

@@ -74,7 +74,7 @@ func (d *Disks) Bundle(ctx context.Context, src driver.BundleSource, want string
 		if want == "" || digest.Fingerprint.Digest == want {
 			return nil
 		}
-		return &driver.Error{Class: driver.ErrStale, Op: "make bundle", Object: src.Files.Resolve(src.Path), Next: "make a new plan"}
+		return &driver.Error{Class: driver.ErrStale, Op: "make bundle", Object: src.Files.Resolve(src.Path), Next: "make a new plan: microagent plan"}
 	}
 	_, missing := d.FindBundle(ctx, want)
 	if want == "" || missing == nil {

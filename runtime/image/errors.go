@@ -107,7 +107,7 @@ func registryError(op string, r imageref.Reference, err error) error {
 	case noSpace(err) != nil:
 		e.Class, e.Next = driver.ErrNoSpace, driver.NextNoSpace
 	case errors.Is(err, driver.ErrCorrupt):
-		e.Next = "pull again; when it stays so, the registry or something on the way to it is broken"
+		e.Next = "run this again; when it stays so, the registry or something on the way to it is broken"
 	case errors.Is(err, driver.ErrUnsupported), errors.Is(err, driver.ErrStale):
 	case errors.Is(err, docker.ErrInvalidAuthorization), status.StatusCode == http.StatusUnauthorized,
 		status.StatusCode == http.StatusForbidden:

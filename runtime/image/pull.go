@@ -138,7 +138,7 @@ func (s *Store) wanted(ctx context.Context, r imageref.Reference, o origin, want
 func staleError(r imageref.Reference, want, now string) error {
 	return &driver.Error{
 		Class: driver.ErrStale, Op: "take", Object: r.Name,
-		Err: fmt.Errorf("it is %s now, not %s", now, want), Next: "plan again",
+		Err: fmt.Errorf("it is %s now, not %s", now, want), Next: "make a new plan: microagent plan",
 	}
 }
 

@@ -187,7 +187,7 @@ func targetError(op string, t driver.Target, err error) error {
 	case errors.Is(err, fs.ErrNotExist):
 		e.Class = driver.ErrNotFound
 	case errno == syscall.ENOSPC || errno == syscall.EDQUOT:
-		e.Class, e.Next = driver.ErrNoSpace, "free some space where the output goes, then collect it again"
+		e.Class, e.Next = driver.ErrNoSpace, "free some space where the output goes"
 	case e.Next == "":
 		if e.Next = obstacle(t); e.Next != "" {
 			e.Class = driver.ErrRefused

@@ -60,7 +60,7 @@ func recordError(op, name string, err error) error {
 	e := &driver.Error{Op: op, Object: name, Err: err}
 	switch {
 	case errors.Is(err, driver.ErrCorrupt):
-		e.Next = "move the file away; the next apply writes it anew"
+		e.Next = "move the file away; it is written anew"
 	case errors.Is(err, driver.ErrUnsupported):
 		e.Next = "use that version of microagent, or a newer one"
 	}

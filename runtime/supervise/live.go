@@ -236,7 +236,7 @@ func (s *supervisor) connect(ctx context.Context, w *watch) (*proto.Session, err
 		return nil, crash
 	}
 	if _, ok := errors.AsType[*proto.VersionError](err); ok {
-		return nil, &driver.Error{Class: driver.ErrUnsupported, Op: "start workspace", Object: s.spec.Workspace.Name, Err: err, Next: "install the kernel again, so that its initramfs is built anew"}
+		return nil, &driver.Error{Class: driver.ErrUnsupported, Op: "start workspace", Object: s.spec.Workspace.Name, Err: err, Next: "to build its initramfs anew: microagent kernel install"}
 	}
 	return nil, w.vm.Crash("boot", fmt.Sprintf("no agent after %s (%s)", limit, lastReason(err)))
 }
@@ -283,7 +283,7 @@ func (s *supervisor) explainBoot(w *watch, what string, err error) error {
 	}
 	e := &driver.Error{Op: "start workspace", Object: s.spec.Workspace.Name, Err: fmt.Errorf("%s: %s", what, s.disks.NameIn(printable.Line(err.Error())))}
 	if errors.Is(err, driver.ErrGuest) {
-		e.Next = "correct what it names, and start again; the guest's console: microagent logs --console " + s.spec.Workspace.Name
+		e.Next = "correct what it names; the guest's console: microagent logs --console " + s.spec.Workspace.Name
 	}
 	e.Class = driver.ClassOf(driver.ClassName(err))
 	return e

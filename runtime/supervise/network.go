@@ -15,7 +15,7 @@ func (s *supervisor) checkNetwork() error {
 		return nil
 	}
 	return &driver.Error{Class: driver.ErrUnsupported, Op: "start workspace", Object: s.spec.Workspace.Name,
-		Err: errors.New("it asks for a network, which this microagent can't give yet"), Next: "start it without: --net none"}
+		Err: errors.New("it asks for a network, which this microagent can't give yet"), Next: "to go without: --net none"}
 }
 
 // Permit refuses a run without a network; one with it was never started.

@@ -47,7 +47,7 @@ func (s *supervisor) agentHasPorts(session *proto.Session) error {
 	return &driver.Error{
 		Class: driver.ErrUnsupported, Op: "start workspace", Object: s.spec.Workspace.Name,
 		Err:  errors.New("its guest's agent is older than published ports"),
-		Next: "install the kernel again, so that its initramfs is built anew",
+		Next: "to build its initramfs anew: microagent kernel install",
 	}
 }
 

@@ -72,7 +72,7 @@ func same(op string, spec driver.VolumeSpec, project string, size int64) error {
 		}
 		return &driver.Error{
 			Class: driver.ErrRefused, Op: op, Object: spec.Name,
-			Err: fmt.Errorf("it is there already and belongs to %s", owner), Next: "adopt it, or choose another name",
+			Err: fmt.Errorf("it is there already and belongs to %s", owner), Next: "choose another name, or take it over: " + adopt(spec.Name, spec.Project),
 		}
 	}
 	if size != spec.Size {

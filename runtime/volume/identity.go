@@ -63,11 +63,17 @@ func (r *record) refuse(op, why string) error {
 	if why == "" {
 		return nil
 	}
-	next := "put its image back, or take it as it is: microagent volume adopt " + r.Name
-	if r.Project != "" {
-		next += " --project " + r.Project
+	return &driver.Error{Class: driver.ErrRefused, Op: op, Object: r.Name, Err: errors.New("it has drifted: " + why),
+		Next: "put its image back, or take it as it is: " + adopt(r.Name, r.Project)}
+}
+
+// adopt is the advice to take a volume as it is, for a project or for none.
+func adopt(name, project string) string {
+	command := "microagent volume adopt " + name
+	if project != "" {
+		command += " --project " + project
 	}
-	return &driver.Error{Class: driver.ErrRefused, Op: op, Object: r.Name, Err: errors.New("it has drifted: " + why), Next: next}
+	return command
 }
 
 // learn notes the file system's identity in a record that has none. A volume that a guest just formats has none to note.

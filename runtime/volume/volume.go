@@ -99,7 +99,7 @@ func (s *Store) read(name string) (*record, error) {
 	if err != nil {
 		return nil, &driver.Error{
 			Class: driver.ErrCorrupt, Op: "read record of volume", Object: name, Err: err,
-			Next: "the data in " + s.State.VolumeImage(name) + " is untouched; move the record away and adopt the image",
+			Next: "the data in " + s.State.VolumeImage(name) + " is untouched; move the record away, then: microagent volume adopt " + name,
 		}
 	}
 	if r.Kind != kind || r.Name != name {

@@ -165,7 +165,7 @@ func (s *Store) Update(ctx context.Context, spec driver.WorkspaceSpec) (driver.W
 		return driver.Workspace{}, &driver.Error{
 			Class: driver.ErrRefused, Op: op, Object: spec.Name,
 			Err:  fmt.Errorf("its disk has %d bytes and does not shrink to %d", r.Spec.DiskSize, spec.DiskSize),
-			Next: "delete it and create it again",
+			Next: "to begin anew: microagent delete " + spec.Name,
 		}
 	}
 	r.Spec, r.Project, r.Tool, r.Updated = spec, spec.Project, s.Tool, s.now()

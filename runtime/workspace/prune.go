@@ -63,7 +63,7 @@ func (s *Store) pruneOne(ctx context.Context, name string, dry bool) (int64, err
 	}
 	if r == nil || r.Replacing != nil {
 		return 0, &driver.Error{Class: driver.ErrRefused, Op: op, Object: name,
-			Err: errors.New("a replacement of its root file system was interrupted"), Next: "apply again, or start it, then prune"}
+			Err: errors.New("a replacement of its root file system was interrupted"), Next: "to finish that: microagent start " + name}
 	}
 	if err := os.Remove(prev); err != nil {
 		return 0, fmt.Errorf("%s %s: %w", op, name, err)

@@ -1,7 +1,7 @@
 // Package advice finds the commands that the program advises, by reading its sources: every text of the code that
 // spells out a call of microagent. Advice of ours has one form, so that it can be copied from the screen and run: the
-// command alone, or a reason, a colon and the command, which goes to the end. A text that only mentions a command has
-// its word without "microagent" before it.
+// command alone, or a reason, a colon and the command, which goes to the end. Advice that names a command in words of its
+// own is told apart by Prose.
 package advice
 
 import (
@@ -27,7 +27,7 @@ type Text struct {
 }
 
 // unread are folders whose texts no user of the program sees.
-var unread = []string{"testscripts", "runtime/drivertest", "runtime/guest", "cmd/microagent-guest", ".git", "bin", "examples"}
+var unread = []string{"testscripts", "runtime/drivertest", ".git", "bin", "examples"}
 
 // help are fields of a command's help. What they show is tested with the commands.
 var help = []string{"Use", "Short", "Long", "Example"}
@@ -37,27 +37,10 @@ var naming = []string{"usagef", "badFlag", "bytes", "NewFlagSet"}
 
 // Find reads the sources below root. commands are the words that follow microagent on a command line.
 func Find(root string, commands []string) ([]Text, error) {
-	call := regexp.MustCompile(`\bmicroagent (` + strings.Join(commands, "|") + `)\b`)
+	// A command whose word is only known when the program runs is one where advice has its command.
+	call := regexp.MustCompile(`\bmicroagent (` + strings.Join(commands, "|") + `)\b|(^|: )microagent ` + Hole)
 	var found []Text
-	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		name, _ := filepath.Rel(root, path)
-		if d.IsDir() {
-			if slices.Contains(unread, filepath.ToSlash(name)) {
-				return filepath.SkipDir
-			}
-			return nil
-		}
-		if !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") {
-			return nil
-		}
-		set := token.NewFileSet()
-		file, err := parser.ParseFile(set, path, nil, parser.SkipObjectResolution)
-		if err != nil {
-			return err
-		}
+	err := read(root, func(name string, set *token.FileSet, file *ast.File) {
 		ast.Inspect(file, func(n ast.Node) bool {
 			switch n := n.(type) {
 			case *ast.KeyValueExpr:
@@ -79,9 +62,33 @@ func Find(root string, commands []string) ([]Text, error) {
 			}
 			return collect(set, name, call, &found)(n)
 		})
-		return nil
 	})
 	return found, err
+}
+
+// read parses the program's sources below root, one after the other.
+func read(root string, look func(name string, set *token.FileSet, file *ast.File)) error {
+	return filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name, _ := filepath.Rel(root, path)
+		if d.IsDir() {
+			if slices.Contains(unread, filepath.ToSlash(name)) {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		if !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") {
+			return nil
+		}
+		set := token.NewFileSet()
+		file, err := parser.ParseFile(set, path, nil, parser.SkipObjectResolution)
+		if err == nil {
+			look(name, set, file)
+		}
+		return err
+	})
 }
 
 // isText says that a constant is more than the name of a command that was called, which is "command" by convention.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"microagent/cmd/microagent/cli/term"
@@ -17,7 +18,8 @@ import (
 
 // noAdvice are texts that spell out a command and are followed by words of their own, each with why.
 var noAdvice = map[string]string{
-	"plan/render/summary.go": "the line that sums up what stays is a sentence in brackets; its goldens hold it",
+	"cmd/microagent/cli/version.go": "what version prints is no advice",
+	"plan/render/summary.go":        "the line that sums up what stays is a sentence in brackets; its goldens hold it",
 }
 
 // TestAdviceIsACommand holds every command that the program advises to the command line's own parser, with a name
@@ -60,6 +62,47 @@ func TestAdviceFaults(t *testing.T) {
 	for _, bad := range []string{"microagent halt", "microagent halt x ends it", "microagent volume create x --sizes 1", "microagent delete x y", "microagent nosuch", "microagent volume nosuch", "microagent volume grow x --size-mib many"} {
 		if parses(bad) == nil {
 			t.Errorf("%q parsed", bad)
+		}
+	}
+}
+
+// everyday are commands whose words are English of every day.
+var everyday = []string{"run", "list", "show", "wait", "status", "image", "volume", "output", "logs", "cp", "version", "schema", "storage", "help", "get", "rm", "install"}
+
+// inProse is advice that names a command in words, each with why it is no command.
+var inProse = map[string]string{
+	"look which of the two has what you need, and leave the entry of moved out or delete the other one: microagent volume list": "which of the two is the user's to say",
+	"name an ext4 image file, or attach the device yourself: run --disk or create --disk":                                       "which of the two is the user's to say, with all else of it",
+	"declare one of them desired: stopped, apply, and take that out again":                                                      "the manifest is edited before and after",
+	"pull the image again": "what is broken is known by its digest alone",
+}
+
+// TestAdviceInProse holds advice that only names a command to being a command, or on a list.
+func TestAdviceInProse(t *testing.T) {
+	var words []string
+	var walk func(*cobra.Command)
+	walk = func(c *cobra.Command) {
+		for _, sub := range c.Commands() {
+			walk(sub)
+		}
+		if !c.HasSubCommands() && !slices.Contains(everyday, c.Name()) {
+			words = append(words, regexp.QuoteMeta(c.Name()))
+		}
+	}
+	walk(silent().root())
+	texts, err := advice.Prose("../../..", words)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for _, text := range texts {
+		if seen[text.Text] = true; inProse[text.Text] == "" {
+			t.Errorf("%s: %q names a command: spell it out, or list it with why not", text.Pos, text.Text)
+		}
+	}
+	for text := range inProse {
+		if !seen[text] {
+			t.Errorf("%q is advised no more: take it off the list", text)
 		}
 	}
 }

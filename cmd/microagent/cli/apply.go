@@ -172,7 +172,7 @@ func needsRegistry(p *plan.Plan) error {
 		if c.Action == plan.ActionPull && ofRegistry(c.Image.Ref) {
 			return &driver.Error{Class: driver.ErrUnavailable, Op: "pull image", Object: c.Image.Ref,
 				Err:  errors.New("it is not in the store, and --offline asks no registry"),
-				Next: "apply without --offline, or use a file: oci-archive:FILE"}
+				Next: "leave --offline out, or use a file: oci-archive:FILE"}
 		}
 	}
 	return nil

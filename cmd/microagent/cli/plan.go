@@ -137,11 +137,12 @@ func (a *app) planCommand() *cobra.Command {
 				if err := planfile.Save(o.out, p.plan); err != nil {
 					return err
 				}
-				next := "apply"
+				file := shellescape.Quote(o.out)
 				if len(p.plan.Refusals) > 0 {
-					next = "show"
+					a.Say("saved; show it with: microagent show %s", file)
+				} else {
+					a.Say("saved; apply it with: microagent apply %s", file)
 				}
-				a.Say("saved; %s it with: microagent %s %s", next, next, shellescape.Quote(o.out))
 			}
 			if err := refusals(p.plan); err != nil {
 				return err

@@ -108,7 +108,7 @@ func (c *Claim) Grow(size int64) error {
 		return &driver.Error{
 			Class: driver.ErrUnsupported, Op: "grow", Object: c.Path(),
 			Err:  fmt.Errorf("it is a block device of %d bytes, and %d are asked for", have, size),
-			Next: "make the device larger where it was made; what is on it grows with it at the next start",
+			Next: "make the device larger where it was made; what is on it grows with it when its workspace starts",
 		}
 	}
 	if err := c.File().Truncate(size); err != nil {

@@ -22,8 +22,8 @@ import (
 const opIn = "copy to"
 
 // CopyIn copies a file or a tree of the host to the disk.
-func (Offline) CopyIn(ctx context.Context, spec driver.CopySpec) (driver.Copied, error) {
-	var out driver.Copied
+func (Offline) CopyIn(ctx context.Context, spec driver.CopySpec) (out driver.Copied, err error) {
+	defer func() { err = leaveToTheGuest(err, spec.Guest.Workspace) }()
 	object := spec.Guest.Disk + ":" + spec.Guest.Path
 	if spec.Guest.ReadOnly != "" {
 		return out, problem(driver.ErrRefused, opIn, object, spec.Guest.Instead, "%s", spec.Guest.ReadOnly)

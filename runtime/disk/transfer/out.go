@@ -21,8 +21,8 @@ import (
 const opOut = "copy from"
 
 // CopyOut copies a file or a tree of the disk to the host.
-func (Offline) CopyOut(ctx context.Context, spec driver.CopySpec) (driver.Copied, error) {
-	var out driver.Copied
+func (Offline) CopyOut(ctx context.Context, spec driver.CopySpec) (out driver.Copied, err error) {
+	defer func() { err = leaveToTheGuest(err, spec.Guest.Workspace) }()
 	d, err := open(opOut, spec.Guest, lease.Shared)
 	if err != nil {
 		return out, err

@@ -85,6 +85,19 @@ func open(op string, end driver.GuestEnd, mode lease.Mode) (*disk, error) {
 	return &disk{c, end, size}, nil
 }
 
+// leaveToTheGuest advises what the guest's kernel can do about a disk that this program can't read or write.
+func leaveToTheGuest(err error, workspace string) error {
+	e, ok := err.(*driver.Error)
+	switch {
+	case !ok || e.Next != "":
+	case errors.Is(e, driver.ErrCorrupt):
+		e.Next = "e2fsck can mend it, or the guest's kernel when it is mounted: microagent start " + workspace
+	case errors.Is(e, driver.ErrUnsupported):
+		e.Next = "copy while it runs: microagent start " + workspace
+	}
+	return err
+}
+
 // wrap says what was being done to what, and finds the class of what was said below.
 func wrap(op, object string, err error) error {
 	if err == nil {
@@ -100,10 +113,8 @@ func wrap(op, object string, err error) error {
 		e.Next = "name a disk that was made with mke2fs -t ext4"
 	case errors.Is(err, ext4.ErrCorrupt):
 		e.Class = driver.ErrCorrupt
-		e.Next = "start the workspace once, so that its kernel looks at the disk, or run e2fsck on it"
 	case errors.Is(err, ext4.ErrUnsupported):
 		e.Class = driver.ErrUnsupported
-		e.Next = "start the workspace and copy while it runs"
 	case errors.Is(err, ext4.ErrTooLarge):
 		e.Class = driver.ErrNoSpace
 	case errors.Is(err, ext4.ErrInvalid):

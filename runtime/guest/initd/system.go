@@ -112,7 +112,7 @@ func (m *system) attach(d *wire.Mount, path string) (fresh bool, err error) {
 		case d.GetReadOnly() && before.NeedsRecovery():
 			return bad(proto.CodeFailed, "its journal needs recovery, which a read-only disk can't have: %v", err)
 		case errors.Is(err, unix.ESRCH) && before.ROCompat&super.Quota != 0:
-			return bad(proto.CodeFailed, "it has the feature %v, and the guest's kernel was installed without its module quota_v2; `microagent kernel install` adds it: %v", super.Quota, err)
+			return bad(proto.CodeFailed, "it has the feature %v, and the guest's kernel was installed without its module quota_v2 (%v); to add it: microagent kernel install", super.Quota, err)
 		}
 		if why := said.About(filepath.Base(device)); why != "" {
 			return bad(proto.CodeFailed, "mount: %s (%v)", why, err)

@@ -32,7 +32,7 @@ func (s *Server) answer(conn net.Conn) {
 	if h.Version != Version && !h.Call.frozen() {
 		_ = c.sendJSON(frameResult, helloResult{Version: Version, outcome: outcome{FailureOf(&driver.Error{
 			Class: driver.ErrUnsupported, Op: string(h.Call), Object: s.workspace,
-			Err: fmt.Errorf("it runs under microagent %s, which speaks version %d", s.tool, Version), Next: "restart it",
+			Err: fmt.Errorf("it runs under microagent %s, which speaks version %d", s.tool, Version), Next: restart(s.workspace),
 		})}})
 		return
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"path/filepath"
 
 	"microagent/runtime/driver"
 	"microagent/schema/spec"
@@ -12,13 +13,13 @@ import (
 // Publish makes the run's ports those of its workspace's spec. ErrUnsupported says that an older microagent runs it.
 func (c Client) Publish(ctx context.Context, ports []spec.Port) error {
 	_, err := call[outcome](ctx, c, exchange{request: portsRequest{head(CallPublish), ports}})
-	return tooOld(err)
+	return c.tooOld(err)
 }
 
 // Permit makes what the guest may reach that. ErrUnsupported says that an older microagent runs it.
 func (c Client) Permit(ctx context.Context, n *spec.Network) error {
 	_, err := call[outcome](ctx, c, exchange{request: networkRequest{head(CallPermit), n}})
-	return tooOld(err)
+	return c.tooOld(err)
 }
 
 // Forward publishes ports until ctx ends, which is no error, or the run does. bound is called once, with the numbers
@@ -28,7 +29,7 @@ func (c Client) Forward(ctx context.Context, ports []spec.Port, bound func([]spe
 	if ctx.Err() != nil {
 		return nil
 	}
-	return tooOld(err)
+	return c.tooOld(err)
 }
 
 // boundPorts takes the one frame that forward answers by.
@@ -43,9 +44,14 @@ func (b boundPorts) Write(p []byte) (int, error) {
 }
 
 // tooOld says what to do about a supervisor that does not know a call.
-func tooOld(err error) error {
+func (c Client) tooOld(err error) error {
 	if e, ok := errors.AsType[*driver.Error](err); ok && errors.Is(err, driver.ErrUnsupported) && e.Next == "" {
-		e.Next = "restart it: an older microagent runs it"
+		e.Next = "an older microagent runs it; to have this one do so: " + restart(filepath.Base(c.Folder.Dir))
 	}
 	return err
+}
+
+// restart is the advice to start a workspace anew.
+func restart(workspace string) string {
+	return "microagent restart " + workspace
 }
