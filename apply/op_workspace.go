@@ -114,11 +114,16 @@ func (r *run) start(ctx, whole context.Context, want observed.WorkspaceSpec) err
 
 // sayPorts tells where ports are published: the number of an automatic one is known now.
 func (r *run) sayPorts(name string, list []spec.PortState) {
-	address := plan.Address{Kind: plan.KindWorkspace, Name: strings.TrimPrefix(name, r.plan.Project+".")}.String()
+	address := r.address(name)
 	for _, p := range list {
 		r.events.Emit(event.Event{Type: event.TypeNote, Time: time.Now(), Address: address, Port: new(portOf(p)),
 			Message: fmt.Sprintf("port %s is at %s", cmp.Or(p.Name, p.Inside()), p.Where())})
 	}
+}
+
+// address is that of a workspace of a name on disk.
+func (r *run) address(name string) string {
+	return plan.Address{Kind: plan.KindWorkspace, Name: strings.TrimPrefix(name, r.plan.Project+".")}.String()
 }
 
 func portOf(p spec.PortState) event.Port {

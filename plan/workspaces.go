@@ -198,6 +198,8 @@ func keepUp(c *Change, s *workspaceState) {
 	case s.have.Running && s.diff.stops():
 		c.Action, c.Reason, c.Detail = ActionRestart, fieldReason(&s.diff), "its files stay"
 		c.Danger, c.Warning = DangerDowntime, "a running guest is stopped and started"
+	case s.have.BacksOff:
+		c.Action, c.Reason, c.Detail = ActionStart, ReasonDrifted, "it ended by itself and waits for its next start, which is now"
 	case s.have.Running && s.diff.any():
 		c.Action, c.Reason, c.Detail = ActionUpdate, fieldReason(&s.diff), "the running guest is not affected"
 		if s.diff.publishes() {
@@ -206,6 +208,8 @@ func keepUp(c *Change, s *workspaceState) {
 		}
 	case s.have.Starting:
 		c.Action, c.Reason, c.Detail = ActionWait, ReasonUnderWay, "its start is under way"
+	case s.have.Running && s.have.NotReady != "" && s.want.Ready != nil:
+		c.Action, c.Reason, c.Detail = ActionWait, ReasonUnderWay, "it is not ready: "+s.have.NotReady
 	case s.have.Running:
 	case s.diff.any() && !s.diff.desiredOnly:
 		c.Action, c.Reason, c.Detail = ActionStart, fieldReason(&s.diff), "it is not running now; its files stay"

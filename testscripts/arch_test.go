@@ -41,7 +41,7 @@ var rooms = map[string][]string{
 	"guest/payload": {},
 	"machine":       {"confine", "kernel", "guest/proto"},
 	"qemu":          {"guest/proto"},
-	"supervise":     {"ports", "disk/ext4", "disk/target", "machine", "guest/proto", "kernel", "volume", "output"},
+	"supervise":     {"ports", "disk/ext4", "disk/target", "machine", "guest/proto", "kernel", "volume", "output", "project"},
 	"workspace":     {"supervise", "machine", "guest/proto", "kernel", "volume", "output", "disk", "image", "guesttree"},
 }
 

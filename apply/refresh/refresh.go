@@ -211,7 +211,10 @@ func workspace(ws driver.Workspace) observed.Workspace {
 			o.Ports = append(o.Ports, p.Port)
 		}
 	}
-	o.Running, o.Starting = r.Phase.Alive(), r.Phase == spec.PhaseStarting
+	o.Running, o.Starting, o.BacksOff = r.Phase.Alive(), r.Phase == spec.PhaseStarting, r.BacksOff()
+	if ready := r.Readiness; ready != nil && o.Running && ready.State != driver.ReadyYes {
+		o.NotReady = ready.Probe
+	}
 	o.Run = &observed.Run{
 		ID: r.ID, Key: r.Key, Phase: r.Phase, Started: r.Started, ExitCode: r.ExitCode, Stopped: r.Stopped,
 		TimedOut: r.TimedOut, Error: r.Error, VMM: r.VMM, Hardware: r.Hardware, Collected: map[string]observed.Collected{},

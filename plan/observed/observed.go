@@ -120,6 +120,10 @@ type Workspace struct {
 	Running       bool
 	// Starting says that it runs and its guest is not ready yet.
 	Starting bool
+	// BacksOff says that it runs by a supervisor that waits to start its guest again.
+	BacksOff bool
+	// NotReady is what its probe says of a run that is not ready, "" of any other.
+	NotReady string
 	Run      *Run
 	// Ports are published while it runs, each by the number that it has.
 	Ports []spec.Port

@@ -22,17 +22,19 @@ type Run struct {
 	Stopped   bool       `json:"stopped,omitempty"`   // it ended because a stop asked for it
 	TimedOut  bool       `json:"timed_out,omitempty"`
 	Readiness *Readiness `json:"readiness,omitempty"` // nil: it has no probe
-	Waits     string     `json:"waits,omitempty"`     // what a start takes long for, while it does
-	Error     string     `json:"error,omitempty"`
-	Console   []string   `json:"console,omitempty"` // last console lines of a failed run
-	PID       int        `json:"pid"`
-	BootID    string     `json:"boot_id"`
-	Start     uint64     `json:"start"`
-	Tool      string     `json:"tool"`
-	VMM       string     `json:"vmm"`               // "cloud-hypervisor v53.0.0", "qemu 7.2.22 (tcg)"
-	Hardware  bool       `json:"hardware"`          // isolated by hardware virtualisation
-	Sandbox   *Sandbox   `json:"sandbox,omitempty"` // nil: nobody looked, or the VMM never ran
-	Collected []Fetched  `json:"collected,omitempty"`
+	// Restarts is nil of a run that a command started.
+	Restarts  *Restarts `json:"restarts,omitempty"`
+	Waits     string    `json:"waits,omitempty"` // what a start takes long for, while it does
+	Error     string    `json:"error,omitempty"`
+	Console   []string  `json:"console,omitempty"` // last console lines of a failed run
+	PID       int       `json:"pid"`
+	BootID    string    `json:"boot_id"`
+	Start     uint64    `json:"start"`
+	Tool      string    `json:"tool"`
+	VMM       string    `json:"vmm"`               // "cloud-hypervisor v53.0.0", "qemu 7.2.22 (tcg)"
+	Hardware  bool      `json:"hardware"`          // isolated by hardware virtualisation
+	Sandbox   *Sandbox  `json:"sandbox,omitempty"` // nil: nobody looked, or the VMM never ran
+	Collected []Fetched `json:"collected,omitempty"`
 	// Ports are published, by the workspace or for this run, each with the number that it has.
 	Ports       []spec.PortState `json:"ports,omitempty"`
 	SpecDigest  string           `json:"spec_digest"` // of the spec it was started with
@@ -131,6 +133,8 @@ type Runs interface {
 	// *NotReadyError, of class ErrGuest, says that it was given up, and goes on running; a run that ends meanwhile is given
 	// with an error that says how. Ending ctx stops the waiting only.
 	AwaitReady(ctx context.Context, name string) (Run, error)
+	// NoteLossShown says that what the end of a run cost was shown.
+	NoteLossShown(ctx context.Context, name, run string) error
 	// Wait returns when the run has ended. Ending ctx stops the waiting only.
 	Wait(ctx context.Context, name string) (Run, error)
 	// Silent says that the guest of a running workspace does not answer, after waiting for that as long as the caller does.

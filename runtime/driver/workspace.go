@@ -52,6 +52,11 @@ type Workspace struct {
 	// Run is the newest run, nil when it never ran. Its phase is corrected to lost when its
 	// supervisor is gone.
 	Run *Run `json:"run,omitempty"`
+	// Loss is what the newest end of a run cost that nobody asked for; nil when there was none, or when it was shown
+	// already, unless it is the newest run's.
+	Loss *Loss `json:"loss,omitempty"`
+	// LossShown says that somebody has seen Loss.
+	LossShown bool `json:"loss_shown,omitempty"`
 	// RootFSMissing says that the record is there and the root file system is not.
 	RootFSMissing bool `json:"rootfs_missing,omitempty"`
 	// Silent says that the guest runs and did not answer when it was asked; only status and list ask.

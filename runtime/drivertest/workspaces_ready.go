@@ -46,3 +46,6 @@ func (f *FakeWorkspaces) AwaitReady(ctx context.Context, name string) (driver.Ru
 	}
 	return run, run.NotReady(name)
 }
+
+// NoteLossShown has nothing to note: no run of these is lost.
+func (f *FakeWorkspaces) NoteLossShown(context.Context, string, string) error { return nil }

@@ -32,6 +32,13 @@ const (
 	TypeUnneeded Type = "unneeded" // a change that is done only for a cause, and none came
 	TypeNote     Type = "note"     // something the user should know, in Message
 	TypeResult   Type = "result"   // the last record
+
+	// What happens by itself, of the workspace in Address.
+	TypeReady    Type = "ready"     // its probe passes
+	TypeNotReady Type = "not_ready" // it does not become so, or is so no more; Error says more
+	TypeEnded    Type = "ended"     // its run ended and nobody asked for that: Error says how, Loss what that cost
+	TypeRestart  Type = "restart"   // its guest boots again, because of Error
+	TypeHostFull Type = "host_full" // the host has no room for what it writes; Message says more
 )
 
 // Event is one record. Which fields are set depends on Type.
@@ -59,6 +66,8 @@ type Event struct {
 	Diagnostic json.RawMessage `json:"diagnostic,omitempty"` // as validate --json gives it
 	// ExitCode is the guest's, of a task that failed; in the result it is the command's own.
 	ExitCode *int `json:"exit_code,omitempty"`
+	// Loss is what the end of a run cost.
+	Loss json.RawMessage `json:"loss,omitempty"`
 	// Result sums up, in the last record.
 	Result json.RawMessage `json:"result,omitempty"`
 }

@@ -9,6 +9,7 @@
 //	bundles/NAME.json               the record of a project's bundle (the disk is in the cache)
 //	workspaces/NAME/record.json     a workspace's record
 //	workspaces/NAME/run.json        its newest run, written by the supervisor alone
+//	workspaces/NAME/loss.json       what the newest end of a run cost that nobody asked for; loss.shown names the run whose was shown
 //	workspaces/NAME/rootfs.ext4     its root file system; rootfs.prev is the one before a replacement
 //	workspaces/NAME/outputs/OUT/    outputs that were fetched
 //	workspaces/NAME/*.log           output.log (stdout and stderr in their order, framed), console.log, stdout.log, stderr.log, vmm.log, supervisor.log
@@ -64,6 +65,8 @@ type Workspace struct{ Dir string }
 const (
 	RecordFile    = "record.json"
 	RunFile       = "run.json"
+	LossFile      = "loss.json"
+	LossShownFile = "loss.shown"
 	RootFSFile    = "rootfs.ext4"
 	RootFSPrev    = "rootfs.prev"
 	OutputsDir    = "outputs"
@@ -83,6 +86,8 @@ const (
 func (w Workspace) File(name string) string   { return filepath.Join(w.Dir, name) }
 func (w Workspace) Record() string            { return w.File(RecordFile) }
 func (w Workspace) Run() string               { return w.File(RunFile) }
+func (w Workspace) Loss() string              { return w.File(LossFile) }
+func (w Workspace) LossShown() string         { return w.File(LossShownFile) }
 func (w Workspace) RootFS() string            { return w.File(RootFSFile) }
 func (w Workspace) Outputs() string           { return w.File(OutputsDir) }
 func (w Workspace) Output(name string) string { return filepath.Join(w.Dir, OutputsDir, name) }

@@ -11,30 +11,38 @@
 //
 // # Phases
 //
-// One goroutine moves a run, down the calls Run, supervise, live, boot, serve, and writes run.json at each arrow before it
-// goes on. What others want it hears by closed channels.
+// One goroutine moves a run, down the calls Run, supervise, liveOn, live, boot, serve, and writes run.json at each arrow
+// before it goes on. What others want it hears by closed channels.
 //
 //	            session.Configure,
 //	            process started           process ended, stop carried out,
 //	starting ───────────────────> ready   guest powered itself off
-//	 │    │                       or      ────────────────────────────────> finished
-//	 │    │                       running                                      ▲
-//	 │    │                        ▲ │ │  VMM or agent gone, panic,            │
-//	 │    │                        └─┘ │  rebooted too often                   │
-//	 │    │                   rebooted └──────────────────────> failed         │
-//	 │    └── VMM, agent or setup failed, no agent in time ───────▲            │
-//	 └─────── stop before the guest was ready (stopped is set) ────────────────┘
+//	 │    │  ▲                    or      ────────────────────────────────> finished ──┐
+//	 │    │  │                    running                                      ▲       │
+//	 │    │  │                     ▲ │ │  VMM or agent gone, panic,            │       │
+//	 │    │  │                     └─┘ │  rebooted too often, ready no more    │       │ restart
+//	 │    │  │                rebooted └──────────────────────> failed ────────│───────┤
+//	 │    └──│── VMM, agent or setup failed, no agent in time ───▲             │       │
+//	 └───────│── stop before the guest was ready (stopped is set) ─────────────┘       │
+//	         └─────────────────────────────────────────────────────────────────────────┘
+//	           another run, in the place of the one that ended: first in back-off, with Restarts.Next
 //
-// A guest without a process of its own (idle) is ready, one with a task or service is running. Nobody writes "lost":
-// control.ReadRun shows it where a run has no end and its supervisor is dead.
+// A guest without a process of its own (idle) is ready, one with a task or service is running; whether its probe passes
+// is Readiness, a state machine of its own (readiness.Judge). Nobody writes "lost": control.ReadRun shows it where a run
+// has no end and its supervisor is dead.
 //
-// A stop comes from clients, from SIGTERM and from the end of the owner (requestStop). It closes stop, which serve, boot
-// and the start of the VMM listen to, and starts a clock; when that is over, or at once by force, cutLocked ends the context
-// guest, on which everything waits that is done for the guest, and kills the VMM.
+// An end goes through conclude, which alone decides on a restart, under mu and in one step with the end itself: not once
+// a stop was asked for, and only of a run that was ready since a command started the workspace. An end that has a
+// successor is never in run.json; what it cost is in loss.json and in the project's history. Leases, ports and the
+// control socket are kept from the first run to the last.
+//
+// A stop comes from clients, from SIGTERM and from the end of the owner (requestStop). It closes stop, which serve, boot,
+// the start of the VMM and the back-off listen to, and starts a clock; when that is over, or at once by force, cutLocked
+// ends the context guest, on which everything waits that is done for the guest, and kills the VMM.
 //
 // # Who may touch what
 //
-//	supervisor.mu      run, vm, life, stopReq, overdue, forced; held for a moment, never while anything is waited for
+//	supervisor.mu      run, moved, last, stand, pause, vm, life, stopReq, overdue, forced; held for a moment, never while anything is waited for
 //	supervisor.saving  run.json: held from the look at run until that is on disk, so that no older run overwrites a newer
 //	                   one; mu is taken within it
 //	nothing            spec, state, folder, self, log, disks, output, room: set before the control socket listens
@@ -42,5 +50,5 @@
 //	guest              ended by cutLocked, under mu
 //	watch.done         closed by the goroutine that reads the VMM's events; watch.powerOff counts from then on
 //	life.over          closed by boot when it leaves a guest; life.why counts from then on
-//	ended              closed by supervise when run.json has the end and the VMM is gone; the leases go after that
+//	ended              closed by supervise when run.json has the end of the last run and the VMM is gone; the leases go after that
 package supervise

@@ -39,11 +39,13 @@ func (l *life) end(workspace string, reboots bool, err error, run driver.Run) {
 // why.
 func (s *supervisor) withGuest(ctx context.Context, op string, call func(context.Context, *proto.Session) error) error {
 	s.mu.Lock()
-	life, phase := s.life, s.run.Phase
+	life, phase, waits := s.life, s.run.Phase, s.run.Waits
 	s.mu.Unlock()
 	if life == nil {
 		why := fmt.Sprintf("the guest is not ready; the run is %s", phase)
-		if phase != driver.PhaseStarting && phase.Alive() {
+		if waits != "" {
+			why = "the guest is not there: " + waits
+		} else if phase != driver.PhaseStarting && phase.Alive() {
 			why = "the guest reboots"
 		}
 		return &driver.Error{

@@ -168,7 +168,7 @@ func (s *supervisor) boot(ctx context.Context, w *watch, ready func()) (again bo
 		s.mu.Lock()
 		s.life = nil
 		s.mu.Unlock()
-		life.end(s.spec.Workspace.Name, again, err, s.snapshot())
+		life.end(s.spec.Workspace.Name, again, err, s.endedRun())
 	}()
 	stopClock := s.watchClock(ctx, session)
 	defer stopClock()
@@ -195,14 +195,16 @@ func (s *supervisor) boot(ctx context.Context, w *watch, ready func()) (again bo
 		if process != nil {
 			r.Phase = driver.PhaseRunning
 		}
+		s.stand.begin(s.spec.Workspace, time.Since(r.Started))
 	}); err != nil {
 		return false, up, err
 	}
-	stopProbing := s.probe(ctx, session, line)
+	lost := make(chan struct{})
+	stopProbing := s.probe(ctx, session, line, lost)
 	defer stopProbing()
 	ready()
 	up = time.Now()
-	again, err = s.serve(ctx, w, session, process)
+	again, err = s.serve(ctx, w, session, process, lost)
 	return again, up, err
 }
 

@@ -9,14 +9,17 @@ import (
 	"time"
 
 	"microagent/runtime/driver"
+	"microagent/runtime/event"
 	"microagent/runtime/guest/proto"
 	"microagent/runtime/supervise/control"
 	"microagent/runtime/supervise/readiness"
 	"microagent/schema/printable"
+	"microagent/schema/spec"
 )
 
-// probe follows the readiness of a guest that was configured, until stop.
-func (s *supervisor) probe(ctx context.Context, session *proto.Session, line *readiness.Line) (stop func()) {
+// probe follows the readiness of a guest that was configured, until stop. It closes lost when the guest is to begin
+// anew.
+func (s *supervisor) probe(ctx context.Context, session *proto.Session, line *readiness.Line, lost chan<- struct{}) (stop func()) {
 	ready := s.spec.Workspace.Ready
 	if ready == nil {
 		return func() {}
@@ -25,7 +28,14 @@ func (s *supervisor) probe(ctx context.Context, session *proto.Session, line *re
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		readiness.Follow(ctx, *ready, probed{session}, line.Found(), s.setReadiness)
+		restarts := ready.OnLoss == spec.OnLossRestart
+		readiness.Follow(ctx, *ready, probed{session}, line.Found(), func(now driver.Readiness, changed bool) {
+			s.setReadiness(now, changed)
+			if restarts && now.State == driver.ReadyLost {
+				restarts = false
+				close(lost)
+			}
+		})
 	}()
 	return func() { cancel(); <-done }
 }
@@ -48,7 +58,17 @@ func (s *supervisor) setReadiness(now driver.Readiness, changed bool) {
 		return
 	}
 	s.log.Info("readiness", "probe", now.Probe, "state", now.State, "words", now.Words)
-	if err := s.change(func(r *driver.Run) { r.Readiness = &now }); err != nil {
+	switch now.State {
+	case driver.ReadyYes:
+		s.tell(event.Event{Type: event.TypeReady, Message: now.Probe})
+	case driver.ReadyNever, driver.ReadyLost:
+		why := &driver.NotReadyError{Workspace: s.spec.Workspace.Name, Readiness: now}
+		s.tell(event.Event{Type: event.TypeNotReady, Error: why.Error()})
+	}
+	if err := s.change(func(r *driver.Run) {
+		r.Readiness = &now
+		s.stand.take(now.State)
+	}); err != nil {
 		s.log.Error("write run", "error", err)
 	}
 }
@@ -57,7 +77,7 @@ func (s *supervisor) setReadiness(now driver.Readiness, changed bool) {
 func (s calls) Ready(ctx context.Context) (driver.Run, error) {
 	for {
 		s.mu.Lock()
-		moved := s.moved
+		moved := s.moved.wait()
 		s.mu.Unlock()
 		run := s.snapshot()
 		switch {

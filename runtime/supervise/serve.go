@@ -1,6 +1,7 @@
 package supervise
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"microagent/runtime/driver"
 	"microagent/runtime/guest/proto"
 	"microagent/schema/printable"
+	"microagent/schema/spec"
 )
 
 // Limits of the end of a run.
@@ -33,6 +35,11 @@ func (s *supervisor) limitSetup(ctx context.Context, more time.Duration) (contex
 	return ctx, func() { cancelStop(); cancelLimit() }
 }
 
+// stopSignal is what asks the process to end.
+func (s *supervisor) stopSignal() string {
+	return cmp.Or(s.spec.Workspace.Process.StopSignal, "SIGTERM")
+}
+
 // signalMain signals the main process, of a guest that may not answer.
 func (s *supervisor) signalMain(ctx context.Context, session *proto.Session, signal string) {
 	ctx, cancel := context.WithTimeout(ctx, killLimit)
@@ -52,8 +59,8 @@ type exited struct {
 	err  error
 }
 
-// serve follows a guest that is ready until its process ends, a stop is asked for, or it breaks.
-func (s *supervisor) serve(ctx context.Context, w *watch, session *proto.Session, process *proto.Process) (again bool, err error) {
+// serve follows a guest that is up until its process ends, a stop is asked for, it breaks, or is to begin anew.
+func (s *supervisor) serve(ctx context.Context, w *watch, session *proto.Session, process *proto.Process, lost <-chan struct{}) (again bool, err error) {
 	var ends chan exited
 	if process != nil {
 		ends = make(chan exited, 1)
@@ -75,6 +82,8 @@ func (s *supervisor) serve(ctx context.Context, w *watch, session *proto.Session
 		return s.explainDisconnect(w)
 	case <-s.stop:
 		return false, s.shutDown(ctx, w, session, ends)
+	case <-lost:
+		return false, s.restartLost(ctx, w, session, ends)
 	case e := <-ends:
 		switch {
 		case e.err != nil && s.wasCut():
@@ -115,9 +124,8 @@ func (s *supervisor) endWithVMM(w *watch) error {
 	}
 	powerOff := w.powerOff && !w.vm.Failed()
 	if powerOff && s.spec.Workspace.Process.Mode != driver.ModeTask {
-		return s.change(func(r *driver.Run) {
-			ended := now()
-			r.Phase, r.Ended = driver.PhaseFinished, &ended
+		return s.conclude(func(r *driver.Run) {
+			r.Phase = driver.PhaseFinished
 			r.Diagnostics = append(r.Diagnostics, "the guest powered itself off")
 		})
 	}
@@ -139,11 +147,7 @@ func (s *supervisor) shutDown(ctx context.Context, w *watch, session *proto.Sess
 	if ends == nil {
 		return s.powerOffStopped(ctx, w, session, req.grace)
 	}
-	signal := s.spec.Workspace.Process.StopSignal
-	if signal == "" {
-		signal = "SIGTERM"
-	}
-	s.signalMain(ctx, session, signal)
+	s.signalMain(ctx, session, s.stopSignal())
 	e, ok := s.awaitEnd(w, ends, time.Until(req.until))
 	if !ok {
 		s.setForced()
@@ -178,9 +182,8 @@ func (s *supervisor) syncAhead(ctx context.Context, session *proto.Session) (sto
 // recordCut is recordEarlyStop of a guest that did not stop in time.
 func (s *supervisor) recordCut() error {
 	lost := s.describeLoss("its process had not ended; " + lostWrites)
-	return s.change(func(r *driver.Run) {
-		ended := now()
-		r.Phase, r.Ended, r.Stopped = driver.PhaseFinished, &ended, true
+	return s.conclude(func(r *driver.Run) {
+		r.Phase, r.Stopped = driver.PhaseFinished, true
 		r.Diagnostics = append(r.Diagnostics, lost)
 	})
 }
@@ -201,16 +204,17 @@ func (s *supervisor) awaitEnd(w *watch, ends chan exited, limit time.Duration) (
 // powerOffStopped stops a guest without a process of its own.
 func (s *supervisor) powerOffStopped(ctx context.Context, w *watch, session *proto.Session, grace time.Duration) error {
 	diagnostics := s.powerOff(ctx, w, session, grace)
-	return s.change(func(r *driver.Run) {
-		ended := now()
-		r.Phase, r.Ended, r.Stopped = driver.PhaseFinished, &ended, true
+	return s.conclude(func(r *driver.Run) {
+		r.Phase, r.Stopped = driver.PhaseFinished, true
 		r.Diagnostics = append(r.Diagnostics, diagnostics...)
 	})
 }
 
 // finish is the end of a task or service: sync, outputs onto the host's disk, run.json, power-off, in this order.
 func (s *supervisor) finish(ctx context.Context, w *watch, session *proto.Session, e exited, stopped bool) error {
-	s.output.End()
+	if stopped || s.spec.Workspace.Restart.Of(s.spec.Workspace.Process.Mode) == spec.RestartNever {
+		s.output.End()
+	}
 	var diagnostics []string
 	if e.err != nil {
 		diagnostics = append(diagnostics, "output of the process: "+printable.Line(e.err.Error()))
@@ -234,15 +238,19 @@ func (s *supervisor) finish(ctx context.Context, w *watch, session *proto.Sessio
 	if s.spec.Workspace.Process.Mode == driver.ModeTask {
 		collected = s.collectLast(ctx, session)
 	}
-	if err := s.change(func(r *driver.Run) {
-		ended, code := now(), e.exit.Code
-		r.Phase, r.Ended, r.ExitCode, r.TimedOut, r.Stopped = driver.PhaseFinished, &ended, &code, e.exit.TimedOut, stopped
+	if err := s.conclude(func(r *driver.Run) {
+		code := e.exit.Code
+		r.Phase, r.ExitCode, r.TimedOut, r.Stopped = driver.PhaseFinished, &code, e.exit.TimedOut, stopped
 		r.Collected, r.Diagnostics = collected, append(r.Diagnostics, diagnostics...)
 	}); err != nil {
 		return err
 	}
 	if more := s.powerOff(ctx, w, session, 0); len(more) > 0 {
-		return s.change(func(r *driver.Run) { r.Diagnostics = append(r.Diagnostics, more...) })
+		return s.change(func(r *driver.Run) {
+			if s.last.ID == r.ID { // of one that has a successor the log has them
+				r.Diagnostics = append(r.Diagnostics, more...)
+			}
+		})
 	}
 	return nil
 }

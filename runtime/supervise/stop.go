@@ -1,6 +1,7 @@
 package supervise
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -38,12 +39,7 @@ const (
 func (s *supervisor) requestStop(r stopRequest) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if r.grace == 0 {
-		r.grace = s.spec.Workspace.StopGrace
-	}
-	if r.grace == 0 {
-		r.grace = defaultGrace
-	}
+	r.grace = cmp.Or(r.grace, s.spec.Workspace.StopGrace, defaultGrace)
 	select {
 	case <-s.stop:
 		s.stopReq.force = s.stopReq.force || r.force
@@ -116,10 +112,7 @@ const lostWrites = "what it had not written to its disks is lost"
 
 // recordEarlyStop is the end of a run whose process was not seen to end.
 func (s *supervisor) recordEarlyStop() error {
-	return s.change(func(r *driver.Run) {
-		ended := now()
-		r.Phase, r.Ended, r.Stopped = driver.PhaseFinished, &ended, true
-	})
+	return s.conclude(func(r *driver.Run) { r.Phase, r.Stopped, r.Waits = driver.PhaseFinished, true, "" })
 }
 
 // dismiss ends accepting clients and gives those under way a moment to take their answer. One that is not done then, with

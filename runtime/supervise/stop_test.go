@@ -145,7 +145,7 @@ func TestStopEndsInTime(t *testing.T) {
 	serve := func(s *supervisor, w *watch, session *proto.Session) error {
 		process, err := session.Start(s.guest, proto.ExecSpec{ID: mainID, Main: true}, proto.Streams{})
 		if err == nil {
-			_, err = s.serve(s.guest, w, session, process)
+			_, err = s.serve(s.guest, w, session, process, nil)
 		}
 		return err
 	}
@@ -161,7 +161,7 @@ func TestStopEndsInTime(t *testing.T) {
 		"outputs":   {task, "sync", finish, "it was not collected"},
 		"power off": {service, "sync", finish, "not powered off"},
 		"idle": {idle, "", func(s *supervisor, w *watch, session *proto.Session) error {
-			_, err := s.serve(s.guest, w, session, nil)
+			_, err := s.serve(s.guest, w, session, nil, nil)
 			return err
 		}, "not powered off"},
 	} {
@@ -213,7 +213,7 @@ func TestForceOvertakes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, w, session := stuck(t, driver.WorkspaceSpec{Name: "one"}, "")
 		ended := make(chan error, 1)
-		go func() { _, err := s.serve(s.guest, w, session, nil); ended <- err }()
+		go func() { _, err := s.serve(s.guest, w, session, nil, nil); ended <- err }()
 		s.requestStop(stopRequest{grace: time.Hour})
 		time.Sleep(time.Minute)
 		began := time.Now()

@@ -29,7 +29,7 @@ type Options struct {
 	Log   *slog.Logger
 }
 
-// supervisor is one run.
+// supervisor is one run, and those that begin in its place.
 type supervisor struct {
 	spec   Spec
 	state  layout.State
@@ -43,8 +43,7 @@ type supervisor struct {
 	stop   chan struct{}   // closed by the first request to stop
 	guest  context.Context // of all that is done for the guest; a stop that is overdue ends it
 	cut    context.CancelFunc
-	moved  chan struct{} // closed and made anew, under mu, at each change of run
-	ended  chan struct{} // closed when the run has ended and the VMM is gone; the leases go next
+	ended  chan struct{} // closed when the last run has ended and the VMM is gone; the leases go next
 
 	publishing sync.Mutex  // what follows
 	declared   []spec.Port // those of ports that the workspace's spec has, as they are bound
@@ -52,6 +51,10 @@ type supervisor struct {
 	saving  sync.Mutex // run.json
 	mu      sync.Mutex // what follows
 	run     driver.Run
+	moved   turn        // rung at each change of run
+	last    *driver.Run // that ended, of the guest that is going away; run may be its successor
+	stand   standing
+	pause   backOff
 	vm      *machine.VM
 	life    *life // of a configured guest
 	stopReq stopRequest
@@ -73,7 +76,7 @@ func Run(ctx context.Context, spec Spec, o Options) error {
 	}
 	s := &supervisor{
 		spec: spec, state: layout.State{Dir: spec.State}, self: self, log: o.Log,
-		stop: make(chan struct{}), moved: make(chan struct{}), ended: make(chan struct{}),
+		stop: make(chan struct{}), ended: make(chan struct{}),
 	}
 	s.guest, s.cut = context.WithCancel(context.WithoutCancel(ctx))
 	defer s.cut()
@@ -128,6 +131,7 @@ func (s *supervisor) supervise(ctx context.Context, ready func()) error {
 		return fmt.Errorf("start workspace %s: %w", s.spec.Workspace.Name, err)
 	}
 	defer s.output.Close()
+	s.noteLost()
 	s.run = driver.Run{
 		ID: s.spec.RunID, Key: s.spec.RunKey, Phase: driver.PhaseStarting, Started: now(),
 		PID: s.self.PID, BootID: s.self.BootID, Start: s.self.Start, Tool: s.spec.Tool,
@@ -144,7 +148,7 @@ func (s *supervisor) supervise(ctx context.Context, ready func()) error {
 	defer stopFollowing()
 	stopWatching := s.watchOwner(ctx)
 	defer stopWatching()
-	err = s.live(s.guest, ready)
+	err = s.liveOn(ready)
 	s.stopTheClock()
 	s.output.End()
 	close(s.ended)
@@ -171,8 +175,7 @@ func (s *supervisor) snapshot() driver.Run {
 func (s *supervisor) change(f func(r *driver.Run)) error {
 	s.mu.Lock()
 	f(&s.run)
-	close(s.moved)
-	s.moved = make(chan struct{})
+	s.moved.ring()
 	s.mu.Unlock()
 	return s.saveRun()
 }
@@ -198,9 +201,8 @@ func (s *supervisor) saveRun() error {
 // fail ends the run as failed and gives err.
 func (s *supervisor) fail(err error) error {
 	s.log.Error("failed", "error", err)
-	saveErr := s.change(func(r *driver.Run) {
-		ended := now()
-		r.Phase, r.Ended, r.Error, r.Waits = driver.PhaseFailed, &ended, err.Error(), ""
+	saveErr := s.conclude(func(r *driver.Run) {
+		r.Phase, r.Error, r.Waits = driver.PhaseFailed, err.Error(), ""
 		if crash, ok := errors.AsType[*driver.CrashError](err); ok {
 			r.Console, r.Error = crash.Console, crash.Reason
 		}

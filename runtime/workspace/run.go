@@ -16,7 +16,8 @@ import (
 	"microagent/runtime/supervise/control"
 )
 
-// Start launches a supervisor and returns when its guest is ready. A workspace that runs is a success.
+// Start launches a supervisor and returns when its guest is ready. A workspace that runs is a success. One that waits to
+// begin anew begins now, under a supervisor of its own.
 func (s *Store) Start(ctx context.Context, name string, o driver.StartOptions) (driver.Run, error) {
 	const op = "start workspace"
 	unlock, err := s.lock(ctx, op, name, startWait)
@@ -27,10 +28,16 @@ func (s *Store) Start(ctx context.Context, name string, o driver.StartOptions) (
 	r, err := s.stopped(ctx, op, name)
 	if errors.Is(err, driver.ErrBusy) {
 		run, readErr := s.awaitReady(ctx, name)
-		if readErr == nil && run != nil && run.Phase.Alive() {
+		switch {
+		case readErr == nil && run.BacksOff():
+			if _, err = s.Stop(ctx, name, driver.StopOptions{}); err == nil {
+				r, err = s.stopped(ctx, op, name)
+			}
+		case readErr == nil && run != nil && run.Phase.Alive():
 			return *run, o.RunsAlready(name)
+		default:
+			return driver.Run{}, errors.Join(readErr, err)
 		}
-		return driver.Run{}, errors.Join(readErr, err)
 	}
 	if err != nil {
 		return driver.Run{}, err
@@ -48,11 +55,11 @@ func (s *Store) Start(ctx context.Context, name string, o driver.StartOptions) (
 // readyPeriod is how often a start that another command began is looked at: its supervisor tells that command alone.
 const readyPeriod = 50 * time.Millisecond
 
-// awaitReady gives a run once it is starting no more.
+// awaitReady gives a run once it is starting no more, or waits to begin anew.
 func (s *Store) awaitReady(ctx context.Context, name string) (*driver.Run, error) {
 	for {
 		run, err := control.ReadRun(s.State.Workspace(name))
-		if err != nil || run == nil || run.Phase != driver.PhaseStarting {
+		if err != nil || run == nil || run.Phase != driver.PhaseStarting || run.BacksOff() {
 			return run, err
 		}
 		select {

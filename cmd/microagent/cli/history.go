@@ -77,6 +77,14 @@ func eventText(e event.Event) string {
 		return at + step + ": not needed"
 	case event.TypeSkipped:
 		return at + step + ": not started"
+	case event.TypeReady:
+		return at + e.Address + ": ready: " + e.Message
+	case event.TypeNotReady:
+		return at + e.Address + ": " + e.Error
+	case event.TypeEnded:
+		return at + e.Address + ": ended by itself: " + e.Error
+	case event.TypeRestart:
+		return at + e.Address + ": starts again: " + e.Error
 	case event.TypeResult:
 		return at + "it ended with code " + fmt.Sprint(value(e.ExitCode))
 	}

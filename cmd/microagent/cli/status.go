@@ -36,7 +36,11 @@ func (a *app) statusCommand() *cobra.Command {
 				if a.JSON {
 					return a.PrintJSON(view.OfWorkspace(ws))
 				}
-				return a.showWorkspace(ws)
+				if err := a.showWorkspace(ws); err != nil || newLoss(ws) == nil {
+					return err
+				}
+				_ = w.Runs.NoteLossShown(ctx, ws.Spec.Name, ws.Loss.Run) // a state directory may be only to be read
+				return nil
 			}
 			project := ""
 			if !all {
@@ -63,7 +67,11 @@ func (a *app) showObjects(ctx context.Context, project string) error {
 	var rows [][]string
 	for _, ws := range workspaces {
 		a.sayDrift(ws)
+		a.sayLoss(ctx, w, ws)
 		detail := vmmOf(ws)
+		if ws.Run.BacksOff() {
+			detail = restartWords(*ws.Run.Restarts)
+		}
 		if hasPorts(ws) {
 			detail += "; " + portList(portsOf(ws))
 		}
@@ -117,6 +125,15 @@ func vmmOf(ws driver.Workspace) string {
 	return text
 }
 
+// restartWords tells of the restarts of a workspace since a command started it.
+func restartWords(r driver.Restarts) string {
+	text := fmt.Sprintf("%d, since %s", r.Count, printable.Line(r.Why))
+	if r.Next != nil {
+		text += "; the next try is at " + r.Next.UTC().Format(time.RFC3339)
+	}
+	return text
+}
+
 // readyWords is what a probe says, in words.
 func readyWords(r driver.Readiness) string {
 	what := map[driver.ReadyState]string{
@@ -163,7 +180,10 @@ func (a *app) showWorkspace(ws driver.Workspace) error {
 		if r.Readiness != nil {
 			lines = append(lines, [2]string{"Ready", readyWords(*r.Readiness)})
 		}
-		if r.Waits != "" && r.Phase.Alive() {
+		if r.Restarts != nil {
+			lines = append(lines, [2]string{"Restarts", restartWords(*r.Restarts)})
+		}
+		if r.Waits != "" && r.Phase.Alive() && !r.BacksOff() {
 			lines = append(lines, [2]string{"Waits", printable.Line(r.Waits)})
 		}
 		lines = append(lines, [2]string{"VMM", vmmOf(ws)}, [2]string{"Started", r.Started.UTC().Format(time.RFC3339)})
@@ -186,6 +206,11 @@ func (a *app) showWorkspace(ws driver.Workspace) error {
 		}
 		for _, line := range r.Console {
 			lines = append(lines, [2]string{"Console", printable.Line(line)})
+		}
+	}
+	if l := newLoss(ws); l != nil {
+		for _, line := range lossLines(*l) {
+			lines = append(lines, [2]string{"Lost", line})
 		}
 	}
 	for _, l := range lines {

@@ -120,7 +120,7 @@ type recorder struct {
 // keep records e, unless it is of the moment. A history that can't be written is told of once and hinders nothing.
 func (r *recorder) keep(e event.Event) {
 	switch e.Type {
-	case event.TypeProgress, event.TypeWaiting:
+	case event.TypeProgress, event.TypeWaiting, event.TypeReady: // the last was kept by the supervisor
 		return
 	case event.TypeOutput:
 		if r.written == nil {

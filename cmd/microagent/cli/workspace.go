@@ -75,6 +75,8 @@ func phase(ws driver.Workspace) string {
 		return "created"
 	case ws.Silent:
 		return "silent"
+	case ws.Run.BacksOff():
+		return "back-off(" + max(0, time.Until(*ws.Run.Restarts.Next)).Round(time.Second).String() + ")"
 	case ws.Run.Phase.Alive() && ws.Run.Phase != spec.PhaseStarting && ws.Run.Readiness != nil:
 		return readiness(*ws.Run.Readiness)
 	case ws.Run.Phase == spec.PhaseFinished && ws.Run.Stopped:

@@ -21,7 +21,7 @@ var shapes = map[string]any{
 	"request hello": header{}, "request status": header{}, "request kill": header{}, "request wait": header{}, "request ping": header{},
 	"request sync": header{}, "request logs": logsRequest{}, "request halt": haltRequest{}, "request exec": execRequest{},
 	"request signal": signalRequest{}, "request resize": resizeRequest{}, "request fetch": fetchRequest{}, "request put": putRequest{},
-	"request stat": statRequest{}, "request grow": growRequest{}, "request publish": portsRequest{},
+	"request stat": statRequest{}, "request grow": growRequest{}, "request publish": portsRequest{}, "request permit": networkRequest{},
 	"result hello": helloResult{}, "result ended": endedResult{}, "result exec": execResult{}, "result stat": statResult{},
 	"result grow": growResult{}, "result stats": statsResult{}, "result nothing": outcome{}, "result failed": outcome{}, "result crashed": outcome{},
 	"frame steering": steeringWire{}, "ready line": readyLine{},

@@ -20,6 +20,7 @@ type runWire struct {
 	Stopped     bool             `json:"stopped,omitempty"`
 	TimedOut    bool             `json:"timed_out,omitempty"`
 	Readiness   *readinessShape  `json:"readiness,omitempty"`
+	Restarts    *restartsShape   `json:"restarts,omitempty"`
 	Waits       string           `json:"waits,omitempty"`
 	Error       string           `json:"error,omitempty"`
 	Console     []string         `json:"console,omitempty"`
@@ -47,6 +48,12 @@ type readinessShape struct {
 	State driver.ReadyState `json:"state"`
 	Since time.Time         `json:"since"`
 	Words string            `json:"words,omitempty"`
+}
+
+type restartsShape struct {
+	Count int        `json:"count"`
+	Next  *time.Time `json:"next,omitempty"`
+	Why   string     `json:"why"`
 }
 
 type fetchedShape struct {
@@ -78,6 +85,9 @@ func runWireOf(r driver.Run) runWire {
 	if r.Readiness != nil {
 		to.Readiness = new(readinessShape(*r.Readiness))
 	}
+	if r.Restarts != nil {
+		to.Restarts = new(restartsShape(*r.Restarts))
+	}
 	for _, f := range r.Collected {
 		to.Collected = append(to.Collected, fetchedShape{
 			Name: f.Name, From: f.From, Path: f.Path, Bytes: f.Bytes, Files: f.Files, Digest: f.Digest,
@@ -100,6 +110,9 @@ func (r runWire) run() driver.Run {
 	}
 	if r.Readiness != nil {
 		to.Readiness = new(driver.Readiness(*r.Readiness))
+	}
+	if r.Restarts != nil {
+		to.Restarts = new(driver.Restarts(*r.Restarts))
 	}
 	for _, f := range r.Collected {
 		to.Collected = append(to.Collected, driver.Fetched{

@@ -21,6 +21,7 @@ type runRecord struct {
 	Stopped     bool             `json:"stopped,omitempty"`
 	TimedOut    bool             `json:"timed_out,omitempty"`
 	Readiness   *readinessShape  `json:"readiness,omitempty"`
+	Restarts    *restartsShape   `json:"restarts,omitempty"`
 	Waits       string           `json:"waits,omitempty"`
 	Error       string           `json:"error,omitempty"`
 	Console     []string         `json:"console,omitempty"`

@@ -33,7 +33,7 @@ func (j *Judge) State() driver.Readiness { return j.now }
 
 // Passed takes a probe that passed, and says whether that makes it another.
 func (j *Judge) Passed(at time.Time) (changed bool) {
-	j.failed = 0
+	j.failed, j.now.Words = 0, ""
 	return j.become(driver.ReadyYes, at)
 }
 
@@ -75,8 +75,5 @@ func (j *Judge) become(s driver.ReadyState, at time.Time) bool {
 		return false
 	}
 	j.now.State, j.now.Since = s, at.UTC()
-	if s == driver.ReadyYes {
-		j.now.Words = ""
-	}
 	return true
 }

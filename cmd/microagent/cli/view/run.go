@@ -18,6 +18,7 @@ type Run struct {
 	Stopped     bool        `json:"stopped,omitempty"`   // it ended because a stop asked for it
 	TimedOut    bool        `json:"timed_out,omitempty"`
 	Readiness   *Readiness  `json:"readiness,omitempty"` // of a workspace with ready
+	Restarts    *Restarts   `json:"restarts,omitempty"`  // of a run that began by itself in the place of another
 	Waits       string      `json:"waits,omitempty"`     // what a start takes long for, while it does
 	Error       string      `json:"error,omitempty"`
 	Console     []string    `json:"console,omitempty"` // last console lines of a failed run
@@ -38,6 +39,13 @@ type Readiness struct {
 	State string    `json:"state"` // waiting, ready, never, lost
 	Since time.Time `json:"since"`
 	Words string    `json:"words,omitempty"` // of the last probe that failed
+}
+
+// Restarts is what a run knows of those in whose place it began.
+type Restarts struct {
+	Count int        `json:"count"`          // since a command started the workspace
+	Next  *time.Time `json:"next,omitempty"` // when its guest boots, while that is waited for
+	Why   string     `json:"why"`            // how the one before it ended
 }
 
 // Sandbox is what the VMM's process is confined by.
@@ -81,6 +89,9 @@ func OfRun(r driver.Run) Run {
 	}
 	if r.Readiness != nil {
 		v.Readiness = &Readiness{r.Readiness.Probe, string(r.Readiness.State), r.Readiness.Since, r.Readiness.Words}
+	}
+	if r.Restarts != nil {
+		v.Restarts = &Restarts{r.Restarts.Count, r.Restarts.Next, r.Restarts.Why}
 	}
 	if r.Sandbox != nil {
 		v.Sandbox = &Sandbox{Seccomp: r.Sandbox.Seccomp, Landlock: r.Sandbox.Landlock}

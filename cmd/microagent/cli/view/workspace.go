@@ -16,6 +16,8 @@ type Workspace struct {
 	Updated time.Time `json:"updated"`
 	Folder  string    `json:"folder"` // where its files are kept
 	Run     *Run      `json:"run,omitempty"`
+	// Loss is of the newest run that ended by itself, whether it was shown or not.
+	Loss *Loss `json:"loss,omitempty"`
 	// RootFSMissing says that the record is there and the root file system is not.
 	RootFSMissing bool `json:"rootfs_missing,omitempty"`
 	// Silent says that the guest runs and did not answer.
@@ -95,6 +97,9 @@ type Output struct {
 func OfWorkspace(ws driver.Workspace) Workspace {
 	v := Workspace{Spec: ofSpec(ws.Spec), ID: ws.ID, Created: ws.Created, Updated: ws.Updated, Folder: ws.Folder,
 		RootFSMissing: ws.RootFSMissing, Silent: ws.Silent, RecordDigest: ws.RecordDigest}
+	if ws.Loss != nil {
+		v.Loss = new(ofLoss(*ws.Loss))
+	}
 	if ws.Run != nil {
 		v.Run = new(OfRun(*ws.Run))
 	}
