@@ -38,6 +38,7 @@ var commands = map[string]func(ts *testscript.TestScript, neg bool, args []strin
 	"killrun":   killrun,
 	"freeze":    freeze,
 	"older":     buildOlder,
+	"static":    buildStatic,
 	"killvmm":   killvmm,
 	"confined":  confined,
 	"killall":   killall,

@@ -120,3 +120,13 @@ func duplicate(from, to string) error {
 	}
 	return os.WriteFile(to, data, 0o600)
 }
+
+// buildStatic DIR FILE: builds a program of testdata for guests, which have no libraries.
+func buildStatic(ts *testscript.TestScript, neg bool, args []string) {
+	need(ts, neg, args, 2, "static DIR FILE")
+	cmd := exec.Command("go", "build", "-o", ts.MkAbs(args[1]), "./testdata/"+args[0])
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		ts.Fatalf("build %s: %v\n%s", args[0], err, out)
+	}
+}
