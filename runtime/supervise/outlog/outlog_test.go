@@ -90,6 +90,7 @@ func TestOutputKeepsOrderAcrossTurns(t *testing.T) {
 func FuzzRead(f *testing.F) {
 	f.Add([]byte("\x01\x00\x00\x00\x02hi\x02\x00\x00\x00\x00"))
 	f.Add([]byte("\x01\xff\xff\xff\xffhi"))
+	f.Add(append(appendNumber(appendNumber(appendNumber(nil, 1), millis()), 5), "\x01\x00\x00\x00\x02hi"...))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		total := 0
 		err := Read(bytes.NewReader(data), func(_ byte, p []byte) error {

@@ -2,13 +2,11 @@ package logs
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
-
-	"github.com/fsnotify/fsnotify"
 
 	"microagent/runtime/driver"
 	"microagent/runtime/layout"
@@ -23,7 +21,7 @@ type follower struct {
 	sources map[string]*source // by folder
 	order   []*source          // by name
 
-	watch  *fsnotify.Watcher
+	watch  *watcher
 	gone   chan string // folders whose supervisor is
 	awaits sync.WaitGroup
 }
@@ -34,20 +32,9 @@ func (f *follower) close() {
 	}
 }
 
-// add takes a workspace in.
-func (f *follower) add(ws driver.Workspace) error {
-	s, err := newSource(ws, f.LogOptions)
-	if err != nil {
-		return fmt.Errorf("logs of workspace %s: %w", ws.Spec.Name, err)
-	}
-	f.sources[s.folder.Dir] = s
-	f.order = append(f.order, s)
-	return nil
-}
-
 // follow gives what is there, and then what is written, until there is nothing to wait for.
 func (f *follower) follow(ctx context.Context) (err error) {
-	if f.watch, err = fsnotify.NewWatcher(); err != nil {
+	if f.watch, err = newWatcher(); err != nil {
 		return fmt.Errorf("follow logs: %w", err)
 	}
 	ctx, cancel := context.WithCancel(ctx)
@@ -55,7 +42,7 @@ func (f *follower) follow(ctx context.Context) (err error) {
 	defer func() {
 		cancel()
 		f.awaits.Wait()
-		f.watch.Close()
+		f.watch.close()
 		f.close()
 	}()
 	// Each folder is watched before the first look at it, so that no change is missed.
@@ -63,7 +50,7 @@ func (f *follower) follow(ctx context.Context) (err error) {
 		if err := os.MkdirAll(f.Folder, 0o700); err != nil {
 			return fmt.Errorf("follow logs: %w", err)
 		}
-		if err := f.watch.Add(f.Folder); err != nil {
+		if err := f.watch.folder(f.Folder); err != nil {
 			return fmt.Errorf("follow logs: %w", err)
 		}
 	}
@@ -81,12 +68,8 @@ func (f *follower) follow(ctx context.Context) (err error) {
 			return ctx.Err()
 		case folder := <-f.gone:
 			err = f.look(ctx, f.sources[folder])
-		case e := <-f.watch.Events:
-			err = f.take(ctx, e)
-		case err = <-f.watch.Errors:
-			if errors.Is(err, fsnotify.ErrEventOverflow) { // too many at once: a look at all finds what they were
-				err = f.lookAll(ctx)
-			}
+		case c := <-f.watch.changes:
+			err = f.takeAll(ctx, c)
 		}
 		if err != nil {
 			return err
@@ -95,38 +78,20 @@ func (f *follower) follow(ctx context.Context) (err error) {
 	return nil
 }
 
-// join follows a workspace.
-func (f *follower) join(ctx context.Context, ws driver.Workspace) error {
-	if err := f.watch.Add(ws.Folder); err != nil {
-		return fmt.Errorf("follow logs of workspace %s: %w", ws.Spec.Name, err)
+// takeAll acts on changes of files.
+func (f *follower) takeAll(ctx context.Context, c changes) error {
+	if c.err != nil {
+		return fmt.Errorf("follow logs: %w", c.err)
 	}
-	run, err := control.ReadRun(layout.Workspace{Dir: ws.Folder})
-	if err != nil {
-		return fmt.Errorf("follow logs of workspace %s: %w", ws.Spec.Name, err)
+	if c.lost { // a look at all finds what they were
+		return f.lookAll(ctx)
 	}
-	ws.Run = run
-	if err := f.add(ws); err != nil {
-		return err
+	for _, path := range c.paths {
+		if err := f.take(ctx, path); err != nil {
+			return err
+		}
 	}
-	f.await(ctx, f.sources[ws.Folder])
 	return nil
-}
-
-// await tells when the supervisor of a run is gone: one that is killed changes no file.
-func (f *follower) await(ctx context.Context, s *source) {
-	if s.run == nil || !s.run.Phase.Alive() {
-		return
-	}
-	p := lease.Process{PID: s.run.PID, BootID: s.run.BootID, Start: s.run.Start}
-	f.awaits.Go(func() {
-		if p.Wait(ctx) != nil {
-			return
-		}
-		select {
-		case f.gone <- s.folder.Dir:
-		case <-ctx.Done():
-		}
-	})
 }
 
 // alive says whether one of the runs can still write.
@@ -152,18 +117,21 @@ func (s *source) writes() bool {
 }
 
 // take acts on a change of a file.
-func (f *follower) take(ctx context.Context, e fsnotify.Event) error {
-	if f.Later != nil && filepath.Dir(e.Name) == filepath.Clean(f.Folder) {
-		return f.newFolder(ctx, e)
+func (f *follower) take(ctx context.Context, path string) error {
+	folder := filepath.Dir(path)
+	if f.Later != nil && folder == filepath.Clean(f.Folder) {
+		return f.newFolder(ctx, path)
 	}
-	folder := filepath.Dir(e.Name)
 	s := f.sources[folder]
-	switch name := filepath.Base(e.Name); {
+	switch name := filepath.Base(path); {
 	case s == nil:
 		if f.Later != nil && name == layout.RecordFile {
 			return f.later(ctx, folder)
 		}
 	case name == s.file():
+		if err := f.watchLog(s); err != nil {
+			return err
+		}
 		return f.drain(ctx, s)
 	case name == layout.RunFile:
 		return f.look(ctx, s)
@@ -171,58 +139,27 @@ func (f *follower) take(ctx context.Context, e fsnotify.Event) error {
 	return nil
 }
 
-// newFolder watches a folder that came, of a workspace whose record may come later.
-func (f *follower) newFolder(ctx context.Context, e fsnotify.Event) error {
-	if !e.Has(fsnotify.Create) {
-		return nil
-	}
-	if old := f.sources[e.Name]; old != nil { // it was deleted and is made anew
-		if err := f.drain(ctx, old); err != nil {
-			return err
-		}
-		f.forget(old)
-	}
-	if f.watch.Add(e.Name) != nil {
-		return nil // it is gone again, or no folder
-	}
-	return f.later(ctx, e.Name)
-}
-
-// later takes in a workspace that came later, once it has a record and if it is one of those that are followed.
-func (f *follower) later(ctx context.Context, folder string) error {
-	ws, ok := f.Later(filepath.Base(folder))
-	if !ok {
-		return nil
-	}
-	ws.Folder = folder
-	if err := f.join(ctx, ws); err != nil {
-		return err
-	}
-	s := f.sources[folder]
-	if s.run != nil && s.run.Phase.Alive() {
-		if err := f.each(driver.Written{Workspace: s.name, Time: s.run.Started, Run: s.run}); err != nil {
-			return err
-		}
-	}
-	return f.drain(ctx, s)
-}
-
-func (f *follower) forget(gone *source) {
-	gone.files.Close()
-	delete(f.sources, gone.folder.Dir)
-	var left []*source
-	for _, s := range f.order {
-		if s != gone {
-			left = append(left, s)
-		}
-	}
-	f.order = left
-}
-
 func (f *follower) lookAll(ctx context.Context) error {
-	for _, s := range f.order {
+	for _, s := range slices.Clone(f.order) {
+		if err := f.watchLog(s); err != nil {
+			return err
+		}
 		if err := f.look(ctx, s); err != nil {
 			return err
+		}
+	}
+	if f.Later == nil {
+		return nil
+	}
+	entries, err := os.ReadDir(f.Folder)
+	if err != nil {
+		return fmt.Errorf("follow logs: %w", err)
+	}
+	for _, e := range entries {
+		if path := filepath.Join(f.Folder, e.Name()); f.sources[path] == nil {
+			if err := f.newFolder(ctx, path); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -288,3 +288,35 @@ func TestConsoleIsFollowed(t *testing.T) {
 	expect(t, got, "a:panic\n")
 	_ = end()
 }
+
+// TestLostChangesAreFound: when too much happened at once to be told, a look at all finds it.
+func TestLostChangesAreFound(t *testing.T) {
+	h := newHouse(t)
+	a := h.workspace("a")
+	h.run(&a, "1", driver.PhaseRunning, nil)
+	var got []string
+	f := &follower{sources: map[string]*source{}, gone: make(chan string), each: func(w driver.Written) error {
+		got = append(got, w.Workspace+":"+string(w.Data))
+		return nil
+	}, Request: Request{Of: []driver.Workspace{a}, Folder: h.state.Workspaces(), Later: func(name string) (driver.Workspace, bool) {
+		return driver.Workspace{Spec: driver.WorkspaceSpec{Name: name}}, true
+	}}}
+	var err error
+	if f.watch, err = newWatcher(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer func() { cancel(); f.awaits.Wait(); f.watch.close(); f.close() }()
+	if err := f.join(ctx, a); err != nil {
+		t.Fatal(err)
+	}
+	write(t, h.log(a), "x")
+	b := h.workspace("b")
+	write(t, h.log(b), "y")
+	if err := f.takeAll(ctx, changes{lost: true}); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Join(got, " ") != "a:x b:y" {
+		t.Errorf("%q", got)
+	}
+}
