@@ -223,6 +223,14 @@ func (st *stage) happen(t *testing.T, f []string) {
 		v := s.volumes[arg(1)]
 		v.Changed = strings.Join(f[2:], " ")
 		s.volumes[arg(1)] = v
+	case "torn": // KIND NAME: its record can't be understood
+		why := observed.Broken{Why: "record.json: unexpected end of JSON input"}
+		if arg(1) == "volume" {
+			s.volumes[arg(2)] = observed.Volume{Project: "counter", Broken: why}
+		} else {
+			s.workspaces[arg(2)] = observed.Workspace{Spec: observed.WorkspaceSpec{Name: arg(2), Project: "counter"}, Broken: why}
+		}
+		delete(s.records, arg(1)+"/"+arg(2))
 	case "gone-volume":
 		delete(s.volumes, arg(1))
 	case "volume": // NAME PROJECT|- [HOLDER]

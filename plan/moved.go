@@ -52,6 +52,8 @@ func (p *planner) refuseMove(m schema.Moved, from, to string, have observed.Volu
 		user = have.Holder
 	}
 	switch {
+	case have.Broken.Why != "":
+		p.refuseBroken("volume "+from, have.Broken, "make it a new record: microagent volume adopt "+from+" --project "+p.plan.Project, m.Pos)
 	case have.NoRecord:
 		p.fail(CodeUnrecorded, m.Pos, "take it over: microagent volume adopt "+from+" --project "+p.plan.Project,
 			"there is a disk at the name of volume %s, and no record of it", from)
@@ -108,7 +110,7 @@ func (p *planner) vanished() map[string]int64 {
 	list := map[string]int64{}
 	for disk, v := range p.world.Volumes {
 		name := inManifest(p.plan.Project, disk)
-		if _, declared := p.manifest.Volumes[name]; !declared && v.Project == p.plan.Project && v.Project != "" && !v.NoRecord && !v.Missing {
+		if _, declared := p.manifest.Volumes[name]; !declared && v.Project == p.plan.Project && v.Project != "" && !v.NoRecord && !v.Missing && v.Broken.Why == "" {
 			list[name] = v.Size
 		}
 	}

@@ -8,6 +8,7 @@ import (
 
 	"microagent/plan/observed"
 	"microagent/schema"
+	"microagent/schema/diag"
 	"microagent/schema/quantity"
 	"microagent/schema/spec"
 )
@@ -64,6 +65,9 @@ func (p *planner) planVolume(name string, v schema.Volume, applied map[string]bo
 			c.Detail = "it was there at the last apply and is gone"
 			c.Warning = "what was in it is not there any more: the new volume is empty"
 		}
+	case have.Broken.Why != "":
+		p.refuseBroken("volume "+disk, have.Broken, fmt.Sprintf("its data are untouched; make it a new record: microagent volume adopt %s --project %s", disk, p.manifest.Project), v.Pos)
+		return
 	case have.NoRecord:
 		p.refuseUnrecorded(disk, v)
 		return
@@ -97,6 +101,14 @@ func (p *planner) refuseDrifted(name, disk string, v schema.Volume, have observe
 		return false
 	}
 	return true
+}
+
+// refuseBroken refuses what has a record that can't be understood.
+func (p *planner) refuseBroken(what string, b observed.Broken, next string, pos diag.Pos) {
+	if b.Next != "" {
+		next = b.Next
+	}
+	p.fail(CodeRecordForm, pos, next, "the record of %s can't be understood: %s", what, b.Why)
 }
 
 func projectFlag(name string) string {
@@ -160,9 +172,12 @@ func (p *planner) keepVolume(disk string, reason Reason) {
 	if p.at[address] != nil { // an external volume is declared with this name
 		address.Name = disk
 	}
+	detail := fmt.Sprintf("its %s of data stay; only this deletes it: microagent volume delete %s", quantity.Size(v.Size), disk)
+	if v.Broken.Why != "" {
+		detail = "its data stay, and its record can't be understood: " + v.Broken.Why
+	}
 	p.add(Change{
-		Address: address, Action: ActionKeep, Reason: reason,
-		Detail: fmt.Sprintf("its %s of data stay; only this deletes it: microagent volume delete %s", quantity.Size(v.Size), disk),
+		Address: address, Action: ActionKeep, Reason: reason, Detail: detail,
 		Volume: &VolumeObject{Name: disk, Size: v.Size, Protected: v.Protected},
 	})
 }

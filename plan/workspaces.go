@@ -33,6 +33,9 @@ func (p *planner) planWorkspace(name string) {
 		p.refuseForeign(KindWorkspace, s.want.Name, have.Spec.Project, decl.Pos,
 			"choose another name, or delete it: microagent delete "+s.want.Name)
 		return
+	case exists && have.Broken.Why != "":
+		p.refuseBroken("workspace "+s.want.Name, have.Broken, "give it up, with its files outside volumes: microagent delete "+s.want.Name, decl.Pos)
+		return
 	case exists && have.Spec.Image == "":
 		p.fail(CodeRecordForm, decl.Pos, "use the microagent that made it, or delete it: microagent delete "+s.want.Name,
 			"the record of workspace %s is in a form that can't be compared", s.want.Name)
@@ -307,6 +310,9 @@ func (p *planner) removeWorkspaces(reason Reason, stays func(name string) bool) 
 		}
 		if ws.Running {
 			c.Warning = "it is stopped, and " + warnDeleted
+		}
+		if ws.Broken.Why != "" {
+			c.Detail = "its record can't be understood: " + ws.Broken.Why
 		}
 		p.add(c)
 	}

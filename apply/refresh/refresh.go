@@ -114,8 +114,14 @@ func objects(ctx context.Context, d driver.Set, project, manifest string) (*obse
 	rec := recorded{bundles: map[string]driver.BundleRecord{}}
 
 	volumes, err := d.Volumes.List(ctx)
-	if err = concerning(project, err); err != nil {
+	broken, err := unreadable(err)
+	if err != nil {
 		return nil, rec, err
+	}
+	for name, why := range broken {
+		if ownedBy(project, name) {
+			w.Volumes[name] = observed.Volume{Project: project, Broken: why}
+		}
 	}
 	for _, v := range volumes {
 		o := observed.Volume{ID: v.ID, Project: v.Project, Size: v.Size, Protected: v.Protected, Missing: v.ImageMissing, Changed: v.Changed,
@@ -131,8 +137,13 @@ func objects(ctx context.Context, d driver.Set, project, manifest string) (*obse
 	}
 
 	workspaces, err := d.Workspaces.List(ctx)
-	if err = concerning(project, err); err != nil {
+	if broken, err = unreadable(err); err != nil {
 		return nil, rec, err
+	}
+	for name, why := range broken {
+		if ownedBy(project, name) {
+			w.Workspaces[name] = observed.Workspace{Spec: observed.WorkspaceSpec{Name: name, Project: project}, Broken: why}
+		}
 	}
 	for _, ws := range workspaces {
 		w.Workspaces[ws.Spec.Name] = workspace(ws)
@@ -178,22 +189,44 @@ func objects(ctx context.Context, d driver.Set, project, manifest string) (*obse
 	return w, rec, nil
 }
 
-// concerning is what of err is about project or is no matter of one object: files of others that can't be understood
-// are no matter of its plan. Without a project only digests of records are wanted, and a broken one has none.
-func concerning(project string, err error) error {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		if e, single := err.(*driver.Error); !single {
-			var left []error
-			for _, one := range joined.Unwrap() {
-				left = append(left, concerning(project, one))
-			}
-			return errors.Join(left...)
-		} else if errors.Is(e.Class, driver.ErrCorrupt) && (project == "" || !strings.HasPrefix(e.Object, project+".")) {
-			return nil
+// unreadable takes the records that can't be understood, or not by this version, out of a list's error: why, by the name on
+// disk. Each is a matter of the plan of its own project, and of nobody else's.
+func unreadable(err error) (map[string]observed.Broken, error) {
+	list := map[string]observed.Broken{}
+	var left []error
+	for _, one := range each(err) {
+		e, ok := one.(*driver.Error)
+		switch {
+		case ok && errors.Is(e.Class, driver.ErrCorrupt):
+			list[e.Object] = observed.Broken{Why: e.Err.Error()}
+		case ok && errors.Is(e.Class, driver.ErrUnsupported):
+			list[e.Object] = observed.Broken{Why: e.Err.Error(), Next: e.Next}
+		default:
+			left = append(left, one)
 		}
 	}
-	return err
+	return list, errors.Join(left...)
 }
+
+// each takes a joined error apart.
+func each(err error) []error {
+	if err == nil {
+		return nil
+	}
+	if _, single := err.(*driver.Error); !single {
+		if joined, ok := err.(interface{ Unwrap() []error }); ok {
+			var all []error
+			for _, one := range joined.Unwrap() {
+				all = append(all, each(one)...)
+			}
+			return all
+		}
+	}
+	return []error{err}
+}
+
+// ownedBy says by its name on disk whether an object is one of project: its record can't say it.
+func ownedBy(project, name string) bool { return project != "" && strings.HasPrefix(name, project+".") }
 
 func workspace(ws driver.Workspace) observed.Workspace {
 	o := observed.Workspace{ID: ws.ID, RootFSMissing: ws.RootFSMissing}

@@ -2,35 +2,43 @@ package refresh
 
 import (
 	"errors"
+	"maps"
+	"slices"
 	"testing"
 
 	"microagent/runtime/driver"
 )
 
-func TestBrokenFilesOfOthersAreNoMatterOfAPlan(t *testing.T) {
+// TestUnreadable: a record that can't be understood is a matter of its own object, and any other error one of everybody.
+func TestUnreadable(t *testing.T) {
 	broken := func(name string) error {
 		return &driver.Error{Class: driver.ErrCorrupt, Op: "read record of workspace", Object: name, Err: errors.New("torn")}
 	}
+	later := &driver.Error{Class: driver.ErrUnsupported, Op: "read record of workspace", Object: "mine.two", Err: errors.New("format 9"), Next: "use microagent 9 or later"}
 	other := errors.New("list workspaces: input/output error")
 	for _, c := range []struct {
-		project string
-		err     error
-		want    bool
+		err  error
+		want []string
+		left bool
 	}{
-		{"mine", nil, false},
-		{"mine", broken("mine.one"), true},
-		{"mine", broken("yours.one"), false},
-		{"mine", broken("mine-too.one"), false},
-		{"mine", errors.Join(broken("yours.one"), broken("scratch")), false},
-		{"mine", errors.Join(broken("yours.one"), broken("mine.one")), true},
-		{"mine", errors.Join(broken("yours.one"), other), true},
-		{"mine", other, true},
-		{"mine", &driver.Error{Class: driver.ErrUnavailable, Object: "yours.one"}, true},
-		{"", broken("mine.one"), false},
-		{"", other, true},
+		{nil, nil, false},
+		{broken("mine.one"), []string{"mine.one"}, false},
+		{errors.Join(broken("yours.one"), later), []string{"mine.two", "yours.one"}, false},
+		{errors.Join(broken("yours.one"), errors.Join(other, broken("mine.one"))), []string{"mine.one", "yours.one"}, true},
+		{other, nil, true},
+		{&driver.Error{Class: driver.ErrUnavailable, Object: "yours.one"}, nil, true},
 	} {
-		if got := concerning(c.project, c.err); (got != nil) != c.want {
-			t.Errorf("project %q, %v: %v", c.project, c.err, got)
+		got, err := unreadable(c.err)
+		if names := slices.Sorted(maps.Keys(got)); !slices.Equal(names, c.want) || (err != nil) != c.left {
+			t.Errorf("%v: %v, left %v", c.err, names, err)
+		}
+	}
+	if got, _ := unreadable(later); got["mine.two"].Next != later.Next || got["mine.two"].Why != "format 9" {
+		t.Errorf("%+v", got)
+	}
+	for name, mine := range map[string]bool{"mine.one": true, "yours.one": false, "mine-too.one": false, "scratch": false} {
+		if ownedBy("mine", name) != mine || ownedBy("", name) {
+			t.Errorf("%s is taken for one of another", name)
 		}
 	}
 }

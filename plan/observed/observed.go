@@ -55,6 +55,14 @@ type Volume struct {
 	// NoRecord says that there is an image without a record; Unborn, that it was never mounted, too: what a create
 	// that was killed left.
 	NoRecord, Unborn bool
+	// Broken says that its record can't be understood; all else is unknown then.
+	Broken Broken
+}
+
+// Broken says why the record of an object can't be understood; the zero value when it can.
+type Broken struct {
+	Why  string
+	Next string // what to do instead of making a new record, "" when that is the way
 }
 
 // Bundle is the record of a project's bundle.
@@ -115,6 +123,7 @@ type Output struct {
 // Workspace is a workspace as it stands.
 type Workspace struct {
 	Spec          WorkspaceSpec
+	Broken        Broken // its record can't be understood: then Spec has its name and project alone
 	ID            string
 	RootFSMissing bool
 	Running       bool

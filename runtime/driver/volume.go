@@ -49,7 +49,8 @@ type Holder struct {
 // Volumes keeps named ext4 disks. A volume dies only by Delete.
 type Volumes interface {
 	// List gives the volumes by name. One whose record can't be understood is left out, and told of in the error: an
-	// *Error of class ErrCorrupt with its name as Object, joined when there are several. The others come all the same.
+	// *Error of class ErrCorrupt, or ErrUnsupported for one of a later version, with its name as Object, joined when there are
+	// several. The others come all the same.
 	List(ctx context.Context) ([]Volume, error)
 	Get(ctx context.Context, name string) (Volume, error)
 	// Create makes the volume; created is false when one with the same size and project was there.

@@ -67,7 +67,8 @@ type Workspace struct {
 // Records keeps workspaces: their records and root file systems.
 type Records interface {
 	// List gives the workspaces by name. One whose files can't be understood is left out, and told of in the error:
-	// an *Error of class ErrCorrupt with its name as Object, joined when there are several. The others come all the
+	// an *Error of class ErrCorrupt, or ErrUnsupported for one of a later version, with its name as Object, joined when there
+	// are several. The others come all the
 	// same.
 	List(ctx context.Context) ([]Workspace, error)
 	Get(ctx context.Context, name string) (Workspace, error)

@@ -46,7 +46,7 @@ func (s *Store) Bundles(context.Context) ([]driver.BundleRecord, error) {
 
 func (s *Store) readBundle(name string) (driver.BundleRecord, error) {
 	var r bundleRecord
-	digest, err := readRecord(s.state.BundleRecord(name), "bundle", name, &r.Meta, &r)
+	digest, err := readRecord(s.state.BundleRecord(name), "bundle", name, &r)
 	if err != nil {
 		return driver.BundleRecord{}, err
 	}
@@ -64,7 +64,7 @@ func (s *Store) PutBundle(_ context.Context, b driver.BundleRecord) error {
 	}
 	meta := layout.Meta{Format: layout.Format, Kind: "bundle", Name: b.Name, ID: layout.NewID(), Project: b.Project, Tool: s.tool}
 	var old bundleRecord
-	if digest, err := readRecord(s.state.BundleRecord(b.Name), "bundle", b.Name, &old.Meta, &old); err == nil {
+	if digest, err := readRecord(s.state.BundleRecord(b.Name), "bundle", b.Name, &old); err == nil {
 		b.RecordDigest = digest
 		if reflect.DeepEqual(old.bundle(digest), b) {
 			return nil
@@ -73,7 +73,7 @@ func (s *Store) PutBundle(_ context.Context, b driver.BundleRecord) error {
 	} else if errors.Is(err, driver.ErrUnsupported) {
 		return recordError(op, b.Name, err)
 	}
-	return s.write(op, b.Name, s.state.Bundles(), s.state.BundleRecord(b.Name), bundleRecord{
+	return s.write(op, b.Name, s.state.Bundles(), s.state.BundleRecord(b.Name), &bundleRecord{
 		Meta: meta, Source: b.Source, Exclude: b.Exclude, Fingerprint: b.Fingerprint, Key: b.Key,
 	})
 }

@@ -112,7 +112,7 @@ func (s *Store) Get(_ context.Context, name string) (driver.Project, error) {
 		return driver.Project{}, err
 	}
 	var r projectRecord
-	digest, err := readRecord(s.state.ProjectRecord(name), "project", name, &r.Meta, &r)
+	digest, err := readRecord(s.state.ProjectRecord(name), "project", name, &r)
 	if err != nil {
 		return driver.Project{}, recordError(op, name, err)
 	}
@@ -127,7 +127,7 @@ func (s *Store) Put(_ context.Context, p driver.Project) error {
 	}
 	var old projectRecord
 	meta := layout.Meta{Format: layout.Format, Kind: "project", Name: p.Name, ID: layout.NewID(), Tool: s.tool}
-	if _, err := readRecord(s.state.ProjectRecord(p.Name), "project", p.Name, &old.Meta, &old); err == nil {
+	if _, err := readRecord(s.state.ProjectRecord(p.Name), "project", p.Name, &old); err == nil {
 		if old.Manifest == p.Manifest && maps.Equal(old.Outputs, p.Outputs) {
 			return nil
 		}
@@ -135,7 +135,7 @@ func (s *Store) Put(_ context.Context, p driver.Project) error {
 	} else if errors.Is(err, driver.ErrUnsupported) {
 		return recordError(op, p.Name, err)
 	}
-	return s.write(op, p.Name, s.state.Projects(), s.state.ProjectRecord(p.Name), projectRecord{Meta: meta, Manifest: p.Manifest, Outputs: p.Outputs})
+	return s.write(op, p.Name, s.state.Projects(), s.state.ProjectRecord(p.Name), &projectRecord{Meta: meta, Manifest: p.Manifest, Outputs: p.Outputs})
 }
 
 // Delete removes a project's record; its objects stay as they are.
@@ -147,11 +147,15 @@ func (s *Store) Delete(_ context.Context, name string) error {
 	return remove(op, name, s.state.Projects(), s.state.ProjectRecord(name))
 }
 
-func (s *Store) write(op, name, dir, path string, record any) error {
+func (s *Store) write(op, name, dir, path string, record layout.Record) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return &driver.Error{Op: op, Object: name, Err: err}
 	}
-	if err := layout.WriteJSON(path, record); err != nil {
+	err := layout.ReplaceRecord(path, record)
+	if _, later := errors.AsType[*layout.LaterRecordError](err); later {
+		return recordError(op, name, classed(err))
+	}
+	if err != nil {
 		return &driver.Error{Op: op, Object: name, Err: err}
 	}
 	return nil

@@ -1,9 +1,6 @@
 package project
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -32,27 +29,24 @@ func recordNames(dir string) ([]string, error) {
 	return names, nil
 }
 
-// readRecord reads the record at path into v, whose Meta is meta, and gives the digest of its bytes.
-func readRecord(path, kind, name string, meta *layout.Meta, v any) (string, error) {
-	data, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return "", driver.ErrNotFound
-	}
-	if err != nil {
-		return "", err
-	}
-	if err := json.Unmarshal(data, v); err != nil {
-		return "", fmt.Errorf("%w: %s: %w", driver.ErrCorrupt, path, err)
-	}
+// readRecord reads the record at path and gives the digest of its bytes.
+func readRecord(path, kind, name string, r layout.Record) (string, error) {
+	err := layout.ReadRecord(path, kind, name, r)
 	switch {
-	case meta.Format > layout.Format:
-		return "", fmt.Errorf("%w: %s has format %d, written by microagent %s; this one knows format %d",
-			driver.ErrUnsupported, path, meta.Format, meta.Tool, layout.Format)
-	case meta.Format < 1 || meta.Kind != kind || meta.Name != name:
-		return "", fmt.Errorf("%w: %s is not the record of %s %s", driver.ErrCorrupt, path, kind, name)
+	case errors.Is(err, fs.ErrNotExist):
+		return "", driver.ErrNotFound
+	case err != nil:
+		return "", classed(err)
 	}
-	sum := sha256.Sum256(data)
-	return "sha256:" + hex.EncodeToString(sum[:]), nil
+	return layout.RecordDigest(path), nil
+}
+
+// classed tells a record of a later version from one that can't be understood at all.
+func classed(err error) error {
+	if _, later := errors.AsType[*layout.LaterRecordError](err); later {
+		return fmt.Errorf("%w: %w", driver.ErrUnsupported, err)
+	}
+	return fmt.Errorf("%w: %w", driver.ErrCorrupt, err)
 }
 
 // recordError makes an error of readRecord one for users.

@@ -105,7 +105,8 @@ func Pristine(image string) bool {
 	return err == nil && sb.Untouched()
 }
 
-// Adopt writes project into the volume's record; an image without a record gets one.
+// Adopt writes project into the volume's record; an image without one, or with one that can't be understood, gets a new
+// record.
 func (s *Store) Adopt(ctx context.Context, name, project string) error {
 	const op = "adopt volume"
 	unlock, err := s.lock(ctx, op, name)
@@ -114,7 +115,7 @@ func (s *Store) Adopt(ctx context.Context, name, project string) error {
 	}
 	defer unlock()
 	r, err := s.load(name)
-	if err != nil {
+	if err != nil && !errors.Is(err, driver.ErrCorrupt) {
 		return err
 	}
 	info, err := s.stat(name)

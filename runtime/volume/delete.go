@@ -85,8 +85,8 @@ func (s *Store) Delete(ctx context.Context, name string) error {
 		r.Deleting = true
 		// A full disk has no room for that word, and deleting is what makes some. Killed now, it leaves a record
 		// without an image, which deleting again removes.
-		if err := s.save(r); err != nil && !errors.Is(err, syscall.ENOSPC) {
-			return err
+		if err := layout.WriteJSON(s.State.VolumeRecord(name), r); err != nil && !errors.Is(err, syscall.ENOSPC) {
+			return fmt.Errorf("write record of volume %s: %w", name, err)
 		}
 	}
 	return s.finishDelete(name)

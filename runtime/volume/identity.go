@@ -49,7 +49,7 @@ func changed(r *record, image string, size int64) string {
 // Changed refuses a volume whose image is not the one that its record is of.
 func Changed(state layout.State, op, name string) error {
 	var r record
-	if err := layout.ReadJSON(state.VolumeRecord(name), &r); err != nil {
+	if err := layout.ReadRecord(state.VolumeRecord(name), kind, name, &r); err != nil {
 		return fmt.Errorf("%s %s: %w", op, name, err)
 	}
 	info, err := os.Stat(state.VolumeImage(name))

@@ -31,7 +31,7 @@ func (s *Store) List(ctx context.Context) ([]driver.Volume, error) {
 		}
 		v, err := s.observe(name, locks)
 		switch {
-		case errors.Is(err, driver.ErrCorrupt):
+		case errors.Is(err, driver.ErrCorrupt), errors.Is(err, driver.ErrUnsupported):
 			broken = append(broken, err)
 		case err != nil:
 			return nil, err

@@ -92,29 +92,37 @@ func (s *Store) load(name string) (*record, error) {
 
 func (s *Store) read(name string) (*record, error) {
 	var r record
-	err := layout.ReadJSON(s.State.VolumeRecord(name), &r)
+	err := layout.ReadRecord(s.State.VolumeRecord(name), kind, name, &r)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, &driver.Error{
-			Class: driver.ErrCorrupt, Op: "read record of volume", Object: name, Err: err,
-			Next: "the data in " + s.State.VolumeImage(name) + " is untouched; move the record away, then: microagent volume adopt " + name,
-		}
-	}
-	if r.Kind != kind || r.Name != name {
-		return nil, &driver.Error{
-			Class: driver.ErrCorrupt, Op: "read record of volume", Object: name,
-			Err: fmt.Errorf("%s describes %s %q", s.State.VolumeRecord(name), r.Kind, r.Name),
-		}
+		return nil, s.unreadable("read record of volume", name, err)
 	}
 	return &r, nil
+}
+
+// unreadable is the error of a record that can't be understood, or not by this version.
+func (s *Store) unreadable(op, name string, err error) error {
+	e := &driver.Error{Class: driver.ErrCorrupt, Op: op, Object: name, Err: err,
+		Next: "its data are untouched; make it a new record: microagent volume adopt " + name}
+	if project, _, ok := strings.Cut(name, "."); ok {
+		e.Next += " --project " + project
+	}
+	if later, ok := errors.AsType[*layout.LaterRecordError](err); ok {
+		e.Class, e.Next = driver.ErrUnsupported, "use microagent "+later.Tool+" or later"
+	}
+	return e
 }
 
 func (s *Store) save(r *record) error {
 	r.learn(s.State.VolumeImage(r.Name))
 	r.MovingTo, r.MovedFrom = "", ""
-	if err := layout.WriteJSON(s.State.VolumeRecord(r.Name), r); err != nil {
+	err := layout.ReplaceRecord(s.State.VolumeRecord(r.Name), r)
+	if _, later := errors.AsType[*layout.LaterRecordError](err); later {
+		return s.unreadable("write record of volume", r.Name, err)
+	}
+	if err != nil {
 		return fmt.Errorf("write record of volume %s: %w", r.Name, err)
 	}
 	return nil
@@ -142,7 +150,7 @@ func (s *Store) lock(ctx context.Context, op, name string) (func(), error) {
 	if err == nil && r != nil && r.Deleting {
 		err = s.finishDelete(name)
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, driver.ErrCorrupt) { // that is told to whoever needs the record
 		unlock()
 		return nil, err
 	}

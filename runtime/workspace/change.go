@@ -104,18 +104,23 @@ func (s *Store) stopped(ctx context.Context, op, name string) (*record, error) {
 	if err != nil {
 		return nil, err
 	}
+	return r, s.atRest(ctx, op, name)
+}
+
+// atRest refuses while name runs, once what a dead supervisor left of it is ended.
+func (s *Store) atRest(ctx context.Context, op, name string) error {
 	folder := s.State.Workspace(name)
 	if err := control.Reclaim(ctx, folder); err != nil {
-		return nil, fmt.Errorf("%s %s: %w", op, name, err)
+		return fmt.Errorf("%s %s: %w", op, name, err)
 	}
 	run, err := control.ReadRun(folder)
 	if err != nil {
-		return nil, fmt.Errorf("%s %s: %w", op, name, err)
+		return fmt.Errorf("%s %s: %w", op, name, err)
 	}
 	if run != nil && run.Phase.Alive() {
-		return nil, runs(op, name)
+		return runs(op, name)
 	}
-	return r, nil
+	return nil
 }
 
 func runs(op, name string) error {
@@ -194,10 +199,13 @@ func (s *Store) Delete(ctx context.Context, name string) error {
 	}
 	defer unlock()
 	r, err := s.load(name)
+	if errors.Is(err, driver.ErrCorrupt) { // then its name is all that is needed of it
+		r, err = &record{Meta: layout.Meta{Format: layout.Format, Kind: kind, Name: name, ID: layout.NewID(), Tool: s.Tool}}, nil
+	}
 	if err != nil || r == nil {
 		return err
 	}
-	if r, err = s.stopped(ctx, op, name); err != nil {
+	if err := s.atRest(ctx, op, name); err != nil {
 		return err
 	}
 	return s.remove(op, r)
@@ -215,8 +223,8 @@ func (s *Store) remove(op string, r *record) error {
 	r.Deleting = true
 	// A full disk has no room for that word, and deleting is what makes some. Killed now, it leaves a workspace without
 	// its root file system, which deleting again removes.
-	if err := s.save(r); err != nil && !errors.Is(err, syscall.ENOSPC) {
-		return err
+	if err := layout.WriteJSON(s.State.Workspace(r.Name).Record(), r); err != nil && !errors.Is(err, syscall.ENOSPC) {
+		return fmt.Errorf("write record of workspace %s: %w", r.Name, err)
 	}
 	return s.removeFiles(r.Name)
 }

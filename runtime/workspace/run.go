@@ -154,7 +154,7 @@ func supervisor(run driver.Run) lease.Process {
 // Stop asks the supervisor to stop the guest, and ends a supervisor that does not answer.
 func (s *Store) Stop(ctx context.Context, name string, o driver.StopOptions) (driver.Stopped, error) {
 	const op = "stop workspace"
-	if _, err := s.need(op, name); err != nil {
+	if _, err := s.need(op, name); err != nil && !errors.Is(err, driver.ErrCorrupt) { // what runs can be stopped all the same
 		return driver.Stopped{}, err
 	}
 	folder := s.State.Workspace(name)

@@ -86,26 +86,33 @@ func (s *Store) load(name string) (*record, error) {
 }
 
 func (s *Store) loadAny(name string) (*record, error) {
-	path := s.State.Workspace(name).Record()
 	var r record
-	err := layout.ReadJSON(path, &r)
+	err := layout.ReadRecord(s.State.Workspace(name).Record(), kind, name, &r)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	if err == nil && (r.Kind != kind || r.Name != name) {
-		err = fmt.Errorf("%s describes %s %q", path, r.Kind, r.Name)
-	}
 	if err != nil {
-		return nil, &driver.Error{
-			Class: driver.ErrCorrupt, Op: "read record of workspace", Object: name, Err: err,
-			Next: "its files are untouched; move " + path + " away",
-		}
+		return nil, unreadable("read record of workspace", name, err)
 	}
 	return &r, nil
 }
 
+// unreadable is the error of a record that can't be understood, or not by this version.
+func unreadable(op, name string, err error) error {
+	e := &driver.Error{Class: driver.ErrCorrupt, Op: op, Object: name, Err: err,
+		Next: "its files are untouched; to give it up with those outside volumes: microagent delete " + name}
+	if later, ok := errors.AsType[*layout.LaterRecordError](err); ok {
+		e.Class, e.Next = driver.ErrUnsupported, "use microagent "+later.Tool+" or later"
+	}
+	return e
+}
+
 func (s *Store) save(r *record) error {
-	if err := layout.WriteJSON(s.State.Workspace(r.Name).Record(), r); err != nil {
+	err := layout.ReplaceRecord(s.State.Workspace(r.Name).Record(), r)
+	if _, later := errors.AsType[*layout.LaterRecordError](err); later {
+		return unreadable("write record of workspace", r.Name, err)
+	}
+	if err != nil {
 		return fmt.Errorf("write record of workspace %s: %w", r.Name, err)
 	}
 	return nil
@@ -127,7 +134,7 @@ func (s *Store) lock(ctx context.Context, op, name string, wait time.Duration) (
 	if err == nil && r != nil && r.Deleting {
 		err = s.removeFiles(name)
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, driver.ErrCorrupt) { // that is told to whoever needs the record
 		unlock()
 		return nil, err
 	}
@@ -186,7 +193,7 @@ func (s *Store) List(ctx context.Context) ([]driver.Workspace, error) {
 			w, err = s.observe(r)
 		}
 		switch {
-		case errors.Is(err, driver.ErrCorrupt):
+		case errors.Is(err, driver.ErrCorrupt), errors.Is(err, driver.ErrUnsupported):
 			broken = append(broken, err)
 		case err != nil:
 			return nil, err

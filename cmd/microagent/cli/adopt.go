@@ -2,10 +2,12 @@ package cli
 
 import (
 	"context"
+	"errors"
 
 	"github.com/spf13/cobra"
 
 	"microagent/cmd/microagent/cli/view"
+	"microagent/runtime/driver"
 )
 
 func (a *app) volumeAdopt() *cobra.Command {
@@ -22,6 +24,9 @@ func (a *app) volumeAdopt() *cobra.Command {
 				return err
 			}
 			v, err := a.volume(ctx, w, "adopt volume", args[0])
+			if e, ok := errors.AsType[*driver.Error](err); ok && errors.Is(e.Class, driver.ErrCorrupt) { // it gets a new record
+				v.Name, err = e.Object, nil
+			}
 			if err == nil {
 				err = w.Volumes.Adopt(ctx, v.Name, project)
 			}

@@ -67,6 +67,15 @@ func (a *app) choose(ctx context.Context, w *world, op string, names []string) (
 	return s
 }
 
+// unreadableToo takes in those whose record can't be understood: their name is enough to stop and to delete them.
+func (s *selected) unreadableToo() {
+	for i, err := range s.errs {
+		if e, ok := errors.AsType[*driver.Error](err); ok && errors.Is(e.Class, driver.ErrCorrupt) {
+			s.workspaces[i].Spec.Name, s.errs[i] = e.Object, nil
+		}
+	}
+}
+
 // each does something with each workspace, some at once, and tells of each in the order of their names.
 func (a *app) each(ctx context.Context, s selected, do func(ctx context.Context, ws driver.Workspace) (told, error)) error {
 	results := make([]told, len(s.workspaces))

@@ -206,6 +206,7 @@ func (a *app) deleteCommand() *cobra.Command {
 				return err
 			}
 			chosen := a.choose(ctx, w, "delete workspace", args)
+			chosen.unreadableToo()
 			if names := chosen.names(); !yes && len(names) > 0 {
 				noun, whose := "workspace", "its"
 				if len(names) > 1 {
