@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -59,7 +60,7 @@ func TestExecStreams(t *testing.T) {
 	t.Parallel()
 	s := open(t, t.TempDir())
 	create(t, s, spec("one", idle))
-	start(t, s, "one")
+	run := start(t, s, "one")
 	t.Run("terminal", func(t *testing.T) {
 		sizes := make(chan driver.WindowSize, 2)
 		sizes <- driver.WindowSize{Rows: 24, Columns: 80}
@@ -84,6 +85,16 @@ func TestExecStreams(t *testing.T) {
 			t.Errorf("code %d", code)
 		}
 		typing.Close()
+	})
+	t.Run("clock", func(t *testing.T) { // which a guest measures by itself, wrongly, when it is not told
+		text, err := os.ReadFile("/proc/cpuinfo")
+		if err != nil {
+			t.Fatal(err)
+		}
+		told := strings.Contains(sh(t, s, "one", "cat /proc/cmdline"), " tsc_early_khz=")
+		if emulated := !run.Hardware && strings.HasPrefix(run.VMM, "qemu"); emulated && strings.Contains(string(text), " constant_tsc ") && !told {
+			t.Error("the guest is not told how fast its clock is")
+		}
 	})
 	t.Run("signal", func(t *testing.T) {
 		signals := make(chan string, 1)

@@ -6,7 +6,6 @@ import (
 	"os"
 	"strconv"
 	"syscall"
-	"time"
 )
 
 // What follows is bare system calls, so that a benchmark measures the way to the server and not the server.
@@ -52,10 +51,10 @@ func asked(c int, buffer []byte) bool {
 	return false
 }
 
-// ask takes a page so often, from within the guest, and says how many it got in a second.
+// ask takes a page so often, from within the guest, and says when it begins and when it is done.
 func ask(port int, times string) {
 	n, request, buffer := must(strconv.Atoi(times)), []byte("GET / HTTP/1.1\r\nHost: guest\r\n\r\n"), make([]byte, 4096)
-	began := time.Now()
+	fmt.Fprintln(os.Stdout, "begun")
 	for range n {
 		c := must(syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0))
 		check(syscall.Connect(c, &syscall.SockaddrInet4{Port: port, Addr: loopback}))
@@ -76,7 +75,7 @@ func ask(port int, times string) {
 		}
 		check(syscall.Close(c))
 	}
-	fmt.Fprintln(os.Stdout, float64(n)/time.Since(began).Seconds())
+	fmt.Fprintln(os.Stdout, "done")
 }
 
 func must[T any](v T, err error) T {
