@@ -11,7 +11,8 @@ import (
 const hostDirectory = "pack it as a bundle (bundles: {NAME: {source: ./dir}}) to read it, use a volume to keep data, " +
 	"or copy with cp"
 
-const noNetwork = "workspaces have no network device yet"
+// networkShape is how a workspace says what its guest may reach.
+const networkShape = "write below a workspace what it may reach: network: {allow: [{name: api, host: api.example.com}]}"
 
 // advice is what people write who know another tool, by the definition in which they write it ("" is the manifest),
 // and what to write here. A value that begins with "=" is the key to use.
@@ -20,7 +21,8 @@ var advice = map[string]map[string]string{
 		"services": "=workspaces", "sandboxes": "=workspaces", "vms": "=workspaces", "machines": "=workspaces",
 		"secrets": "leave it out: write variables below a workspace's env, or copy files in with cp",
 		"ports":   "write it below a workspace: ports: {web: {guest: 8080, host: auto}}",
-		"name":    "=project", "version": "leave it out: the format has no version key",
+		"network": networkShape, "networks": networkShape,
+		"name": "=project", "version": "leave it out: the format has no version key",
 	},
 	"#Workspace": {
 		"command": "use task for a command that ends, or service for one that is expected to stay",
@@ -35,13 +37,15 @@ var advice = map[string]map[string]string{
 		"healthcheck": "use ready, such as ready: {exec: [pg_isready], startPeriod: 30s} or ready: {port: 8080}",
 		"health":      "=ready", "readiness": "=ready", "readinessProbe": "=ready", "livenessProbe": "=ready", "startupProbe": "=ready",
 		"restart_policy": "=restart", "restartPolicy": "=restart",
-		"env_file":   "write the variables below env",
-		"envFile":    "write the variables below env",
-		"secrets":    "leave it out: write a variable below env, or copy a file in with cp",
-		"build":      "build the image with another tool and name its file, as image: oci:DIR or docker-archive:FILE",
-		"replicas":   "leave it out: write a workspace for each",
-		"deploy":     "use cpus, memory and disk of the workspace",
-		"expose":     "=ports",
+		"env_file": "write the variables below env",
+		"envFile":  "write the variables below env",
+		"secrets":  "leave it out: write a variable below env, or copy a file in with cp",
+		"build":    "build the image with another tool and name its file, as image: oci:DIR or docker-archive:FILE",
+		"replicas": "leave it out: write a workspace for each",
+		"deploy":   "use cpus, memory and disk of the workspace",
+		"expose":   "=ports",
+		"networks": networkShape, "network_mode": networkShape, "egress": networkShape, "allow": networkShape, "links": "name it below network, as peers: [NAME]",
+		"peers":      "write it below network",
 		"privileged": "leave it out: the command may be root in its own guest",
 		"vmm":        "leave it out: --vmm and the user's configuration choose the VMM; isolation: hardware demands one",
 	},
@@ -67,6 +71,16 @@ var advice = map[string]map[string]string{
 		"proto": "=protocol", "host_ip": "leave it out: a manifest publishes on loopback alone; -p ADDR:HOST:GUEST of create and start binds another address",
 		"address": "leave it out: a manifest publishes on loopback alone; -p ADDR:HOST:GUEST of create and start binds another address",
 	},
+	"#Network": {
+		"egress": "=allow", "rules": "=allow", "allowed": "=allow", "block": "=deny", "denied": "=deny", "links": "=peers",
+		"ingress": "use ports of the workspace: {NAME: {guest: 8080, host: auto}}", "ports": "write it in a rule, or below the workspace to publish",
+		"dns":  "leave it out: names are resolved as this host resolves them",
+		"mode": "leave it out: --net none, policy or public of an apply chooses", "driver": "leave it out: there is one kind of network",
+	},
+	"#NetworkRule": {
+		"domain": "=host", "hostname": "=host", "fqdn": "=host", "url": "=host", "ip": "=cidr", "address": "=cidr", "ipBlock": "=cidr", "range": "=cidr",
+		"wildcard": "=suffix", "port": "=ports", "tcp": "=ports", "protocol": "use ports for TCP and udp for UDP",
+	},
 	"#Bundle": {"path": "=source", "src": "=source", "dir": "=source", "ignore": "=exclude"},
 	"#Disk":   {"source": "=path", "file": "=path", "image": "=path"},
 	"#Output": {"workspace": "=from", "source": "=path", "dest": "=to", "target": "=to", "maxSize": "=limit"},
@@ -87,11 +101,6 @@ func (c *conformer) reportUnknownKey(e *entry, f *format, at address) {
 	where := at.String()
 	if where == "" {
 		where = "the manifest"
-	}
-	if (e.key == "network" || e.key == "networks") && (f.name == "#Workspace" || len(at) == 0) {
-		c.error(e.at, "reserved_key", "key "+quote(e.key)+" in "+where+" is reserved: "+noNetwork,
-			"leave "+e.key+" out")
-		return
 	}
 	if f.name == "#Mount" && slices.Contains(hostKeys, e.key) {
 		c.error(e.at, "host_directory", "key "+quote(e.key)+" in "+where+": a host directory can't be mounted",

@@ -31,6 +31,7 @@ func (c *checker) checkWorkspace(at address, e *entry) []claim {
 	c.checkRestart(at.with("restart"), n)
 	c.checkUser(at.with("user"), n.entry("user"))
 	c.checkMounts(at.with("mounts"), n.get("mounts"))
+	c.checkNetwork(at[1], at.with("network"), n.entry("network"))
 	if image := n.entry("image"); image != nil {
 		return c.checkImage(image, at.with("image"))
 	}

@@ -68,7 +68,7 @@ func (c *constraints) leaves(r *report, n *node, f *format, at address) bool {
 		}
 		if c.holds(f, value) != nil {
 			n.bad = true
-			if key := at[len(at)-1]; f.name == "#Name" && strings.ContainsAny(n.text, "/~") && len(at) == 5 {
+			if key := at[len(at)-1]; f.name == "#Name" && strings.ContainsAny(n.text, "/~") && len(at) == 5 && at[2] == "mounts" {
 				r.error(n.at, "host_directory", at.String()+" is "+quote(n.text)+", and a host directory is no "+key,
 					hostDirectory)
 				return true

@@ -108,6 +108,7 @@ func (o fields) workspace(e *entry) Workspace {
 	})
 	w.Restart = spec.Restart(o.text("restart"))
 	o.object("ready", func(p fields) { w.Ready = p.ready() })
+	o.object("network", func(p fields) { w.Network, w.RulePos = p.network() })
 	return w
 }
 

@@ -90,8 +90,11 @@ func TestFormatIsWorded(t *testing.T) {
 				f = sub.elem
 			}
 		}
-		if ready := root.fields["workspaces"].elem.fields["ready"]; ready.name == where {
-			f = ready
+		network := root.fields["workspaces"].elem.fields["network"]
+		for _, sub := range []*format{root.fields["workspaces"].elem.fields["ready"], network, network.fields["allow"].elem} {
+			if sub.name == where {
+				f = sub
+			}
 		}
 		if f == root && where != "" {
 			t.Errorf("advice for %s, which is no definition", where)

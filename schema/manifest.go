@@ -87,11 +87,15 @@ type Workspace struct {
 	Isolation  spec.Isolation
 	Mounts     map[string]Mount // by absolute, clean guest path
 	Ports      map[string]spec.Port
-	After      map[string]After // by workspace
-	Ready      *spec.Ready      // nil: as soon as it was started
-	Restart    spec.Restart     // "" when absent
-	Pos        diag.Pos         // of the workspace's name
-	ImagePos   diag.Pos
+	// Network is what the guest may reach, nil for no network at all. Its peers have their names alone; RulePos is where each
+	// rule is, by its name.
+	Network  *spec.Network
+	RulePos  map[string]diag.Pos
+	After    map[string]After // by workspace
+	Ready    *spec.Ready      // nil: as soon as it was started
+	Restart  spec.Restart     // "" when absent
+	Pos      diag.Pos         // of the workspace's name
+	ImagePos diag.Pos
 }
 
 // After is how far another workspace has to be.
