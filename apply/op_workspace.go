@@ -62,6 +62,12 @@ func (r *run) applyWorkspace(ctx, whole context.Context, c *plan.Change, p drive
 		r.sayPorts(name, now)
 		return err
 	}
+	permit := func() error {
+		if !c.Permit {
+			return nil
+		}
+		return r.drivers.Runs.Permit(whole, name, spec.Network)
+	}
 	create := func() error {
 		_, err := ws.Create(whole, spec, p)
 		return err
@@ -73,7 +79,7 @@ func (r *run) applyWorkspace(ctx, whole context.Context, c *plan.Change, p drive
 	start := func() error { return r.start(ctx, whole, *c.Workspace) }
 	steps, ok := map[plan.Action][]func() error{
 		plan.ActionCreate:  {create, start},
-		plan.ActionUpdate:  {publish, update},
+		plan.ActionUpdate:  {publish, permit, update},
 		plan.ActionRestart: {stop, update, start},
 		plan.ActionReplace: {stop, replace, start},
 		plan.ActionStart:   {update, start},

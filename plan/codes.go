@@ -26,6 +26,8 @@ const (
 	CodeMemory        = "memory_short"    //
 	CodeCPUs          = "cpus_short"      //
 	CodePortTaken     = "port_taken"      // a port of the host that another has
+	CodeNotGranted    = "not_granted"     // a manifest asks for what is the user's to grant
+	CodeNotAsked      = "not_asked"       // a grant that nothing asks for
 	CodeSpace         = "space_short"     //
 	CodeUnknownName   = "unknown_name"    // --rerun names nothing, or nothing with a task
 	CodeNotObserved   = "not_observed"    // the world says nothing about something declared
@@ -36,7 +38,7 @@ const (
 func Refused(code string) bool {
 	switch code {
 	case CodeBothThere, CodeProjectMoved, CodeForeign, CodeUnrecorded, CodeRecordForm, CodeVolumeShrinks, CodeVolumeDrifted, CodeEmpty, CodeHeld, CodeTwoWriters,
-		CodeIsolation, CodePath, CodeOutputTaken:
+		CodeIsolation, CodePath, CodeOutputTaken, CodeNotGranted:
 		return true
 	}
 	return false

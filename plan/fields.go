@@ -55,6 +55,7 @@ var effectRank = map[observed.Effect]int{
 type comparison struct {
 	difference
 	grew  bool   // the disk, while it is compared
+	comes bool   // the field at hand, or goes
 	label string // what to call the field at hand, "" for its path
 }
 
@@ -84,6 +85,7 @@ func compare(have, want *observed.WorkspaceSpec) difference {
 	c.compareText("isolation", "isolation", string(have.Isolation), string(want.Isolation))
 	c.compareMounts(have.Mounts, want.Mounts)
 	c.comparePorts(have.Ports, want.Ports)
+	c.compareNetwork(have.Network, want.Network)
 	c.compareOutputs(have.Outputs, want.Outputs)
 	c.compareAfter(have.After, want.After)
 	slices.SortFunc(c.fields, func(a, b FieldChange) int { return cmp.Compare(a.Path, b.Path) })
@@ -118,6 +120,12 @@ func (c *comparison) add(field, path, before, after string, why cause) {
 	if effect == observed.EffectGrowOnly {
 		effect = observed.EffectReplace
 		if c.grew {
+			effect = observed.EffectRestart
+		}
+	}
+	if effect == observed.EffectComes {
+		effect = observed.EffectLive
+		if c.comes {
 			effect = observed.EffectRestart
 		}
 	}

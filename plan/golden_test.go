@@ -16,6 +16,7 @@ import (
 	"microagent/plan/render"
 	"microagent/schema"
 	"microagent/schema/diag"
+	"microagent/schema/netrule"
 	"microagent/schema/spec"
 )
 
@@ -201,6 +202,14 @@ func (st *stage) happen(t *testing.T, f []string) {
 		}
 	case "--allow-git":
 		st.opts.AllowGit = true
+	case "--net":
+		st.opts.Net = f[1]
+	case "--allow-net":
+		g, err := netrule.ParseGrant(f[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		st.opts.Grants = append(st.opts.Grants, g)
 	case "gone-output":
 		delete(s.targets, arg(1))
 	case "edit-output":

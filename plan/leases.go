@@ -45,6 +45,7 @@ func (p *planner) planUses() {
 	at := map[string]int{} // of a volume or disk in p.uses
 	for _, name := range p.order.Sorted() {
 		want := desiredSpec(p.manifest, p.order, name, p.world)
+		want.Network = p.desiredNetwork(name)
 		p.want[name] = want
 		for i := range want.Mounts {
 			m := &want.Mounts[i]

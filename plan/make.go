@@ -26,6 +26,10 @@ type Options struct {
 	OverwriteOutputs bool
 	// AllowGit lets outputs bring git folders.
 	AllowGit bool
+	// Net is one of NetPolicy, NetNone and NetPublic.
+	Net string
+	// Grants are those of --allow-net.
+	Grants []spec.Grant
 }
 
 // Make computes what it takes to bring w to what m declares. The plan is whole also when the list has errors, for
@@ -52,6 +56,7 @@ func Make(m *schema.Manifest, w *observed.World, o Options) (*Plan, diag.List) {
 	p.checkLeases()
 	p.checkHost()
 	p.checkPorts()
+	p.checkNetworks()
 	return p.finish()
 }
 

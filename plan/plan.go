@@ -124,6 +124,7 @@ type Change struct {
 	Volume    *VolumeObject           `json:"volume,omitempty"`
 	Bundle    *BundleObject           `json:"bundle,omitempty"`
 	Publish   bool                    `json:"publish,omitempty"`   // ActionUpdate: of a workspace that runs, whose ports change
+	Permit    bool                    `json:"permit,omitempty"`    // ActionUpdate: of a workspace that runs, which may reach something else
 	Workspace *observed.WorkspaceSpec `json:"workspace,omitempty"` // also for KindTask: what it runs in
 	Output    *OutputObject           `json:"output,omitempty"`
 	Project   *ProjectObject          `json:"project,omitempty"`

@@ -88,6 +88,7 @@ func TestPolicyIsFollowed(t *testing.T) {
 		observed.EffectCosmetic: plan.ActionUpdate, observed.EffectLive: plan.ActionUpdate,
 		observed.EffectRestart: plan.ActionRestart, observed.EffectReplace: plan.ActionReplace,
 		observed.EffectGrowOnly: plan.ActionReplace, // altered made the recorded one larger
+		observed.EffectComes:    plan.ActionRestart, // or goes
 	}
 	for name, field := range specFields() {
 		policy := observed.WorkspacePolicy[name]

@@ -135,6 +135,7 @@ func (p *planner) compareAll(s *workspaceState, still bool) (Change, *Change) {
 	switch {
 	case s.have == nil:
 		c.Action, c.Reason, c.Detail = ActionCreate, ReasonAbsent, createDetail(&s.want)
+		c.Fields = asked(&s.want)
 	case s.have.RootFSMissing:
 		c.Action, c.Reason = ActionReplace, ReasonDrifted
 		c.Detail = "its root file system is gone: a new one is made"
@@ -192,6 +193,7 @@ func updateForTask(c *Change, s *workspaceState, stop bool) {
 		if len(s.diff.reruns) == 0 {
 			c.Detail = "takes effect when its task runs the next time"
 		}
+		c.permit(s)
 	}
 }
 
@@ -209,6 +211,7 @@ func keepUp(c *Change, s *workspaceState) {
 			c.Publish = true
 			c.Detail = "its ports change while it runs; connections of those that go are reset"
 		}
+		c.permit(s)
 	case s.have.Starting:
 		c.Action, c.Reason, c.Detail = ActionWait, ReasonUnderWay, "its start is under way"
 	case s.have.Running && s.have.NotReady != "" && s.want.Ready != nil:
@@ -220,6 +223,19 @@ func keepUp(c *Change, s *workspaceState) {
 		c.Action = ActionStart
 		c.Reason, c.Detail = downReason(s)
 	}
+}
+
+// permit makes an update one of what a running guest may reach, where that is.
+func (c *Change) permit(s *workspaceState) {
+	if !s.have.Running || !s.diff.permits() {
+		return
+	}
+	c.Permit = true
+	if c.Publish {
+		c.Detail = "its ports and what it may reach change while it runs; connections of those that go are reset"
+		return
+	}
+	c.Detail = "what it may reach changes while it runs; connections that are denied now end"
 }
 
 // downReason says why a workspace that should run does not.

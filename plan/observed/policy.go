@@ -13,6 +13,8 @@ const (
 	EffectLive Effect = "live"
 	// EffectRestart fields need the guest stopped and started; its files stay.
 	EffectRestart Effect = "restart"
+	// EffectComes fields are EffectLive, and EffectRestart when there was nothing before or is nothing after.
+	EffectComes Effect = "comes"
 	// EffectGrowOnly fields are EffectRestart when they grow and EffectReplace when they shrink.
 	EffectGrowOnly Effect = "grow-only"
 	// EffectReplace fields need a new root file system.
@@ -50,6 +52,7 @@ var WorkspacePolicy = map[string]FieldPolicy{
 	"isolation":     {EffectRestart, false},
 	"mounts":        {EffectRestart, true},
 	"ports":         {EffectLive, false},
+	"network":       {EffectComes, false},
 	"after":         {EffectCosmetic, false},
 	"ready":         {EffectCosmetic, false},
 	"restart":       {EffectCosmetic, false},

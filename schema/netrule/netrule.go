@@ -224,6 +224,24 @@ func Asks(r spec.Rule) *spec.Grant {
 	return nil
 }
 
+// Concerns says whether a grant is about what a rule names: all of it, or a part.
+func Concerns(g spec.Grant, r spec.Rule) bool {
+	if g.Loopback || r.Host == spec.HostName {
+		return g.Loopback && r.Host == spec.HostName
+	}
+	mine, errMine := netip.ParsePrefix(g.CIDR)
+	theirs, errTheirs := netip.ParsePrefix(r.CIDR)
+	switch {
+	case errMine == nil && errTheirs == nil:
+		return mine.Overlaps(theirs)
+	case errMine == nil: // of an address that a name may have
+		return r.Host != "" || r.Suffix != ""
+	case g.Host != "":
+		return r.Host == g.Host || r.Suffix != "" && dnsname.Within(g.Host, r.Suffix)
+	}
+	return g.Suffix != "" && (r.Suffix == g.Suffix || r.Host != "" && dnsname.Within(r.Host, g.Suffix))
+}
+
 // Granted says whether grants open all that is asked. Each port may be of another grant.
 func Granted(asked spec.Grant, grants []spec.Grant) bool {
 	cidr, _ := netip.ParsePrefix(asked.CIDR)

@@ -136,6 +136,9 @@ func (r *Rule) String() string {
 		ports = append(ports, p.String()+"/udp")
 	}
 	text := r.What() + ":" + strings.Join(ports, ",")
+	if slices.Contains(r.Ports, AllPorts) && slices.Contains(r.UDP, AllPorts) {
+		text = r.What() + " at any port"
+	}
 	if r.TLS != nil {
 		text += fmt.Sprintf(" tls %t", *r.TLS)
 	}

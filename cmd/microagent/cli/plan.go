@@ -25,6 +25,7 @@ type planFlags struct {
 	moveHere bool
 	pull     bool
 	offline  bool
+	network  networkFlags
 }
 
 func (o *planFlags) add(f *pflag.FlagSet) {
@@ -35,6 +36,7 @@ func (o *planFlags) add(f *pflag.FlagSet) {
 	f.BoolVar(&o.moveHere, "move-here", false, "take the project over from the manifest it was applied from")
 	f.BoolVar(&o.pull, "pull", false, "ask registries what their tags stand for now")
 	f.BoolVar(&o.offline, "offline", false, "ask no registry")
+	o.network.add(f, "grant what the manifest asks for of private networks and of this host")
 }
 
 // planned is a plan with what it takes to apply it.
@@ -46,6 +48,9 @@ type planned struct {
 
 // makePlan computes the plan of the manifest in hand, also one that is refused. It writes nothing.
 func (a *app) makePlan(ctx context.Context, o planFlags) (*planned, error) {
+	if err := o.network.parse(); err != nil {
+		return nil, usagef(a.command.CommandPath(), "%w", err)
+	}
 	m, s, err := a.load(o.allow)
 	if err != nil {
 		return nil, err
@@ -78,7 +83,7 @@ func (a *app) planOf(ctx context.Context, w *world, m *schema.Manifest, s source
 		return nil, err
 	}
 	p, _ := plan.Make(m, seen, plan.Options{Tool: Version, ManifestPath: s.path, AllowPaths: allow, MoveHere: o.moveHere, Rerun: o.rerun,
-		OverwriteOutputs: o.over, AllowGit: o.git})
+		OverwriteOutputs: o.over, AllowGit: o.git, Net: o.network.net, Grants: o.network.grants})
 	return p, nil
 }
 
