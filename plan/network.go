@@ -67,7 +67,7 @@ func (p *planner) checkNetworks() {
 			if asked == nil || netrule.Granted(*asked, n.Grants) {
 				continue
 			}
-			p.fail(CodeNotGranted, p.manifest.Workspaces[name].RulePos[r.Name], "grant it: microagent apply --allow-net "+inShell(asked.String()),
+			p.fail(CodeNotGranted, p.manifest.Workspaces[name].RulePos[r.Name], "to grant it: microagent plan --allow-net "+inShell(asked.String()),
 				"workspace %s asks for %s by its rule %s, which is the user's to grant", name, r.String(), r.Name)
 		}
 	}

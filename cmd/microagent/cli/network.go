@@ -11,6 +11,32 @@ import (
 	"microagent/schema/spec"
 )
 
+// networkLines say what a workspace may reach, for status.
+func networkLines(n *spec.Network) (lines [][2]string) {
+	if n == nil {
+		return nil
+	}
+	add := func(format string, args ...any) {
+		lines = append(lines, [2]string{"Network", fmt.Sprintf(format, args...)})
+	}
+	for _, r := range n.Allow {
+		add("allow %s %s", r.Name, r.String())
+	}
+	for _, r := range n.Deny {
+		add("deny %s %s", r.Name, r.String())
+	}
+	for _, p := range n.Peers {
+		add("peer %s", p.Name)
+	}
+	for _, g := range n.Grants {
+		add("granted %s", g)
+	}
+	if len(lines) == 0 {
+		add("reaches nothing")
+	}
+	return lines
+}
+
 // networkFlags say what a guest may reach.
 type networkFlags struct {
 	net    string

@@ -167,6 +167,7 @@ func (a *app) showWorkspace(ws driver.Workspace) error {
 			lines = append(lines, [2]string{"Port", strings.TrimSpace(p.Name + " " + p.String())})
 		}
 	}
+	lines = append(lines, networkLines(ws.Spec.Network)...)
 	if ws.RootFSMissing {
 		lines = append(lines, [2]string{"Drifted", noRootFS})
 	}

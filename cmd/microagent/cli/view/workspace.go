@@ -39,6 +39,7 @@ type Spec struct {
 	Process     Process       `json:"process"`
 	Outputs     []Output      `json:"outputs,omitempty"`
 	Ports       []Port        `json:"ports,omitempty"`
+	Network     *spec.Network `json:"network,omitempty"` // what its guest may reach; absent: no network at all
 	Ready       *Ready        `json:"ready,omitempty"`
 	Restart     string        `json:"restart"`   // never, on-failure, always
 	Isolation   string        `json:"isolation"` // any, hardware
@@ -112,7 +113,7 @@ func OfWorkspaces(all []driver.Workspace) []Workspace { return list(all, OfWorks
 func ofSpec(s driver.WorkspaceSpec) Spec {
 	v := Spec{
 		Name: s.Name, Project: s.Project, Image: s.Image, ImageDigest: s.ImageDigest, RootFS: s.RootFS, DiskSize: s.DiskSize,
-		CPUs: s.CPUs, Memory: s.Memory, Mounts: list(s.Mounts, ofMount), Process: ofProcess(s.Process),
+		CPUs: s.CPUs, Memory: s.Memory, Network: s.Network, Mounts: list(s.Mounts, ofMount), Process: ofProcess(s.Process),
 		Outputs: list(s.Outputs, ofOutput), Ports: list(s.Ports, ofPort), Isolation: string(s.Isolation), OneShot: s.OneShot, StopGrace: s.StopGrace,
 		Restart: string(s.Restart.Of(s.Process.Mode)),
 	}
