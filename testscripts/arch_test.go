@@ -33,15 +33,15 @@ var rooms = map[string][]string{
 	"guesttree":     {"tartree"},
 	"project":       {"machine/rotate"},
 	"confine":       {},
-	"guest/agent":   {"filetime", "guest/proto", "tartree"},
+	"guest/agent":   {"filetime", "guest/proto", "network/packets", "tartree"},
 	"guest/initd":   {"guest/proto", "guest/agent"},
 	"guest/proto":   {},
-	"network":       {},
+	"network":       {"confine", "guest/proto"},
 	"ports":         {"guest/proto"},
 	"guest/payload": {},
 	"machine":       {"confine", "kernel", "guest/proto"},
 	"qemu":          {"guest/proto"},
-	"supervise":     {"ports", "disk/ext4", "disk/target", "machine", "guest/proto", "kernel", "volume", "output", "project"},
+	"supervise":     {"network/gateway", "ports", "disk/ext4", "disk/target", "machine", "guest/proto", "kernel", "volume", "output", "project"},
 	"workspace":     {"supervise", "machine", "guest/proto", "kernel", "volume", "output", "disk", "image", "guesttree"},
 }
 

@@ -46,6 +46,7 @@ var commands = map[string]func(ts *testscript.TestScript, neg bool, args []strin
 	"size":      size,
 	"pty":       pty,
 	"next":      next,
+	"serve":     serve,
 }
 
 func need(ts *testscript.TestScript, neg bool, args []string, n int, usage string) {

@@ -20,7 +20,7 @@ import (
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		"microagent": func() { os.Exit(cli.Program{Guest: guest}.Main(os.Args[1:]...)) },
+		"microagent": func() { os.Exit(cli.Program{Guest: guest, Outside: outside}.Main(os.Args[1:]...)) },
 		"mkimage":    func() { os.Exit(image.Main(os.Args[1:], os.Stderr)) },
 	})
 }

@@ -3,6 +3,7 @@ package confine
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -19,6 +20,8 @@ const (
 	Device  Rights = unix.LANDLOCK_ACCESS_FS_READ_FILE | unix.LANDLOCK_ACCESS_FS_WRITE_FILE | unix.LANDLOCK_ACCESS_FS_IOCTL_DEV
 	// Serve is for a folder to bind sockets in.
 	Serve Rights = unix.LANDLOCK_ACCESS_FS_MAKE_SOCK | unix.LANDLOCK_ACCESS_FS_REMOVE_FILE
+	// Connect is of no path: connections over TCP to anywhere. It is no bit of the kernel's.
+	Connect Rights = 1 << 63
 )
 
 // Rule allows something with what is at a path. A path where nothing is, or that can't be reached, allows nothing.
@@ -68,12 +71,18 @@ func landlock(rules []Rule) error {
 		return nil
 	}
 	attr := handled(version)
+	if slices.ContainsFunc(rules, func(r Rule) bool { return r.Rights&Connect != 0 }) {
+		attr.Handled_access_net &^= unix.LANDLOCK_ACCESS_NET_CONNECT_TCP
+	}
 	fd, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr), 0)
 	if errno != 0 {
 		return fmt.Errorf("make a ruleset: %w", errno)
 	}
 	defer unix.Close(int(fd))
 	for _, r := range rules {
+		if r.Path == "" {
+			continue
+		}
 		if err := add(int(fd), r, attr.Handled_access_fs); err != nil {
 			return fmt.Errorf("allow %s: %w", r.Path, err)
 		}

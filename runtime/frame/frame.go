@@ -63,6 +63,12 @@ func Cut(err error) error {
 	return err
 }
 
+// PutPrefix writes what is before a frame's content into the first PrefixSize bytes of b.
+func PutPrefix(b []byte, kind byte, size int) {
+	b[0] = kind
+	binary.BigEndian.PutUint32(b[1:PrefixSize], uint32(size))
+}
+
 // Writer writes frames, for any number of goroutines.
 type Writer struct {
 	W     io.Writer

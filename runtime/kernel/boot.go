@@ -76,7 +76,7 @@ func cmdline(vmm VMM, cpus int) string {
 
 func (s *Store) initramfs(r *record, vmm VMM, guest []byte) (string, error) {
 	h := sha256.New()
-	fmt.Fprintln(h, r.Modules[vmm], r.Quota)
+	fmt.Fprintln(h, r.Modules[vmm], r.Quota, r.Network)
 	h.Write(guest)
 	sum := h.Sum(nil)
 	path := filepath.Join(s.folder(r.ID), fmt.Sprintf("initramfs-%s-%s.cpio", vmm, hex.EncodeToString(sum[:8])))
@@ -91,13 +91,17 @@ func (s *Store) initramfs(r *record, vmm VMM, guest []byte) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	network, err := s.modules(r, vmm, r.Network)
+	if err != nil {
+		return "", err
+	}
 	draft, err := layout.NewDraft(path, 0o644)
 	if err != nil {
 		return "", err
 	}
 	defer func() { _ = draft.Close() }()
 	w := bufio.NewWriterSize(draft, 1<<20)
-	if err := writeInitramfs(w, guest, modules, quota); err != nil {
+	if err := writeInitramfs(w, guest, []moduleList{{"list", modules}, {"quota", quota}, {"network", network}}); err != nil {
 		return "", err
 	}
 	if err := w.Flush(); err != nil {

@@ -274,7 +274,7 @@ func TestImportDeb(t *testing.T) {
 		}
 		if got, want := cpioNames(t, b.Initramfs), []string{
 			"dev", "proc", "sys", "newroot", "modules", "init", "modules/virtio.ko", "modules/virtio_ring.ko", "modules/virtio_pci.ko",
-			"modules/vsock.ko", "modules/vmw_vsock_virtio_transport.ko", "modules/virtio_blk.ko", "modules/list", "modules/quota",
+			"modules/vsock.ko", "modules/vmw_vsock_virtio_transport.ko", "modules/virtio_blk.ko", "modules/list", "modules/quota", "modules/network",
 		}; !slices.Equal(got, want) {
 			t.Errorf("initramfs holds %q", got)
 		}

@@ -108,6 +108,9 @@ func choose(p *parts, r *record) (chosen []*module, err error) {
 	if r.Quota, err = take(quotaModules); err != nil {
 		return nil, err
 	}
+	if r.Network, err = take(networkModules); err != nil {
+		return nil, err
+	}
 	return keep, nil
 }
 
@@ -159,17 +162,17 @@ func (s *Store) publish(r *record, vmlinuz, vmlinux []byte, modules []*module) e
 
 // complete adds to an installed kernel the modules that it lacks, as one that an older version installed may.
 func (s *Store) complete(have, r *record, modules []*module) error {
-	if slices.Equal(have.Quota, r.Quota) {
+	if slices.Equal(have.Quota, r.Quota) && slices.Equal(have.Network, r.Network) {
 		return nil
 	}
 	for _, m := range modules {
-		if slices.Contains(r.Quota, m.file) {
+		if slices.Contains(r.Quota, m.file) || slices.Contains(r.Network, m.file) {
 			if err := layout.WriteFile(filepath.Join(s.folder(have.ID), modulesDir, m.file), m.data); err != nil {
 				return err
 			}
 		}
 	}
-	have.Quota = r.Quota
+	have.Quota, have.Network = r.Quota, r.Network
 	return layout.WriteJSON(filepath.Join(s.folder(have.ID), recordFile), have)
 }
 

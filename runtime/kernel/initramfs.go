@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"microagent/runtime/compress"
@@ -18,10 +17,16 @@ type moduleFile struct {
 	data []byte
 }
 
-// writeInitramfs writes an uncompressed cpio (newc): the guest binary, unpacked, as /init, the modules, the list of those
-// to load at once (initd.ModuleList) and of those for disks with quotas (initd.QuotaList). The bytes are a function of
-// the arguments alone.
-func writeInitramfs(w io.Writer, guest []byte, modules, quota []moduleFile) error {
+// moduleList is modules to load at one time, in order: at once (initd.ModuleList), for disks with quotas (initd.QuotaList),
+// for a network (initd.NetworkList).
+type moduleList struct {
+	name  string
+	files []moduleFile
+}
+
+// writeInitramfs writes an uncompressed cpio (newc): the guest binary, unpacked, as /init, the modules, and the lists of
+// them. The bytes are a function of the arguments alone.
+func writeInitramfs(w io.Writer, guest []byte, lists []moduleList) error {
 	guest, err := unpackGuest(guest)
 	if err != nil {
 		return err
@@ -46,20 +51,19 @@ func writeInitramfs(w io.Writer, guest []byte, modules, quota []moduleFile) erro
 	if err := add("init", cpio.TypeReg|0o755, guest); err != nil {
 		return err
 	}
-	for _, m := range slices.Concat(modules, quota) {
-		if err := add("modules/"+m.name, cpio.TypeReg|0o644, m.data); err != nil {
-			return err
+	for _, list := range lists {
+		for _, m := range list.files {
+			if err := add("modules/"+m.name, cpio.TypeReg|0o644, m.data); err != nil {
+				return err
+			}
 		}
 	}
-	for _, list := range []struct {
-		name  string
-		files []moduleFile
-	}{{"modules/list", modules}, {"modules/quota", quota}} {
+	for _, list := range lists {
 		var paths strings.Builder
 		for _, m := range list.files {
 			paths.WriteString("/modules/" + m.name + "\n")
 		}
-		if err := add(list.name, cpio.TypeReg|0o644, []byte(paths.String())); err != nil {
+		if err := add("modules/"+list.name, cpio.TypeReg|0o644, []byte(paths.String())); err != nil {
 			return err
 		}
 	}

@@ -67,6 +67,8 @@ type record struct {
 	// Quota are those that disks with quotas need besides, in order; none where that is built in, or where the kernel
 	// has none.
 	Quota []string `json:"quota,omitempty"`
+	// Network are those of a guest that has a network, likewise.
+	Network []string `json:"network,omitempty"`
 }
 
 const (

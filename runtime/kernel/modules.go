@@ -35,6 +35,9 @@ var modulesFor = map[VMM][]wanted{
 // quotaModules are loaded where a disk with quotas is mounted, and by no other guest: ext4 asks for them by name.
 var quotaModules = []wanted{{"quota_v2", true}}
 
+// networkModules are loaded by guests that have a network, and by no other.
+var networkModules = []wanted{{"tun", true}}
+
 // relevant says whether a file below lib/modules/RELEASE can be needed by what is wanted.
 func relevant(name string) bool {
 	_, name, ok := strings.Cut(name, "/kernel/")
@@ -43,7 +46,7 @@ func relevant(name string) bool {
 	}
 	for _, prefix := range []string{
 		"drivers/virtio/", "drivers/block/virtio_blk.", "drivers/char/virtio_console.", "drivers/char/hw_random/",
-		"drivers/misc/pvpanic", "net/vmw_vsock/", "fs/ext4/", "fs/jbd2/", "fs/mbcache.", "fs/quota/", "lib/", "crypto/",
+		"drivers/misc/pvpanic", "drivers/net/tun.", "net/vmw_vsock/", "fs/ext4/", "fs/jbd2/", "fs/mbcache.", "fs/quota/", "lib/", "crypto/",
 	} {
 		if strings.HasPrefix(name, prefix) {
 			return true

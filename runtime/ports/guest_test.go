@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -27,6 +28,7 @@ func (machine) AddEntropy([]byte) error                                         
 func (machine) SetClock(int64) error                                             { return nil }
 func (machine) KillAll()                                                         {}
 func (machine) Unmount() []string                                                { return nil }
+func (machine) Link() *os.File                                                   { return nil }
 func (machine) PowerOff()                                                        {}
 
 // bootAgent is an agent in this process, whose loopback is the host's, over what carries its streams under the adapter.

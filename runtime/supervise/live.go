@@ -148,6 +148,9 @@ func (s *supervisor) boot(ctx context.Context, w *watch, ready func()) (again bo
 	if err := s.agentHasPorts(session); err != nil {
 		return false, up, err
 	}
+	if err := s.agentHasNetwork(session); err != nil {
+		return false, up, err
+	}
 	wait, why := s.disks.MMPWait()
 	if wait > 0 {
 		if err := s.change(func(r *driver.Run) { r.Waits = why }); err != nil {
@@ -174,6 +177,8 @@ func (s *supervisor) boot(ctx context.Context, w *watch, ready func()) (again bo
 	defer stopClock()
 	stopPorts := s.servePorts(ctx, session)
 	defer stopPorts()
+	stopPackets := s.serveNetwork(ctx, session)
+	defer stopPackets()
 	line := readiness.NewLine(s.probedLine())
 	var process *proto.Process
 	if s.spec.Workspace.Process.Mode != driver.ModeIdle {
@@ -297,6 +302,7 @@ func (s *supervisor) config() proto.Config {
 	c := proto.Config{
 		Guest: p.Guest, Argv: p.Argv, StopSignal: p.StopSignal,
 		Wall: time.Now(), Seed: make([]byte, 64), Hostname: hostname(s.spec.Workspace.Name), Directories: p.Directories,
+		Network: s.guestNetwork(),
 	}
 	_, _ = rand.Read(c.Seed)
 	for _, d := range s.disks {

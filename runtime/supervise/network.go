@@ -3,23 +3,252 @@ package supervise
 import (
 	"context"
 	"errors"
+	"sync"
+	"time"
 
 	"microagent/runtime/driver"
+	"microagent/runtime/guest/proto"
+	"microagent/runtime/network/gateway"
+	"microagent/schema/printable"
 	"microagent/schema/spec"
 )
 
-// checkNetwork is the error of a run that is to have a network, which no supervisor of this version gives: it must not
-// start without.
-func (s *supervisor) checkNetwork() error {
+// network is how a run's guest reaches what is outside: a gateway, another when it dies, and the guest's packets led to
+// the one that is there. What the guest may reach outlives each.
+type network struct {
+	s    *supervisor
+	work sync.WaitGroup
+	stop context.CancelFunc
+
+	mu      sync.Mutex // what follows
+	may     *spec.Network
+	process *gateway.Process
+	there   chan struct{} // closed while process is there
+	gone    chan struct{} // closed when the packets of the guest have ended
+	state   gateway.State // of process
+	before  int           // denials of those before it
+}
+
+// Pauses before a gateway that died, or a stream of packets that broke, is followed by another: the first is short, and
+// who does it again and again gets the longest.
+const (
+	gatewayPause    = 50 * time.Millisecond
+	gatewayLongest  = 5 * time.Second
+	gatewayReliable = 30 * time.Second
+)
+
+// startNetwork starts the gateway of a run that is to have a network; without one it does nothing. The run's end stops it.
+func (s *supervisor) startNetwork() error {
 	if s.spec.Network == nil {
 		return nil
 	}
-	return &driver.Error{Class: driver.ErrUnsupported, Op: "start workspace", Object: s.spec.Workspace.Name,
-		Err: errors.New("it asks for a network, which this microagent can't give yet"), Next: "to go without: --net none"}
+	n := &network{s: s, may: s.spec.Network, there: make(chan struct{})}
+	p, err := n.start()
+	if err != nil {
+		return &driver.Error{Op: "start workspace", Object: s.spec.Workspace.Name, Err: err}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	n.stop = cancel
+	n.work.Go(func() { n.keep(ctx, p) })
+	s.network = n
+	return nil
 }
 
-// Permit refuses a run without a network; one with it was never started.
-func (s calls) Permit(context.Context, *spec.Network) error {
-	return &driver.Error{Class: driver.ErrRefused, Op: "change network of workspace", Object: s.spec.Workspace.Name,
-		Err: errors.New("it runs without a network"), Next: "microagent halt " + s.spec.Workspace.Name}
+func (s *supervisor) stopNetwork() {
+	if s.network != nil {
+		s.network.stop()
+		s.network.work.Wait()
+	}
+}
+
+// start starts a gateway and tells it what the guest may reach.
+func (n *network) start() (*gateway.Process, error) {
+	p, err := gateway.Start(gateway.Options{
+		Argv: n.s.spec.Gateway, Denied: n.denied, State: n.take, Gone: n.lost,
+		Log: func(line string) { n.s.log.Warn("network", "gateway", printable.Line(line)) }, Stderr: logLines{n.s.log, "gateway"},
+	})
+	if err != nil {
+		return nil, err
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if err := p.Permit(n.may); err != nil {
+		p.Close()
+		return nil, err
+	}
+	n.process, n.gone = p, make(chan struct{})
+	close(n.there)
+	return p, nil
+}
+
+// keep ends with ctx, and so does the gateway. One that dies is followed by another.
+func (n *network) keep(ctx context.Context, p *gateway.Process) {
+	pause := gatewayPause
+	for {
+		began := time.Now()
+		select {
+		case <-ctx.Done():
+			p.Close()
+			return
+		case <-p.Exited():
+		}
+		n.forget()
+		p.Close()
+		n.s.log.Error("the gateway died, and its connections with it; another is started", "error", p.Err())
+		if time.Since(began) > gatewayReliable {
+			pause = gatewayPause
+		}
+		for again := true; again; pause = min(2*pause, gatewayLongest) {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(pause):
+			}
+			var err error
+			if p, err = n.start(); err != nil {
+				n.s.log.Error("start gateway", "error", err)
+			}
+			again = err != nil
+		}
+	}
+}
+
+func (n *network) forget() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.process, n.there = nil, make(chan struct{})
+	n.before += n.state.Denied
+	n.state = gateway.State{}
+}
+
+// await gives the gateway that is there, as soon as one is; nil when ctx ended.
+func (n *network) await(ctx context.Context) (p *gateway.Process, gone <-chan struct{}) {
+	for ctx.Err() == nil {
+		n.mu.Lock()
+		p, gone, there := n.process, n.gone, n.there
+		n.mu.Unlock()
+		if p != nil {
+			return p, gone
+		}
+		select {
+		case <-there:
+		case <-ctx.Done():
+		}
+	}
+	return nil, nil
+}
+
+// lost hears that the packets of the guest have ended, which the guest's agent may do at any time.
+func (n *network) lost() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	close(n.gone)
+	n.gone = make(chan struct{})
+}
+
+// serveNetwork leads a guest's packets to the gateway until stop is called.
+func (s *supervisor) serveNetwork(ctx context.Context, session *proto.Session) (stop func()) {
+	if s.network == nil {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var work sync.WaitGroup
+	work.Go(func() { s.network.lead(ctx, session) })
+	return func() { cancel(); work.Wait() }
+}
+
+func (n *network) lead(ctx context.Context, session *proto.Session) {
+	for pause := gatewayPause; ; {
+		p, gone := n.await(ctx)
+		if p == nil {
+			return
+		}
+		began := time.Now()
+		conn, err := session.StreamConn(ctx)
+		if err == nil {
+			err = p.Connect(conn)
+		}
+		if err == nil {
+			select {
+			case <-p.Exited():
+			case <-gone:
+			case <-ctx.Done():
+				return
+			}
+		} else if ctx.Err() == nil {
+			n.s.log.Warn("lead the guest's packets", "error", printable.Line(err.Error()))
+		}
+		if pause = min(2*pause, gatewayLongest); time.Since(began) > gatewayReliable {
+			pause = gatewayPause
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// denied takes the record of a denial.
+func (n *network) denied(d driver.Denial) {
+	n.s.log.Info("denied", "stage", d.Stage, "rule", d.Rule, "names", d.Names, "address", d.Address, "port", d.Port, "count", d.Count)
+}
+
+func (n *network) take(s gateway.State) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.state = s
+}
+
+// State is what the network did so far in this run.
+func (n *network) State() gateway.State {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	s := n.state
+	s.Denied += n.before
+	return s
+}
+
+// Permit makes n what the guest of this run may reach.
+func (s calls) Permit(_ context.Context, may *spec.Network) error {
+	const op = "change network of workspace"
+	n := s.network
+	if n == nil || may == nil {
+		return &driver.Error{Class: driver.ErrRefused, Op: op, Object: s.spec.Workspace.Name,
+			Err: errors.New("it runs without a network, or is to run without one"), Next: "microagent halt " + s.spec.Workspace.Name}
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.may = may
+	if n.process == nil {
+		return nil // the next one is told
+	}
+	return n.process.Permit(may)
+}
+
+// agentHasNetwork is the error of a guest that could not have the network that it is to have.
+func (s *supervisor) agentHasNetwork(session *proto.Session) error {
+	if s.network == nil || session.Hello().Has(proto.CapPackets) {
+		return nil
+	}
+	return &driver.Error{
+		Class: driver.ErrUnsupported, Op: "start workspace", Object: s.spec.Workspace.Name,
+		Err: errors.New("its guest's agent is older than networks"), Next: "to build its initramfs anew: microagent kernel install",
+	}
+}
+
+// guestNetwork is what the guest's interface has; nil for none.
+func (s *supervisor) guestNetwork() *proto.Network {
+	if s.network == nil {
+		return nil
+	}
+	l := gateway.GuestLink
+	return &proto.Network{MTU: gateway.MTU, Addresses: texts(l.Addresses), Gateways: texts(l.Gateways), Nameservers: texts(l.Nameservers)}
+}
+
+func texts[T interface{ String() string }](list []T) (all []string) {
+	for _, one := range list {
+		all = append(all, one.String())
+	}
+	return all
 }

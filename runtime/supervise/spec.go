@@ -29,6 +29,8 @@ type Spec struct {
 	// Owner is the process that the run is for, of a one-shot workspace: its end is a request to stop.
 	Owner *lease.Process `json:"owner,omitempty"`
 	// Adapter is how to start the adapter, up to its options.
-	Adapter []string     `json:"adapter,omitempty"`
+	Adapter []string `json:"adapter,omitempty"`
+	// Gateway is how to start the gateway of a run with a network.
+	Gateway []string     `json:"gateway,omitempty"`
 	Boot    machine.Boot `json:"boot"`
 }

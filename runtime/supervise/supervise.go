@@ -45,6 +45,8 @@ type supervisor struct {
 	cut    context.CancelFunc
 	ended  chan struct{} // closed when the last run has ended and the VMM is gone; the leases go next
 
+	network *network // nil for none
+
 	publishing sync.Mutex  // what follows
 	declared   []spec.Port // those of ports that the workspace's spec has, as they are bound
 
@@ -107,10 +109,7 @@ func (s *supervisor) supervise(ctx context.Context, ready func()) error {
 			Err: fmt.Errorf("its spec has version %d, this microagent knows %d", s.spec.Version, Version),
 		}
 	}
-	err := s.checkNetwork()
-	if err != nil {
-		return err
-	}
+	var err error
 	if s.disks, err = attach.Acquire(s.state, s.self, s.spec.Workspace); err != nil {
 		return err
 	}
@@ -144,6 +143,10 @@ func (s *supervisor) supervise(ctx context.Context, ready func()) error {
 	if err != nil {
 		return s.fail(err)
 	}
+	if err := s.startNetwork(); err != nil {
+		return s.fail(err)
+	}
+	defer s.stopNetwork()
 	stopFollowing := context.AfterFunc(ctx, func() { s.requestStop(stopRequest{}) })
 	defer stopFollowing()
 	stopWatching := s.watchOwner(ctx)

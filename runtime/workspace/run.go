@@ -101,7 +101,7 @@ func (s *Store) spec(ctx context.Context, r *record, o driver.StartOptions) (sup
 	return supervise.Spec{
 		Version: supervise.Version, Tool: s.Tool, State: state.Dir, Workspace: spec,
 		RunID: layout.NewID(), RunKey: o.RunKey, Ports: o.Ports, Network: o.NetworkOf(&r.Spec), SpecDigest: layout.RecordDigest(state.Workspace(r.Name).Record()),
-		VMM: choice, Adapter: s.Adapter, Owner: r.Owner,
+		VMM: choice, Adapter: s.Adapter, Gateway: s.Gateway, Owner: r.Owner,
 		Boot: machine.Boot{Kernel: boot.Kernel, Initramfs: boot.Initramfs, Cmdline: boot.Cmdline, Release: boot.Release},
 	}, nil
 }

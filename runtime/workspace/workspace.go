@@ -40,9 +40,10 @@ type Store struct {
 	Kernels Kernels
 	VMM     machine.Config
 	Tool    string // version, for records and runs
-	// Supervisor and Adapter are the commands that call supervise.Main and qemu.Main.
+	// Supervisor, Adapter and Gateway are the commands that call supervise.Main, qemu.Main and gateway.Main.
 	Supervisor []string
 	Adapter    []string
+	Gateway    []string
 	Now        func() time.Time // nil means time.Now
 
 	swept sync.Once // sweep, by Create

@@ -23,12 +23,14 @@ import (
 type Program struct {
 	// Guest gives the guest binary for an architecture in Go's words.
 	Guest func(arch string) ([]byte, error)
+	// Outside is what is outside workspaces; its zero is the host's network.
+	Outside Outside
 }
 
 // Main runs one command line, without the program's name, and gives its exit code. It is all of main, and
 // what the test scripts register as microagent.
 func (p Program) Main(args ...string) int {
-	a := &app{Screen: &term.Screen{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Getenv: os.Getenv}, guest: p.Guest}
+	a := &app{Screen: &term.Screen{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Getenv: os.Getenv}, guest: p.Guest, outside: p.Outside}
 	if hidden(args) {
 		return a.main(context.Background(), args)
 	}
@@ -40,8 +42,9 @@ func (p Program) Main(args ...string) int {
 // app is one run of the program.
 type app struct {
 	*term.Screen
-	guest func(arch string) ([]byte, error)
-	flags globalFlags
+	guest   func(arch string) ([]byte, error)
+	outside Outside
+	flags   globalFlags
 	// world is nil for the real drivers.
 	world *world
 	// command is what was typed, once its flags are parsed.

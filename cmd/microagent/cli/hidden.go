@@ -10,11 +10,12 @@ import (
 const (
 	superviseName = "supervise"
 	adapterName   = "qemu-adapter"
+	gatewayName   = "network-gateway"
 )
 
 // hidden says whether args are a command that the program gave itself. Its signals are its own.
 func hidden(args []string) bool {
-	return len(args) > 0 && (args[0] == superviseName || args[0] == adapterName)
+	return len(args) > 0 && (args[0] == superviseName || args[0] == adapterName || args[0] == gatewayName)
 }
 
 // superviseCommand is how a workspace's supervisor starts: the program runs itself.
@@ -27,4 +28,10 @@ func (a *app) superviseCommand() *cobra.Command {
 func (a *app) adapterCommand() *cobra.Command {
 	return &cobra.Command{Use: adapterName, Hidden: true, DisableFlagParsing: true, Args: cobra.ArbitraryArgs,
 		RunE: does(func(ctx context.Context, args []string) error { return exits(serveAdapter(ctx, args), nil) })}
+}
+
+// gatewayCommand is how the gateway of a workspace with a network starts.
+func (a *app) gatewayCommand() *cobra.Command {
+	return &cobra.Command{Use: gatewayName, Hidden: true,
+		RunE: does(func(context.Context, []string) error { return exits(a.serveGateway(), nil) })}
 }

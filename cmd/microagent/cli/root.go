@@ -61,7 +61,7 @@ func (a *app) root() *cobra.Command {
 		a.waitCommand(), a.haltCommand(), a.restartCommand(), a.cpCommand(), a.deleteCommand(), a.listCommand(), a.volumeCommand())
 	in(groupHost, a.kernelCommand(), a.imageCommand(), a.doctorCommand(), a.pruneCommand(),
 		a.completionCommand(root), a.versionCommand())
-	root.AddCommand(a.storageTopic(), a.superviseCommand(), a.adapterCommand())
+	root.AddCommand(a.storageTopic(), a.superviseCommand(), a.adapterCommand(), a.gatewayCommand())
 	root.SuggestionsMinimumDistance = 2
 	root.SetHelpCommand(helpCommand(root))
 	a.checkArguments(root)

@@ -14,6 +14,7 @@ import (
 	"microagent/runtime/kernel"
 	"microagent/runtime/layout"
 	"microagent/runtime/machine"
+	"microagent/runtime/network/gateway"
 	"microagent/runtime/output"
 	"microagent/runtime/project"
 	"microagent/runtime/qemu"
@@ -68,7 +69,7 @@ func (a *app) open(writes bool) (*world, error) {
 	disks := disk.New(state, images)
 	w.doctor = hosts
 	workspaces := &workspace.Store{State: state, Disks: disks, Kernels: w.kernels, VMM: hosts.Config, Tool: Version,
-		Supervisor: []string{self, superviseName}, Adapter: []string{self, adapterName}}
+		Supervisor: []string{self, superviseName}, Adapter: []string{self, adapterName}, Gateway: []string{self, gatewayName}}
 	w.offline, w.online = transfer.Offline{}, workspace.Online{Store: workspaces}
 	projects := project.New(state, Version)
 	w.history = projects
@@ -103,6 +104,12 @@ func ofRegistry(ref string) bool { return image.OfRegistry(ref) }
 
 // serveAdapter is the process that serves Cloud Hypervisor's API on top of QEMU.
 func serveAdapter(ctx context.Context, args []string) int { return qemu.Main(ctx, args, os.Stderr) }
+
+// Outside is what workspaces with a network reach.
+type Outside = gateway.Outside
+
+// serveGateway is the process through which a workspace reaches what is outside.
+func (a *app) serveGateway() int { return gateway.Main(a.outside, a.Err) }
 
 // superviseOne is the process that owns one running workspace.
 func (a *app) superviseOne(ctx context.Context) int {

@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"os"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -33,6 +34,8 @@ type System interface {
 	SetClock(wall int64) error
 	// KillAll kills every process but this one.
 	KillAll()
+	// Link gives and takes the packets of the interface that Setup made; nil in a guest without a network.
+	Link() *os.File
 	// Unmount brings every file system to a clean end and lists those where it could not.
 	Unmount() []string
 	// PowerOff does not return.
@@ -59,6 +62,8 @@ type Agent struct {
 	ended      []string // ids of processes that ended, oldest first
 	main       *process
 	closing    bool
+
+	link link
 
 	hostGone chan struct{} // closed when the host closed its control connection after Shutdown
 	gone     sync.Once

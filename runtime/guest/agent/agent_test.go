@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -23,6 +24,7 @@ func (still) AddEntropy([]byte) error                                      { ret
 func (still) SetClock(int64) error                                         { return nil }
 func (still) KillAll()                                                     {}
 func (still) Unmount() []string                                            { return nil }
+func (still) Link() *os.File                                               { return nil }
 func (still) PowerOff()                                                    {}
 
 // serve runs an agent on unix sockets and gives a dialler.

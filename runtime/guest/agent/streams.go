@@ -123,6 +123,8 @@ func (a *Agent) serveStream(ctx context.Context, conn net.Conn) bool {
 		a.sendListening(ctx, h, st)
 	case proto.KindStats:
 		finish(st, a.sendStats(st))
+	case proto.KindPackets:
+		a.carryPackets(ctx, st)
 	case proto.KindLog:
 		a.sendLog(ctx, st)
 	default:

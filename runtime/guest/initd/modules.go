@@ -13,10 +13,11 @@ import (
 )
 
 // The lists in the initramfs name module files in the order to load them, one path a line: ModuleList those that every
-// guest has, QuotaList those that mounting a disk with quotas needs besides.
+// guest has, QuotaList and NetworkList those that mounting a disk with quotas, and a network, need besides.
 const (
-	ModuleList = "/modules/list"
-	QuotaList  = "/modules/quota"
+	ModuleList  = "/modules/list"
+	QuotaList   = "/modules/quota"
+	NetworkList = "/modules/network"
 )
 
 // loadModules loads all of a list; one that fails is a line in the log, and what needs it will say so.

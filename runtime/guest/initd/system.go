@@ -22,6 +22,7 @@ type system struct {
 	log   *agent.Log
 	disks map[string]mounted // by serial
 	order []string           // serials as mounted, the root first
+	link  *os.File           // of a guest with a network
 }
 
 type mounted struct {
@@ -49,6 +50,9 @@ func (m *system) Setup(_ context.Context, req *wire.ConfigureRequest, own agent.
 	if _, there := m.disks[root.GetSerial()]; !there {
 		if anyQuota() { // now, since the initramfs with the modules goes
 			loadModules(m.log, QuotaList)
+		}
+		if req.GetNetwork() != nil {
+			loadModules(m.log, NetworkList)
 		}
 		if err := os.MkdirAll(newRoot, 0o755); err != nil {
 			return err
@@ -79,7 +83,7 @@ func (m *system) Setup(_ context.Context, req *wire.ConfigureRequest, own agent.
 		m.settle(d, path, fresh, own)
 	}
 	act(m.log, guest, name)
-	return nil
+	return m.joinNetwork(req.GetNetwork())
 }
 
 // attach finds, mounts and grows a disk; fresh says that it was never mounted before.

@@ -22,6 +22,7 @@ type Config struct {
 	Hostname    string    // where Guest says none; "" keeps the image's, or "localhost"
 	Wall        time.Time // the guest's clock; zero means the moment of the call
 	Seed        []byte    // entropy, at most 512 bytes
+	Network     *Network  // nil leaves the guest with lo alone
 }
 
 // Mount attaches a disk, found by its virtio serial, at a guest path.
@@ -110,6 +111,7 @@ func (c Config) wire() *wire.ConfigureRequest {
 	}
 	req := &wire.ConfigureRequest{
 		Root: c.Root.wire(), Directories: c.Directories, Hostname: c.Hostname, WallNanos: wall.UnixNano(), Seed: c.Seed,
+		Network: c.Network.wire(),
 		Process: Command{c.Argv, c.Guest.Env, c.Guest.User, c.Guest.Workdir, c.StopSignal}.wire(),
 	}
 	keys := c.Guest

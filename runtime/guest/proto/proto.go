@@ -60,6 +60,7 @@ const (
 	CapGrow     = "grow"
 	CapLog      = "log"
 	CapDial     = "dial" // dial, one connection after another on a stream; listening
+	CapPackets  = "packets"
 	CapStats    = "stats"
 )
 
@@ -75,6 +76,7 @@ const (
 
 	KindDial      = "dial"      // the bytes of a connection, or datagrams (Datagrams)
 	KindListening = "listening" // a byte for each port that was asked for, 1 when a server is there, again after each change
+	KindPackets   = "packets"   // frames of package packets, of the interface that Configure made
 
 	KindStats = "stats" // Stats, as JSON
 )

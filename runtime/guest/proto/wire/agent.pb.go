@@ -213,6 +213,7 @@ type ConfigureRequest struct {
 	Seed          []byte                 `protobuf:"bytes,6,opt,name=seed,proto3" json:"seed,omitempty"`                             // entropy
 	Directories   []string               `protobuf:"bytes,7,rep,name=directories,proto3" json:"directories,omitempty"`               // absolute; made where they are missing
 	Guest         []byte                 `protobuf:"bytes,8,opt,name=guest,proto3" json:"guest,omitempty"`                           // JSON of schema/spec.Guest: every key of a manifest that the guest acts on, but env, which process has
+	Network       *Network               `protobuf:"bytes,9,opt,name=network,proto3" json:"network,omitempty"`                       // absent: the guest has lo alone
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -303,6 +304,82 @@ func (x *ConfigureRequest) GetGuest() []byte {
 	return nil
 }
 
+func (x *ConfigureRequest) GetNetwork() *Network {
+	if x != nil {
+		return x.Network
+	}
+	return nil
+}
+
+// Network is what the interface net0 of a guest has. Its packets travel over a stream of kind "packets".
+type Network struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Addresses     []string               `protobuf:"bytes,1,rep,name=addresses,proto3" json:"addresses,omitempty"` // with the length of their prefix: "198.18.0.2/30"
+	Gateways      []string               `protobuf:"bytes,2,rep,name=gateways,proto3" json:"gateways,omitempty"`   // one a family, each the default route of its own
+	Mtu           uint32                 `protobuf:"varint,3,opt,name=mtu,proto3" json:"mtu,omitempty"`
+	Nameservers   []string               `protobuf:"bytes,4,rep,name=nameservers,proto3" json:"nameservers,omitempty"` // for resolv.conf(5)
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Network) Reset() {
+	*x = Network{}
+	mi := &file_agent_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Network) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Network) ProtoMessage() {}
+
+func (x *Network) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Network.ProtoReflect.Descriptor instead.
+func (*Network) Descriptor() ([]byte, []int) {
+	return file_agent_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Network) GetAddresses() []string {
+	if x != nil {
+		return x.Addresses
+	}
+	return nil
+}
+
+func (x *Network) GetGateways() []string {
+	if x != nil {
+		return x.Gateways
+	}
+	return nil
+}
+
+func (x *Network) GetMtu() uint32 {
+	if x != nil {
+		return x.Mtu
+	}
+	return 0
+}
+
+func (x *Network) GetNameservers() []string {
+	if x != nil {
+		return x.Nameservers
+	}
+	return nil
+}
+
 type ConfigureResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -311,7 +388,7 @@ type ConfigureResponse struct {
 
 func (x *ConfigureResponse) Reset() {
 	*x = ConfigureResponse{}
-	mi := &file_agent_proto_msgTypes[3]
+	mi := &file_agent_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -323,7 +400,7 @@ func (x *ConfigureResponse) String() string {
 func (*ConfigureResponse) ProtoMessage() {}
 
 func (x *ConfigureResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[3]
+	mi := &file_agent_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -336,7 +413,7 @@ func (x *ConfigureResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigureResponse.ProtoReflect.Descriptor instead.
 func (*ConfigureResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{3}
+	return file_agent_proto_rawDescGZIP(), []int{4}
 }
 
 type Mount struct {
@@ -354,7 +431,7 @@ type Mount struct {
 
 func (x *Mount) Reset() {
 	*x = Mount{}
-	mi := &file_agent_proto_msgTypes[4]
+	mi := &file_agent_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -366,7 +443,7 @@ func (x *Mount) String() string {
 func (*Mount) ProtoMessage() {}
 
 func (x *Mount) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[4]
+	mi := &file_agent_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -379,7 +456,7 @@ func (x *Mount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Mount.ProtoReflect.Descriptor instead.
 func (*Mount) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{4}
+	return file_agent_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Mount) GetSerial() string {
@@ -444,7 +521,7 @@ type Process struct {
 
 func (x *Process) Reset() {
 	*x = Process{}
-	mi := &file_agent_proto_msgTypes[5]
+	mi := &file_agent_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -456,7 +533,7 @@ func (x *Process) String() string {
 func (*Process) ProtoMessage() {}
 
 func (x *Process) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[5]
+	mi := &file_agent_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -469,7 +546,7 @@ func (x *Process) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Process.ProtoReflect.Descriptor instead.
 func (*Process) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{5}
+	return file_agent_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Process) GetArgv() []string {
@@ -524,7 +601,7 @@ type StartRequest struct {
 
 func (x *StartRequest) Reset() {
 	*x = StartRequest{}
-	mi := &file_agent_proto_msgTypes[6]
+	mi := &file_agent_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -536,7 +613,7 @@ func (x *StartRequest) String() string {
 func (*StartRequest) ProtoMessage() {}
 
 func (x *StartRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[6]
+	mi := &file_agent_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -549,7 +626,7 @@ func (x *StartRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartRequest.ProtoReflect.Descriptor instead.
 func (*StartRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{6}
+	return file_agent_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *StartRequest) GetId() string {
@@ -624,7 +701,7 @@ type StartResponse struct {
 
 func (x *StartResponse) Reset() {
 	*x = StartResponse{}
-	mi := &file_agent_proto_msgTypes[7]
+	mi := &file_agent_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -636,7 +713,7 @@ func (x *StartResponse) String() string {
 func (*StartResponse) ProtoMessage() {}
 
 func (x *StartResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[7]
+	mi := &file_agent_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -649,7 +726,7 @@ func (x *StartResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartResponse.ProtoReflect.Descriptor instead.
 func (*StartResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{7}
+	return file_agent_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *StartResponse) GetPid() int32 {
@@ -669,7 +746,7 @@ type WindowSize struct {
 
 func (x *WindowSize) Reset() {
 	*x = WindowSize{}
-	mi := &file_agent_proto_msgTypes[8]
+	mi := &file_agent_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -681,7 +758,7 @@ func (x *WindowSize) String() string {
 func (*WindowSize) ProtoMessage() {}
 
 func (x *WindowSize) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[8]
+	mi := &file_agent_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -694,7 +771,7 @@ func (x *WindowSize) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WindowSize.ProtoReflect.Descriptor instead.
 func (*WindowSize) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{8}
+	return file_agent_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *WindowSize) GetRows() uint32 {
@@ -720,7 +797,7 @@ type WaitRequest struct {
 
 func (x *WaitRequest) Reset() {
 	*x = WaitRequest{}
-	mi := &file_agent_proto_msgTypes[9]
+	mi := &file_agent_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -732,7 +809,7 @@ func (x *WaitRequest) String() string {
 func (*WaitRequest) ProtoMessage() {}
 
 func (x *WaitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[9]
+	mi := &file_agent_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -745,7 +822,7 @@ func (x *WaitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WaitRequest.ProtoReflect.Descriptor instead.
 func (*WaitRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{9}
+	return file_agent_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *WaitRequest) GetId() string {
@@ -767,7 +844,7 @@ type WaitResponse struct {
 
 func (x *WaitResponse) Reset() {
 	*x = WaitResponse{}
-	mi := &file_agent_proto_msgTypes[10]
+	mi := &file_agent_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -779,7 +856,7 @@ func (x *WaitResponse) String() string {
 func (*WaitResponse) ProtoMessage() {}
 
 func (x *WaitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[10]
+	mi := &file_agent_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -792,7 +869,7 @@ func (x *WaitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WaitResponse.ProtoReflect.Descriptor instead.
 func (*WaitResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{10}
+	return file_agent_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *WaitResponse) GetCode() int32 {
@@ -833,7 +910,7 @@ type SignalRequest struct {
 
 func (x *SignalRequest) Reset() {
 	*x = SignalRequest{}
-	mi := &file_agent_proto_msgTypes[11]
+	mi := &file_agent_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -845,7 +922,7 @@ func (x *SignalRequest) String() string {
 func (*SignalRequest) ProtoMessage() {}
 
 func (x *SignalRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[11]
+	mi := &file_agent_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -858,7 +935,7 @@ func (x *SignalRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignalRequest.ProtoReflect.Descriptor instead.
 func (*SignalRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{11}
+	return file_agent_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *SignalRequest) GetId() string {
@@ -883,7 +960,7 @@ type SignalResponse struct {
 
 func (x *SignalResponse) Reset() {
 	*x = SignalResponse{}
-	mi := &file_agent_proto_msgTypes[12]
+	mi := &file_agent_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -895,7 +972,7 @@ func (x *SignalResponse) String() string {
 func (*SignalResponse) ProtoMessage() {}
 
 func (x *SignalResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[12]
+	mi := &file_agent_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -908,7 +985,7 @@ func (x *SignalResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignalResponse.ProtoReflect.Descriptor instead.
 func (*SignalResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{12}
+	return file_agent_proto_rawDescGZIP(), []int{13}
 }
 
 type ResizeRequest struct {
@@ -921,7 +998,7 @@ type ResizeRequest struct {
 
 func (x *ResizeRequest) Reset() {
 	*x = ResizeRequest{}
-	mi := &file_agent_proto_msgTypes[13]
+	mi := &file_agent_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -933,7 +1010,7 @@ func (x *ResizeRequest) String() string {
 func (*ResizeRequest) ProtoMessage() {}
 
 func (x *ResizeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[13]
+	mi := &file_agent_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -946,7 +1023,7 @@ func (x *ResizeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResizeRequest.ProtoReflect.Descriptor instead.
 func (*ResizeRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{13}
+	return file_agent_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ResizeRequest) GetId() string {
@@ -971,7 +1048,7 @@ type ResizeResponse struct {
 
 func (x *ResizeResponse) Reset() {
 	*x = ResizeResponse{}
-	mi := &file_agent_proto_msgTypes[14]
+	mi := &file_agent_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -983,7 +1060,7 @@ func (x *ResizeResponse) String() string {
 func (*ResizeResponse) ProtoMessage() {}
 
 func (x *ResizeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[14]
+	mi := &file_agent_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -996,7 +1073,7 @@ func (x *ResizeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResizeResponse.ProtoReflect.Descriptor instead.
 func (*ResizeResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{14}
+	return file_agent_proto_rawDescGZIP(), []int{15}
 }
 
 type StatRequest struct {
@@ -1009,7 +1086,7 @@ type StatRequest struct {
 
 func (x *StatRequest) Reset() {
 	*x = StatRequest{}
-	mi := &file_agent_proto_msgTypes[15]
+	mi := &file_agent_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1021,7 +1098,7 @@ func (x *StatRequest) String() string {
 func (*StatRequest) ProtoMessage() {}
 
 func (x *StatRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[15]
+	mi := &file_agent_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1034,7 +1111,7 @@ func (x *StatRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatRequest.ProtoReflect.Descriptor instead.
 func (*StatRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{15}
+	return file_agent_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *StatRequest) GetPath() string {
@@ -1065,7 +1142,7 @@ type StatResponse struct {
 
 func (x *StatResponse) Reset() {
 	*x = StatResponse{}
-	mi := &file_agent_proto_msgTypes[16]
+	mi := &file_agent_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1077,7 +1154,7 @@ func (x *StatResponse) String() string {
 func (*StatResponse) ProtoMessage() {}
 
 func (x *StatResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[16]
+	mi := &file_agent_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1090,7 +1167,7 @@ func (x *StatResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatResponse.ProtoReflect.Descriptor instead.
 func (*StatResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{16}
+	return file_agent_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *StatResponse) GetMode() uint32 {
@@ -1143,7 +1220,7 @@ type SyncRequest struct {
 
 func (x *SyncRequest) Reset() {
 	*x = SyncRequest{}
-	mi := &file_agent_proto_msgTypes[17]
+	mi := &file_agent_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1155,7 +1232,7 @@ func (x *SyncRequest) String() string {
 func (*SyncRequest) ProtoMessage() {}
 
 func (x *SyncRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[17]
+	mi := &file_agent_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1168,7 +1245,7 @@ func (x *SyncRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncRequest.ProtoReflect.Descriptor instead.
 func (*SyncRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{17}
+	return file_agent_proto_rawDescGZIP(), []int{18}
 }
 
 type SyncResponse struct {
@@ -1179,7 +1256,7 @@ type SyncResponse struct {
 
 func (x *SyncResponse) Reset() {
 	*x = SyncResponse{}
-	mi := &file_agent_proto_msgTypes[18]
+	mi := &file_agent_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1191,7 +1268,7 @@ func (x *SyncResponse) String() string {
 func (*SyncResponse) ProtoMessage() {}
 
 func (x *SyncResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[18]
+	mi := &file_agent_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1204,7 +1281,7 @@ func (x *SyncResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncResponse.ProtoReflect.Descriptor instead.
 func (*SyncResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{18}
+	return file_agent_proto_rawDescGZIP(), []int{19}
 }
 
 type GrowRequest struct {
@@ -1217,7 +1294,7 @@ type GrowRequest struct {
 
 func (x *GrowRequest) Reset() {
 	*x = GrowRequest{}
-	mi := &file_agent_proto_msgTypes[19]
+	mi := &file_agent_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1229,7 +1306,7 @@ func (x *GrowRequest) String() string {
 func (*GrowRequest) ProtoMessage() {}
 
 func (x *GrowRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[19]
+	mi := &file_agent_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1242,7 +1319,7 @@ func (x *GrowRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GrowRequest.ProtoReflect.Descriptor instead.
 func (*GrowRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{19}
+	return file_agent_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *GrowRequest) GetSerial() string {
@@ -1268,7 +1345,7 @@ type GrowResponse struct {
 
 func (x *GrowResponse) Reset() {
 	*x = GrowResponse{}
-	mi := &file_agent_proto_msgTypes[20]
+	mi := &file_agent_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1280,7 +1357,7 @@ func (x *GrowResponse) String() string {
 func (*GrowResponse) ProtoMessage() {}
 
 func (x *GrowResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[20]
+	mi := &file_agent_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1293,7 +1370,7 @@ func (x *GrowResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GrowResponse.ProtoReflect.Descriptor instead.
 func (*GrowResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{20}
+	return file_agent_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *GrowResponse) GetBytes() int64 {
@@ -1312,7 +1389,7 @@ type SetTimeRequest struct {
 
 func (x *SetTimeRequest) Reset() {
 	*x = SetTimeRequest{}
-	mi := &file_agent_proto_msgTypes[21]
+	mi := &file_agent_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1324,7 +1401,7 @@ func (x *SetTimeRequest) String() string {
 func (*SetTimeRequest) ProtoMessage() {}
 
 func (x *SetTimeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[21]
+	mi := &file_agent_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1337,7 +1414,7 @@ func (x *SetTimeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetTimeRequest.ProtoReflect.Descriptor instead.
 func (*SetTimeRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{21}
+	return file_agent_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *SetTimeRequest) GetWallNanos() int64 {
@@ -1355,7 +1432,7 @@ type SetTimeResponse struct {
 
 func (x *SetTimeResponse) Reset() {
 	*x = SetTimeResponse{}
-	mi := &file_agent_proto_msgTypes[22]
+	mi := &file_agent_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1367,7 +1444,7 @@ func (x *SetTimeResponse) String() string {
 func (*SetTimeResponse) ProtoMessage() {}
 
 func (x *SetTimeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[22]
+	mi := &file_agent_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1380,7 +1457,7 @@ func (x *SetTimeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetTimeResponse.ProtoReflect.Descriptor instead.
 func (*SetTimeResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{22}
+	return file_agent_proto_rawDescGZIP(), []int{23}
 }
 
 type PingRequest struct {
@@ -1391,7 +1468,7 @@ type PingRequest struct {
 
 func (x *PingRequest) Reset() {
 	*x = PingRequest{}
-	mi := &file_agent_proto_msgTypes[23]
+	mi := &file_agent_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1403,7 +1480,7 @@ func (x *PingRequest) String() string {
 func (*PingRequest) ProtoMessage() {}
 
 func (x *PingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[23]
+	mi := &file_agent_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1416,7 +1493,7 @@ func (x *PingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PingRequest.ProtoReflect.Descriptor instead.
 func (*PingRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{23}
+	return file_agent_proto_rawDescGZIP(), []int{24}
 }
 
 type PingResponse struct {
@@ -1428,7 +1505,7 @@ type PingResponse struct {
 
 func (x *PingResponse) Reset() {
 	*x = PingResponse{}
-	mi := &file_agent_proto_msgTypes[24]
+	mi := &file_agent_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1440,7 +1517,7 @@ func (x *PingResponse) String() string {
 func (*PingResponse) ProtoMessage() {}
 
 func (x *PingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[24]
+	mi := &file_agent_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1453,7 +1530,7 @@ func (x *PingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PingResponse.ProtoReflect.Descriptor instead.
 func (*PingResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{24}
+	return file_agent_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *PingResponse) GetUptimeNanos() uint64 {
@@ -1472,7 +1549,7 @@ type ShutdownRequest struct {
 
 func (x *ShutdownRequest) Reset() {
 	*x = ShutdownRequest{}
-	mi := &file_agent_proto_msgTypes[25]
+	mi := &file_agent_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1484,7 +1561,7 @@ func (x *ShutdownRequest) String() string {
 func (*ShutdownRequest) ProtoMessage() {}
 
 func (x *ShutdownRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[25]
+	mi := &file_agent_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1497,7 +1574,7 @@ func (x *ShutdownRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutdownRequest.ProtoReflect.Descriptor instead.
 func (*ShutdownRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{25}
+	return file_agent_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ShutdownRequest) GetGraceNanos() int64 {
@@ -1517,7 +1594,7 @@ type ShutdownResponse struct {
 
 func (x *ShutdownResponse) Reset() {
 	*x = ShutdownResponse{}
-	mi := &file_agent_proto_msgTypes[26]
+	mi := &file_agent_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1529,7 +1606,7 @@ func (x *ShutdownResponse) String() string {
 func (*ShutdownResponse) ProtoMessage() {}
 
 func (x *ShutdownResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[26]
+	mi := &file_agent_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1542,7 +1619,7 @@ func (x *ShutdownResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutdownResponse.ProtoReflect.Descriptor instead.
 func (*ShutdownResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{26}
+	return file_agent_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ShutdownResponse) GetKilled() bool {
@@ -1562,7 +1639,7 @@ func (x *ShutdownResponse) GetUnclean() []string {
 // StreamHeader opens a connection of bytes.
 type StreamHeader struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`                   // "stdin", "stdout", "stderr", "tty", "log", "fetch", "put", "dial", "listening"
+	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`                   // "stdin", "stdout", "stderr", "tty", "log", "fetch", "put", "dial", "listening", "packets"
 	ExecId        string                 `protobuf:"bytes,2,opt,name=exec_id,json=execId,proto3" json:"exec_id,omitempty"` // of fetch: the process before whose start what was last changed is marked; none marks nothing
 	Path          string                 `protobuf:"bytes,3,opt,name=path,proto3" json:"path,omitempty"`                   // of fetch and put
 	Limit         int64                  `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"`                // bytes of content that fetch may send; 0 is the agent's own limit
@@ -1573,7 +1650,7 @@ type StreamHeader struct {
 
 func (x *StreamHeader) Reset() {
 	*x = StreamHeader{}
-	mi := &file_agent_proto_msgTypes[27]
+	mi := &file_agent_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1585,7 +1662,7 @@ func (x *StreamHeader) String() string {
 func (*StreamHeader) ProtoMessage() {}
 
 func (x *StreamHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[27]
+	mi := &file_agent_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1598,7 +1675,7 @@ func (x *StreamHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamHeader.ProtoReflect.Descriptor instead.
 func (*StreamHeader) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{27}
+	return file_agent_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *StreamHeader) GetKind() string {
@@ -1647,7 +1724,7 @@ type Port struct {
 
 func (x *Port) Reset() {
 	*x = Port{}
-	mi := &file_agent_proto_msgTypes[28]
+	mi := &file_agent_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1659,7 +1736,7 @@ func (x *Port) String() string {
 func (*Port) ProtoMessage() {}
 
 func (x *Port) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[28]
+	mi := &file_agent_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1672,7 +1749,7 @@ func (x *Port) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Port.ProtoReflect.Descriptor instead.
 func (*Port) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{28}
+	return file_agent_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Port) GetNumber() uint32 {
@@ -1700,7 +1777,7 @@ type StreamError struct {
 
 func (x *StreamError) Reset() {
 	*x = StreamError{}
-	mi := &file_agent_proto_msgTypes[29]
+	mi := &file_agent_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1712,7 +1789,7 @@ func (x *StreamError) String() string {
 func (*StreamError) ProtoMessage() {}
 
 func (x *StreamError) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[29]
+	mi := &file_agent_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1725,7 +1802,7 @@ func (x *StreamError) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamError.ProtoReflect.Descriptor instead.
 func (*StreamError) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{29}
+	return file_agent_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *StreamError) GetCode() string {
@@ -1763,7 +1840,7 @@ const file_agent_proto_rawDesc = "" +
 	"\n" +
 	"configured\x18\b \x01(\bR\n" +
 	"configured\x12!\n" +
-	"\fuptime_nanos\x18\t \x01(\x04R\vuptimeNanos\"\xb5\x02\n" +
+	"\fuptime_nanos\x18\t \x01(\x04R\vuptimeNanos\"\xed\x02\n" +
 	"\x10ConfigureRequest\x12.\n" +
 	"\x04root\x18\x01 \x01(\v2\x1a.microagent.guest.v1.MountR\x04root\x122\n" +
 	"\x06mounts\x18\x02 \x03(\v2\x1a.microagent.guest.v1.MountR\x06mounts\x126\n" +
@@ -1773,7 +1850,13 @@ const file_agent_proto_rawDesc = "" +
 	"wall_nanos\x18\x05 \x01(\x03R\twallNanos\x12\x12\n" +
 	"\x04seed\x18\x06 \x01(\fR\x04seed\x12 \n" +
 	"\vdirectories\x18\a \x03(\tR\vdirectories\x12\x14\n" +
-	"\x05guest\x18\b \x01(\fR\x05guest\"\x13\n" +
+	"\x05guest\x18\b \x01(\fR\x05guest\x126\n" +
+	"\anetwork\x18\t \x01(\v2\x1c.microagent.guest.v1.NetworkR\anetwork\"w\n" +
+	"\aNetwork\x12\x1c\n" +
+	"\taddresses\x18\x01 \x03(\tR\taddresses\x12\x1a\n" +
+	"\bgateways\x18\x02 \x03(\tR\bgateways\x12\x10\n" +
+	"\x03mtu\x18\x03 \x01(\rR\x03mtu\x12 \n" +
+	"\vnameservers\x18\x04 \x03(\tR\vnameservers\"\x13\n" +
 	"\x11ConfigureResponse\"\x9e\x01\n" +
 	"\x05Mount\x12\x16\n" +
 	"\x06serial\x18\x01 \x01(\tR\x06serial\x12\x12\n" +
@@ -1893,78 +1976,80 @@ func file_agent_proto_rawDescGZIP() []byte {
 	return file_agent_proto_rawDescData
 }
 
-var file_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
+var file_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
 var file_agent_proto_goTypes = []any{
 	(*HelloRequest)(nil),      // 0: microagent.guest.v1.HelloRequest
 	(*HelloResponse)(nil),     // 1: microagent.guest.v1.HelloResponse
 	(*ConfigureRequest)(nil),  // 2: microagent.guest.v1.ConfigureRequest
-	(*ConfigureResponse)(nil), // 3: microagent.guest.v1.ConfigureResponse
-	(*Mount)(nil),             // 4: microagent.guest.v1.Mount
-	(*Process)(nil),           // 5: microagent.guest.v1.Process
-	(*StartRequest)(nil),      // 6: microagent.guest.v1.StartRequest
-	(*StartResponse)(nil),     // 7: microagent.guest.v1.StartResponse
-	(*WindowSize)(nil),        // 8: microagent.guest.v1.WindowSize
-	(*WaitRequest)(nil),       // 9: microagent.guest.v1.WaitRequest
-	(*WaitResponse)(nil),      // 10: microagent.guest.v1.WaitResponse
-	(*SignalRequest)(nil),     // 11: microagent.guest.v1.SignalRequest
-	(*SignalResponse)(nil),    // 12: microagent.guest.v1.SignalResponse
-	(*ResizeRequest)(nil),     // 13: microagent.guest.v1.ResizeRequest
-	(*ResizeResponse)(nil),    // 14: microagent.guest.v1.ResizeResponse
-	(*StatRequest)(nil),       // 15: microagent.guest.v1.StatRequest
-	(*StatResponse)(nil),      // 16: microagent.guest.v1.StatResponse
-	(*SyncRequest)(nil),       // 17: microagent.guest.v1.SyncRequest
-	(*SyncResponse)(nil),      // 18: microagent.guest.v1.SyncResponse
-	(*GrowRequest)(nil),       // 19: microagent.guest.v1.GrowRequest
-	(*GrowResponse)(nil),      // 20: microagent.guest.v1.GrowResponse
-	(*SetTimeRequest)(nil),    // 21: microagent.guest.v1.SetTimeRequest
-	(*SetTimeResponse)(nil),   // 22: microagent.guest.v1.SetTimeResponse
-	(*PingRequest)(nil),       // 23: microagent.guest.v1.PingRequest
-	(*PingResponse)(nil),      // 24: microagent.guest.v1.PingResponse
-	(*ShutdownRequest)(nil),   // 25: microagent.guest.v1.ShutdownRequest
-	(*ShutdownResponse)(nil),  // 26: microagent.guest.v1.ShutdownResponse
-	(*StreamHeader)(nil),      // 27: microagent.guest.v1.StreamHeader
-	(*Port)(nil),              // 28: microagent.guest.v1.Port
-	(*StreamError)(nil),       // 29: microagent.guest.v1.StreamError
-	nil,                       // 30: microagent.guest.v1.Process.EnvEntry
+	(*Network)(nil),           // 3: microagent.guest.v1.Network
+	(*ConfigureResponse)(nil), // 4: microagent.guest.v1.ConfigureResponse
+	(*Mount)(nil),             // 5: microagent.guest.v1.Mount
+	(*Process)(nil),           // 6: microagent.guest.v1.Process
+	(*StartRequest)(nil),      // 7: microagent.guest.v1.StartRequest
+	(*StartResponse)(nil),     // 8: microagent.guest.v1.StartResponse
+	(*WindowSize)(nil),        // 9: microagent.guest.v1.WindowSize
+	(*WaitRequest)(nil),       // 10: microagent.guest.v1.WaitRequest
+	(*WaitResponse)(nil),      // 11: microagent.guest.v1.WaitResponse
+	(*SignalRequest)(nil),     // 12: microagent.guest.v1.SignalRequest
+	(*SignalResponse)(nil),    // 13: microagent.guest.v1.SignalResponse
+	(*ResizeRequest)(nil),     // 14: microagent.guest.v1.ResizeRequest
+	(*ResizeResponse)(nil),    // 15: microagent.guest.v1.ResizeResponse
+	(*StatRequest)(nil),       // 16: microagent.guest.v1.StatRequest
+	(*StatResponse)(nil),      // 17: microagent.guest.v1.StatResponse
+	(*SyncRequest)(nil),       // 18: microagent.guest.v1.SyncRequest
+	(*SyncResponse)(nil),      // 19: microagent.guest.v1.SyncResponse
+	(*GrowRequest)(nil),       // 20: microagent.guest.v1.GrowRequest
+	(*GrowResponse)(nil),      // 21: microagent.guest.v1.GrowResponse
+	(*SetTimeRequest)(nil),    // 22: microagent.guest.v1.SetTimeRequest
+	(*SetTimeResponse)(nil),   // 23: microagent.guest.v1.SetTimeResponse
+	(*PingRequest)(nil),       // 24: microagent.guest.v1.PingRequest
+	(*PingResponse)(nil),      // 25: microagent.guest.v1.PingResponse
+	(*ShutdownRequest)(nil),   // 26: microagent.guest.v1.ShutdownRequest
+	(*ShutdownResponse)(nil),  // 27: microagent.guest.v1.ShutdownResponse
+	(*StreamHeader)(nil),      // 28: microagent.guest.v1.StreamHeader
+	(*Port)(nil),              // 29: microagent.guest.v1.Port
+	(*StreamError)(nil),       // 30: microagent.guest.v1.StreamError
+	nil,                       // 31: microagent.guest.v1.Process.EnvEntry
 }
 var file_agent_proto_depIdxs = []int32{
-	4,  // 0: microagent.guest.v1.ConfigureRequest.root:type_name -> microagent.guest.v1.Mount
-	4,  // 1: microagent.guest.v1.ConfigureRequest.mounts:type_name -> microagent.guest.v1.Mount
-	5,  // 2: microagent.guest.v1.ConfigureRequest.process:type_name -> microagent.guest.v1.Process
-	30, // 3: microagent.guest.v1.Process.env:type_name -> microagent.guest.v1.Process.EnvEntry
-	5,  // 4: microagent.guest.v1.StartRequest.process:type_name -> microagent.guest.v1.Process
-	8,  // 5: microagent.guest.v1.StartRequest.size:type_name -> microagent.guest.v1.WindowSize
-	8,  // 6: microagent.guest.v1.ResizeRequest.size:type_name -> microagent.guest.v1.WindowSize
-	28, // 7: microagent.guest.v1.StreamHeader.ports:type_name -> microagent.guest.v1.Port
-	0,  // 8: microagent.guest.v1.Agent.Hello:input_type -> microagent.guest.v1.HelloRequest
-	2,  // 9: microagent.guest.v1.Agent.Configure:input_type -> microagent.guest.v1.ConfigureRequest
-	6,  // 10: microagent.guest.v1.Agent.Start:input_type -> microagent.guest.v1.StartRequest
-	9,  // 11: microagent.guest.v1.Agent.Wait:input_type -> microagent.guest.v1.WaitRequest
-	11, // 12: microagent.guest.v1.Agent.Signal:input_type -> microagent.guest.v1.SignalRequest
-	13, // 13: microagent.guest.v1.Agent.Resize:input_type -> microagent.guest.v1.ResizeRequest
-	15, // 14: microagent.guest.v1.Agent.Stat:input_type -> microagent.guest.v1.StatRequest
-	17, // 15: microagent.guest.v1.Agent.Sync:input_type -> microagent.guest.v1.SyncRequest
-	19, // 16: microagent.guest.v1.Agent.Grow:input_type -> microagent.guest.v1.GrowRequest
-	21, // 17: microagent.guest.v1.Agent.SetTime:input_type -> microagent.guest.v1.SetTimeRequest
-	23, // 18: microagent.guest.v1.Agent.Ping:input_type -> microagent.guest.v1.PingRequest
-	25, // 19: microagent.guest.v1.Agent.Shutdown:input_type -> microagent.guest.v1.ShutdownRequest
-	1,  // 20: microagent.guest.v1.Agent.Hello:output_type -> microagent.guest.v1.HelloResponse
-	3,  // 21: microagent.guest.v1.Agent.Configure:output_type -> microagent.guest.v1.ConfigureResponse
-	7,  // 22: microagent.guest.v1.Agent.Start:output_type -> microagent.guest.v1.StartResponse
-	10, // 23: microagent.guest.v1.Agent.Wait:output_type -> microagent.guest.v1.WaitResponse
-	12, // 24: microagent.guest.v1.Agent.Signal:output_type -> microagent.guest.v1.SignalResponse
-	14, // 25: microagent.guest.v1.Agent.Resize:output_type -> microagent.guest.v1.ResizeResponse
-	16, // 26: microagent.guest.v1.Agent.Stat:output_type -> microagent.guest.v1.StatResponse
-	18, // 27: microagent.guest.v1.Agent.Sync:output_type -> microagent.guest.v1.SyncResponse
-	20, // 28: microagent.guest.v1.Agent.Grow:output_type -> microagent.guest.v1.GrowResponse
-	22, // 29: microagent.guest.v1.Agent.SetTime:output_type -> microagent.guest.v1.SetTimeResponse
-	24, // 30: microagent.guest.v1.Agent.Ping:output_type -> microagent.guest.v1.PingResponse
-	26, // 31: microagent.guest.v1.Agent.Shutdown:output_type -> microagent.guest.v1.ShutdownResponse
-	20, // [20:32] is the sub-list for method output_type
-	8,  // [8:20] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	5,  // 0: microagent.guest.v1.ConfigureRequest.root:type_name -> microagent.guest.v1.Mount
+	5,  // 1: microagent.guest.v1.ConfigureRequest.mounts:type_name -> microagent.guest.v1.Mount
+	6,  // 2: microagent.guest.v1.ConfigureRequest.process:type_name -> microagent.guest.v1.Process
+	3,  // 3: microagent.guest.v1.ConfigureRequest.network:type_name -> microagent.guest.v1.Network
+	31, // 4: microagent.guest.v1.Process.env:type_name -> microagent.guest.v1.Process.EnvEntry
+	6,  // 5: microagent.guest.v1.StartRequest.process:type_name -> microagent.guest.v1.Process
+	9,  // 6: microagent.guest.v1.StartRequest.size:type_name -> microagent.guest.v1.WindowSize
+	9,  // 7: microagent.guest.v1.ResizeRequest.size:type_name -> microagent.guest.v1.WindowSize
+	29, // 8: microagent.guest.v1.StreamHeader.ports:type_name -> microagent.guest.v1.Port
+	0,  // 9: microagent.guest.v1.Agent.Hello:input_type -> microagent.guest.v1.HelloRequest
+	2,  // 10: microagent.guest.v1.Agent.Configure:input_type -> microagent.guest.v1.ConfigureRequest
+	7,  // 11: microagent.guest.v1.Agent.Start:input_type -> microagent.guest.v1.StartRequest
+	10, // 12: microagent.guest.v1.Agent.Wait:input_type -> microagent.guest.v1.WaitRequest
+	12, // 13: microagent.guest.v1.Agent.Signal:input_type -> microagent.guest.v1.SignalRequest
+	14, // 14: microagent.guest.v1.Agent.Resize:input_type -> microagent.guest.v1.ResizeRequest
+	16, // 15: microagent.guest.v1.Agent.Stat:input_type -> microagent.guest.v1.StatRequest
+	18, // 16: microagent.guest.v1.Agent.Sync:input_type -> microagent.guest.v1.SyncRequest
+	20, // 17: microagent.guest.v1.Agent.Grow:input_type -> microagent.guest.v1.GrowRequest
+	22, // 18: microagent.guest.v1.Agent.SetTime:input_type -> microagent.guest.v1.SetTimeRequest
+	24, // 19: microagent.guest.v1.Agent.Ping:input_type -> microagent.guest.v1.PingRequest
+	26, // 20: microagent.guest.v1.Agent.Shutdown:input_type -> microagent.guest.v1.ShutdownRequest
+	1,  // 21: microagent.guest.v1.Agent.Hello:output_type -> microagent.guest.v1.HelloResponse
+	4,  // 22: microagent.guest.v1.Agent.Configure:output_type -> microagent.guest.v1.ConfigureResponse
+	8,  // 23: microagent.guest.v1.Agent.Start:output_type -> microagent.guest.v1.StartResponse
+	11, // 24: microagent.guest.v1.Agent.Wait:output_type -> microagent.guest.v1.WaitResponse
+	13, // 25: microagent.guest.v1.Agent.Signal:output_type -> microagent.guest.v1.SignalResponse
+	15, // 26: microagent.guest.v1.Agent.Resize:output_type -> microagent.guest.v1.ResizeResponse
+	17, // 27: microagent.guest.v1.Agent.Stat:output_type -> microagent.guest.v1.StatResponse
+	19, // 28: microagent.guest.v1.Agent.Sync:output_type -> microagent.guest.v1.SyncResponse
+	21, // 29: microagent.guest.v1.Agent.Grow:output_type -> microagent.guest.v1.GrowResponse
+	23, // 30: microagent.guest.v1.Agent.SetTime:output_type -> microagent.guest.v1.SetTimeResponse
+	25, // 31: microagent.guest.v1.Agent.Ping:output_type -> microagent.guest.v1.PingResponse
+	27, // 32: microagent.guest.v1.Agent.Shutdown:output_type -> microagent.guest.v1.ShutdownResponse
+	21, // [21:33] is the sub-list for method output_type
+	9,  // [9:21] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_agent_proto_init() }
@@ -1978,7 +2063,7 @@ func file_agent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agent_proto_rawDesc), len(file_agent_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   31,
+			NumMessages:   32,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -1,0 +1,105 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"microagent/runtime/guest/proto"
+	"microagent/runtime/network/packets"
+)
+
+// link is the stream that the interface's packets go over.
+type link struct {
+	mu     sync.Mutex
+	stream *proto.Stream
+	done   chan struct{} // closed when nobody uses the interface for stream any more
+}
+
+// take makes a stream the one, once another has gone.
+func (l *link) take(st *proto.Stream) (done chan struct{}) {
+	l.mu.Lock()
+	old, over := l.stream, l.done
+	done = make(chan struct{})
+	l.stream, l.done = st, done
+	l.mu.Unlock()
+	if old != nil {
+		_ = old.Close()
+		<-over
+	}
+	return done
+}
+
+// carryPackets carries the packets of the guest's interface until the stream ends, or the host opens another.
+func (a *Agent) carryPackets(ctx context.Context, st *proto.Stream) {
+	if err := a.ready(); err != nil {
+		finish(st, err)
+		return
+	}
+	device := a.system.Link()
+	if device == nil {
+		finish(st, proto.Errorf(proto.CodeRefused, "this guest has no network"))
+		return
+	}
+	done := a.link.take(st)
+	defer close(done)
+	if st.Ok() != nil {
+		return
+	}
+	stop := context.AfterFunc(ctx, func() { _ = st.Close() })
+	defer stop()
+	var out sync.WaitGroup
+	out.Go(func() {
+		if err := sendPackets(device, st); !errors.Is(err, os.ErrDeadlineExceeded) {
+			_ = st.Close()
+		}
+	})
+	deliverPackets(device, st)
+	_ = st.Close()
+	_ = device.SetReadDeadline(time.Unix(1, 0))
+	out.Wait()
+	_ = device.SetReadDeadline(time.Time{})
+}
+
+// sendPackets sends what the guest's kernel sends, until it can't. All that waits goes at once.
+func sendPackets(device *os.File, st *proto.Stream) error {
+	raw, err := device.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var batch packets.Batch
+	for {
+		var failed error
+		err := raw.Read(func(fd uintptr) bool {
+			failed = batch.Fill(func(b []byte) (int, error) { return unix.Read(int(fd), b) })
+			if errors.Is(failed, syscall.EAGAIN) || errors.Is(failed, syscall.EINTR) {
+				failed = nil
+			}
+			return failed != nil || batch.Len() > 0
+		})
+		if err = errors.Join(err, failed); err != nil {
+			return err
+		}
+		if err := batch.Send(st); err != nil {
+			return err
+		}
+	}
+}
+
+// deliverPackets gives the guest's kernel what comes from the host. What it does not take for a packet is dropped.
+func deliverPackets(device *os.File, st *proto.Stream) {
+	in := packets.NewReader(st)
+	buf := make([]byte, packets.MaxSize)
+	for {
+		p, err := in.Next(func(size int) []byte { return buf[:size] })
+		if err != nil {
+			return
+		}
+		_, _ = device.Write(p)
+	}
+}

@@ -1,0 +1,96 @@
+package gateway
+
+import (
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"microagent/runtime/network/denial"
+	"microagent/runtime/network/dial"
+	"microagent/runtime/network/stack"
+)
+
+// idleDatagrams is how long two ports may say nothing to each other before their flow ends.
+const idleDatagrams = 60 * time.Second
+
+// exchange judges the first datagram between two ports; what it gives carries all of them.
+func (g *gateway) exchange(id stack.Flow) func(*stack.Conn) {
+	f := g.begin(id)
+	v := g.policy.Load().Flow(f.Flow)
+	if !v.Allowed {
+		g.end(f)
+		g.denials.Add(denial.OfFlow(f.Flow, "", v))
+		return nil
+	}
+	return func(in *stack.Conn) {
+		defer g.end(f)
+		out, err := g.dial(g.ctx, f.Flow, v)
+		if err != nil {
+			return
+		}
+		carryDatagrams(in, out)
+	}
+}
+
+// carryDatagrams carries datagrams both ways until none has come for a while, or the flow is ended.
+func carryDatagrams(in *stack.Conn, out dial.Conn) {
+	var last atomic.Int64
+	stir := func() { last.Store(time.Now().UnixNano()) }
+	stir()
+	ticker := time.NewTicker(idleDatagrams / 4)
+	defer ticker.Stop()
+	over := make(chan struct{})
+	var work sync.WaitGroup
+	work.Go(func() { // ends with in
+		defer close(over)
+		for {
+			in.Wait()
+			b := take(in.Chunk)
+			n, err := in.Receive(b)
+			if err == nil {
+				stir()
+				_, _ = out.Write(b[:n]) // what can't be sent is lost, as anywhere
+			}
+			give(b)
+			if err != nil {
+				return
+			}
+		}
+	})
+	work.Go(func() { // ends with out
+		raw, err := out.SyscallConn()
+		if err != nil {
+			in.Abort()
+			return
+		}
+		for {
+			b, err := readReady(raw, in.Chunk)
+			switch {
+			case errors.Is(err, unix.ECONNREFUSED): // nobody is there, yet
+				continue
+			case err != nil:
+				return
+			case len(b) > 0:
+				stir()
+				_, _ = in.Write(b)
+				give(b)
+			}
+		}
+	})
+	for open := true; open; {
+		select {
+		case <-over:
+			open = false
+		case <-ticker.C:
+			if time.Since(time.Unix(0, last.Load())) > idleDatagrams {
+				open = false
+			}
+		}
+	}
+	_ = in.Close()
+	_ = out.Close()
+	work.Wait()
+}

@@ -1,0 +1,63 @@
+package stack
+
+import (
+	"fmt"
+	"time"
+
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
+)
+
+// Budget is what all buffers may take together, in bytes: those of the flows that there may be, what a flow has in hand on
+// its way, and what waits for the guest.
+const Budget = 64 << 20
+
+// Buffers of a flow, in bytes each way. What is larger makes other flows wait behind it in the one queue to the guest. A
+// few flows have wide ones, all others narrow ones, so that the sum has a bound.
+const (
+	wide        = 256 << 10
+	wideFlows   = 16
+	narrowIn    = 64 << 10 // what the first window may be, which can't be taken back
+	narrowOut   = 24 << 10
+	datagramsIn = 22 << 10 // and a datagram more
+	// MostFlows bounds how many there are at a time, of TCP and UDP together.
+	MostFlows = 512
+)
+
+// Chunks are what a flow has in hand, in bytes each way.
+const (
+	wideChunk   = 64 << 10
+	narrowChunk = 8 << 10
+)
+
+// A compile that fails here says that the sum is above the budget.
+const _ = uint(Budget - wideFlows*(2*wide+2*wideChunk) - (MostFlows-wideFlows)*(narrowIn+narrowOut+2*narrowChunk) - queueSize)
+
+// How long what is left of a connection is kept that has ended on this side, or on both: nothing on the way between stack
+// and guest comes late.
+const (
+	timeWait  = 2 * time.Second
+	halfEnded = 60 * time.Second
+)
+
+func (s *Stack) tune() error {
+	reuse := tcpip.TCPTimeWaitReuseOption(tcpip.TCPTimeWaitReuseGlobal)
+	wait := tcpip.TCPTimeWaitTimeoutOption(timeWait)
+	linger := tcpip.TCPLingerTimeoutOption(halfEnded)
+	moderate := tcpip.TCPModerateReceiveBufferOption(false)
+	sack := tcpip.TCPSACKEnabled(true)
+	retries := tcpip.TCPSynRetriesOption(2)
+	for _, o := range []tcpip.SettableTransportProtocolOption{
+		&tcpip.TCPReceiveBufferSizeRangeOption{Min: 4 << 10, Default: wide, Max: wide},
+		&tcpip.TCPSendBufferSizeRangeOption{Min: 4 << 10, Default: wide, Max: wide},
+		&reuse, &wait, &linger, &moderate, &sack, &retries,
+	} {
+		if err := s.stack.SetTransportProtocolOption(tcp.ProtocolNumber, o); err != nil {
+			return fmt.Errorf("set %T of the stack: %s", o, err)
+		}
+	}
+	if err := s.stack.SetOption(tcpip.ReceiveBufferSizeOption{Min: 4 << 10, Default: datagramsIn, Max: datagramsIn}); err != nil {
+		return fmt.Errorf("set the size of a stack's buffer: %s", err)
+	}
+	return nil
+}

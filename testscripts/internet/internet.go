@@ -1,0 +1,80 @@
+// Package internet is the internet of the test scripts: names and public addresses that are nobody's, behind which servers of
+// a test on loopback are. The test binary alone has it; the program has no way to map an address to another.
+//
+// A program that runs as the test binary knows the servers of its own run alone, by the folder that it lies in. A name
+// belongs to one script, since scripts run at the same time.
+package internet
+
+import (
+	"context"
+	"fmt"
+	"hash/fnv"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+)
+
+// hosts are the addresses of names. Of those without a server nobody answers; those that are no public ones a resolver
+// must not be believed.
+var hosts = map[string][]string{
+	"files.example.com":  {"203.0.113.10", "2001:db8::10"},
+	"other.example.com":  {"203.0.113.11"},
+	"shared.example.com": {"203.0.113.10"}, // as one server has several names
+	"rebind.example.com": {"127.0.0.1", "::1", "169.254.169.254", "::ffff:127.0.0.1", "10.0.0.1"},
+}
+
+// Resolver knows the names.
+type Resolver struct{}
+
+// LookupNetIP gives the addresses of a name; any other does not exist.
+func (Resolver) LookupNetIP(_ context.Context, _, name string) ([]netip.Addr, error) {
+	if n := len(name); n > 0 && name[n-1] == '.' {
+		name = name[:n-1]
+	}
+	var list []netip.Addr
+	for _, text := range hosts[name] {
+		list = append(list, netip.MustParseAddr(text))
+	}
+	if list == nil {
+		return nil, &net.DNSError{Err: "no such host", Name: name, IsNotFound: true}
+	}
+	return list, nil
+}
+
+// Connect connects to the server that a test has at an address, by the program that runs.
+func Connect(ctx context.Context, network string, to netip.AddrPort) (net.Conn, error) {
+	self, err := os.Readlink("/proc/self/exe")
+	if err != nil {
+		return nil, err
+	}
+	at, err := Server(self, to)
+	if err != nil {
+		return nil, err
+	}
+	var d net.Dialer
+	return d.DialContext(ctx, network[:3], at.String())
+}
+
+// Server is where a test has the server of an address, for programs in the folder of self: on a loopback address of that
+// folder and the host, at a port that nobody needs to be root for.
+func Server(self string, of netip.AddrPort) (netip.AddrPort, error) {
+	host := of.Addr().AsSlice()
+	known := false
+	for _, list := range hosts {
+		for _, text := range list {
+			known = known || text == of.Addr().String()
+		}
+	}
+	if !known || of.Addr().IsLoopback() {
+		return netip.AddrPort{}, fmt.Errorf("%s is nowhere", of)
+	}
+	h := fnv.New32a()
+	h.Write([]byte(filepath.Dir(self)))
+	sum := h.Sum32()
+	at := netip.AddrFrom4([4]byte{127, byte(1 + sum%250), byte(sum >> 8), host[len(host)-1]})
+	return netip.AddrPortFrom(at, of.Port()+20000), nil
+}
+
+// Addresses are those of a name.
+func Addresses(name string) []string { return hosts[name] }
