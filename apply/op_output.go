@@ -60,6 +60,8 @@ func (r *run) collectOutput(ctx context.Context, c *plan.Change) error {
 	if err != nil {
 		return err
 	}
+	r.events.Emit(event.Event{Type: event.TypeCollected, Time: time.Now(), Address: c.Address.String(),
+		Collected: &event.Collected{From: o.Path, To: o.To, Files: fetched.Files, Bytes: fetched.Bytes, Digest: got.Digest}})
 	fetched.LeftOut.Add(got.LeftOut)
 	r.noteOutput(c.Address, fetched)
 	return r.recordProject(context.WithoutCancel(ctx), func(record *driver.Project) {

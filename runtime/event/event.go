@@ -32,6 +32,8 @@ const (
 	TypeUnneeded Type = "unneeded" // a change that is done only for a cause, and none came
 	TypeNote     Type = "note"     // something the user should know, in Message
 	TypeResult   Type = "result"   // the last record
+	// TypeCollected is an output that is on the host now, in Collected.
+	TypeCollected Type = "collected"
 
 	// What happens by itself, of the workspace in Address.
 	TypeReady    Type = "ready"     // its probe passes
@@ -65,7 +67,8 @@ type Event struct {
 	Next       string          `json:"next,omitempty"`
 	Diagnostic json.RawMessage `json:"diagnostic,omitempty"` // as validate --json gives it
 	// ExitCode is the guest's, of a task that failed; in the result it is the command's own.
-	ExitCode *int `json:"exit_code,omitempty"`
+	ExitCode  *int       `json:"exit_code,omitempty"`
+	Collected *Collected `json:"collected,omitempty"`
 	// Loss is what the end of a run cost.
 	Loss json.RawMessage `json:"loss,omitempty"`
 	// Result sums up, in the last record.
@@ -89,6 +92,15 @@ type Change struct {
 	Danger  string `json:"danger,omitempty"`
 	// OnlyIf says that it is done only when what it rests on changes.
 	OnlyIf bool `json:"only_if,omitempty"`
+}
+
+// Collected is an output that came to the host.
+type Collected struct {
+	From   string `json:"from"` // the guest path
+	To     string `json:"to"`   // as the manifest names it
+	Files  int    `json:"files"`
+	Bytes  int64  `json:"bytes"`
+	Digest string `json:"digest"`
 }
 
 // Port is where a port of a guest is published.

@@ -77,6 +77,10 @@ func eventText(e event.Event) string {
 		return at + step + ": not needed"
 	case event.TypeSkipped:
 		return at + step + ": not started"
+	case event.TypeCollected:
+		if c := e.Collected; c != nil {
+			return at + e.Address + ": " + counting(c.Files, "file") + " of " + term.Size(c.Bytes) + " from " + c.From + " to " + c.To + ", " + c.Digest
+		}
 	case event.TypeReady:
 		return at + e.Address + ": ready: " + e.Message
 	case event.TypeNotReady:

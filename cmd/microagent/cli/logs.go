@@ -150,18 +150,25 @@ type logMark struct {
 	Event     string    `json:"event"` // "began" or "ended"
 	Run       string    `json:"run"`
 	ExitCode  *int      `json:"exit_code,omitempty"`
+	Why       string    `json:"why,omitempty"` // of a run that began by itself: how the one before it ended
 }
 
 func markOf(p driver.Written) logMark {
-	m := logMark{p.Workspace, p.Time, "ended", p.Run.ID, p.Run.ExitCode}
+	m := logMark{Workspace: p.Workspace, Time: p.Time, Event: "ended", Run: p.Run.ID, ExitCode: p.Run.ExitCode}
 	if p.Run.Phase.Alive() {
 		m.Event = "began"
+		if p.Run.Restarts != nil {
+			m.Why = p.Run.Restarts.Why
+		}
 	}
 	return m
 }
 
 func (m logMark) text(run driver.Run) string {
-	if m.Event == "began" {
+	switch {
+	case m.Event == "began" && m.Why != "":
+		return "it starts again: " + m.Why
+	case m.Event == "began":
 		return "a run began"
 	}
 	return fmt.Sprintf("the run ended: %s", phase(driver.Workspace{Run: &run}))

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -159,5 +160,40 @@ func TestPastCommands(t *testing.T) {
 	}
 	if second.ExitCode != nil || second.Command != "destroy" || second.Changes[0] != "delete workspace/b" {
 		t.Errorf("%+v", second)
+	}
+}
+
+// unread is a history that nobody may read.
+type unread struct {
+	*kept
+	t *testing.T
+}
+
+func (u unread) Read(context.Context, string, bool, func([]byte) error) error {
+	u.t.Error("the history is read")
+	return nil
+}
+
+// TestNothingIsDecidedByTheHistory: plan and apply write it, and never look at it; what was collected is in it.
+func TestNothingIsDecidedByTheHistory(t *testing.T) {
+	b := newBench(t)
+	h := unread{&kept{}, t}
+	b.world.history = h
+	if err := os.WriteFile("microagent.yaml", []byte(strings.Replace(goldenManifest, "exit 3", "exit 0", 1)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{"plan", "apply --yes", "plan", "apply --yes", "destroy --yes"} {
+		if s := b.run(strings.Fields(line)...); s.code != 0 {
+			t.Fatalf("%s: %+v", line, s)
+		}
+	}
+	var collected *event.Collected
+	for _, e := range h.lines {
+		if e.Type == event.TypeCollected {
+			collected = e.Collected
+		}
+	}
+	if collected == nil || collected.Files != 1 || collected.From != "/work/count" || !strings.HasPrefix(collected.Digest, "sha256:") {
+		t.Errorf("%+v", collected)
 	}
 }
