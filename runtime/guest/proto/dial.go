@@ -8,14 +8,19 @@ import (
 	"microagent/runtime/guest/proto/wire"
 )
 
-// maxIdle is how many streams are kept for connections to come. One takes some 80 KiB on both sides.
-const maxIdle = 32
+const (
+	// maxIdle is how many streams are kept for connections to come. One takes some 80 KiB on both sides.
+	maxIdle = 32
+	// maxOpening is how many streams are opened at a time: a VMM lets few wait in its socket's queue, and a guest that gets
+	// hundreds at once is done with the first when it is done with the last.
+	maxOpening = 16
+)
 
 // Connection is one to a server in the guest. The end of either direction is passed on as that, and so is a reset: as
 // an error of Read, and from here by Close before CloseWrite.
 type Connection struct {
 	*Stream
-	idle   *idle
+	idle   *streams
 	over   atomic.Bool
 	closed atomic.Bool
 }
@@ -28,17 +33,23 @@ func (s *Session) Dial(ctx context.Context, port Port) (*Connection, error) {
 		return nil, err
 	}
 	h := &wire.StreamHeader{Kind: KindDial, Ports: []*wire.Port{port.wire()}}
-	for st := s.idle.take(); st != nil; st = s.idle.take() {
-		if st.begin(h) == nil {
-			return &Connection{Stream: st, idle: &s.idle}, nil
-		}
-		_ = st.Close() // it went with the guest
+	if st := s.streams.begin(h); st != nil {
+		return &Connection{Stream: st, idle: s.streams}, nil
+	}
+	select {
+	case s.streams.opening <- struct{}{}:
+		defer func() { <-s.streams.opening }()
+	case <-ctx.Done():
+		return nil, streamError(op, context.Cause(ctx))
+	}
+	if st := s.streams.begin(h); st != nil { // one that came to its end meanwhile
+		return &Connection{Stream: st, idle: s.streams}, nil
 	}
 	st, err := openStream(ctx, s.dial, func(st *Stream) error { return st.begin(h) })
 	if err != nil {
 		return nil, streamError(op, err)
 	}
-	return &Connection{Stream: st, idle: &s.idle}, nil
+	return &Connection{Stream: st, idle: s.streams}, nil
 }
 
 // Over waits, after the end of what the guest sends, until it has let go of the connection. nil when all that was
@@ -65,45 +76,60 @@ func (c *Connection) Close() error {
 	return c.Stream.Close()
 }
 
-// idle are streams whose connection is over.
-type idle struct {
-	mu      sync.Mutex
-	streams []*Stream
-	ended   bool
+// streams are those of dials: the ones that are opened, and the ones whose connection is over.
+type streams struct {
+	opening chan struct{} // one each
+
+	mu    sync.Mutex
+	idle  []*Stream
+	ended bool
+}
+
+func newStreams() *streams { return &streams{opening: make(chan struct{}, maxOpening)} }
+
+// begin sends a header on a stream that is idle; nil when there is none.
+func (s *streams) begin(h *wire.StreamHeader) *Stream {
+	for {
+		st := s.take()
+		if st == nil || st.begin(h) == nil {
+			return st
+		}
+		_ = st.Close() // it went with the guest
+	}
 }
 
 // take gives the one that was used last; nil when there is none.
-func (i *idle) take() *Stream {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	last := len(i.streams) - 1
+func (s *streams) take() *Stream {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	last := len(s.idle) - 1
 	if last < 0 {
 		return nil
 	}
-	st := i.streams[last]
-	i.streams[last] = nil
-	i.streams = i.streams[:last]
+	st := s.idle[last]
+	s.idle[last] = nil
+	s.idle = s.idle[:last]
 	return st
 }
 
 // put is false where there is no room.
-func (i *idle) put(st *Stream) bool {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if i.ended || len(i.streams) >= maxIdle {
+func (s *streams) put(st *Stream) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended || len(s.idle) >= maxIdle {
 		return false
 	}
-	i.streams = append(i.streams, st)
+	s.idle = append(s.idle, st)
 	return true
 }
 
 // end closes all, and lets nothing in any more.
-func (i *idle) end() {
-	i.mu.Lock()
-	streams := i.streams
-	i.streams, i.ended = nil, true
-	i.mu.Unlock()
-	for _, st := range streams {
+func (s *streams) end() {
+	s.mu.Lock()
+	idle := s.idle
+	s.idle, s.ended = nil, true
+	s.mu.Unlock()
+	for _, st := range idle {
 		_ = st.Close()
 	}
 }

@@ -27,7 +27,8 @@ type Session struct {
 	hello  Hello
 	done   chan struct{}
 	once   sync.Once
-	idle   idle
+
+	streams *streams // of dials
 }
 
 // Connect waits until the guest answers and exchanges hellos. It tries until ctx ends; then the error tells the
@@ -69,7 +70,7 @@ func connectOnce(ctx context.Context, dial Dialer, patience time.Duration) (*Ses
 }
 
 func newSession(dial Dialer, conn net.Conn) *Session {
-	s := &Session{dial: dial, done: make(chan struct{})}
+	s := &Session{dial: dial, done: make(chan struct{}), streams: newStreams()}
 	s.client = ttrpc.NewClient(conn, ttrpc.WithOnClose(func() { s.once.Do(func() { close(s.done) }) }))
 	s.agent = wire.NewAgentClient(s.client)
 	return s
@@ -117,7 +118,7 @@ func (s *Session) Done() <-chan struct{} { return s.done }
 
 // Close ends the connection. Processes in the guest run on; their streams end when theirs are closed.
 func (s *Session) Close() error {
-	s.idle.end()
+	s.streams.end()
 	return s.client.Close()
 }
 
