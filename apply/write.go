@@ -29,7 +29,11 @@ func Write(ctx context.Context, outputs driver.Outputs, tree io.Reader, f driver
 		return f, err
 	}
 	defer root.Close()
-	target := driver.Target{Root: root, Path: filepath.Base(path)}
+	return writeAt(ctx, outputs, tree, f, path, driver.Target{Root: root, Path: filepath.Base(path)}, how)
+}
+
+// writeAt is Write to a target, which messages call path.
+func writeAt(ctx context.Context, outputs driver.Outputs, tree io.Reader, f driver.Fetched, path string, target driver.Target, how Writing) (driver.Fetched, error) {
 	there, err := outputs.Digest(ctx, target)
 	switch {
 	case errors.Is(err, driver.ErrNotFound) || how.Over:

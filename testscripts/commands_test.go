@@ -47,6 +47,7 @@ var commands = map[string]func(ts *testscript.TestScript, neg bool, args []strin
 	"pty":       pty,
 	"next":      next,
 	"serve":     serve,
+	"remember":  remember,
 }
 
 func need(ts *testscript.TestScript, neg bool, args []string, n int, usage string) {
@@ -171,6 +172,12 @@ func walk(v any, path []string) (any, bool) {
 		}
 	}
 	return v, true
+}
+
+// remember VARIABLE: sets a variable to what the last command wrote to stdout, without the newline at its end.
+func remember(ts *testscript.TestScript, neg bool, args []string) {
+	need(ts, neg, args, 1, "remember VARIABLE")
+	ts.Setenv(args[0], strings.TrimSuffix(ts.ReadFile("stdout"), "\n"))
 }
 
 var variable = []struct {

@@ -41,6 +41,8 @@ type CopySpec struct {
 	Host  HostEnd
 	// Recursive allows directories.
 	Recursive bool
+	// IfRun is the only run of a running guest that is copied with, "" any: ErrRefused in another.
+	IfRun string
 }
 
 // Copied is what a copy brought over.

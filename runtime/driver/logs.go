@@ -10,6 +10,8 @@ type LogOptions struct {
 	// Since leaves out the lines that began earlier. A log that has no times is given whole when anything was written to
 	// it since.
 	Since time.Time
+	// Job is the job whose log it is, which has no console; "" is the run's own. Following it ends with the job.
+	Job string
 }
 
 // Written is a piece of what a workspace's process or its console wrote, raw; or, without Data, a mark: that a run began

@@ -109,6 +109,8 @@ type ExecSpec struct {
 	Timeout time.Duration
 	// Collect brings the workspace's outputs into its folder when the process has ended, as the end of a task does.
 	Collect bool
+	// IfRun is the only run that it may be in, "" any: ErrRefused in another.
+	IfRun string
 }
 
 // Runs runs workspaces that Records keeps.

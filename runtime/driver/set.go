@@ -7,6 +7,7 @@ type Set struct {
 	Volumes    Volumes
 	Workspaces Records
 	Runs       Runs
+	Jobs       Jobs
 	Projects   Projects
 	Outputs    Outputs
 	Hosts      Hosts

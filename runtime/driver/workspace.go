@@ -3,6 +3,7 @@ package driver
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"time"
 
 	"microagent/schema/spec"
@@ -64,6 +65,28 @@ type Workspace struct {
 	RecordDigest string `json:"record_digest"`
 }
 
+// InRun is nil when the workspace is in that run still, or ended it and is as it was left; else it is ErrRefused and says
+// what happened since.
+func (w Workspace) InRun(id string) error {
+	why := ""
+	switch {
+	case id == "" || w.Run != nil && w.Run.ID == id && (w.Run.Phase.Alive() || w.Run.SpecDigest == w.RecordDigest):
+		return nil
+	case w.Run == nil:
+		why = "it has not run since it was created"
+	case w.Run.ID != id:
+		why = "it was started since, and is in run " + w.Run.ID
+	default:
+		why = "run " + id + " has ended, and the workspace was changed since"
+	}
+	return NotInRun(w.Spec.Name, why)
+}
+
+// NotInRun is the error of an operation that was to happen in another run of a workspace.
+func NotInRun(workspace, why string) error {
+	return &Error{Class: ErrRefused, Op: "use workspace", Object: workspace, Err: errors.New(why), Next: "microagent status " + workspace}
+}
+
 // Records keeps workspaces: their records and root file systems.
 type Records interface {
 	// List gives the workspaces by name. One whose files can't be understood is left out, and told of in the error:
@@ -89,8 +112,9 @@ type Records interface {
 	Prune(ctx context.Context, dry bool) (freed int64, workspaces []string, err error)
 }
 
-// Workspaces keeps workspaces and their runs.
+// Workspaces keeps workspaces, their runs and their jobs.
 type Workspaces interface {
 	Records
 	Runs
+	Jobs
 }

@@ -283,11 +283,13 @@ func workspacesIdle(t *testing.T, w WorkspacesUnder) {
 	if driver.Next(err) == "" {
 		t.Errorf("%v does not say what to do next", err)
 	}
+	job := workspacesJobs(t, w, run)
 	stopped, err := w.Stop(t.Context(), "one", driver.StopOptions{})
 	must(t, err)
 	if !stopped.Was {
 		t.Errorf("Stop: %+v", stopped)
 	}
+	workspacesJobStopped(t, w, job)
 	end, err := w.Wait(t.Context(), "one")
 	must(t, err)
 	if end.ID != run.ID || end.Phase != driver.PhaseFinished || !end.Stopped {

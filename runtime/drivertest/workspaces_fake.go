@@ -42,6 +42,7 @@ type fakeWorkspace struct {
 	shell    *fakeShell
 	network  *spec.Network // of its run
 	outputs  map[string][]byte
+	jobs     []*fakeJob // oldest first
 }
 
 var _ driver.Workspaces = (*FakeWorkspaces)(nil)

@@ -77,6 +77,7 @@ func (f *FakeWorkspaces) finish(w *fakeWorkspace, phase driver.Phase, reason str
 	if f.Volumes != nil {
 		f.Volumes.Release(w.Spec.Name)
 	}
+	f.endJobs(w)
 	close(w.ended)
 }
 
@@ -170,6 +171,9 @@ func (f *FakeWorkspaces) Exec(_ context.Context, name string, spec driver.ExecSp
 			Next: "microagent start " + name,
 		}
 	}
+	if err := w.InRun(spec.IfRun); err != nil {
+		return 0, err
+	}
 	out := runFakeShell(spec.Argv, w.files)
 	if spec.Collect {
 		w.collectAll()
@@ -195,7 +199,16 @@ func (f *FakeWorkspaces) Logs(ctx context.Context, name string, o driver.LogOpti
 		f.mu.Unlock()
 		return err
 	}
-	out, errs, ended := w.shell.stdout.String(), w.shell.stderr.String(), w.ended
+	shell, ended := w.shell, w.ended
+	if o.Job != "" {
+		_, j, err := f.job("logs of job", name, o.Job)
+		if err != nil {
+			f.mu.Unlock()
+			return err
+		}
+		shell, ended = j.shell, j.over
+	}
+	out, errs := shell.stdout.String(), shell.stderr.String()
 	f.mu.Unlock()
 	if o.Stream == "" || o.Stream == "stdout" {
 		if _, err := io.WriteString(stdout, tail(out, o.Tail)); err != nil {

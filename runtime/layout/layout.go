@@ -12,6 +12,7 @@
 //	workspaces/NAME/loss.json       what the newest end of a run cost that nobody asked for; loss.shown names the run whose was shown
 //	workspaces/NAME/rootfs.ext4     its root file system; rootfs.prev is the one before a replacement
 //	workspaces/NAME/outputs/OUT/    outputs that were fetched
+//	workspaces/NAME/jobs/ID/        a job: job.json, output.log, outputs/OUT/, and an empty taken/OUT once that was brought out
 //	workspaces/NAME/*.log           output.log (stdout and stderr in their order, framed), console.log, stdout.log, stderr.log, vmm.log, supervisor.log
 //	workspaces/NAME/control.sock    the supervisor's, and vmm/*.sock the VMM's, while it runs
 //	projects/NAME.json              where a project's manifest is
@@ -70,6 +71,9 @@ const (
 	RootFSFile    = "rootfs.ext4"
 	RootFSPrev    = "rootfs.prev"
 	OutputsDir    = "outputs"
+	JobsDir       = "jobs"
+	JobFile       = "job.json"
+	JobTakenDir   = "taken"
 	ConsoleLog    = "console.log"
 	OutputLog     = "output.log"
 	StdoutLog     = "stdout.log"
@@ -91,3 +95,7 @@ func (w Workspace) LossShown() string         { return w.File(LossShownFile) }
 func (w Workspace) RootFS() string            { return w.File(RootFSFile) }
 func (w Workspace) Outputs() string           { return w.File(OutputsDir) }
 func (w Workspace) Output(name string) string { return filepath.Join(w.Dir, OutputsDir, name) }
+func (w Workspace) Jobs() string              { return w.File(JobsDir) }
+
+// Job is the folder of a job, with the files of a run that a job has as well.
+func (w Workspace) Job(id string) Workspace { return Workspace{filepath.Join(w.Dir, JobsDir, id)} }

@@ -18,9 +18,14 @@ import (
 // have is removed. Git folders come along, for a user who asks for them later: nobody runs git in that folder, and what
 // brings an output to the user's leaves them out.
 func (s *supervisor) collect(ctx context.Context, session *proto.Session, process string) []driver.Fetched {
+	return s.collectInto(ctx, session, process, s.folder, s.spec.Workspace.Outputs)
+}
+
+// collectInto is collect into the outputs of a folder, which is the workspace's or a job's.
+func (s *supervisor) collectInto(ctx context.Context, session *proto.Session, process string, folder layout.Workspace, outputs []driver.Output) []driver.Fetched {
 	var list []driver.Fetched
-	for _, o := range s.spec.Workspace.Outputs {
-		got, err := s.collectOne(ctx, session, process, o)
+	for _, o := range outputs {
+		got, err := s.collectOne(ctx, session, process, folder, o)
 		switch {
 		case err == nil:
 			list = append(list, got)
@@ -71,8 +76,8 @@ func (s *supervisor) collectNow(ctx context.Context, session *proto.Session, pro
 	return s.change(func(r *driver.Run) { r.Collected = collected })
 }
 
-func (s *supervisor) collectOne(ctx context.Context, session *proto.Session, process string, o driver.Output) (driver.Fetched, error) {
-	root, err := s.openOutputs()
+func (s *supervisor) collectOne(ctx context.Context, session *proto.Session, process string, folder layout.Workspace, o driver.Output) (driver.Fetched, error) {
+	root, err := openOutputs(folder)
 	if err != nil {
 		return driver.Fetched{}, err
 	}

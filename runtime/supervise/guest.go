@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 	"time"
 
 	"microagent/runtime/driver"
@@ -15,17 +16,21 @@ import (
 // life is a guest from when it is configured to its end or its reboot.
 type life struct {
 	session *proto.Session
+	run     string        // the id of the run that it is of
 	over    chan struct{} // closed at its end
 	why     error         // what a call that was under way is told; meaningful after over
+	ended   string        // why jobs ended with it; meaningful after over
+	ending  atomic.Bool   // the run is over, and the guest goes
 }
 
 // end says how the life of a workspace's guest ended: it reboots, err is why the run can't go on, or the run is over.
 func (l *life) end(workspace string, reboots bool, err error, run driver.Run) {
+	l.ended = control.JobRunEnded
 	switch crash, crashed := errors.AsType[*driver.CrashError](err); {
 	case reboots:
-		l.why = control.RebootedDuringCall(workspace)
+		l.why, l.ended = control.RebootedDuringCall(workspace), control.JobGuestRebooted
 	case crashed:
-		l.why = crash
+		l.why, l.ended = crash, "the guest broke: "+crash.Reason
 	default:
 		if err != nil {
 			run.Phase, run.Error = driver.PhaseFailed, err.Error()

@@ -163,7 +163,7 @@ func (s *supervisor) boot(ctx context.Context, w *watch, ready func()) (again bo
 	if err != nil {
 		return false, up, s.explainBoot(w, "set the guest up", err)
 	}
-	life := &life{session: session, over: make(chan struct{})}
+	life := &life{session: session, run: s.snapshot().ID, over: make(chan struct{})}
 	s.mu.Lock()
 	s.life = life
 	s.mu.Unlock()

@@ -90,6 +90,9 @@ func (s *supervisor) conclude(end func(r *driver.Run)) error {
 		ended.Ended = &at
 	}
 	s.last, s.run = &ended, ended
+	if s.life != nil {
+		s.life.ending.Store(true)
+	}
 	select {
 	case <-s.stop:
 	default:

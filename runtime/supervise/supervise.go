@@ -40,6 +40,7 @@ type supervisor struct {
 	output *outlog.Log
 	room   *attach.Reserve
 	ports  *ports.Ports
+	jobs   jobs
 	stop   chan struct{}   // closed by the first request to stop
 	guest  context.Context // of all that is done for the guest; a stop that is overdue ends it
 	cut    context.CancelFunc
@@ -131,6 +132,9 @@ func (s *supervisor) supervise(ctx context.Context, ready func()) error {
 	}
 	defer s.output.Close()
 	s.noteLost()
+	if err := control.SweepJobs(s.folder); err != nil {
+		s.log.Error("end jobs of earlier runs", "error", err)
+	}
 	s.run = driver.Run{
 		ID: s.spec.RunID, Key: s.spec.RunKey, Phase: driver.PhaseStarting, Started: now(),
 		PID: s.self.PID, BootID: s.self.BootID, Start: s.self.Start, Tool: s.spec.Tool,
@@ -154,6 +158,9 @@ func (s *supervisor) supervise(ctx context.Context, ready func()) error {
 	err = s.liveOn(ready)
 	s.stopTheClock()
 	s.output.End()
+	if !s.jobs.settle(settleJobs) {
+		s.log.Warn("left the end of a job behind")
+	}
 	close(s.ended)
 	s.dismiss(server)
 	if err == nil {
@@ -216,10 +223,10 @@ func (s *supervisor) fail(err error) error {
 	return err
 }
 
-// openOutputs opens the workspace's folder of outputs.
-func (s *supervisor) openOutputs() (*os.Root, error) {
-	if err := os.MkdirAll(s.folder.Outputs(), 0o700); err != nil {
+// openOutputs opens the outputs of a folder, which is the workspace's or a job's.
+func openOutputs(folder layout.Workspace) (*os.Root, error) {
+	if err := os.MkdirAll(folder.Outputs(), 0o700); err != nil {
 		return nil, err
 	}
-	return os.OpenRoot(s.folder.Outputs())
+	return os.OpenRoot(folder.Outputs())
 }

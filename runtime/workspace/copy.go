@@ -72,7 +72,7 @@ type copying struct {
 
 func (o Online) begin(ctx context.Context, op string, spec driver.CopySpec) (*copying, error) {
 	object := spec.Guest.Disk + ":" + spec.Guest.Path
-	client, err := o.Store.Running(op, spec.Guest.Workspace)
+	client, err := o.Store.runningIn(op, spec.Guest.Workspace, spec.IfRun)
 	return &copying{client, ctx, o.Store, op, object, spec}, err
 }
 

@@ -23,6 +23,9 @@ func (s *Store) Logs(ctx context.Context, name string, o driver.LogOptions, stdo
 // AllLogs gives what the newest runs of several workspaces wrote, as one stream.
 func (s *Store) AllLogs(ctx context.Context, names []string, later func(driver.Workspace) bool, o driver.LogOptions, each func(driver.Written) error) error {
 	const op = "logs of workspace"
+	if o.Job != "" {
+		return s.jobLogs(ctx, names, o, each)
+	}
 	r := logs.Request{LogOptions: o}
 	for _, name := range names {
 		if err := logs.CheckStream(op, name, o.Stream); err != nil {
@@ -63,29 +66,39 @@ func (s *Store) OutputFile(ctx context.Context, name, out string) (io.ReadCloser
 	if r.Spec.Process.Mode == driver.ModeIdle { // what ran in it wrote to no log
 		look = "microagent start " + name
 	}
+	var collected []driver.Fetched
 	if run != nil {
-		for _, got := range run.Collected {
-			if got.Name != out {
-				continue
-			}
-			if got.Error != "" {
-				if !got.Missing {
-					look = "microagent cp -r " + shellescape.Quote(name+":"+got.From) + " ./" + out
-				}
-				return nil, got, &driver.Error{
-					Class: driver.ErrNotFound, Op: op, Object: name, Err: fmt.Errorf("output %q was not collected: %s", out, got.Error),
-					Next: look,
-				}
-			}
-			r, err := openOutput(ctx, folder, out)
-			if err != nil {
-				err = fmt.Errorf("%s %s: %w", op, name, err)
-			}
-			return r, got, err
+		collected = run.Collected
+	}
+	return openCollected(ctx, folder, collected, collectedOutput{op, name, name, out, look})
+}
+
+// collectedOutput is an output that is asked for, and where to look when it is not there.
+type collectedOutput struct{ op, object, workspace, name, look string }
+
+// openCollected opens an output in a folder that it was collected into, as collected says.
+func openCollected(ctx context.Context, folder layout.Workspace, collected []driver.Fetched, o collectedOutput) (io.ReadCloser, driver.Fetched, error) {
+	for _, got := range collected {
+		if got.Name != o.name {
+			continue
 		}
+		if got.Error != "" {
+			if !got.Missing {
+				o.look = "microagent cp -r " + shellescape.Quote(o.workspace+":"+got.From) + " ./" + o.name
+			}
+			return nil, got, &driver.Error{
+				Class: driver.ErrNotFound, Op: o.op, Object: o.object, Err: fmt.Errorf("output %q was not collected: %s", o.name, got.Error),
+				Next: o.look,
+			}
+		}
+		r, err := openOutput(ctx, folder, o.name)
+		if err != nil {
+			err = fmt.Errorf("%s %s: %w", o.op, o.object, err)
+		}
+		return r, got, err
 	}
 	return nil, driver.Fetched{}, &driver.Error{
-		Class: driver.ErrNotFound, Op: op, Object: name, Err: fmt.Errorf("output %q was not collected", out), Next: look,
+		Class: driver.ErrNotFound, Op: o.op, Object: o.object, Err: fmt.Errorf("output %q was not collected", o.name), Next: o.look,
 	}
 }
 

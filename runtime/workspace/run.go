@@ -221,7 +221,7 @@ func (s *Store) awaitOrReclaim(ctx context.Context, p lease.Process, folder layo
 // Exec runs a process in a running workspace.
 func (s *Store) Exec(ctx context.Context, name string, spec driver.ExecSpec, streams driver.Streams) (int, error) {
 	const op = "exec in workspace"
-	client, err := s.Running(op, name)
+	client, err := s.runningIn(op, name, spec.IfRun)
 	if err != nil {
 		return 0, err
 	}
@@ -242,6 +242,20 @@ func (s *Store) Running(op, name string) (control.Client, error) {
 		return control.Client{}, err
 	}
 	return s.client(op, name)
+}
+
+// runningIn is Running in one run alone, "" any. A supervisor that was started since says so itself.
+func (s *Store) runningIn(op, name, run string) (control.Client, error) {
+	ws, err := s.Get(context.Background(), name)
+	if err == nil {
+		err = ws.InRun(run)
+	}
+	if err != nil {
+		return control.Client{}, err
+	}
+	client, err := s.client(op, name)
+	client.IfRun = run
+	return client, err
 }
 
 // client is Running of a workspace whose record was read.

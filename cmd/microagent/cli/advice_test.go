@@ -161,6 +161,7 @@ var unrun = map[string]string{
 	"microagent forward \x00 \x00":                "goes on until it is interrupted: ports runs forward in the background",
 	"microagent logs -f \x00":                     "goes on until the workspace ends: halt_delete runs logs -f in the background",
 	"microagent logs -f NAME":                     "goes on until the workspace ends: halt_delete runs it in the background",
+	"microagent wait --job \x00 \x00":             "goes on until the job ends: jobs runs the same command",
 	"microagent image pull NAME":                  "needs a registry of the name that was typed: image_offline pulls from one",
 	"microagent kernel install":                   "fetches packages from the distribution's servers",
 	"microagent image import \x00":                "follows an image that went away between plan and apply",

@@ -18,6 +18,7 @@ import (
 
 func (a *app) cpCommand() *cobra.Command {
 	var recursive, offline bool
+	var ifRun string
 	cmd := &cobra.Command{
 		Use: "cp SOURCE DESTINATION", Short: "copy a file in or out of a workspace",
 		ValidArgsFunction: a.completeCopy,
@@ -41,8 +42,11 @@ func (a *app) cpCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if err := ws.InRun(ifRun); err != nil {
+				return err
+			}
 			running := ws.Run != nil && ws.Run.Phase.Alive() && !offline
-			spec := driver.CopySpec{Recursive: recursive, Host: a.hostEnd(host, toGuest)}
+			spec := driver.CopySpec{Recursive: recursive, IfRun: ifRun, Host: a.hostEnd(host, toGuest)}
 			if spec.Guest, err = guestEnd(w, ws, side, running); err != nil {
 				return err
 			}
@@ -74,6 +78,7 @@ func (a *app) cpCommand() *cobra.Command {
 		}),
 	}
 	cmd.Flags().BoolVarP(&recursive, "recursive", "r", false, "copy directories, too")
+	idVar(cmd.Flags(), &ifRun, "if-run", "refuse (5) unless the workspace is in the run with this `ID`, or as that left it")
 	cmd.Flags().BoolVar(&offline, "offline", false, "use the disk, and fail while the workspace runs")
 	return cmd
 }

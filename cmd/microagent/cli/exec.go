@@ -20,6 +20,8 @@ func (a *app) execCommand() *cobra.Command {
 		env         []string
 		interactive bool
 		tty         bool
+		detach      bool
+		outputs     []string
 	}
 	var workspace string
 	cmd := &cobra.Command{
@@ -30,10 +32,16 @@ func (a *app) execCommand() *cobra.Command {
 		},
 		Long: "Runs a further process and exits with its code. Its stdout and stderr are ours, and apart unless -t\n" +
 			"asks for a terminal. It ends when that process ends: what it left running in the background goes on in the\n" +
-			"guest, and what that writes later is not shown. The end of a task or service ends all of the guest.",
+			"guest, and what that writes later is not shown. The end of a task or service ends all of the guest.\n\n" +
+			"With -d it is a job: its id is printed and we go away, its input is empty, and what it writes is kept, the newest\n" +
+			"8 to 16 MiB of it. logs, wait and halt know it by --job, of which the beginning is enough, and list --jobs shows it\n" +
+			"also after its end; it ends with the run at the latest. A workspace has up to 32 jobs at once and remembers the\n" +
+			"last 64. What --output names is held with the workspace when the job ends; wait --job and output get --job bring\n" +
+			"it out.\n\n" +
+			"With --if-run nothing is begun unless the workspace is in that run still, whose id start --json and status have.",
 		Example: "  microagent exec scratch -- cat /etc/os-release\n  microagent exec -it scratch -- sh\n" +
-			"  echo hello | microagent exec -i scratch -- cat",
-		Annotations: exitsWith(ExitOK, ExitGuest, ExitTimeout, ExitOurs, ExitInterrupted),
+			"  echo hello | microagent exec -i scratch -- cat\n  microagent exec -d --output report=/report.xml:./report.xml scratch -- make test",
+		Annotations: exitsWith(ExitOK, ExitRefused, ExitGuest, ExitTimeout, ExitOurs, ExitInterrupted),
 		RunE: does(func(ctx context.Context, _ []string) error {
 			env, err := environment(o.env, os.LookupEnv)
 			if err == nil {
@@ -42,17 +50,32 @@ func (a *app) execCommand() *cobra.Command {
 			if err != nil {
 				return usagef("microagent exec", "%w", err)
 			}
+			o.spec.Env = env
+			if o.detach {
+				if o.interactive || o.tty {
+					return usagef("microagent exec", "-d begins a job, which nobody talks to: its input is empty, and -i and -t are for a process that is waited for")
+				}
+				return a.execDetached(ctx, workspace, o.spec, o.outputs)
+			}
+			if len(o.outputs) > 0 {
+				return usagef("microagent exec", "--output is of a job, which -d begins; cp brings files out of a workspace")
+			}
 			w, ws, err := a.opened(ctx, false, "exec in workspace", workspace)
 			if err != nil {
 				return guestCode(0, err)
 			}
-			o.spec.Env = env
+			if err := ws.InRun(o.spec.IfRun); err != nil {
+				return err
+			}
 			streams, done, err := a.Streams(ctx, o.interactive, o.tty)
 			if err != nil {
 				return guestCode(0, err)
 			}
 			code, err := w.Runs.Exec(ctx, ws.Spec.Name, o.spec, streams)
 			done()
+			if o.spec.IfRun != "" && errors.Is(err, driver.ErrRefused) {
+				return err // nothing was run, so that the code can't be a guest's
+			}
 			return guestCode(code, err)
 		}),
 	}
@@ -64,6 +87,9 @@ func (a *app) execCommand() *cobra.Command {
 	f.StringVarP(&o.spec.User, "user", "u", "", "user, uid, or either with :group")
 	f.StringVarP(&o.spec.Workdir, "workdir", "w", "", "working directory")
 	spanVar(f, &o.spec.Timeout, "timeout", "end the process after this long, with exit code 124")
+	f.BoolVarP(&o.detach, "detach", "d", false, "begin it as a job: print its id, and let it go on without us")
+	f.StringArrayVar(&o.outputs, "output", nil, "`name=/guest/path[:host/path]` to hold for us when the job ends; :unchanged=allow also what it did not change")
+	idVar(f, &o.spec.IfRun, "if-run", "refuse (5) unless the workspace is in the run with this `ID`")
 	return mapping(cmd)
 }
 

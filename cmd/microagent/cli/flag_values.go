@@ -43,6 +43,24 @@ func spanVar(f *pflag.FlagSet, to *time.Duration, name, usage string) {
 	f.Var((*span)(to), name, usage)
 }
 
+// id is the value of a flag that names a job or a run. An empty one, as of a variable that was never set, is not taken for
+// an absent one: what the flag narrows would be done to all.
+type id string
+
+func (i *id) Type() string   { return "string" }
+func (i *id) String() string { return string(*i) }
+
+func (i *id) Set(text string) error {
+	if text == "" {
+		return errors.New("write an id; it is empty")
+	}
+	*i = id(text)
+	return nil
+}
+
+// idVar is a flag for an id, absent "".
+func idVar(f *pflag.FlagSet, to *string, name, usage string) { f.Var((*id)(to), name, usage) }
+
 // whole is the value of a flag that is a number between two, both included.
 type whole struct {
 	to          *int

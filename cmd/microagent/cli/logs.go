@@ -25,12 +25,13 @@ func (a *app) logsCommand() *cobra.Command {
 	var tailed func() bool
 	var o logsFlags
 	cmd := &cobra.Command{
-		Use: "logs [WORKSPACE...]", Short: "show what tasks and services wrote",
+		Use: "logs [WORKSPACE...]", Short: "show what tasks, services and jobs wrote",
 		Long: "Of one workspace: its process's stdout goes to stdout and its stderr to stderr. Of several, or of none named,\n" +
 			"which is all of the project (without a manifest in view all there are): one stream in the order of time, the name\n" +
 			"before each line. -f goes on until the runs of the workspaces that are named have ended; without a name it goes on\n" +
 			"until it is interrupted, through restarts and with workspaces that come later. --console shows the kernel's\n" +
-			"console instead. In a pipe the bytes are raw; on a terminal control characters are shown as escapes.",
+			"console instead, and --job what a job in the one workspace that is named wrote, with -f until that ends. In a\n" +
+			"pipe the bytes are raw; on a terminal control characters are shown as escapes.",
 		Example: "  microagent logs counter\n  microagent logs -f\n  microagent logs -t --since 10m db web\n" +
 			"  microagent logs --console --tail 20 web",
 		Annotations: exitsWith(ExitOK, ExitFailed, ExitUsage, ExitInterrupted),
@@ -40,6 +41,9 @@ func (a *app) logsCommand() *cobra.Command {
 			}
 			if err := o.settle(time.Now()); err != nil {
 				return err
+			}
+			if o.Job != "" && len(args) != 1 {
+				return usagef("microagent logs", "--job is of one workspace, which has to be named")
 			}
 			err := a.showLogs(ctx, o, args)
 			if o.Follow && errors.Is(err, context.Canceled) {
@@ -58,7 +62,9 @@ func (a *app) logsCommand() *cobra.Command {
 	wholeVar(f, &o.tail, "tail", 0, 0, "only the last `N` lines of each workspace, each one of its stream; 0 with -f is what comes from now on")
 	f.StringVar(&o.since, "since", "", "only lines that began at or after `TIME`: how long ago, as 10m, or a date as 2026-01-02T15:04:05Z")
 	f.BoolVarP(&o.times, "timestamps", "t", false, "show when each line began")
+	a.jobFlag(cmd, &o.Job, "of the job with this `ID`, which exec -d began in the workspace")
 	cmd.MarkFlagsMutuallyExclusive("stdout", "stderr", "console")
+	cmd.MarkFlagsMutuallyExclusive("job", "console")
 	return cmd
 }
 

@@ -63,11 +63,12 @@ func (a *app) outputList() *cobra.Command {
 
 func (a *app) outputGet() *cobra.Command {
 	var how apply.Writing
+	var job string
 	cmd := &cobra.Command{
 		Use: "get WORKSPACE OUTPUT [PATH]", Short: "bring an output to a path on the host",
 		Long: "Writes the output to PATH (default ./OUTPUT): whole or not at all. What else is there is left alone\n" +
 			"without --overwrite-outputs. While the workspace runs, it is what the guest has there now.\n" +
-			"With - for PATH a single file goes to stdout.",
+			"With - for PATH a single file goes to stdout. With --job it is what that job left.",
 		Example:     "  microagent output get counter count ./count",
 		Annotations: exitsWith(ExitOK, ExitFailed, ExitRefused),
 		RunE: does(func(ctx context.Context, args []string) error {
@@ -84,13 +85,23 @@ func (a *app) outputGet() *cobra.Command {
 					how.Limit = o.Limit
 				}
 			}
-			tree, f, err := openOutput(ctx, w, ws.Spec.Name, args[1])
+			open, took := func() (io.ReadCloser, driver.Fetched, error) { return openOutput(ctx, w, ws.Spec.Name, args[1]) }, func() error { return nil }
+			if job != "" {
+				open = func() (io.ReadCloser, driver.Fetched, error) {
+					return w.Jobs.JobOutput(ctx, ws.Spec.Name, job, args[1])
+				}
+				took = func() error { return w.Jobs.TakeJob(ctx, ws.Spec.Name, job, args[1]) }
+			}
+			tree, f, err := open()
 			if err != nil {
 				return err
 			}
 			defer tree.Close()
 			if path == "-" {
-				return singleFile(tree, args[1], a.Out)
+				if err := singleFile(tree, args[1], a.Out); err != nil {
+					return err
+				}
+				return took()
 			}
 			if path == "." || path == ".." || strings.HasSuffix(path, "/") {
 				path = filepath.Join(path, args[1])
@@ -100,10 +111,14 @@ func (a *app) outputGet() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if err := took(); err != nil {
+				return err
+			}
 			a.sayNotes(got)
 			return a.Done(view.OutputOf{Workspace: ws.Spec.Name, Collected: view.OfCollected(got)}, "%s: %s, %s", path, counting(got.Files, "file"), term.Size(got.Bytes))
 		}),
 	}
+	a.jobFlag(cmd, &job, "an output of the job with this `ID`")
 	cmd.Flags().BoolVar(&how.Over, "overwrite-outputs", false, "let the output replace what is there on the host")
 	allowGit(cmd.Flags(), &how.Git)
 	return cmd

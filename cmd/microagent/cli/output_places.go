@@ -11,18 +11,7 @@ import (
 // checkOutputPlaces refuses outputs that would replace what the same command line names, whatever they are called, or the
 // manifest in view.
 func (o *composeFlags) checkOutputPlaces(a *app, p *parsed) error {
-	if len(p.outputs) == 0 {
-		return nil
-	}
-	files, err := folder.Free(".")
-	if err != nil {
-		return err
-	}
-	defer files.Close()
 	var list []folder.Claim
-	if manifest := a.manifestInView(); manifest != "" {
-		list = append(list, folder.Claim{What: "the manifest", Path: manifest})
-	}
 	for _, file := range o.envFiles {
 		list = append(list, folder.Claim{What: "--env-file " + file, Path: file})
 	}
@@ -34,8 +23,25 @@ func (o *composeFlags) checkOutputPlaces(a *app, p *parsed) error {
 			list = append(list, folder.Claim{What: string(m.kind) + " " + m.source, Path: m.source})
 		}
 	}
+	return a.placeOutputs(p.outputs, list)
+}
+
+// placeOutputs refuses two outputs that are one on the host, and one that would replace the manifest in view or what list
+// has.
+func (a *app) placeOutputs(outputs []outputFlag, list []folder.Claim) error {
+	if len(outputs) == 0 {
+		return nil
+	}
+	files, err := folder.Free(".")
+	if err != nil {
+		return err
+	}
+	defer files.Close()
+	if manifest := a.manifestInView(); manifest != "" {
+		list = append(list, folder.Claim{What: "the manifest", Path: manifest})
+	}
 	names := map[string]string{} // of outputs, by path
-	for _, e := range p.outputs {
+	for _, e := range outputs {
 		abs := files.Resolve(e.host)
 		if other, ok := names[abs]; ok {
 			return fmt.Errorf("--output %s and --output %s are both written to %s", other, e.name, e.host)
@@ -44,7 +50,7 @@ func (o *composeFlags) checkOutputPlaces(a *app, p *parsed) error {
 		list = append(list, folder.Claim{What: "--output " + e.name, Path: e.host, Output: true})
 	}
 	files.Claim(list)
-	for _, e := range p.outputs {
+	for _, e := range outputs {
 		if err := files.Unclaimed(e.host); err != nil {
 			return err
 		}

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"microagent/cmd/microagent/cli/term"
+	"microagent/cmd/microagent/cli/view"
 	"microagent/runtime/layout"
 )
 
@@ -15,8 +16,9 @@ func (a *app) pruneCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "prune", Short: "remove cached disks that nothing uses",
 		Long: "Shows which cached disks no workspace and no bundle uses, which root file systems replacements kept, and how\n" +
-			"much they take; with --yes it removes them, and what is left of killed runs. What is needed again is built\n" +
-			"again. Volumes and the root file systems of workspaces are never touched.",
+			"much they take, and which jobs have ended; with --yes it removes them, and what is left of killed runs. What is\n" +
+			"needed again is built again. Volumes and the root file systems of workspaces are never touched, nor are jobs\n" +
+			"with outputs that nobody brought out.",
 		Example:     "  microagent prune\n  microagent prune --yes",
 		Annotations: exitsWith(ExitOK, ExitFailed),
 		RunE: does(func(ctx context.Context, _ []string) error {
@@ -36,9 +38,13 @@ func (a *app) pruneCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			freed += kept
+			ofJobs, jobs, err := w.Jobs.PruneJobs(ctx, !yes)
+			if err != nil {
+				return err
+			}
+			freed += kept + ofJobs
 			if a.JSON {
-				return a.PrintJSON(map[string]any{"dry_run": !yes, "bytes": freed, "disks": nonNil(removed), "replaced": nonNil(replaced)})
+				return a.PrintJSON(map[string]any{"dry_run": !yes, "bytes": freed, "disks": nonNil(removed), "replaced": nonNil(replaced), "jobs": view.OfJobs(jobs)})
 			}
 			for _, key := range removed {
 				fmt.Fprintln(a.Out, key)
@@ -46,11 +52,18 @@ func (a *app) pruneCommand() *cobra.Command {
 			for _, name := range replaced {
 				fmt.Fprintf(a.Out, "%s of workspace %s\n", layout.RootFSPrev, name)
 			}
-			if !yes && len(removed)+len(replaced) > 0 {
+			for _, j := range jobs {
+				fmt.Fprintf(a.Out, "job %s of workspace %s\n", j.ID, j.Workspace)
+			}
+			if !yes && len(removed)+len(replaced)+len(jobs) > 0 {
 				a.Say("nothing was removed yet; to do it: microagent prune --yes")
 			}
 			verb := map[bool]string{true: "freed", false: "would free"}[yes]
-			return a.Done(nil, "%s, %s %s", counting(len(removed)+len(replaced), "disk"), verb, term.Size(freed))
+			what := counting(len(removed)+len(replaced), "disk")
+			if len(jobs) > 0 {
+				what += ", " + counting(len(jobs), "job")
+			}
+			return a.Done(nil, "%s, %s %s", what, verb, term.Size(freed))
 		}),
 	}
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "remove them")

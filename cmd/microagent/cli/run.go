@@ -111,16 +111,7 @@ func (a *app) runOnce(ctx context.Context, o runFlags, p parsed) error {
 
 // reportEnd says what became of a command's outputs and workspace, and gives the exit code.
 func (a *app) reportEnd(name string, end apply.CommandEnd, asked bool) error {
-	for _, f := range end.Written {
-		a.sayNotes(f)
-	}
-	err := guestCode(end.Code, end.Err)
-	for _, e := range end.Unwritten {
-		a.printError(e)
-		if err == nil {
-			err = &printedError{exits(ExitOurs, e)}
-		}
-	}
+	err := a.reportOutputs(guestCode(end.Code, end.Err), end.Written, end.Unwritten)
 	switch {
 	case end.Cleanup != nil:
 		return errors.Join(err, guestCode(0, end.Cleanup))
@@ -132,4 +123,19 @@ func (a *app) reportEnd(name string, end apply.CommandEnd, asked bool) error {
 		a.Say("kept: workspace %s", name)
 	}
 	return err
+}
+
+// reportOutputs says what became of outputs, and gives the end of what they are of: one that was not written makes a
+// success a failure of ours.
+func (a *app) reportOutputs(end error, written []driver.Fetched, unwritten []error) error {
+	for _, f := range written {
+		a.sayNotes(f)
+	}
+	for _, err := range unwritten {
+		a.printError(err)
+		if end == nil {
+			end = &printedError{exits(ExitOurs, err)}
+		}
+	}
+	return end
 }

@@ -187,7 +187,7 @@ func (a *app) showWorkspace(ws driver.Workspace) error {
 		if r.Waits != "" && r.Phase.Alive() && !r.BacksOff() {
 			lines = append(lines, [2]string{"Waits", printable.Line(r.Waits)})
 		}
-		lines = append(lines, [2]string{"VMM", vmmOf(ws)}, [2]string{"Started", r.Started.UTC().Format(time.RFC3339)})
+		lines = append(lines, [2]string{"Run", r.ID}, [2]string{"VMM", vmmOf(ws)}, [2]string{"Started", r.Started.UTC().Format(time.RFC3339)})
 		if r.Sandbox != nil {
 			for _, l := range r.Sandbox.Lacks() {
 				lines = append(lines, [2]string{"Sandbox", l.Message + "; " + l.Next})

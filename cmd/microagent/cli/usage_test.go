@@ -98,6 +98,11 @@ func TestTyped(t *testing.T) {
 		{"exec w --", 64, []string{"what to run in w is missing"}},
 		{"exec w --nosuch true", 64, []string{"unknown flag: --nosuch"}},
 		{"exec", 64, []string{"the workspace and the command to run in it are missing"}},
+		{"halt --job= w", 64, []string{"write an id; it is empty"}},
+		{"wait --job= w", 64, []string{"write an id; it is empty"}},
+		{"exec --if-run= w true", 64, []string{"write an id; it is empty"}},
+		{"cp --if-run= a w:/a", 64, []string{"write an id; it is empty"}},
+		{"exec w -d -it -- sh", 64, []string{"nobody talks to"}},
 		{"apply w", 64, []string{"there is no file w", "apply takes a plan that plan -o saved"}},
 		{"apply a.yaml --rerun w", 64, []string{"a.yaml is a plan that is made already, and --rerun would change it"}},
 		{"apply a.yaml --offline --overwrite-outputs", 64, []string{"--offline and --overwrite-outputs would change it"}},
@@ -212,6 +217,8 @@ func TestCompletesNames(t *testing.T) {
 		"help|volu":      "volume",
 		"exec|":          ":4",
 		"output|get|":    ":4",
+		"logs|--job|":    ":4",
+		"wait|w|--job|":  ":4",
 	} {
 		_, stdout, _ := typed(t, append([]string{"__complete"}, strings.Split(args, "|")...)...)
 		if !strings.Contains(stdout, want) {

@@ -79,6 +79,7 @@ func (a *app) open(writes bool) (*world, error) {
 		Volumes:    &volume.Store{State: state, Disks: disks, Tool: Version, GrowLive: workspaces.GrowVolume},
 		Workspaces: workspaces,
 		Runs:       workspaces,
+		Jobs:       workspaces,
 		Projects:   projects,
 		Outputs:    output.New(),
 		Hosts:      hosts,

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"microagent/apply"
 	"microagent/cmd/microagent/cli/view"
 
 	"github.com/spf13/cobra"
@@ -33,12 +34,16 @@ func (a *app) opened(ctx context.Context, writes bool, op, name string) (*world,
 }
 
 func (a *app) listCommand() *cobra.Command {
-	return &cobra.Command{
-		Use: "list", Aliases: []string{"ls", "ps"}, Short: "list workspaces",
+	var jobs bool
+	cmd := &cobra.Command{
+		Use: "list", Aliases: []string{"ls", "ps"}, Short: "list workspaces, or jobs",
 		Long:        "All in the state directory, or with --project those of that project.",
-		Example:     "  microagent list\n  microagent list --json",
+		Example:     "  microagent list\n  microagent list --json\n  microagent list --jobs",
 		Annotations: exitsWith(ExitOK, ExitFailed),
 		RunE: does(func(ctx context.Context, _ []string) error {
+			if jobs {
+				return a.listJobs(ctx)
+			}
 			w, err := a.open(false)
 			if err != nil {
 				return err
@@ -64,6 +69,8 @@ func (a *app) listCommand() *cobra.Command {
 			return errors.Join(a.Table(head, rows), broken)
 		}),
 	}
+	cmd.Flags().BoolVar(&jobs, "jobs", false, "list what exec -d began, those that ended as well")
+	return cmd
 }
 
 // phase is a workspace's state in a word, with the exit code of what ended.
@@ -163,13 +170,22 @@ func (a *app) startCommand() *cobra.Command {
 
 func (a *app) haltCommand() *cobra.Command {
 	var o driver.StopOptions
+	var job string
 	cmd := &cobra.Command{
-		Use: "halt WORKSPACE...", Aliases: []string{"stop"}, Short: "stop workspaces",
+		Use: "halt WORKSPACE...", Aliases: []string{"stop"}, Short: "stop workspaces, or a job",
 		Long: "Asks the guest to shut down, and forces it when the grace period is over. Whatever the guest does, it has\n" +
-			"ended five seconds after that. " + severalText,
+			"ended five seconds after that. " + severalText + "\n\n" +
+			"With --job the workspace goes on, and the job alone gets a SIGTERM, and a SIGKILL when the grace (10 seconds)\n" +
+			"is over, or with --force at once.",
 		Example:     "  microagent halt scratch\n  microagent halt db web --grace 1m",
 		Annotations: exitsWith(ExitOK, ExitFailed),
 		RunE: does(func(ctx context.Context, args []string) error {
+			if job != "" {
+				if len(args) > 1 {
+					return usagef("microagent halt", "--job is of one workspace, and there is %q as well", args[1])
+				}
+				return a.haltJob(ctx, args[0], job, o)
+			}
 			w, err := a.open(true)
 			if err != nil {
 				return err
@@ -189,6 +205,7 @@ func (a *app) haltCommand() *cobra.Command {
 	}
 	spanVar(cmd.Flags(), &o.Grace, "grace", "how long the guest may take (default: the workspace's own)")
 	cmd.Flags().BoolVar(&o.Force, "force", false, "don't ask the guest")
+	a.jobFlag(cmd, &job, "stop the job with this `ID` alone")
 	return cmd
 }
 
@@ -267,12 +284,19 @@ func stopToDelete(ctx context.Context, w *world, name string) (driver.Stopped, e
 
 func (a *app) waitCommand() *cobra.Command {
 	var timeout time.Duration
+	var job string
+	var how apply.Writing
 	cmd := &cobra.Command{
-		Use: "wait WORKSPACE", Short: "wait until a workspace's run has ended",
-		Long:        "Waits and exits with the code of the task or service that ran.",
-		Example:     "  microagent wait counter --timeout 5m",
+		Use: "wait WORKSPACE", Short: "wait until a workspace's run, or a job in it, has ended",
+		Long: "Waits and exits with the code of the task or service that ran.\n\n" +
+			"With --job it waits for what exec -d began, brings its outputs to where that was told, whole or not at all, and\n" +
+			"exits with its code as exec does. A job that was lost with its guest has none, and that is a failure of ours.",
+		Example:     "  microagent wait counter --timeout 5m\n  microagent wait --job k7q scratch",
 		Annotations: exitsWith(ExitOK, ExitGuest, ExitTimeout, ExitOurs, ExitInterrupted),
 		RunE: does(func(ctx context.Context, args []string) error {
+			if job != "" {
+				return a.waitJob(ctx, args[0], job, timeout, how)
+			}
 			w, ws, err := a.opened(ctx, false, "wait for workspace", args[0])
 			if err != nil {
 				return guestCode(0, err)
@@ -300,6 +324,9 @@ func (a *app) waitCommand() *cobra.Command {
 		}),
 	}
 	spanVar(cmd.Flags(), &timeout, "timeout", "give up waiting after this long; the run goes on")
+	a.jobFlag(cmd, &job, "wait for the job with this `ID`")
+	cmd.Flags().BoolVar(&how.Over, "overwrite-outputs", false, "let a job's outputs replace what is there on the host")
+	allowGit(cmd.Flags(), &how.Git)
 	return mapping(cmd)
 }
 

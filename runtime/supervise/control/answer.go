@@ -36,6 +36,12 @@ func (s *Server) answer(conn net.Conn) {
 		})}})
 		return
 	}
+	if h.IfRun != "" {
+		if run := s.service.Status().ID; h.IfRun != run {
+			_ = c.sendJSON(frameResult, outcome{FailureOf(driver.NotInRun(s.workspace, "it was started since, and is in run "+run))})
+			return
+		}
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	_ = c.sendJSON(frameResult, s.serve(&serving{ctx, cancel, c, payload}, h.Call))
@@ -133,9 +139,34 @@ func (s *Server) serve(v *serving, call Call) result {
 			}))}
 		})
 	}
+	return s.serveJobs(v, call)
+}
+
+// serveJobs is serve for the calls about jobs.
+func (s *Server) serveJobs(v *serving, call Call) result {
+	switch call {
+	case CallStartJob:
+		return ask(v, func(r jobRequest) result {
+			if len(r.Spec.Argv) == 0 {
+				return s.invalid("no command")
+			}
+			return answerJob(s.service.StartJob(v.ctx, driver.JobSpec{Exec: r.Spec.spec(), Outputs: jobOutputs(r.Outputs)}))
+		})
+	case CallWaitJob:
+		return ask(v, func(r ofJobRequest) result { return answerJob(s.service.WaitJob(v.ctx, r.ID)) })
+	case CallStopJob:
+		return ask(v, func(r ofJobRequest) result { return answerJob(s.service.StopJob(v.ctx, r.ID, r.Grace, r.Force)) })
+	}
 	return outcome{FailureOf(&driver.Error{
 		Class: driver.ErrUnsupported, Op: "control workspace", Object: s.workspace, Err: fmt.Errorf("unknown call %q", call),
 	})}
+}
+
+func answerJob(j driver.Job, err error) result {
+	if err != nil {
+		return jobResult{outcome: outcome{FailureOf(err)}}
+	}
+	return jobResult{Job: new(jobShapeOf(j))}
 }
 
 // ask reads what a call has besides its header.

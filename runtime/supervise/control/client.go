@@ -16,7 +16,12 @@ import (
 )
 
 // Client speaks to the supervisor of the workspace in a folder. It opens a connection for each call.
-type Client struct{ Folder layout.Workspace }
+type Client struct {
+	Folder layout.Workspace
+	// IfRun is the only run that its calls are for, "" any: ErrRefused in another. A supervisor of minor 5 or less does not
+	// look at it.
+	IfRun string
+}
 
 // ErrGone says that no supervisor answers on a control socket.
 var ErrGone = errors.New("no supervisor answers")
@@ -56,6 +61,8 @@ type exchange struct {
 const leaveTime = 5 * time.Second
 
 func head(call Call) header { return header{Version: Version, Call: call} }
+
+func (c Client) head(call Call) header { return header{Version: Version, Call: call, IfRun: c.IfRun} }
 
 // call makes a call and gives its result, the last frame. The error is ErrGone when the supervisor ended without one.
 func call[R result](ctx context.Context, c Client, x exchange) (R, error) {
@@ -134,7 +141,7 @@ func broken(ctx context.Context, err error) error {
 
 // Status is the run as its supervisor sees it, and the supervisor's version.
 func (c Client) Status(ctx context.Context) (driver.Run, string, error) {
-	r, err := call[helloResult](ctx, c, exchange{request: head(CallStatus)})
+	r, err := call[helloResult](ctx, c, exchange{request: c.head(CallStatus)})
 	if err != nil || r.Run == nil {
 		return driver.Run{}, "", err
 	}
@@ -143,14 +150,14 @@ func (c Client) Status(ctx context.Context) (driver.Run, string, error) {
 
 // Ping returns when the guest has answered. An error of class ErrUnavailable says that it did not.
 func (c Client) Ping(ctx context.Context) error {
-	_, err := call[outcome](ctx, c, exchange{request: head(CallPing)})
+	_, err := call[outcome](ctx, c, exchange{request: c.head(CallPing)})
 	return err
 }
 
 // Ready returns when the run is ready, with the run. An error with a run is its own: it was given up, or has ended.
 // ErrUnsupported says that an older microagent runs it, which knows no probes.
 func (c Client) Ready(ctx context.Context) (driver.Run, error) {
-	r, err := call[helloResult](ctx, c, exchange{request: head(CallReady)})
+	r, err := call[helloResult](ctx, c, exchange{request: c.head(CallReady)})
 	if r.Run == nil {
 		return driver.Run{}, err
 	}
@@ -159,54 +166,54 @@ func (c Client) Ready(ctx context.Context) (driver.Run, error) {
 
 // Wait returns when the run has ended. The leases are free a moment later.
 func (c Client) Wait(ctx context.Context) error {
-	_, err := call[endedResult](ctx, c, exchange{request: head(CallWait)})
+	_, err := call[endedResult](ctx, c, exchange{request: c.head(CallWait)})
 	return err
 }
 
 // Halt stops the guest with a grace (0: the workspace's own) and says whether it had to be forced.
 func (c Client) Halt(ctx context.Context, grace time.Duration) (forced bool, err error) {
-	r, err := call[endedResult](ctx, c, exchange{request: haltRequest{head(CallHalt), grace}})
+	r, err := call[endedResult](ctx, c, exchange{request: haltRequest{c.head(CallHalt), grace}})
 	return r.Forced, err
 }
 
 // Kill stops the guest at once.
 func (c Client) Kill(ctx context.Context) error {
-	_, err := call[endedResult](ctx, c, exchange{request: head(CallKill)})
+	_, err := call[endedResult](ctx, c, exchange{request: c.head(CallKill)})
 	return err
 }
 
 // Logs writes what the run's process wrote; with follow until it ends.
 func (c Client) Logs(ctx context.Context, stream string, follow bool, stdout, stderr io.Writer) error {
-	_, err := call[outcome](ctx, c, exchange{request: logsRequest{head(CallLogs), follow, stream}, out: stdout, err: stderr})
+	_, err := call[outcome](ctx, c, exchange{request: logsRequest{c.head(CallLogs), follow, stream}, out: stdout, err: stderr})
 	return err
 }
 
 // Fetch writes the tree at a guest path as a tar stream; see proto.Session.Fetch.
 func (c Client) Fetch(ctx context.Context, path string, limit int64, tar io.Writer) error {
-	_, err := call[outcome](ctx, c, exchange{request: fetchRequest{head(CallFetch), path, limit}, out: tar})
+	_, err := call[outcome](ctx, c, exchange{request: fetchRequest{c.head(CallFetch), path, limit}, out: tar})
 	return err
 }
 
 // Put unpacks a tar stream below a directory of the guest; see proto.Session.Put.
 func (c Client) Put(ctx context.Context, dir string, tar io.Reader) error {
-	_, err := call[outcome](ctx, c, exchange{request: putRequest{head(CallPut), dir}, input: tar})
+	_, err := call[outcome](ctx, c, exchange{request: putRequest{c.head(CallPut), dir}, input: tar})
 	return err
 }
 
 // Stat looks at a guest path; follow resolves a symlink at its end.
 func (c Client) Stat(ctx context.Context, path string, follow bool) (FileInfo, error) {
-	r, err := call[statResult](ctx, c, exchange{request: statRequest{head(CallStat), path, follow}})
+	r, err := call[statResult](ctx, c, exchange{request: statRequest{c.head(CallStat), path, follow}})
 	return r.fileInfo(), err
 }
 
 // Sync returns when what the guest wrote so far is on its disks.
 func (c Client) Sync(ctx context.Context) error {
-	_, err := call[outcome](ctx, c, exchange{request: head(CallSync)})
+	_, err := call[outcome](ctx, c, exchange{request: c.head(CallSync)})
 	return err
 }
 
 // Grow makes an attached volume ("" is the root file system) larger, and its file system; it gives that one's size.
 func (c Client) Grow(ctx context.Context, volume string, size int64) (int64, error) {
-	r, err := call[growResult](ctx, c, exchange{request: growRequest{head(CallGrow), volume, size}})
+	r, err := call[growResult](ctx, c, exchange{request: growRequest{c.head(CallGrow), volume, size}})
 	return r.Size, err
 }

@@ -1,5 +1,5 @@
 // Package control is what a supervisor and everybody who wants something of it agree on: the control socket with its
-// client and its server, run.json, and how to end what a supervisor that is dead left behind.
+// client and its server, run.json, the records of jobs, and how to end what a supervisor that is dead left behind.
 //
 // Promised: the calls hello, status, logs, halt and kill keep their form for ever, so that any version looks at and stops
 // what any other started; a call ends by a result or by the end of the connection, never by silence; ending a call's
@@ -18,7 +18,8 @@ const Version = 1
 //	3  permit
 //	4  ready
 //	5  stats
-const Minor = 5
+//	6  jobs; a call may name the only run that it is for
+const Minor = 6
 
 const minorSteered = 1
 
@@ -51,6 +52,10 @@ const (
 	CallReady Call = "ready" // answers when the run is
 
 	CallStats Call = "stats" // what the guest says that it uses
+
+	CallStartJob Call = "start_job"
+	CallWaitJob  Call = "wait_job"
+	CallStopJob  Call = "stop_job"
 )
 
 func (c Call) frozen() bool {

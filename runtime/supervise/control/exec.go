@@ -14,14 +14,14 @@ import (
 // Exec runs a process and gives its exit code. Signals and sizes reach it in their order, from before it has started.
 // Ending ctx hangs up on it.
 func (c Client) Exec(ctx context.Context, spec driver.ExecSpec, s driver.Streams) (code int, timedOut bool, err error) {
-	hello, err := call[helloResult](ctx, c, exchange{request: head(CallHello)})
+	hello, err := call[helloResult](ctx, c, exchange{request: c.head(CallHello)})
 	if err != nil {
 		return 0, false, err
 	}
 	var id [8]byte
 	_, _ = rand.Read(id[:])
 	req := execWire{
-		ID: hex.EncodeToString(id[:]), Spec: specWire(spec), Input: s.Stdin != nil, Terminal: s.Terminal,
+		ID: hex.EncodeToString(id[:]), Spec: specWireOf(spec), Input: s.Stdin != nil, Terminal: s.Terminal,
 		Steered: hello.Minor >= minorSteered,
 	}
 	if s.Terminal && s.Resize != nil {
@@ -36,7 +36,7 @@ func (c Client) Exec(ctx context.Context, spec driver.ExecSpec, s driver.Streams
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
-	x := exchange{request: execRequest{head(CallExec), &req}, input: s.Stdin, out: s.Stdout, err: s.Stderr}
+	x := exchange{request: execRequest{c.head(CallExec), &req}, input: s.Stdin, out: s.Stdout, err: s.Stderr}
 	x.begun = func(*channel) {
 		wg.Go(func() { steer(steering, s, func(w steeringWire) { c.steerByCall(steering, req.ID, w) }) })
 	}
@@ -83,9 +83,9 @@ const askAgain = 25 * time.Millisecond
 // started, and nothing tells when it will: it is asked again until the exec is over. That the process has ended meanwhile
 // is no error of anyone's.
 func (c Client) steerByCall(ctx context.Context, id string, w steeringWire) {
-	var req any = resizeRequest{head(CallResize), id, w.Rows, w.Columns}
+	var req any = resizeRequest{c.head(CallResize), id, w.Rows, w.Columns}
 	if w.Signal != "" {
-		req = signalRequest{head(CallSignal), id, w.Signal}
+		req = signalRequest{c.head(CallSignal), id, w.Signal}
 	}
 	for {
 		_, err := call[outcome](ctx, c, exchange{request: req})

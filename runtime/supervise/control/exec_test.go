@@ -266,7 +266,7 @@ func TestAnOldSupervisorIsSteeredByCalls(t *testing.T) {
 	signals := make(chan string, 1)
 	signals <- "INT"
 	var out strings.Builder
-	code, _, err := Client{folder}.Exec(t.Context(), driver.ExecSpec{Argv: []string{"x"}},
+	code, _, err := Client{Folder: folder}.Exec(t.Context(), driver.ExecSpec{Argv: []string{"x"}},
 		driver.Streams{Stdin: strings.NewReader("in"), Stdout: &out, Signals: signals})
 	if err != nil || code != 130 || out.String() != "in" {
 		t.Errorf("%d, %v, %q", code, err, out.String())

@@ -22,6 +22,8 @@ var shapes = map[string]any{
 	"request sync": header{}, "request logs": logsRequest{}, "request halt": haltRequest{}, "request exec": execRequest{},
 	"request signal": signalRequest{}, "request resize": resizeRequest{}, "request fetch": fetchRequest{}, "request put": putRequest{},
 	"request stat": statRequest{}, "request grow": growRequest{}, "request publish": portsRequest{}, "request permit": networkRequest{},
+	"request start_job": jobRequest{}, "request wait_job": ofJobRequest{}, "request stop_job": ofJobRequest{},
+	"result job":   jobResult{},
 	"result hello": helloResult{}, "result ended": endedResult{}, "result exec": execResult{}, "result stat": statResult{},
 	"result grow": growResult{}, "result stats": statsResult{}, "result nothing": outcome{}, "result failed": outcome{}, "result crashed": outcome{},
 	"frame steering": steeringWire{}, "ready line": readyLine{},
@@ -71,6 +73,9 @@ func TestWireNow(t *testing.T) {
 		{"result ended", answerEnd(Ended{Run: run, Forced: true}, nil)},
 		{"result stats", statsResult{outcome{}, drivertest.Filled[driver.GuestUse](t)}},
 		{"result crashed", outcome{FailureOf(&driver.CrashError{Workspace: "w", Phase: "boot", Reason: "panic", Console: []string{"a"}, Log: "/l"})}},
+		{"request start_job", jobRequest{Client{IfRun: "r"}.head(CallStartJob), drivertest.Filled[specWire](t), jobOutputShapes(drivertest.Filled[driver.Job](t).Outputs)}},
+		{"request stop_job", ofJobRequest{head(CallStopJob), "id", 7, true}},
+		{"result job", answerJob(drivertest.Filled[driver.Job](t), nil)},
 		{"frame steering-signal", steeringWire{Signal: "INT"}},
 		{"frame steering-size", steeringWire{Rows: 24, Columns: 80}},
 	} {
@@ -125,6 +130,28 @@ func TestRunFileGolden(t *testing.T) {
 		t.Fatal(err)
 	}
 	same(t, "now.run.json", got)
+}
+
+// TestJobFileGolden: job.json has every field of a job, no environment, and loses none on its way through a shape.
+func TestJobFileGolden(t *testing.T) {
+	folder := layout.Workspace{Dir: filepath.Join(t.TempDir(), "one")}
+	id, err := CreateJob(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := drivertest.Filled[driver.Job](t)
+	want.ID, want.Workspace, want.Taken = id, "one", nil
+	if err := WriteJob(folder, want); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := ReadJob(folder, id); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("from job.json it is %+v, %v", got, err)
+	}
+	data, err := os.ReadFile(folder.Job(id).File(layout.JobFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, "now.job.json", bytes.ReplaceAll(data, []byte(id), []byte("ID")))
 }
 
 var update = flag.Bool("update", false, "write the goldens anew: what is in them already is frozen")

@@ -29,7 +29,7 @@ func Reclaim(ctx context.Context, folder layout.Workspace) error {
 	defer cancel()
 	if p := owner(run); p.Alive() {
 		asking, cancel := context.WithTimeout(ctx, reclaimLimit/2)
-		_, _, err := Client{folder}.Status(asking)
+		_, _, err := Client{Folder: folder}.Status(asking)
 		cancel()
 		if err == nil {
 			return nil

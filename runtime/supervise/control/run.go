@@ -88,14 +88,30 @@ func runWireOf(r driver.Run) runWire {
 	if r.Restarts != nil {
 		to.Restarts = new(restartsShape(*r.Restarts))
 	}
-	for _, f := range r.Collected {
-		to.Collected = append(to.Collected, fetchedShape{
+	to.Collected = fetchedShapes(r.Collected)
+	return to
+}
+
+func fetchedShapes(list []driver.Fetched) (shapes []fetchedShape) {
+	for _, f := range list {
+		shapes = append(shapes, fetchedShape{
 			Name: f.Name, From: f.From, Path: f.Path, Bytes: f.Bytes, Files: f.Files, Digest: f.Digest,
 			WithGit: f.WithGit, Error: f.Error, Missing: f.Missing, Unchanged: f.Unchanged, Older: f.Older,
 			Names: f.Names, Count: f.Count,
 		})
 	}
-	return to
+	return shapes
+}
+
+func fetchedOf(shapes []fetchedShape) (list []driver.Fetched) {
+	for _, f := range shapes {
+		list = append(list, driver.Fetched{
+			Name: f.Name, From: f.From, Path: f.Path, Bytes: f.Bytes, Files: f.Files, Digest: f.Digest,
+			WithGit: f.WithGit, Error: f.Error, Missing: f.Missing, Unchanged: f.Unchanged, Older: f.Older,
+			LeftOut: driver.LeftOut{Names: f.Names, Count: f.Count},
+		})
+	}
+	return list
 }
 
 func (r runWire) run() driver.Run {
@@ -114,12 +130,6 @@ func (r runWire) run() driver.Run {
 	if r.Restarts != nil {
 		to.Restarts = new(driver.Restarts(*r.Restarts))
 	}
-	for _, f := range r.Collected {
-		to.Collected = append(to.Collected, driver.Fetched{
-			Name: f.Name, From: f.From, Path: f.Path, Bytes: f.Bytes, Files: f.Files, Digest: f.Digest,
-			WithGit: f.WithGit, Error: f.Error, Missing: f.Missing, Unchanged: f.Unchanged, Older: f.Older,
-			LeftOut: driver.LeftOut{Names: f.Names, Count: f.Count},
-		})
-	}
+	to.Collected = fetchedOf(r.Collected)
 	return to
 }

@@ -45,7 +45,7 @@ func (s *Server) exec(v *serving, r *execWire) result {
 		go v.watchHangUp()
 	}
 	exit, err := s.service.Exec(v.ctx, Exec{
-		ID: r.ID, Spec: driver.ExecSpec(r.Spec), Terminal: r.Terminal, Size: driver.WindowSize{Rows: r.Rows, Columns: r.Columns},
+		ID: r.ID, Spec: r.Spec.spec(), Terminal: r.Terminal, Size: driver.WindowSize{Rows: r.Rows, Columns: r.Columns},
 	}, streams)
 	return execResult{outcome{FailureOf(err)}, exit.Code, exit.TimedOut}
 }

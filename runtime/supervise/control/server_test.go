@@ -45,14 +45,14 @@ func listening(t *testing.T, service Service) Client {
 			t.Error("a call did not end")
 		}
 	})
-	return Client{folder}
+	return Client{Folder: folder}
 }
 
 func TestNobodyAnswers(t *testing.T) {
-	if _, _, err := (Client{workspace(t)}).Status(t.Context()); !errors.Is(err, ErrGone) {
+	if _, _, err := (Client{Folder: workspace(t)}).Status(t.Context()); !errors.Is(err, ErrGone) {
 		t.Errorf("%v", err)
 	}
-	if _, _, err := (Client{layout.Workspace{Dir: filepath.Join(t.TempDir(), "none")}}).Status(t.Context()); !errors.Is(err, ErrGone) {
+	if _, _, err := (Client{Folder: layout.Workspace{Dir: filepath.Join(t.TempDir(), "none")}}).Status(t.Context()); !errors.Is(err, ErrGone) {
 		t.Errorf("without a folder: %v", err)
 	}
 }
@@ -71,18 +71,18 @@ func TestAnotherVersionHearsWhatToDo(t *testing.T) {
 		}
 		return r
 	}
-	if r := ask(header{99, CallStatus}); r.Failure != nil || r.Run == nil || r.Run.ID != "r" {
+	if r := ask(header{Version: 99, Call: CallStatus}); r.Failure != nil || r.Run == nil || r.Run.ID != "r" {
 		t.Errorf("a frozen call: %+v", r)
 	}
-	r := ask(header{99, CallSync})
+	r := ask(header{Version: 99, Call: CallSync})
 	if err := r.err(); !errors.Is(err, driver.ErrUnsupported) || !strings.Contains(err.Error(), "microagent 1.2.3") || r.Version != Version {
 		t.Errorf("another call: %+v", r)
 	}
-	r = ask(header{Version, CallSync})
+	r = ask(header{Version: Version, Call: CallSync})
 	if err := r.err(); !errors.Is(err, driver.ErrRefused) {
 		t.Errorf("without a guest: %v", err)
 	}
-	r = ask(header{Version, "none"})
+	r = ask(header{Version: Version, Call: "none"})
 	if err := r.err(); !errors.Is(err, driver.ErrUnsupported) {
 		t.Errorf("an unknown call: %v", err)
 	}

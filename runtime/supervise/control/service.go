@@ -47,6 +47,13 @@ type Service interface {
 	Stats(ctx context.Context) (driver.GuestUse, error)
 	// Forward publishes ports until ctx or the run ends, and tells their numbers once.
 	Forward(ctx context.Context, ports []spec.Port, bound func([]spec.Port) error) error
+
+	// StartJob begins a job, which goes on without the client, also when that goes away while it is begun.
+	StartJob(ctx context.Context, spec driver.JobSpec) (driver.Job, error)
+	// WaitJob returns when the job has ended, with its record on disk or not; ErrNotFound for one that runs no more.
+	WaitJob(ctx context.Context, id string) (driver.Job, error)
+	// StopJob ends a job by SIGTERM, and by SIGKILL when the grace is over (0: 10 s) or with force at once.
+	StopJob(ctx context.Context, id string, grace time.Duration, force bool) (driver.Job, error)
 }
 
 // Ended is how a run ended.

@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"time"
 
+	"microagent/runtime/driver"
 	"microagent/schema/spec"
 )
 
@@ -11,8 +12,9 @@ import (
 // outcome and what the call gives.
 
 type header struct {
-	Version int  `json:"version"`
-	Call    Call `json:"call"`
+	Version int    `json:"version"`
+	Call    Call   `json:"call"`
+	IfRun   string `json:"if_run,omitempty"` // the only run that it is for, "" any
 }
 
 type haltRequest struct {
@@ -48,7 +50,7 @@ type steeringWire struct {
 	Columns uint16 `json:"columns,omitempty"`
 }
 
-// specWire is a driver.ExecSpec; its fields go by these names, and all of them.
+// specWire is a driver.ExecSpec, whose IfRun is in the header; its fields go by these names.
 type specWire struct {
 	Argv    []string
 	Env     map[string]string
@@ -56,6 +58,29 @@ type specWire struct {
 	Workdir string
 	Timeout time.Duration
 	Collect bool
+}
+
+func specWireOf(e driver.ExecSpec) specWire {
+	return specWire{Argv: e.Argv, Env: e.Env, User: e.User, Workdir: e.Workdir, Timeout: e.Timeout, Collect: e.Collect}
+}
+
+func (w specWire) spec() driver.ExecSpec {
+	return driver.ExecSpec{Argv: w.Argv, Env: w.Env, User: w.User, Workdir: w.Workdir, Timeout: w.Timeout, Collect: w.Collect}
+}
+
+// jobRequest begins a job; its id is in the result.
+type jobRequest struct {
+	header
+	Spec    specWire         `json:"spec"`
+	Outputs []jobOutputShape `json:"outputs,omitempty"`
+}
+
+// ofJobRequest is of a job that runs: wait, and stop with the rest.
+type ofJobRequest struct {
+	header
+	ID    string        `json:"id"`
+	Grace time.Duration `json:"grace,omitempty"`
+	Force bool          `json:"force,omitempty"`
 }
 
 type signalRequest struct {
@@ -149,6 +174,11 @@ type statResult struct {
 
 func (r statResult) fileInfo() FileInfo {
 	return FileInfo{Mode: fs.FileMode(r.Mode), Size: r.Size, ModTime: r.MTime, UID: r.UID, GID: r.GID, Target: r.Target}
+}
+
+type jobResult struct {
+	outcome
+	Job *jobShape `json:"job,omitempty"`
 }
 
 type growResult struct {

@@ -22,10 +22,11 @@ import (
 	"microagent/runtime/machine/rotate"
 )
 
-// Bounds of the logs of a run's process; each takes twice this at most.
+// Bounds of the logs of a run's process, and of a job; each takes twice this at most.
 const (
 	outputLimit = 16 << 20
 	streamLimit = 8 << 20
+	jobLimit    = 8 << 20
 )
 
 // Numbers of the streams in a record.
@@ -34,9 +35,9 @@ const (
 	Stderr = 2
 )
 
-// Log is the log of a run.
+// Log is the log of a run, or of a job.
 type Log struct {
-	all, out, err *rotate.Writer
+	all, out, err *rotate.Writer // out and err are nil in that of a job, which has output.log alone
 
 	mu      sync.Mutex
 	at      uint64        // the time of the last mark, in milliseconds since 1970
@@ -49,14 +50,13 @@ const headerSize = 5
 // Create begins the log of a run anew in a folder.
 func Create(folder string) (*Log, error) {
 	l := &Log{changed: make(chan struct{}), at: millis()}
-	head := func(part int) []byte { return appendNumber(appendNumber(nil, uint64(part)), l.at) }
 	var err error
 	for _, o := range []struct {
 		w     **rotate.Writer
 		name  string
 		limit int64
 		head  func(int) []byte
-	}{{&l.all, layout.OutputLog, outputLimit, head}, {&l.out, layout.StdoutLog, streamLimit, nil}, {&l.err, layout.StderrLog, streamLimit, nil}} {
+	}{{&l.all, layout.OutputLog, outputLimit, l.head}, {&l.out, layout.StdoutLog, streamLimit, nil}, {&l.err, layout.StderrLog, streamLimit, nil}} {
 		if *o.w, err = rotate.CreateWithHead(filepath.Join(folder, o.name), o.limit, o.head); err != nil {
 			l.Close()
 			return nil, err
@@ -64,6 +64,17 @@ func Create(folder string) (*Log, error) {
 	}
 	return l, nil
 }
+
+// CreateJob begins the log of a job in a folder.
+func CreateJob(folder string) (*Log, error) {
+	l := &Log{changed: make(chan struct{}), at: millis()}
+	var err error
+	l.all, err = rotate.CreateWithHead(filepath.Join(folder, layout.OutputLog), jobLimit, l.head)
+	return l, err
+}
+
+// head is what a part begins with.
+func (l *Log) head(part int) []byte { return appendNumber(appendNumber(nil, uint64(part)), l.at) }
 
 func millis() uint64 { return uint64(max(0, time.Now().UnixMilli())) }
 
@@ -93,7 +104,9 @@ func (s stream) Write(p []byte) (int, error) {
 	if _, err := s.log.all.Write(append(record, p...)); err == nil {
 		s.log.at = now
 	}
-	_, _ = s.file.Write(p)
+	if s.file != nil {
+		_, _ = s.file.Write(p)
+	}
 	close(s.log.changed)
 	s.log.changed = make(chan struct{})
 	return len(p), nil
@@ -107,7 +120,9 @@ func (l *Log) End() {
 		l.closed = true
 		close(l.changed)
 		for _, w := range []*rotate.Writer{l.all, l.out, l.err} {
-			_ = w.Sync()
+			if w != nil {
+				_ = w.Sync()
+			}
 		}
 	}
 }

@@ -11,7 +11,6 @@ import (
 	"microagent/runtime/driver"
 	"microagent/runtime/layout"
 	"microagent/runtime/lease"
-	"microagent/runtime/supervise/control"
 )
 
 // follower reads several logs at once.
@@ -133,7 +132,7 @@ func (f *follower) take(ctx context.Context, path string) error {
 			return err
 		}
 		return f.drain(ctx, s)
-	case name == layout.RunFile:
+	case name == layout.RunFile, name == layout.JobFile:
 		return f.look(ctx, s)
 	}
 	return nil
@@ -170,7 +169,7 @@ func (f *follower) look(ctx context.Context, s *source) error {
 	if s == nil {
 		return nil
 	}
-	run, err := control.ReadRun(s.folder)
+	run, err := f.run(s.folder)
 	if err != nil || run == nil {
 		return f.drain(ctx, s) // a folder that is being deleted
 	}

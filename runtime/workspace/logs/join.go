@@ -10,7 +10,6 @@ import (
 	"microagent/runtime/driver"
 	"microagent/runtime/layout"
 	"microagent/runtime/lease"
-	"microagent/runtime/supervise/control"
 )
 
 // add takes a workspace in.
@@ -29,7 +28,7 @@ func (f *follower) join(ctx context.Context, ws driver.Workspace) error {
 	if err := f.watch.folder(ws.Folder); err != nil {
 		return fmt.Errorf("follow logs of workspace %s: %w", ws.Spec.Name, err)
 	}
-	run, err := control.ReadRun(layout.Workspace{Dir: ws.Folder})
+	run, err := f.run(layout.Workspace{Dir: ws.Folder})
 	if err != nil {
 		return fmt.Errorf("follow logs of workspace %s: %w", ws.Spec.Name, err)
 	}

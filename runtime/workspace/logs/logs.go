@@ -12,6 +12,8 @@ import (
 	"io"
 
 	"microagent/runtime/driver"
+	"microagent/runtime/layout"
+	"microagent/runtime/supervise/control"
 )
 
 // Request is what to read.
@@ -22,6 +24,8 @@ type Request struct {
 	// then.
 	Later  func(name string) (driver.Workspace, bool)
 	Folder string
+	// Run reads the run of a folder of those; nil is control.ReadRun.
+	Run func(folder layout.Workspace) (*driver.Run, error)
 }
 
 // Each gives what is asked for to each. An error of each ends it and is given back.
@@ -37,6 +41,13 @@ func Each(ctx context.Context, r Request, each func(driver.Written) error) error
 		}
 	}
 	return f.give(ctx)
+}
+
+func (r Request) run(folder layout.Workspace) (*driver.Run, error) {
+	if r.Run != nil {
+		return r.Run(folder)
+	}
+	return control.ReadRun(folder)
 }
 
 // To writes the streams of one workspace apart.
