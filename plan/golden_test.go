@@ -336,11 +336,16 @@ func checkPlan(t testing.TB, p *plan.Plan) {
 			t.Errorf("%s %s has fields", c.Action, c.Address)
 		}
 	}
+	circles := len(p.Refusals) > 0
 	for i := range p.Changes {
-		for _, dep := range p.Changes[i].Deps {
+		c := &p.Changes[i]
+		for _, dep := range append(c.Needs(), c.DependsOn()...) {
 			j, ok := at[dep]
 			if !ok || !p.Changes[j].Does() {
-				t.Errorf("%s waits for %s, which is not done", p.Changes[i].Address, dep)
+				t.Errorf("%s waits for %s, which is not done", c.Address, dep)
+			}
+			if j >= i && !circles {
+				t.Errorf("%s comes before %s, which it waits for", c.Address, dep)
 			}
 		}
 	}

@@ -229,8 +229,11 @@ func (p *planner) endsBefore(taker *Change, ws observed.Workspace) bool {
 	if s == nil || s.task == nil || s.task.Action != ActionWait || ws.Spec.Project != p.plan.Project {
 		return false
 	}
-	return p.order.Ended(name, taker.Address.Name) || p.order.Ended(taker.Address.Name, name)
+	return p.inTurns(name, taker.Address.Name)
 }
+
+// inTurns says that one of two starts only once the other's task has ended.
+func (p *planner) inTurns(a, b string) bool { return p.order.Ended(a, b) || p.order.Ended(b, a) }
 
 // releases says that the plan stops ws, which does not take id again afterwards in a way that clashes with mine.
 func (p *planner) releases(ws observed.Workspace, id string, mine holding) bool {
@@ -245,7 +248,7 @@ func (p *planner) releases(ws observed.Workspace, id string, mine holding) bool 
 	case ActionDelete, ActionStop:
 		return true
 	case ActionRestart, ActionReplace:
-		if c.Workspace.Desired == spec.DesiredStopped || c.Workspace.Mode == spec.ModeTask && p.order.Ended(inManifest(p.plan.Project, mine.workspace), c.Address.Name) {
+		if c.Workspace.Desired == spec.DesiredStopped || c.Workspace.Mode == spec.ModeTask && p.inTurns(c.Address.Name, inManifest(p.plan.Project, mine.workspace)) {
 			return true
 		}
 		return !slices.ContainsFunc(c.Workspace.Mounts, func(m spec.Mount) bool {

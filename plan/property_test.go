@@ -13,9 +13,10 @@ import (
 	"microagent/plan/observed"
 	"microagent/plan/render"
 	"microagent/schema"
+	"microagent/schema/spec"
 )
 
-// randomManifest makes a manifest that the loader would accept: each volume has one user that writes.
+// randomManifest makes a manifest that the loader would accept: each volume has one user that writes at a time.
 func randomManifest(r *rand.Rand) *schema.Manifest {
 	m := &schema.Manifest{
 		Project: "p", Volumes: map[string]schema.Volume{}, Bundles: map[string]schema.Bundle{}, Disks: map[string]schema.Disk{},
@@ -65,7 +66,44 @@ func randomManifest(r *rand.Rand) *schema.Manifest {
 			m.Outputs["o-"+name] = schema.Output{From: name, Path: "/out", To: "./" + name, Optional: r.Intn(2) == 0}
 		}
 	}
+	randomOrder(r, m)
 	return m
+}
+
+// randomOrder puts workspaces after others, lets some that come after a task share a volume with it, and makes bundles of
+// outputs.
+func randomOrder(r *rand.Rand, m *schema.Manifest) {
+	names := slices.Sorted(maps.Keys(m.Workspaces))
+	r.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
+	last := map[string]string{} // user of a shared volume
+	for i, name := range names {
+		ws := m.Workspaces[name]
+		ws.After = map[string]schema.After{}
+		for _, first := range names[:i] {
+			x := m.Workspaces[first]
+			if r.Intn(2) == 0 || x.Desired == "stopped" {
+				continue
+			}
+			until := []spec.Until{spec.UntilStarted, spec.UntilReady}[r.Intn(2)]
+			if x.Task != nil {
+				until = []spec.Until{spec.UntilStarted, spec.UntilCompleted, spec.UntilCompleted}[r.Intn(3)]
+			}
+			ws.After[first] = schema.After{Until: until}
+			if o, ok := m.Outputs["o-"+first]; ok && x.Task != nil && !o.Optional && r.Intn(2) == 0 {
+				m.Bundles["m-"+first] = schema.Bundle{Source: "./" + first}
+				ws.Mounts["/m-"+first] = schema.Mount{Bundle: "m-" + first, ReadOnly: true}
+			}
+			if volume := x.Mounts["/s"].Volume; volume != "" && last[volume] == first && until == spec.UntilCompleted && ws.Mounts["/s"].Volume == "" {
+				ws.Mounts["/s"] = schema.Mount{Volume: volume, ReadOnly: r.Intn(3) == 0}
+			}
+		}
+		if ws.Mounts["/s"].Volume == "" && r.Intn(2) == 0 {
+			m.Volumes["s"+name] = schema.Volume{Size: 1 << 30}
+			ws.Mounts["/s"] = schema.Mount{Volume: "s" + name}
+		}
+		last[ws.Mounts["/s"].Volume] = name
+		m.Workspaces[name] = ws
+	}
 }
 
 // rotated hands every mounted volume on to the next workspace that mounts one.
@@ -131,18 +169,28 @@ func TestProperties(t *testing.T) {
 	if testing.Short() {
 		rounds = 300
 	}
-	circles, deletes := 0, 0
+	circles, deletes, unneeded, turns := 0, 0, 0, 0
 	for seed := range rounds {
 		r := rand.New(rand.NewSource(int64(seed)))
 		s := newSim(t)
 		var last *schema.Manifest
 		for step := range 4 {
 			m := randomManifest(r)
-			if last != nil && r.Intn(3) == 0 {
+			switch {
+			case last == nil:
+			case r.Intn(4) == 0:
 				m = rotated(last)
+			case r.Intn(2) == 0:
+				m = last
 			}
 			last = m
+			s.stable = r.Intn(2) == 0
 			o := plan.Options{Tool: "v0", ManifestPath: "/m.yaml"}
+			for _, name := range slices.Sorted(maps.Keys(m.Workspaces)) {
+				if m.Workspaces[name].Task != nil && r.Intn(4) == 0 {
+					o.Rerun = append(o.Rerun, name)
+				}
+			}
 			p, list := plan.Make(m, s.observe(m), o)
 			if again, _ := plan.Make(m, s.observe(m), o); !bytes.Equal(encode(t, p), encode(t, again)) {
 				t.Fatalf("seed %d step %d: two plans of one input differ", seed, step)
@@ -162,13 +210,17 @@ func TestProperties(t *testing.T) {
 				if p.Changes[i].Action == plan.ActionDelete {
 					deletes++
 				}
+				if p.Changes[i].Address.Kind == plan.KindTurn {
+					turns++
+				}
 			}
 			volumes := len(s.volumes)
 			s.apply(p)
+			unneeded += s.unneeded
 			if len(s.volumes) < volumes {
 				t.Fatalf("seed %d step %d: a volume is gone", seed, step)
 			}
-			s.pull = false
+			s.pull, o.Rerun = false, nil
 			if p, list := plan.Make(m, s.observe(m), o); !p.Empty() || list.Errors() {
 				var b bytes.Buffer
 				_ = render.Text(&b, p, render.Options{})
@@ -177,11 +229,20 @@ func TestProperties(t *testing.T) {
 			if t.Failed() {
 				t.Fatalf("seed %d step %d", seed, step)
 			}
+			if r.Intn(8) == 0 {
+				p, list := plan.Destroy("p", s.observe(m), o)
+				if list.Errors() {
+					t.Fatalf("seed %d step %d: destroy: %v", seed, step, list.Err())
+				}
+				checkPlan(t, p)
+				s.apply(p)
+			}
 			disturb(r, s)
 		}
 	}
-	if circles == 0 || deletes == 0 || circles > rounds {
-		t.Errorf("%d circles and %d deletes in %d rounds: the random manifests miss their aim", circles, deletes, rounds)
+	t.Logf("%d circles, %d deletes, %d turns, %d changes that were not needed", circles, deletes, turns, unneeded)
+	if circles == 0 || deletes == 0 || circles > rounds || turns == 0 || unneeded == 0 {
+		t.Errorf("%d circles, %d deletes, %d turns and %d changes not needed in %d rounds: the random manifests miss their aim", circles, deletes, turns, unneeded, rounds)
 	}
 }
 

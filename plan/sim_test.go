@@ -38,6 +38,8 @@ type sim struct {
 	taskExit   int
 	stable     bool       // a task leaves the same for the same inputs, as far as a bundle and its command go
 	facts      plan.Facts // of the apply at hand
+	unneeded   int        // changes of the last apply
+	manifest   *schema.Manifest
 	serial     int
 }
 
@@ -64,6 +66,7 @@ func (s *sim) write(kind, name string) { s.records[kind+"/"+name] = digestOf(s.i
 
 // observe is what refresh would hand to the planner for m.
 func (s *sim) observe(m *schema.Manifest) *observed.World {
+	s.manifest = m
 	w := &observed.World{
 		Volumes: maps.Clone(s.volumes), Workspaces: maps.Clone(s.workspaces), Bundles: maps.Clone(s.bundles),
 		Sources: map[string]observed.Source{}, Images: map[string]observed.Image{}, Disks: map[string]observed.Disk{},
@@ -140,6 +143,7 @@ func (s *sim) apply(p *plan.Plan) {
 		s.project.Manifest, s.project.Moved = p.Manifest, false
 	}
 	done := map[plan.Address]bool{}
+	s.unneeded = 0
 	s.facts = plan.Facts{Digests: map[string]string{}, Ran: map[string]bool{}}
 	for i := range p.Changes {
 		c := &p.Changes[i]
@@ -153,6 +157,7 @@ func (s *sim) apply(p *plan.Plan) {
 		}
 		done[c.Address] = true
 		if !c.Needed(s.facts) {
+			s.unneeded++
 			if c.Address.Kind == plan.KindBundle {
 				s.facts.Digests[c.Address.Name] = c.Bundle.Was
 			}
@@ -211,7 +216,7 @@ func (s *sim) change(p *plan.Plan, c *plan.Change) {
 			s.t.Fatalf("%s is waited for, and does not run", c.Address)
 		}
 	case plan.KindTask:
-		s.task(c)
+		s.task(p, c)
 	case plan.KindOutput:
 		got, ok := s.workspaces[c.Output.Workspace].Run.Collected[c.Address.Name]
 		if !ok {
@@ -279,6 +284,7 @@ func (s *sim) workspace(p *plan.Plan, c *plan.Change) {
 	}
 	switch c.Action {
 	case plan.ActionDelete:
+		s.lastFirst(p, c)
 		s.hold(name, ws.Spec, false)
 		delete(s.workspaces, name)
 		delete(s.records, "workspace/"+name)
@@ -300,6 +306,9 @@ func (s *sim) workspace(p *plan.Plan, c *plan.Change) {
 			phase := spec.PhaseReady
 			if ws.Spec.Mode == "service" {
 				phase = spec.PhaseRunning
+			}
+			if !ws.Running {
+				s.inOrder(p, c.Address.Name)
 			}
 			ws.Run = &observed.Run{ID: s.id("run"), Phase: phase}
 			ws.Running, ws.Starting = true, false
@@ -369,7 +378,43 @@ func (s *sim) hold(name string, spec observed.WorkspaceSpec, on bool) {
 	}
 }
 
-func (s *sim) task(c *plan.Change) {
+// inOrder sees that all that comes before a workspace which starts has come so far.
+func (s *sim) inOrder(p *plan.Plan, name string) {
+	s.t.Helper()
+	for _, f := range s.manifest.Order().First(name) {
+		x := s.workspaces[plan.OnDisk(p.Project, f.Workspace)]
+		if x.Spec.Desired == spec.DesiredStopped {
+			continue // whose output is on the host already
+		}
+		if x.Run == nil {
+			s.t.Fatalf("%s starts before %s, which it comes after", name, f.Workspace)
+		}
+		ended := x.Run.Phase == spec.PhaseFinished && x.Run.ExitCode != nil && *x.Run.ExitCode == 0
+		switch {
+		case f.Until == spec.UntilCompleted && !ended,
+			f.Until == spec.UntilReady && !x.Running,
+			f.Until == spec.UntilStarted && !x.Running && !ended:
+			s.t.Fatalf("%s starts before %s is %s: %+v", name, f.Workspace, f.Until, x.Run)
+		}
+	}
+}
+
+// lastFirst sees that nothing is deleted that something else which goes as well came after.
+func (s *sim) lastFirst(p *plan.Plan, c *plan.Change) {
+	s.t.Helper()
+	for i := range p.Changes {
+		later := &p.Changes[i]
+		if ws, there := s.workspaces[plan.OnDisk(p.Project, later.Address.Name)]; there && later.Address.Kind == plan.KindWorkspace && later.Action == plan.ActionDelete {
+			for _, a := range ws.Spec.After {
+				if a.Workspace == c.Address.Name {
+					s.t.Fatalf("%s is deleted before %s, which came after it", c.Address, later.Address)
+				}
+			}
+		}
+	}
+}
+
+func (s *sim) task(p *plan.Plan, c *plan.Change) {
 	s.t.Helper()
 	name := c.Workspace.Name
 	ws := s.workspaces[name]
@@ -385,6 +430,7 @@ func (s *sim) task(c *plan.Change) {
 		if err != nil || c.RunKey != "" && key != c.RunKey {
 			s.t.Fatalf("%s: run key %q, planned %q: %v", c.Address, key, c.RunKey, err)
 		}
+		s.inOrder(p, c.Address.Name)
 		s.hold(name, ws.Spec, true)
 		ws.Run = &observed.Run{ID: s.id("run"), Key: key}
 		ws.Running = true
