@@ -111,6 +111,7 @@ func (r *run) start(ctx, whole context.Context, want observed.WorkspaceSpec) err
 	case err != nil:
 		return err
 	case want.Ready != nil && !r.noWait:
+		r.begun(r.address(want.Name))
 		return r.awaitReady(ctx, want)
 	case want.Mode != spec.ModeService:
 		return nil
@@ -118,18 +119,18 @@ func (r *run) start(ctx, whole context.Context, want observed.WorkspaceSpec) err
 	return r.watchEarlyEnd(whole, want.Name, earlyEndWindow(time.Since(began)))
 }
 
+// address is that of a workspace of the project, by its name on disk.
+func (r *run) address(name string) plan.Address {
+	return plan.Address{Kind: plan.KindWorkspace, Name: strings.TrimPrefix(name, r.plan.Project+".")}
+}
+
 // sayPorts tells where ports are published: the number of an automatic one is known now.
 func (r *run) sayPorts(name string, list []spec.PortState) {
-	address := r.address(name)
+	address := r.address(name).String()
 	for _, p := range list {
 		r.events.Emit(event.Event{Type: event.TypeNote, Time: time.Now(), Address: address, Port: new(portOf(p)),
 			Message: fmt.Sprintf("port %s is at %s", cmp.Or(p.Name, p.Inside()), p.Where())})
 	}
-}
-
-// address is that of a workspace of a name on disk.
-func (r *run) address(name string) string {
-	return plan.Address{Kind: plan.KindWorkspace, Name: strings.TrimPrefix(name, r.plan.Project+".")}.String()
 }
 
 func portOf(p spec.PortState) event.Port {

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"microagent/plan"
 	"microagent/plan/planfile"
@@ -187,5 +188,39 @@ workspaces:
 	b.workspaces.Finish("demo.long", 0)
 	if res := <-done; res.Err() != nil || len(res.NotStarted) > 0 {
 		t.Errorf("%v, not started: %v", res.Err(), res.NotStarted)
+	}
+}
+
+// TestStartedIsNotReady: a probe that does not pass holds back who comes after readiness, and nobody else.
+func TestStartedIsNotReady(t *testing.T) {
+	for _, noWait := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newChain(t, `project: demo
+workspaces:
+  db: {image: example.org/base:1, service: [sh, -c, "sleep 1000"], ready: {port: 5432}}
+  beside: {image: example.org/base:1, after: {db: started}, task: [sh, -c, "exit 0"]}
+  client: {image: example.org/base:1, after: {db: ready}, task: [sh, -c, "exit 0"]}
+`)
+			b.workspaces.Probes("demo.db", &driver.Readiness{Probe: "port 5432", State: driver.ReadyWaiting})
+			res, err := Run(t.Context(), b.drivers, b.plan(), b.files, Options{Parallel: 9, NoWait: noWait, WaitTimeout: time.Minute})
+			if err != nil {
+				t.Fatal(err)
+			}
+			done := func(kind plan.Kind, name string) bool { return slices.Contains(res.Done, plan.Address{Kind: kind, Name: name}) }
+			if !done(plan.KindTask, "beside") || done(plan.KindTask, "client") || !OutOfTime(res.Err()) || len(res.Failed) != 1 {
+				t.Errorf("no wait %v: done %v, failed %v", noWait, res.Done, res.Failed)
+			}
+			if done(plan.KindWorkspace, "db") != noWait {
+				t.Errorf("no wait %v: done %v", noWait, res.Done)
+			}
+			b.workspaces.Probes("demo.db", nil)
+			if _, err := b.workspaces.Stop(t.Context(), "demo.db", driver.StopOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			b.mustApply()
+			if p := b.plan(); !p.Empty() {
+				t.Errorf("a further apply would do %v", does(p))
+			}
+		})
 	}
 }

@@ -22,7 +22,7 @@ func (r *run) awaitReady(ctx context.Context, want observed.WorkspaceSpec) error
 	run, err := r.drivers.Runs.AwaitReady(waiting, want.Name)
 	switch {
 	case err == nil:
-		r.events.Emit(event.Event{Type: event.TypeReady, Time: time.Now(), Address: r.address(want.Name), Message: want.Ready.Probe()})
+		r.events.Emit(event.Event{Type: event.TypeReady, Time: time.Now(), Address: r.address(want.Name).String(), Message: want.Ready.Probe()})
 		return nil
 	case ctx.Err() != nil:
 		return ctx.Err()

@@ -36,7 +36,7 @@ type run struct {
 	notable      map[plan.Address]driver.Fetched // outputs
 	facts        plan.Facts
 
-	begun func(plan.Address) // tells the walk that a task runs
+	begun func(plan.Address) // tells the walk that a change has come so far that what it starts runs
 
 	waitShown bool // what is waited for after the interrupt was shown; of the walk's own goroutine
 

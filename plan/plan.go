@@ -114,7 +114,7 @@ type Change struct {
 	// Deps are the changes of this plan that must be done before. Only changes that do something are named.
 	Deps []Address `json:"deps,omitempty"`
 	// After are the workspaces that come first, as far as this plan brings them there. Deps has the changes that do, but
-	// for a task that has to be started only: see Begun.
+	// for those that have to be started only: see Begun.
 	After []Wait `json:"after,omitempty"`
 
 	// If are causes of which one has to hold, or nothing is done; none means always. See Needed.
@@ -142,8 +142,8 @@ type Wait struct {
 	Until   spec.Until `json:"until"`
 }
 
-// Begun says that it is enough for the change to have begun: its task runs.
-func (w Wait) Begun() bool { return w.Address.Kind == KindTask && w.Until == spec.UntilStarted }
+// Begun says that it is enough for the change to have begun: its task runs, or its guest does and is not ready yet.
+func (w Wait) Begun() bool { return w.Until == spec.UntilStarted }
 
 // Needs are all changes of this plan that come before c in its order.
 func (c *Change) Needs() []Address {

@@ -3,6 +3,7 @@ package schema
 import (
 	"strings"
 
+	"microagent/schema/diag"
 	"microagent/schema/spec"
 )
 
@@ -37,6 +38,9 @@ func (c *checker) checkAfter(at address, name, other string, e *entry) {
 	case until == spec.UntilCompleted && !c.tasks()[other]:
 		c.error(e.value.at, "never_so_far", at.String()+" is completed, and "+quote(other)+" has no task that could be",
 			"write started or ready, or give "+cut(other)+" a task")
+	case until == spec.UntilReady && c.m.Workspaces[other].Ready == nil:
+		c.add(diag.Warning, e.value.at, "no_probe", at.String()+" is ready, and "+quote(other)+" does not say when it is: it counts as ready once it was started", "",
+			"add a probe to "+cut(other)+", such as ready: {port: 8080}, or write started")
 	case c.m.Workspaces[other].Desired == spec.DesiredStopped && c.m.Workspaces[name].Desired != spec.DesiredStopped:
 		c.error(e.at, "never_so_far", at.String()+" waits for "+quote(other)+", which is declared as stopped and so never starts",
 			"leave desired: stopped out there, or write it here as well")
