@@ -81,6 +81,11 @@ func (b *bench) write(name, text string) {
 
 func (b *bench) plan() *plan.Plan {
 	b.t.Helper()
+	return b.planWith(nil)
+}
+
+func (b *bench) planWith(rerun []string) *plan.Plan {
+	b.t.Helper()
 	data, err := os.ReadFile(filepath.Join(b.dir, "microagent.yaml"))
 	if err != nil {
 		b.t.Fatal(err)
@@ -94,7 +99,7 @@ func (b *bench) plan() *plan.Plan {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	p, planned := plan.Make(m, w, plan.Options{Tool: "test", ManifestPath: path})
+	p, planned := plan.Make(m, w, plan.Options{Tool: "test", ManifestPath: path, Rerun: rerun})
 	if err := planned.Err(); err != nil {
 		b.t.Fatal(err)
 	}

@@ -206,7 +206,9 @@ workspaces:
 			if err != nil {
 				t.Fatal(err)
 			}
-			done := func(kind plan.Kind, name string) bool { return slices.Contains(res.Done, plan.Address{Kind: kind, Name: name}) }
+			done := func(kind plan.Kind, name string) bool {
+				return slices.Contains(res.Done, plan.Address{Kind: kind, Name: name})
+			}
 			if !done(plan.KindTask, "beside") || done(plan.KindTask, "client") || !OutOfTime(res.Err()) || len(res.Failed) != 1 {
 				t.Errorf("no wait %v: done %v, failed %v", noWait, res.Done, res.Failed)
 			}

@@ -1,9 +1,31 @@
 package plan
 
 import (
+	"slices"
+
 	"microagent/schema"
 	"microagent/schema/spec"
 )
+
+// Wait is a change of a workspace that comes first, or of its task, and how far it has to be.
+type Wait struct {
+	Address Address    `json:"address"`
+	Until   spec.Until `json:"until"`
+}
+
+// Begun says that it is enough for the change to have begun: its task runs, or its guest does and is not ready yet.
+func (w Wait) Begun() bool { return w.Until == spec.UntilStarted }
+
+// Needs are all changes of this plan that come before c in its order.
+func (c *Change) Needs() []Address {
+	needs := slices.Clone(c.Deps)
+	for _, w := range c.After {
+		if w.Begun() {
+			needs = append(needs, w.Address)
+		}
+	}
+	return needs
+}
 
 // addOrder lets what starts wait for what comes first, and what stops for what came after it.
 func (p *planner) addOrder() {

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -328,6 +329,9 @@ func checkPlan(t testing.TB, p *plan.Plan) {
 		}
 		if c.Danger != plan.DangerNone && c.Warning == "" {
 			t.Errorf("%s: danger %s without words", c.Address, c.Danger)
+		}
+		if !slices.Contains(plan.Operations[c.Address.Kind], c.Action) {
+			t.Errorf("%s %s is no operation", c.Action, c.Address)
 		}
 		if c.Does() && c.Reason == "" {
 			t.Errorf("%s %s has no reason", c.Action, c.Address)

@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"microagent/plan/observed"
-	"microagent/schema"
 	"microagent/schema/diag"
 	"microagent/schema/spec"
 )
@@ -31,121 +30,6 @@ func target(m *spec.Mount) string {
 		return "disk " + m.Source
 	}
 	return ""
-}
-
-// uses are all uses of one volume or disk.
-type uses struct {
-	id   string
-	list []holding
-}
-
-// planUses finds who uses what of all that is to run, refuses what two would hold at once, and finds whose task writes
-// what another uses after it.
-func (p *planner) planUses() {
-	at := map[string]int{} // of a volume or disk in p.uses
-	for _, name := range p.order.Sorted() {
-		want := desiredSpec(p.manifest, p.order, name, p.world)
-		want.Network = p.desiredNetwork(name)
-		p.want[name] = want
-		for i := range want.Mounts {
-			m := &want.Mounts[i]
-			id := target(m)
-			if id == "" || want.Desired == spec.DesiredStopped {
-				continue
-			}
-			if _, known := at[id]; !known {
-				at[id] = len(p.uses)
-				p.uses = append(p.uses, uses{id: id})
-			}
-			of := &p.uses[at[id]]
-			of.list = append(of.list, holding{want.Name, m.ReadOnly, p.manifest.Workspaces[name].Mounts[m.Path].Pos, string(m.Kind) + " " + m.Name})
-		}
-	}
-	for _, of := range p.uses {
-		p.takeTurns(of.list)
-	}
-}
-
-// takeTurns looks at the uses of one volume or disk.
-func (p *planner) takeTurns(list []holding) {
-	name := func(i int) string { return inManifest(p.plan.Project, list[i].workspace) }
-	users := make([]schema.Use, len(list))
-	for i := range list {
-		users[i] = schema.Use{Workspace: name(i), Writes: !list[i].readOnly}
-	}
-	for i, turn := range p.order.Turns(users) {
-		if turn.Clash >= 0 {
-			p.fail(CodeTwoWriters, list[i].pos, "give each a volume or disk of its own, mount it read-only in both, or let one come after the other's task has completed",
-				"%s in workspace %s is the same file as %s in workspace %s, and one of them writes it",
-				list[i].name, name(i), list[turn.Clash].name, name(turn.Clash))
-			continue
-		}
-		if turn.Writer >= 0 && !slices.Contains(p.writers[name(i)], name(turn.Writer)) {
-			p.writers[name(i)] = append(p.writers[name(i)], name(turn.Writer))
-		}
-		for _, before := range turn.Before {
-			p.turns[name(i)] = append(p.turns[name(i)], name(before))
-		}
-	}
-}
-
-// giveTurns stops what runs and comes after a task that runs again, for the time of its run, when both use one volume or
-// disk.
-func (p *planner) giveTurns() {
-	held := p.holders()
-	for _, of := range p.uses {
-		for _, mine := range of.list {
-			s := p.state[inManifest(p.plan.Project, mine.workspace)]
-			taker := s.starter()
-			if taker == nil || taker.Address.Kind != KindTask {
-				continue
-			}
-			for _, h := range held[of.id] {
-				w := p.state[inManifest(p.plan.Project, h.workspace)]
-				if w != nil && w.have != nil && w.have.Running && w.want.Mode != spec.ModeTask && w.want.Desired != spec.DesiredStopped &&
-					clashes(h, mine) && p.order.Ended(s.name, w.name) {
-					p.giveTurn(w, taker)
-				}
-			}
-		}
-	}
-}
-
-// giveTurn stops w before taker, which starts it again once it is done.
-func (p *planner) giveTurn(w *workspaceState, taker *Change) {
-	turn := p.at[Address{KindTurn, w.name}]
-	if turn == nil {
-		turn = p.add(Change{
-			Address: Address{KindTurn, w.name}, Action: ActionStop, Reason: ReasonDependency, Pos: w.decl.Pos,
-			Detail: "while " + taker.Address.String() + " has what it uses", Danger: DangerDowntime, Warning: "a running guest is stopped, and started again",
-			Workspace: w.change.Workspace,
-		})
-		p.onlyIf(turn, taker.If)
-	} else if len(turn.If) > 0 {
-		if len(taker.If) == 0 {
-			turn.If = nil
-		}
-		p.onlyIf(turn, taker.If)
-	}
-	c := w.change
-	always := c.Does() && len(c.If) == 0
-	switch c.Action {
-	case ActionNone, ActionWait:
-		c.Action, c.Reason, c.Detail = ActionStart, ReasonDependency, "it stopped to give a turn"
-	case ActionUpdate:
-		c.Action, c.Detail = ActionStart, "it stopped to give a turn; its files stay"
-		if c.Publish { // which a start of what may run yet would not do
-			c.Action, c.Publish = ActionRestart, false
-		}
-	}
-	p.addEdge(taker, turn.Address)
-	p.addEdge(c, taker.Address)
-	switch {
-	case len(taker.If) == 0:
-		c.If = nil
-	case !always:
-		p.onlyIf(c, []Cause{{Task: taker.Address.Name}})
-	}
 }
 
 // checkLeases lets whoever takes a volume or disk wait until it is given up.

@@ -5,8 +5,6 @@
 package plan
 
 import (
-	"slices"
-
 	"microagent/plan/observed"
 	"microagent/schema/diag"
 	"microagent/schema/spec"
@@ -135,26 +133,6 @@ type Change struct {
 
 // Does says whether apply has something to do for this change.
 func (c *Change) Does() bool { return c.Action != ActionNone && c.Action != ActionKeep }
-
-// Wait is a change of a workspace that comes first, or of its task, and how far it has to be.
-type Wait struct {
-	Address Address    `json:"address"`
-	Until   spec.Until `json:"until"`
-}
-
-// Begun says that it is enough for the change to have begun: its task runs, or its guest does and is not ready yet.
-func (w Wait) Begun() bool { return w.Until == spec.UntilStarted }
-
-// Needs are all changes of this plan that come before c in its order.
-func (c *Change) Needs() []Address {
-	needs := slices.Clone(c.Deps)
-	for _, w := range c.After {
-		if w.Begun() {
-			needs = append(needs, w.Address)
-		}
-	}
-	return needs
-}
 
 // ProjectObject is a project's record.
 type ProjectObject struct {

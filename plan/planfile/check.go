@@ -6,21 +6,6 @@ import (
 	"microagent/plan"
 )
 
-// operations are the actions that each kind knows. A plan that was made by hand may hold others.
-var operations = map[plan.Kind][]plan.Action{
-	plan.KindProject: {plan.ActionUpdate},
-	plan.KindImage:   {plan.ActionNone, plan.ActionPull},
-	plan.KindVolume:  {plan.ActionNone, plan.ActionCreate, plan.ActionMove, plan.ActionGrow, plan.ActionUpdate, plan.ActionKeep},
-	plan.KindBundle:  {plan.ActionNone, plan.ActionBuild, plan.ActionUpdate, plan.ActionDelete},
-	plan.KindDisk:    {plan.ActionNone},
-	plan.KindWorkspace: {plan.ActionNone, plan.ActionCreate, plan.ActionUpdate, plan.ActionRestart, plan.ActionReplace,
-		plan.ActionStart, plan.ActionStop, plan.ActionWait, plan.ActionDelete},
-	plan.KindTurn:   {plan.ActionStop},
-	plan.KindReady:  {plan.ActionWait},
-	plan.KindTask:   {plan.ActionNone, plan.ActionRun, plan.ActionWait},
-	plan.KindOutput: {plan.ActionNone, plan.ActionCollect},
-}
-
 // check holds a plan to what apply relies on: known operations, each with its object, each after what it waits for.
 func check(p *plan.Plan) error {
 	if p.Format != plan.Format {
@@ -55,7 +40,7 @@ func check(p *plan.Plan) error {
 }
 
 func known(c *plan.Change) bool {
-	for _, a := range operations[c.Address.Kind] {
+	for _, a := range plan.Operations[c.Address.Kind] {
 		if a == c.Action {
 			return true
 		}
