@@ -11,6 +11,7 @@ import (
 	"microagent/plan"
 	"microagent/plan/observed"
 	"microagent/plan/render"
+	"microagent/schema"
 	"microagent/schema/spec"
 )
 
@@ -79,9 +80,62 @@ func TestJSON(t *testing.T) {
 	}
 }
 
+func TestDeclared(t *testing.T) {
+	m, list := schema.Load("microagent.yaml", []byte(`project: shop
+volumes: {data: {size: 1GiB}}
+bundles: {app: {source: ./out/app}}
+workspaces:
+  build: {image: docker.io/library/alpine:3.20, task: ["true"]}
+  db: {image: docker.io/library/alpine:3.20, service: [db], mounts: {/data: {volume: data}}, ready: {port: 1}}
+  web: {image: docker.io/library/alpine:3.20, service: [web], mounts: {'/a"<b': {bundle: app}}, after: {db: ready}}
+outputs: {app: {from: build, path: /app, to: ./out/app}}
+`), schema.Options{})
+	if m == nil {
+		t.Fatal(list.Err())
+	}
+	for format, want := range map[render.GraphFormat]string{
+		render.Mermaid: `flowchart LR
+  n0["volume/data"]
+  n1["bundle/app"]
+  n2["workspace/build"]
+  n3["workspace/db"]
+  n4["workspace/web"]
+  n5["output/app"]
+  n5 -->|"made of"| n1
+  n0 -->|"/data"| n3
+  n1 -->|"/a#quot;#lt;b"| n4
+  n3 -->|"ready"| n4
+  n2 --> n5
+`,
+		render.Dot: `digraph "shop" {
+  rankdir=LR;
+  node [shape=box];
+  "volume/data" [label="volume/data"];
+  "bundle/app" [label="bundle/app"];
+  "workspace/build" [label="workspace/build"];
+  "workspace/db" [label="workspace/db"];
+  "workspace/web" [label="workspace/web"];
+  "output/app" [label="output/app"];
+  "output/app" -> "bundle/app" [label="made of"];
+  "volume/data" -> "workspace/db" [label="/data"];
+  "bundle/app" -> "workspace/web" [label="/a\"<b"];
+  "workspace/db" -> "workspace/web" [label="ready"];
+  "workspace/build" -> "output/app";
+}
+`} {
+		var out bytes.Buffer
+		if err := render.Declared(&out, m, format); err != nil {
+			t.Fatal(err)
+		}
+		if out.String() != want {
+			t.Errorf("got\n%s\nwant\n%s", out.String(), want)
+		}
+	}
+}
+
 func TestGraph(t *testing.T) {
 	var out bytes.Buffer
-	if err := render.Graph(&out, sample()); err != nil {
+	if err := render.Graph(&out, sample(), render.Dot); err != nil {
 		t.Fatal(err)
 	}
 	const want = `digraph "p" {
@@ -165,7 +219,7 @@ func (fullDisk) Write([]byte) (int, error) { return 0, errFull }
 func TestWriteErrorsComeBack(t *testing.T) {
 	p := sample()
 	for name, err := range map[string]error{
-		"text": render.Text(fullDisk{}, p, render.Options{}), "json": render.JSON(fullDisk{}, p), "graph": render.Graph(fullDisk{}, p),
+		"text": render.Text(fullDisk{}, p, render.Options{}), "json": render.JSON(fullDisk{}, p), "graph": render.Graph(fullDisk{}, p, render.Dot),
 	} {
 		if !errors.Is(err, errFull) {
 			t.Errorf("%s: %v", name, err)

@@ -21,6 +21,7 @@ var update = flag.Bool("update", false, "write the goldens of --json anew")
 // withoutJSON are the commands that give programs what they always give, and why.
 var withoutJSON = map[string]string{
 	"microagent completion": "a script for a shell",
+	"microagent graph":      "a graph, in the language of --format",
 	"microagent help":       "text",
 	"microagent storage":    "text",
 }

@@ -55,7 +55,7 @@ func (a *app) root() *cobra.Command {
 			root.AddCommand(c)
 		}
 	}
-	in(groupManifest, a.validateCommand(), a.renderCommand(), a.planCommand(), a.showCommand(), a.applyCommand(), a.destroyCommand(), a.statusCommand(), a.eventsCommand(), a.historyCommand(),
+	in(groupManifest, a.validateCommand(), a.renderCommand(), a.planCommand(), a.graphCommand(), a.showCommand(), a.applyCommand(), a.destroyCommand(), a.statusCommand(), a.eventsCommand(), a.historyCommand(),
 		a.outputCommand(), a.schemaCommand())
 	in(groupObjects, a.runCommand(), a.createCommand(), a.startCommand(), a.forwardCommand(), a.execCommand(), a.logsCommand(), a.statsCommand(),
 		a.waitCommand(), a.haltCommand(), a.restartCommand(), a.cpCommand(), a.deleteCommand(), a.listCommand(), a.volumeCommand())

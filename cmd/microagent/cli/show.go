@@ -14,7 +14,7 @@ import (
 func (a *app) showPlan(p *plan.Plan, graph bool) error {
 	switch {
 	case graph:
-		return render.Graph(a.Out, p)
+		return render.Graph(a.Out, p, render.Dot)
 	case a.JSON:
 		return render.JSON(a.Out, p)
 	}

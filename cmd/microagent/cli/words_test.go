@@ -29,7 +29,7 @@ func argumentsOf(line string) (args []string) {
 // spokenCommands are run one after the other in one world. A line that begins with # says what the next ones show.
 var spokenCommands = []string{
 	"# nothing is there", "status", "list", "volume list", "image list", "kernel list", "output list", "history", "events",
-	"# a manifest", "validate", "render", "plan", "plan --detailed-exitcode", "plan -o saved.plan", "show saved.plan", "apply saved.plan --project shop", "apply saved.plan --parallel 1", "apply saved.plan",
+	"# a manifest", "validate", "render", "graph", "graph --format mermaid", "graph --format svg", "plan", "plan --detailed-exitcode", "plan -o saved.plan", "show saved.plan", "apply saved.plan --project shop", "apply saved.plan --parallel 1", "apply saved.plan",
 	"apply nosuch.plan", "apply --parallel 1", "apply --yes --parallel 1 --verbose", "status", "status job", "status web", "status nosuch", "list",
 	"logs job", "logs web --tail 1", "logs job --stderr", "logs job --stdout --console", "wait job", "output list", "output list job", "output get job count", "output get job count -", "output get job count there/",
 	"output get job nosuch", "history", "events",
