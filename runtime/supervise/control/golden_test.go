@@ -67,7 +67,7 @@ func TestWireNow(t *testing.T) {
 	}{
 		{"request ping", head(CallPing)},
 		{"request exec", execRequest{head(CallExec), &exec}},
-		{"request permit", networkRequest{head(CallPermit), new(drivertest.Filled[spec.Network](t))}},
+		{"request permit", networkRequest{head(CallPermit), fullNetwork(t)}},
 		{"request publish", portsRequest{head(CallPublish), []spec.Port{drivertest.Filled[spec.Port](t)}}},
 		{"result hello", helloResult{outcome{FailureOf(&driver.Error{Class: driver.ErrBusy, Op: "op", Object: "ob", Next: "n"})}, Version, Minor, "tool", new(runWireOf(run))}},
 		{"result ended", answerEnd(Ended{Run: run, Forced: true}, nil)},
@@ -90,6 +90,21 @@ func TestWireNow(t *testing.T) {
 	if back, failed, err := DecodeReady(EncodeReady(run, nil)); err != nil || failed != nil || !reflect.DeepEqual(back, run) {
 		t.Errorf("the ready line gives %+v, %v, %v", back, failed, err)
 	}
+}
+
+// fullNetwork has every field; its ports are such as can be read back.
+func fullNetwork(t *testing.T) *spec.Network {
+	n := drivertest.Filled[spec.Network](t)
+	ports := []spec.PortRange{{First: 80, Last: 90}}
+	for _, rules := range [][]spec.Rule{n.Allow, n.Deny} {
+		for i := range rules {
+			rules[i].Ports, rules[i].UDP = ports, ports
+		}
+	}
+	for i := range n.Grants {
+		n.Grants[i].Ports = ports
+	}
+	return &n
 }
 
 // TestRunFileGolden: run.json of f365b52 is understood whole; the file as it is written now has every field, and none gets

@@ -17,11 +17,12 @@ import (
 
 // notShown are what drivers know and users don't get, by path, and why.
 var notShown = map[string]string{
-	"run.boot_id":    "which boot of the host its supervisor's number is of",
-	"run.start":      "when its supervisor's process began, in the host's ticks",
-	"spec.applied":   "the engine's own form of the spec",
-	"holder.boot_id": "as of a run",
-	"holder.start":   "as of a run",
+	"run.boot_id":          "which boot of the host its supervisor's number is of",
+	"run.start":            "when its supervisor's process began, in the host's ticks",
+	"spec.applied":         "the engine's own form of the spec",
+	"holder.boot_id":       "as of a run",
+	"holder.start":         "as of a run",
+	"workspace.loss_shown": "says of a terminal whether it was told",
 }
 
 // TestNothingIsForgotten: what a driver says of an object is shown, under the same name, or listed above.
