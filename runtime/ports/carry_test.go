@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"sync"
 	"testing"
@@ -126,7 +127,9 @@ func empty(t *testing.T, p *Ports) {
 // TestConnectionsAreBounded has a guest that accepts and never reads, and more clients than there is room for.
 func TestConnectionsAreBounded(t *testing.T) {
 	f := newFake()
-	p := newPorts(t)
+	const most = 64
+	p := New(slog.New(slog.DiscardHandler), most*memoryOfOne)
+	t.Cleanup(p.Close)
 	bound := publish(t, p, "auto:80", "auto:81", "auto:82")
 	serving(t, p, f)
 	f.said <- []bool{true, true, true}
@@ -140,17 +143,17 @@ func TestConnectionsAreBounded(t *testing.T) {
 		t.Cleanup(func() { conn.Close() })
 		clients = append(clients, conn)
 	}
-	for range MaxPortConnections + 20 {
+	for range most/2 + 20 {
 		dial(0)
 	}
-	await(t, "the first port is full", func() bool { return len(f.dialed) == MaxPortConnections })
-	for i := range MaxPortConnections + 20 {
+	await(t, "the first port is full", func() bool { return len(f.dialed) == most/2 })
+	for i := range most/2 + 20 {
 		dial(1 + i%2)
 	}
-	await(t, "all is full", func() bool { return len(p.slots) == MaxConnections })
-	await(t, "all are with the guest", func() bool { return len(f.dialed) == MaxConnections })
+	await(t, "all is full", func() bool { return len(p.slots) == most })
+	await(t, "all are with the guest", func() bool { return len(f.dialed) == most })
 	(<-f.dialed).Close() // one goes, and one of those that wait comes
-	await(t, "another one came in the place of one that went", func() bool { return len(f.dialed) == MaxConnections })
+	await(t, "another one came in the place of one that went", func() bool { return len(f.dialed) == most })
 	for _, c := range clients {
 		_ = c.(*net.TCPConn).SetLinger(0)
 		c.Close()

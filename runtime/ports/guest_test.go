@@ -99,7 +99,7 @@ func serving(t *testing.T, p *Ports, g Guest) (stop func()) {
 }
 
 func newPorts(t *testing.T) *Ports {
-	p := New(slog.New(slog.DiscardHandler))
+	p := New(slog.New(slog.DiscardHandler), 1<<30)
 	t.Cleanup(p.Close)
 	return p
 }

@@ -6,8 +6,9 @@
 // the time a connection came, that is reset before any byte. Both directions end by themselves; what breaks is a
 // reset on the other side; no byte is lost before an end, or doubled. A guest that reboots finds its ports bound.
 //
-// Bounded, whatever guest and clients do: MaxConnections at a time in all and MaxPortConnections on one port, those above
-// wait in the kernel's queue. One of TCP takes about 128 KiB here (three buffers of 32 KiB, stacks), so 64 MiB at most;
+// Bounded, whatever guest and clients do: one connection at a time for each 2 MiB of the guest's memory, MaxConnections
+// at most, and half of that on one port; those above wait in the kernel's queue. What a server does not take is some
+// 0.6 MiB of the guest's memory each, so that one that reads nothing does not bring its guest down. One of TCP takes about 128 KiB here (three buffers of 32 KiB, stacks), so 64 MiB at most;
 // one of UDP twice that, and of those there are MaxFlows a port: the peer that is silent for longest gives way. What a
 // guest sends and a client does not take is another MiB each in the adapter, the window of its stream. A stream whose
 // connection came to its end carries the next, and 32 are kept for that, 3 MiB with the adapter's. A guest that opens
@@ -37,9 +38,9 @@ import (
 
 // Limits.
 const (
-	MaxConnections     = 512
-	MaxPortConnections = 256
-	MaxFlows           = 64
+	MaxConnections = 512
+	MaxFlows       = 64
+	memoryOfOne    = 2 << 20 // of the guest's, for each connection
 )
 
 // Conn is a connection to a server in the guest. A Read that ends otherwise than with io.EOF, and a Close before
@@ -94,9 +95,11 @@ type Ports struct {
 	changed chan struct{} // closed and made anew at each change of list
 }
 
-// New has no ports yet.
-func New(log *slog.Logger) *Ports {
-	return &Ports{log: log, slots: make(chan struct{}, MaxConnections), letGo: 5 * time.Second, changed: make(chan struct{})}
+// New has no ports yet; memory is the guest's, in bytes.
+func New(log *slog.Logger, memory int64) *Ports {
+	return &Ports{
+		log: log, slots: make(chan struct{}, max(2, min(memory/memoryOfOne, MaxConnections))), letGo: 5 * time.Second, changed: make(chan struct{}),
+	}
 }
 
 // port is a single published one.
@@ -129,7 +132,7 @@ func (p *Ports) Publish(list []spec.Port) ([]spec.Port, error) {
 			continue
 		}
 		for _, one := range some.Each() {
-			m, err := bind(one)
+			m, err := bind(one, cap(p.slots)/2)
 			if err != nil {
 				closeAll(made)
 				return nil, err
@@ -201,9 +204,9 @@ func (one *port) close() {
 }
 
 // bind makes the sockets of a single port, none of which takes connections yet.
-func bind(one spec.Port) (*port, error) {
+func bind(one spec.Port, connections int) (*port, error) {
 	p := &port{
-		spec: one, guest: proto.Port{Number: one.Guest, UDP: one.UDP()}, slots: make(chan struct{}, MaxPortConnections),
+		spec: one, guest: proto.Port{Number: one.Guest, UDP: one.UDP()}, slots: make(chan struct{}, connections),
 	}
 	var err error
 	switch {

@@ -51,7 +51,7 @@ func (g unasked) Listening(context.Context, []proto.Port) (Watch, error) {
 
 func TestGuestWithoutPortsIsNotAsked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := New(slog.New(slog.DiscardHandler))
+		p := New(slog.New(slog.DiscardHandler), 1<<30)
 		defer p.Close()
 		serving(t, p, unasked{t})
 		time.Sleep(time.Hour) // of a bubble: all that could be asked was

@@ -14,7 +14,7 @@ import (
 
 // bindPorts binds what is published, before anything is started.
 func (s *supervisor) bindPorts() error {
-	s.ports = ports.New(s.log)
+	s.ports = ports.New(s.log, s.spec.Workspace.Memory)
 	var err error
 	if s.declared, err = s.ports.Publish(s.spec.Workspace.Ports); err == nil {
 		_, err = s.ports.Publish(s.spec.Ports)

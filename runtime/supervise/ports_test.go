@@ -18,7 +18,7 @@ import (
 // publishing is a supervisor that has nothing but ports.
 func publishing(t *testing.T, declared ...spec.Port) calls {
 	t.Helper()
-	s := &supervisor{ports: ports.New(slog.New(slog.DiscardHandler)), folder: workspace(t), ended: make(chan struct{})}
+	s := &supervisor{ports: ports.New(slog.New(slog.DiscardHandler), 1<<30), folder: workspace(t), ended: make(chan struct{})}
 	s.run.Phase = driver.PhaseReady
 	t.Cleanup(s.ports.Close)
 	c := calls{s}

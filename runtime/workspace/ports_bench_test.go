@@ -6,8 +6,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -190,40 +188,12 @@ func onAgent(b *testing.B, agent *proto.Session, streams proto.Streams, argv []s
 	}
 }
 
-// serveInGuest builds the server, takes it into the guest and waits until its ports listen.
+// serveInGuest takes the server into the guest and waits until its ports listen.
 func serveInGuest(b *testing.B, s *Store) {
 	b.Helper()
-	program := filepath.Join(b.TempDir(), "server")
-	build := exec.Command("go", "build", "-o", program, "./testdata/server")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		b.Fatalf("%v\n%s", err, out)
-	}
-	f, err := os.Open(program)
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer f.Close()
-	inGuest(b, s, driver.Streams{Stdin: f}, "sh", "-c", "cat > /server; busybox chmod 755 /server")
+	takeServer(b, s, "bench")
 	inGuest(b, s, driver.Streams{}, "sh", "-c", fmt.Sprintf("/server serve %d </dev/null >/dev/null 2>&1 &", bulk))
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
-		ports, err := s.Ports(b.Context(), "bench")
-		if err != nil {
-			b.Fatal(err)
-		}
-		open := 0
-		for _, p := range ports {
-			if p.Listening {
-				open++
-			}
-		}
-		if open == 3 {
-			return
-		}
-		if time.Now().After(deadline) {
-			b.Fatalf("not all listen: %+v", ports)
-		}
-	}
+	awaitPorts(b, s, "bench", 3)
 }
 
 func inGuest(b *testing.B, s *Store, streams driver.Streams, argv ...string) {

@@ -1,12 +1,17 @@
 package workspace
 
 import (
+	"errors"
 	"fmt"
+	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"microagent/runtime/driver"
 )
@@ -60,4 +65,87 @@ done`)
 	}
 	slices.Sort(lines)
 	return strings.Join(lines, "\n")
+}
+
+// TestServerThatReadsNothingLeavesItsGuestAlive fills every connection that a small guest has.
+func TestServerThatReadsNothingLeavesItsGuestAlive(t *testing.T) {
+	t.Parallel()
+	s := open(t, t.TempDir())
+	const connections = 64
+	one := spec("one", idle)
+	one.Memory = connections * 2 * mib
+	one.Ports = []driver.Port{{Guest: 8080, Auto: true}, {Guest: 8080, Auto: true}}
+	create(t, s, one)
+	run := start(t, s, "one")
+	takeServer(t, s, "one")
+	sh(t, s, "one", "/server deaf </dev/null >/dev/null 2>&1 &")
+	awaitPorts(t, s, "one", 2)
+	block := make([]byte, 256<<10)
+	var fills sync.WaitGroup
+	for i := range connections {
+		conn, err := net.Dial("tcp", run.Ports[i%2].Where())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		fills.Go(func() {
+			for err := error(nil); !errors.Is(err, os.ErrDeadlineExceeded); { // until the way is full
+				_ = conn.SetWriteDeadline(time.Now().Add(2 * time.Second))
+				if _, err = conn.Write(block); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+					t.Errorf("connection %d: %v", i, err)
+					return
+				}
+			}
+		})
+	}
+	fills.Wait()
+	if said := sh(t, s, "one", "grep -c . /proc/net/tcp; busybox pidof server"); len(strings.Fields(said)) != 2 {
+		t.Errorf("the server was ended: %q", said)
+	}
+	if now, err := s.Ports(t.Context(), "one"); err != nil || !now[0].Listening {
+		t.Error(now, err)
+	}
+}
+
+// takeServer builds the server and takes it into the guest of a workspace.
+func takeServer(t testing.TB, s *Store, name string) {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "server")
+	build := exec.Command("go", "build", "-o", program, "./testdata/server")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	f, err := os.Open(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	take := driver.ExecSpec{Argv: []string{"sh", "-c", "cat > /server; busybox chmod 755 /server"}}
+	if code, err := s.Exec(t.Context(), name, take, driver.Streams{Stdin: f}); err != nil || code != 0 {
+		t.Fatal(code, err)
+	}
+}
+
+// awaitPorts waits until so many of a workspace's ports listen.
+func awaitPorts(t testing.TB, s *Store, name string, want int) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		ports, err := s.Ports(t.Context(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		open := 0
+		for _, p := range ports {
+			if p.Listening {
+				open++
+			}
+		}
+		if open == want {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("not all listen: %+v", ports)
+		}
+	}
 }

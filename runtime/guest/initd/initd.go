@@ -45,8 +45,20 @@ func live(log *agent.Log, serve func(ctx context.Context, g *Guest) error) error
 		}
 	}
 	raiseLimits(log)
+	saveMemory()
 	loadModules(log, ModuleList)
 	return serve(context.Background(), &Guest{Log: log, Machine: &system{log: log, disks: map[string]mounted{}}})
+}
+
+// agentShare is the part of the guest's memory above which the agent looks for garbage before it takes more. What its
+// streams hold of slow processes and servers is most of what it has, and leaves as much garbage when it grows.
+const agentShare = 8
+
+func saveMemory() {
+	var info unix.Sysinfo_t
+	if unix.Sysinfo(&info) == nil {
+		debug.SetMemoryLimit(int64(info.Totalram) * int64(info.Unit) / agentShare)
+	}
 }
 
 func answerHost(ctx context.Context, g *Guest) error {

@@ -36,7 +36,8 @@ const (
 	accepted = 1
 	refused  = 0
 
-	window = 1 << 20
+	hostWindow  = 1 << 20
+	guestWindow = 256 << 10 // of what a process or a server has not taken: a guest has little memory
 )
 
 // RefusedError says that nobody listens on a port of the guest.
@@ -46,7 +47,7 @@ func (e *RefusedError) Error() string {
 	return fmt.Sprintf("nobody listens on port %d in the guest", e.Port)
 }
 
-func config() *yamux.Config {
+func config(window uint32) *yamux.Config {
 	c := yamux.DefaultConfig()
 	// A paused guest answers nothing for as long as it pleases its user.
 	c.EnableKeepAlive = false
@@ -134,7 +135,7 @@ func Guest(ctx context.Context, port io.ReadWriteCloser) (*GuestSession, error) 
 		port.Close()
 		return nil, fmt.Errorf("preamble on serial port: %w", err)
 	}
-	mux, err := yamux.Server(&wholeFrames{ReadWriteCloser: &buffered{in, port}}, config())
+	mux, err := yamux.Server(&wholeFrames{ReadWriteCloser: &buffered{in, port}}, config(guestWindow))
 	if err != nil {
 		port.Close()
 		return nil, err
@@ -165,7 +166,7 @@ func Host(ctx context.Context, conn net.Conn) (*HostSession, error) {
 		_ = conn.Close()
 		return nil, fmt.Errorf("wait for the guest's hello: %w", err)
 	}
-	mux, err := yamux.Client(&wholeFrames{ReadWriteCloser: &noPings{Conn: conn}}, config())
+	mux, err := yamux.Client(&wholeFrames{ReadWriteCloser: &noPings{Conn: conn}}, config(hostWindow))
 	if err != nil {
 		_ = conn.Close()
 		return nil, err

@@ -16,6 +16,8 @@ func main() {
 		go answerAll(8080)
 		go serve("127.0.0.1:8081", func(c net.Conn) { send(c, os.Args[2]) })
 		serve("127.0.0.1:8082", func(c net.Conn) { receive(c, c) })
+	case "deaf":
+		serve("127.0.0.1:8080", func(net.Conn) { select {} })
 	case "down":
 		send(os.Stdout, os.Args[2])
 	case "up":
