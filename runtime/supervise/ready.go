@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"slices"
 	"strings"
 	"time"
 
@@ -120,44 +119,34 @@ func (g probed) Exec(ctx context.Context, argv []string, timeout time.Duration) 
 }
 
 func (g probed) Listening(ctx context.Context, port uint16, say func(error)) <-chan bool {
-	return told(ctx, say, func() (next func() (bool, error), closing func(), err error) {
-		w, err := g.session.Listening(ctx, []proto.Port{{Number: port}})
-		if err != nil {
-			return nil, nil, err
-		}
-		return func() (bool, error) {
-			now, err := w.Next()
-			return slices.Contains(now, true), err
-		}, func() { _ = w.Close() }, nil
-	})
+	return told(ctx, say, func() (*proto.Listening, error) { return g.session.Listening(ctx, []proto.Port{{Number: port}}) })
 }
 
 func (g probed) Changed(ctx context.Context, path string, say func(error)) <-chan bool {
-	return told(ctx, say, func() (next func() (bool, error), closing func(), err error) {
-		return nil, nil, errors.New("not watched yet")
-	})
+	return told(ctx, say, func() (*proto.Listening, error) { return g.session.Changed(ctx, path) })
 }
 
 // told gives what a stream of the guest tells by a channel.
-func told(ctx context.Context, say func(error), open func() (next func() (bool, error), closing func(), err error)) <-chan bool {
+func told(ctx context.Context, say func(error), open func() (*proto.Listening, error)) <-chan bool {
 	to := make(chan bool)
 	go func() {
 		defer close(to)
-		next, closing, err := open()
+		w, err := open()
 		if err != nil {
 			say(err)
 			return
 		}
+		closing := func() { _ = w.Close() }
 		defer context.AfterFunc(ctx, closing)()
 		defer closing()
 		for {
-			now, err := next()
+			now, err := w.Next()
 			if err != nil {
 				say(err)
 				return
 			}
 			select {
-			case to <- now:
+			case to <- now[0]:
 			case <-ctx.Done():
 				return
 			}

@@ -58,6 +58,7 @@ type Agent struct {
 
 	mu         sync.Mutex
 	configured *wire.ConfigureRequest
+	up         instant // just before that
 	procs      map[string]*process
 	ended      []string // ids of processes that ended, oldest first
 	main       *process

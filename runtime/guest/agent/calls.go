@@ -22,7 +22,7 @@ func (a *Agent) Hello(_ context.Context, req *wire.HelloRequest) (*wire.HelloRes
 	defer a.mu.Unlock()
 	return &wire.HelloResponse{
 		Major: proto.Major, Minor: proto.Minor, Build: proto.Build(), Nonce: req.GetNonce(),
-		Capabilities: []string{proto.CapExec, proto.CapTerminal, proto.CapFiles, proto.CapGrow, proto.CapLog, proto.CapDial, proto.CapStats, proto.CapPackets},
+		Capabilities: []string{proto.CapExec, proto.CapTerminal, proto.CapFiles, proto.CapGrow, proto.CapLog, proto.CapDial, proto.CapStats, proto.CapPackets, proto.CapChanged},
 		BootId:       a.boot, Kernel: kernelRelease(), Configured: a.configured != nil, UptimeNanos: uptime(),
 	}, nil
 }
@@ -60,10 +60,11 @@ func (a *Agent) Configure(ctx context.Context, req *wire.ConfigureRequest) (*wir
 		id, err := accounts{passwdFile, groupFile}.find(spec)
 		return int(id.uid), int(id.gid), err
 	}
+	up := now()
 	if err := a.system.Setup(ctx, req, own); err != nil {
 		return nil, answer(err)
 	}
-	a.configured = req
+	a.configured, a.up = req, up
 	return &wire.ConfigureResponse{}, nil
 }
 

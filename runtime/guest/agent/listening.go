@@ -13,7 +13,7 @@ import (
 // Linux tells nobody that a socket begins to listen: sock_diag has an event for a socket's end alone, and that needs a
 // module; the tracepoint inet_sock_set_state knows both, of TCP only, and needs tracefs in the workspace's root. So the
 // tables are read again and again, while the host watches ports and at no other time: soon after a process was started or has
-// ended, or a dial failed; else after a tenth of the time for which nothing has changed. Reading them takes tens of
+// ended, or a dial failed, or when there are more or less sockets (counts); else after a tenth of the time for which nothing has changed. Reading them takes tens of
 // microseconds.
 const (
 	lookFirst   = 5 * time.Millisecond
@@ -59,9 +59,12 @@ func (a *Agent) sendListening(ctx context.Context, h *wire.StreamHeader, st *pro
 		_ = st.Close()
 		<-gone
 	}()
+	counts := countSockets(tables)
+	defer counts.close()
 	var told []byte
 	for changed := time.Now(); ; {
 		stirred := a.stirred.next()
+		counts.changed() // before the look, so that nothing is missed
 		now, err := served(tables, wanted)
 		if err != nil {
 			_ = st.Fail(answer(err))
@@ -73,13 +76,13 @@ func (a *Agent) sendListening(ctx context.Context, h *wire.StreamHeader, st *pro
 			}
 			told, changed = now, time.Now()
 		}
-		select {
-		case <-stirred:
+		if bytes.IndexByte(now, 0) < 0 {
+			counts.forget()
+		}
+		switch awaitStir(ctx, stirred, gone, untilNextLook(time.Since(changed), now), counts) {
+		case stirredNow:
 			changed = time.Now()
-		case <-time.After(untilNextLook(time.Since(changed), now)):
-		case <-gone:
-			return
-		case <-ctx.Done():
+		case hostGone:
 			return
 		}
 		if !pause(ctx, gone, lookFirst) { // bells may ring without end

@@ -125,6 +125,8 @@ func (a *Agent) serveStream(ctx context.Context, conn net.Conn) bool {
 		finish(st, a.sendStats(st))
 	case proto.KindPackets:
 		a.carryPackets(ctx, st)
+	case proto.KindChanged:
+		a.sendChanged(ctx, h, st)
 	case proto.KindLog:
 		a.sendLog(ctx, st)
 	default:

@@ -79,6 +79,20 @@ func (l *Listening) Next() ([]bool, error) {
 // Close ends the watch, and a Next that waits.
 func (l *Listening) Close() error { return l.st.Close() }
 
+// Changed follows whether what is at a path was made or changed since the main process was started, or the guest where
+// it has none. Ending ctx ends it; Next tells it as of one port.
+func (s *Session) Changed(ctx context.Context, path string) (*Listening, error) {
+	op := "watch " + path + " in guest"
+	if !s.hello.Has(CapChanged) {
+		return nil, &GuestError{Op: op, Code: CodeUnsupported, Message: "the guest's agent is older than watched paths"}
+	}
+	st, err := open(ctx, s.dial, &wire.StreamHeader{Kind: KindChanged, Path: path})
+	if err != nil {
+		return nil, streamError(op, err)
+	}
+	return &Listening{st: st, op: op, said: make([]byte, 1)}, nil
+}
+
 // MaxDatagram is the largest that Datagrams carries, in bytes: as large as UDP has them.
 const MaxDatagram = 65507
 

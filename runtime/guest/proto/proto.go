@@ -62,6 +62,7 @@ const (
 	CapDial     = "dial" // dial, one connection after another on a stream; listening
 	CapPackets  = "packets"
 	CapStats    = "stats"
+	CapChanged  = "changed"
 )
 
 // Kinds of streams.
@@ -77,6 +78,7 @@ const (
 	KindDial      = "dial"      // the bytes of a connection, or datagrams (Datagrams)
 	KindListening = "listening" // a byte for each port that was asked for, 1 when a server is there, again after each change
 	KindPackets   = "packets"   // frames of package packets, of the interface that Configure made
+	KindChanged   = "changed"   // a byte, 1 when what is at the path was made or changed since the start, again when that is otherwise
 
 	KindStats = "stats" // Stats, as JSON
 )

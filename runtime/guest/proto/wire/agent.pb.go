@@ -1639,9 +1639,9 @@ func (x *ShutdownResponse) GetUnclean() []string {
 // StreamHeader opens a connection of bytes.
 type StreamHeader struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`                   // "stdin", "stdout", "stderr", "tty", "log", "fetch", "put", "dial", "listening", "packets"
+	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`                   // "stdin", "stdout", "stderr", "tty", "log", "fetch", "put", "dial", "listening", "packets", "changed"
 	ExecId        string                 `protobuf:"bytes,2,opt,name=exec_id,json=execId,proto3" json:"exec_id,omitempty"` // of fetch: the process before whose start what was last changed is marked; none marks nothing
-	Path          string                 `protobuf:"bytes,3,opt,name=path,proto3" json:"path,omitempty"`                   // of fetch and put
+	Path          string                 `protobuf:"bytes,3,opt,name=path,proto3" json:"path,omitempty"`                   // of fetch, put and changed
 	Limit         int64                  `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"`                // bytes of content that fetch may send; 0 is the agent's own limit
 	Ports         []*Port                `protobuf:"bytes,5,rep,name=ports,proto3" json:"ports,omitempty"`                 // of dial, one; of listening, those that are watched
 	unknownFields protoimpl.UnknownFields

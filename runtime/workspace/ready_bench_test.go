@@ -1,0 +1,223 @@
+package workspace
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"microagent/runtime/driver"
+	"microagent/runtime/supervise/control"
+	wanted "microagent/schema/spec"
+)
+
+// quiet is how long nothing happens in a guest before it becomes ready, and idleTime how long one is watched that is.
+const (
+	quiet    = 4 * time.Second
+	idleTime = 20 * time.Second
+)
+
+// BenchmarkReady measures how long after it became true a probe is told, beside exec of true in the same guest: the time
+// is the guest's own, by a clock that is compared with the host's.
+func BenchmarkReady(b *testing.B) {
+	for kind, c := range map[string]struct {
+		act   string
+		ready wanted.Ready
+	}{
+		"port": {"exec nc -l -p 9000", wanted.Ready{Port: 9000}},
+		"log":  {"echo up", wanted.Ready{Log: "up"}},
+		"file": {": > /tmp/up", wanted.Ready{File: "/tmp/up"}},
+	} {
+		b.Run(kind, func(b *testing.B) {
+			s := open(b, b.TempDir())
+			w := script(kind, fmt.Sprintf("sleep %d; cat /proc/uptime > /at; %s; exec sleep 1000", int(quiet/time.Second), c.act))
+			c.ready.Interval, c.ready.Failures, c.ready.StartPeriod = time.Second, 3, time.Minute
+			w.Ready = &c.ready
+			if _, err := s.Create(b.Context(), w, nil); err != nil {
+				b.Fatal(err)
+			}
+			var late, round, times []float64
+			for b.Loop() {
+				if _, err := s.Start(b.Context(), kind, driver.StartOptions{}); err != nil {
+					b.Fatal(err)
+				}
+				if _, err := s.AwaitReady(b.Context(), kind); err != nil {
+					b.Fatal(err)
+				}
+				seen := time.Now()
+				var trips []float64
+				for range 9 {
+					began := time.Now()
+					say(b, s, kind, "true")
+					trips = append(trips, time.Since(began).Seconds()*1000)
+				}
+				before := time.Now()
+				there := uptime(b, say(b, s, kind, "cat /proc/uptime"))
+				middle := before.Add(time.Since(before) / 2)
+				ago := there - uptime(b, say(b, s, kind, "cat /at"))
+				became := middle.Add(-time.Duration(ago * float64(time.Second)))
+				late, round = append(late, seen.Sub(became).Seconds()*1000), append(round, median(trips))
+				times = append(times, late[len(late)-1]/round[len(round)-1])
+				if _, err := s.Stop(b.Context(), kind, driver.StopOptions{Force: true}); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(median(late), "seen-ms")
+			b.ReportMetric(median(round), "exec-ms")
+			b.ReportMetric(median(times), "seen/exec")
+		})
+	}
+}
+
+// BenchmarkIdleWatching measures what it costs to watch a guest that is ready and idles: the time on a processor of its
+// VMM and its supervisor, less that of a guest beside it that is not watched.
+func BenchmarkIdleWatching(b *testing.B) {
+	s := open(b, b.TempDir())
+	begin := func(name string, ready *wanted.Ready) {
+		w := script(name, "nc -l -p 9000 & touch /tmp/up; exec sleep 100000")
+		if w.Ready = ready; ready != nil {
+			ready.Interval, ready.Failures, ready.StartPeriod, ready.Timeout = time.Second, 3, time.Minute, 5*time.Second
+		}
+		if _, err := s.Create(b.Context(), w, nil); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := s.Start(b.Context(), name, driver.StartOptions{}); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := s.AwaitReady(b.Context(), name); err != nil {
+			b.Fatal(err)
+		}
+	}
+	begin("none", nil)
+	names := []string{"port", "file", "exec"}
+	begin("port", &wanted.Ready{Port: 9000})
+	begin("file", &wanted.Ready{File: "/tmp/up"})
+	begin("exec", &wanted.Ready{Exec: []string{"true"}})
+	time.Sleep(5 * time.Second) // what a boot leaves to do
+	cost := map[string][]float64{}
+	for b.Loop() {
+		before := map[string]time.Duration{}
+		for _, name := range append(names, "none") {
+			before[name] = used(b, s, name)
+		}
+		time.Sleep(idleTime)
+		none := used(b, s, "none") - before["none"]
+		for _, name := range names {
+			cost[name] = append(cost[name], 100*(used(b, s, name)-before[name]-none).Seconds()/idleTime.Seconds())
+		}
+		cost["none"] = append(cost["none"], 100*none.Seconds()/idleTime.Seconds())
+	}
+	for name, list := range cost {
+		b.ReportMetric(median(list), name+"-%core")
+	}
+}
+
+// BenchmarkRestart measures from the kill of a VMM until its service runs again, beside a start.
+func BenchmarkRestart(b *testing.B) {
+	s := open(b, b.TempDir())
+	if _, err := s.Create(b.Context(), script("one", "exec sleep 100000"), nil); err != nil {
+		b.Fatal(err)
+	}
+	folder := s.State.Workspace("one")
+	turns(b, "ms",
+		turn{"start", func() float64 {
+			if _, err := s.Stop(b.Context(), "one", driver.StopOptions{Force: true}); err != nil {
+				b.Fatal(err)
+			}
+			began := time.Now()
+			if _, err := s.Start(b.Context(), "one", driver.StartOptions{}); err != nil {
+				b.Fatal(err)
+			}
+			return time.Since(began).Seconds() * 1000
+		}},
+		turn{"restart", func() float64 {
+			before, err := control.ReadRun(folder)
+			if err != nil {
+				b.Fatal(err)
+			}
+			time.Sleep(3 * time.Second) // until it counts as ready
+			began := time.Now()
+			for pid := range processes(b, s, "one") {
+				if pid != before.PID {
+					_ = syscall.Kill(pid, syscall.SIGKILL)
+				}
+			}
+			for {
+				now, err := control.ReadRun(folder)
+				if err != nil || !now.Phase.Alive() {
+					b.Fatalf("%+v, %v", now, err)
+				}
+				if now.ID != before.ID && now.Phase == driver.PhaseRunning {
+					return time.Since(began).Seconds() * 1000
+				}
+				time.Sleep(5 * time.Millisecond)
+			}
+		}})
+}
+
+// script is the spec of a service that is a shell script.
+func script(name, text string) driver.WorkspaceSpec {
+	return spec(name, driver.Process{Mode: driver.ModeService, Argv: []string{"sh", "-c", text}})
+}
+
+// say gives what a script in a guest writes.
+func say(b *testing.B, s *Store, name, script string) string {
+	b.Helper()
+	var out strings.Builder
+	code, err := s.Exec(context.Background(), name, driver.ExecSpec{Argv: []string{"sh", "-c", script}}, driver.Streams{Stdout: &out})
+	if err != nil || code != 0 {
+		b.Fatalf("%s: code %d, %v", script, code, err)
+	}
+	return out.String()
+}
+
+func uptime(b *testing.B, text string) float64 {
+	b.Helper()
+	word, _, _ := strings.Cut(text, " ")
+	v, err := strconv.ParseFloat(word, 64)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return v
+}
+
+// processes are those of a workspace: its supervisor, the adapter and QEMU, by what they have used of a processor.
+func processes(b *testing.B, s *Store, name string) map[int]time.Duration {
+	b.Helper()
+	folder := s.State.Workspace(name).Dir
+	found := map[int]time.Duration{}
+	entries, _ := os.ReadDir("/proc")
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil || pid == os.Getpid() {
+			continue
+		}
+		cwd, err := os.Readlink(filepath.Join("/proc", e.Name(), "cwd"))
+		if err != nil || cwd != folder && !strings.HasPrefix(cwd, folder+"/") {
+			continue
+		}
+		// The first number is nanoseconds on a processor (Documentation/scheduler/sched-stats.rst), of each thread.
+		tasks, _ := filepath.Glob(filepath.Join("/proc", e.Name(), "task/*/schedstat"))
+		for _, task := range tasks {
+			data, _ := os.ReadFile(task)
+			if words := strings.Fields(string(data)); len(words) > 0 {
+				n, _ := strconv.ParseInt(words[0], 10, 64)
+				found[pid] += time.Duration(n)
+			}
+		}
+	}
+	return found
+}
+
+func used(b *testing.B, s *Store, name string) (sum time.Duration) {
+	b.Helper()
+	for _, d := range processes(b, s, name) {
+		sum += d
+	}
+	return sum
+}
