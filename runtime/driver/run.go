@@ -38,6 +38,7 @@ type Run struct {
 	// Ports are published, by the workspace or for this run, each with the number that it has.
 	Ports       []spec.PortState `json:"ports,omitempty"`
 	SpecDigest  string           `json:"spec_digest"` // of the spec it was started with
+	DiskFaults  []DiskFault      `json:"disk_faults,omitempty"`
 	Diagnostics []string         `json:"diagnostics,omitempty"`
 }
 
@@ -135,6 +136,8 @@ type Runs interface {
 	// *NotReadyError, of class ErrGuest, says that it was given up, and goes on running; a run that ends meanwhile is given
 	// with an error that says how. Ending ctx stops the waiting only.
 	AwaitReady(ctx context.Context, name string) (Run, error)
+	// Current gives the run of a running workspace as its supervisor sees it: what is of the moment is not in its record.
+	Current(ctx context.Context, name string) (Run, error)
 	// NoteLossShown says that what the end of a run cost was shown.
 	NoteLossShown(ctx context.Context, name, run string) error
 	// Wait returns when the run has ended. Ending ctx stops the waiting only.

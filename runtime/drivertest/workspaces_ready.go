@@ -49,3 +49,14 @@ func (f *FakeWorkspaces) AwaitReady(ctx context.Context, name string) (driver.Ru
 
 // NoteLossShown has nothing to note: no run of these is lost.
 func (f *FakeWorkspaces) NoteLossShown(context.Context, string, string) error { return nil }
+
+// Current gives the run of a running workspace.
+func (f *FakeWorkspaces) Current(_ context.Context, name string) (driver.Run, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	w, err := f.running("show workspace", name)
+	if err != nil {
+		return driver.Run{}, err
+	}
+	return *w.Run, nil
+}

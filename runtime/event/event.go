@@ -36,11 +36,12 @@ const (
 	TypeCollected Type = "collected"
 
 	// What happens by itself, of the workspace in Address.
-	TypeReady    Type = "ready"     // its probe passes
-	TypeNotReady Type = "not_ready" // it does not become so, or is so no more; Error says more
-	TypeEnded    Type = "ended"     // its run ended and nobody asked for that: Error says how, Loss what that cost
-	TypeRestart  Type = "restart"   // its guest boots again, because of Error
-	TypeHostFull Type = "host_full" // the host has no room for what it writes; Message says more
+	TypeReady     Type = "ready"      // its probe passes
+	TypeNotReady  Type = "not_ready"  // it does not become so, or is so no more; Error says more
+	TypeEnded     Type = "ended"      // its run ended and nobody asked for that: Error says how, Loss what that cost
+	TypeRestart   Type = "restart"    // its guest boots again, because of Error
+	TypeHostFull  Type = "host_full"  // the host has no room for what it writes; Message says more
+	TypeDiskFault Type = "disk_fault" // the host could not do what its guest asked of a disk; Message says more
 )
 
 // Event is one record. Which fields are set depends on Type.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -19,15 +20,16 @@ const sector = 512
 // disk is a disk of a VM that has been built: its file is open, and QEMU gets that same open file, so that it
 // never opens a path and the lock on it lasts as long as QEMU.
 type disk struct {
-	config api.DiskConfig
-	file   *os.File
-	qid    string // QEMU's name of the device and, with "n" before it, of the block node; ids of the API may not fit
-	set    int    // number of the fd set that carries file
-	bdf    string
-	port   int   // the root port it is plugged into; -1 for one that was there at boot
-	length int64 // what the guest may see when the file is no multiple of a sector long; 0: all
-	device bool  // file is a block device
-	gone   bool  // its removal was asked for, and the guest has not answered yet
+	config    api.DiskConfig
+	file      *os.File
+	qid       string // QEMU's name of the device and, with "n" before it, of the block node; ids of the API may not fit
+	set       int    // number of the fd set that carries file
+	bdf       string
+	port      int       // the root port it is plugged into; -1 for one that was there at boot
+	length    int64     // what the guest may see when the file is no multiple of a sector long; 0: all
+	device    bool      // file is a block device
+	lastFault time.Time // that was told
+	gone      bool      // its removal was asked for, and the guest has not answered yet
 }
 
 func (d *disk) readOnly() bool { return deref(d.config.Readonly) }

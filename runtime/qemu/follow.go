@@ -63,6 +63,8 @@ func (v *vmm) handle(m *instance, e qmpEvent) {
 		v.monitor.emit("guest", "panic", map[string]string{"event": "panic"})
 	case "GUEST_CRASHLOADED":
 		v.monitor.emit("guest", "panic", map[string]string{"event": "crash_loaded"})
+	case "BLOCK_IO_ERROR":
+		v.ioError(m, e.Data)
 	case "DEVICE_DELETED":
 		var data struct {
 			Device string `json:"device"`

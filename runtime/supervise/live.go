@@ -43,13 +43,14 @@ var errStopped = errors.New("stopped before the guest was ready")
 // watch is what the VMM does, for one VM.
 type watch struct {
 	vm       *machine.VM
-	rebooted chan struct{} // has room for one
-	done     chan struct{} // closed when the VMM is gone and its events are read
-	powerOff bool          // the guest powered off; meaningful after done
+	fault    func(ch.Event) // takes errors of disks
+	rebooted chan struct{}  // has room for one
+	done     chan struct{}  // closed when the VMM is gone and its events are read
+	powerOff bool           // the guest powered off; meaningful after done
 }
 
-func watchVM(vm *machine.VM) *watch {
-	w := &watch{vm: vm, rebooted: make(chan struct{}, 1), done: make(chan struct{})}
+func watchVM(vm *machine.VM, fault func(ch.Event)) *watch {
+	w := &watch{vm: vm, fault: fault, rebooted: make(chan struct{}, 1), done: make(chan struct{})}
 	go func() {
 		defer close(w.done)
 		for e := range vm.Events() {
@@ -67,6 +68,8 @@ func (w *watch) take(e ch.Event) {
 		case w.rebooted <- struct{}{}:
 		default:
 		}
+	case e.Is("virtio-device", "io_error"):
+		w.fault(e)
 	case e.Is("vm", "shutdown"):
 		w.powerOff = true
 	}
@@ -95,7 +98,8 @@ func (s *supervisor) live(ctx context.Context, ready func()) error {
 		vm.Kill()
 	}
 	s.mu.Unlock()
-	w := watchVM(vm)
+	w := watchVM(vm, s.takeIOError)
+	defer s.watchSpace(ctx)()
 	defer func() {
 		vm.Kill()
 		<-w.done

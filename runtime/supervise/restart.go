@@ -109,7 +109,7 @@ func (s *supervisor) conclude(end func(r *driver.Run)) error {
 func (s *supervisor) successor(ended driver.Run, pause time.Duration) driver.Run {
 	r := driver.Run{
 		ID: layout.NewID(), Key: ended.Key, Phase: driver.PhaseStarting, Started: now(), PID: ended.PID, BootID: ended.BootID,
-		Start: ended.Start, Tool: ended.Tool, VMM: ended.VMM, Hardware: ended.Hardware, SpecDigest: ended.SpecDigest,
+		Start: ended.Start, Tool: ended.Tool, DiskFaults: ended.DiskFaults, VMM: ended.VMM, Hardware: ended.Hardware, SpecDigest: ended.SpecDigest,
 		Restarts: &driver.Restarts{Count: 1, Why: why(s.spec.Workspace.Process.Mode, ended)},
 	}
 	if ended.Restarts != nil {

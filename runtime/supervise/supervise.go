@@ -51,6 +51,7 @@ type supervisor struct {
 	publishing sync.Mutex  // what follows
 	declared   []spec.Port // those of ports that the workspace's spec has, as they are bound
 
+	telling sync.Mutex // faults, in their order
 	saving  sync.Mutex // run.json
 	mu      sync.Mutex // what follows
 	run     driver.Run
@@ -58,6 +59,7 @@ type supervisor struct {
 	last    *driver.Run // that ended, of the guest that is going away; run may be its successor
 	stand   standing
 	pause   backOff
+	untold  []driver.DiskFault // that are in the history yet to be
 	vm      *machine.VM
 	life    *life // of a configured guest
 	stopReq stopRequest
@@ -175,6 +177,7 @@ func (s *supervisor) snapshot() driver.Run {
 	run := s.run
 	run.Collected = append([]driver.Fetched(nil), s.run.Collected...)
 	run.Diagnostics = append([]string(nil), s.run.Diagnostics...)
+	run.DiskFaults = append([]driver.DiskFault(nil), s.run.DiskFaults...)
 	if s.ports != nil && run.Phase.Alive() {
 		run.Ports = s.ports.State()
 	}

@@ -47,14 +47,20 @@ func (s *Store) Forward(ctx context.Context, name string, ports []driver.Port, b
 
 // Ports asks the supervisor for the published ports of a running workspace.
 func (s *Store) Ports(ctx context.Context, name string) ([]driver.PortState, error) {
-	const op = "show ports of workspace"
+	run, err := s.Current(ctx, name)
+	return run.Ports, err
+}
+
+// Current asks the supervisor.
+func (s *Store) Current(ctx context.Context, name string) (driver.Run, error) {
+	const op = "show workspace"
 	client, err := s.Running(op, name)
 	if err != nil {
-		return nil, err
+		return driver.Run{}, err
 	}
 	run, _, err := client.Status(ctx)
 	if err != nil {
-		return nil, s.controlError(ctx, op, name, name, err)
+		return driver.Run{}, s.controlError(ctx, op, name, name, err)
 	}
-	return run.Ports, nil
+	return run, nil
 }

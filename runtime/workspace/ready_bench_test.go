@@ -94,7 +94,15 @@ func BenchmarkIdleWatching(b *testing.B) {
 		}
 	}
 	begin("none", nil)
-	names := []string{"port", "file", "exec"}
+	names := []string{"port", "missing", "file", "exec"}
+	missing := script("missing", "exec sleep 100000")
+	missing.Ready = &wanted.Ready{Port: 9001, Interval: time.Second, Failures: 1000, StartPeriod: time.Hour}
+	if _, err := s.Create(b.Context(), missing, nil); err != nil {
+		b.Fatal(err)
+	}
+	if _, err := s.Start(b.Context(), "missing", driver.StartOptions{}); err != nil {
+		b.Fatal(err)
+	}
 	begin("port", &wanted.Ready{Port: 9000})
 	begin("file", &wanted.Ready{File: "/tmp/up"})
 	begin("exec", &wanted.Ready{Exec: []string{"true"}})
@@ -120,7 +128,9 @@ func BenchmarkIdleWatching(b *testing.B) {
 // BenchmarkRestart measures from the kill of a VMM until its service runs again, beside a start.
 func BenchmarkRestart(b *testing.B) {
 	s := open(b, b.TempDir())
-	if _, err := s.Create(b.Context(), script("one", "exec sleep 100000"), nil); err != nil {
+	w := script("one", "echo up; exec sleep 100000")
+	w.Ready = &wanted.Ready{Log: "up", Interval: time.Second, Failures: 3, StartPeriod: time.Minute} // so that it is ready at once
+	if _, err := s.Create(b.Context(), w, nil); err != nil {
 		b.Fatal(err)
 	}
 	folder := s.State.Workspace("one")
@@ -140,7 +150,9 @@ func BenchmarkRestart(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			time.Sleep(3 * time.Second) // until it counts as ready
+			if _, err := s.AwaitReady(b.Context(), "one"); err != nil {
+				b.Fatal(err)
+			}
 			began := time.Now()
 			for pid := range processes(b, s, "one") {
 				if pid != before.PID {

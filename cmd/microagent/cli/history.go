@@ -87,6 +87,8 @@ func eventText(e event.Event) string {
 		return at + e.Address + ": " + e.Error
 	case event.TypeEnded:
 		return at + e.Address + ": ended by itself: " + e.Error
+	case event.TypeHostFull, event.TypeDiskFault:
+		return at + e.Address + ": " + e.Message
 	case event.TypeRestart:
 		return at + e.Address + ": starts again: " + e.Error
 	case event.TypeResult:

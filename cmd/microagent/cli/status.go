@@ -68,6 +68,11 @@ func (a *app) showObjects(ctx context.Context, project string) error {
 	for _, ws := range workspaces {
 		a.sayDrift(ws)
 		a.sayLoss(ctx, w, ws)
+		if ws.Run != nil && ws.Run.Phase.Alive() {
+			for _, f := range ws.Run.DiskFaults {
+				a.Say("workspace %s: %s", ws.Spec.Name, faultWords(f))
+			}
+		}
 		detail := vmmOf(ws)
 		if ws.Run.BacksOff() {
 			detail = restartWords(*ws.Run.Restarts)
@@ -121,6 +126,16 @@ func vmmOf(ws driver.Workspace) string {
 		for _, l := range s.Lacks() {
 			text += ", " + l.Short
 		}
+	}
+	return text
+}
+
+// faultWords tells of an error of the host's at a disk of a guest.
+func faultWords(f driver.DiskFault) string {
+	text := fmt.Sprintf("%s: the guest met an I/O error, last seen at %s: %s", printable.Line(f.Disk), f.Last.UTC().Format(time.RFC3339), printable.Line(f.Reason))
+	if f.NoSpace {
+		text = fmt.Sprintf("%s: the host has no room for what the guest writes, last seen at %s: %s; %s",
+			printable.Line(f.Disk), f.Last.UTC().Format(time.RFC3339), printable.Line(f.Reason), driver.NextNoSpace)
 	}
 	return text
 }
@@ -201,6 +216,9 @@ func (a *app) showWorkspace(ws driver.Workspace) error {
 		}
 		if r.Error != "" {
 			lines = append(lines, [2]string{"Error", printable.Line(r.Error)})
+		}
+		for _, f := range r.DiskFaults {
+			lines = append(lines, [2]string{"Fault", faultWords(f)})
 		}
 		for _, f := range r.Collected {
 			lines = append(lines, [2]string{"Output", fmt.Sprintf("%s %s%s", f.Name, term.Size(f.Bytes), map[bool]string{true: " " + printable.Line(f.Error)}[f.Error != ""])})

@@ -15,11 +15,12 @@ import (
 )
 
 // A path is watched by inotify, at the deepest directory above it that there is. What that does not tell of, a target of
-// a symlink, a file system that is mounted over it, a file of the kernel's, is seen by the look each second.
+// a symlink, a file system that is mounted over it, a file of the kernel's, is seen by the look that comes all the same.
 const (
 	changedEvents = unix.IN_CREATE | unix.IN_MOVED_TO | unix.IN_MOVED_FROM | unix.IN_DELETE | unix.IN_ATTRIB | unix.IN_MODIFY |
 		unix.IN_CLOSE_WRITE | unix.IN_DELETE_SELF | unix.IN_MOVE_SELF
 	changedPause = 100 * time.Millisecond // between two looks at what was changed already
+	changedLook  = 5 * time.Second
 )
 
 // sendChanged says whether what is at a path was made or changed since the start of the main process, or of the guest
@@ -61,7 +62,7 @@ func (a *Agent) sendChanged(ctx context.Context, h *wire.StreamHeader, st *proto
 			}
 			told = now
 		}
-		wait, rest := time.NewTimer(lookAll), lookFirst
+		wait, rest := time.NewTimer(changedLook), lookFirst
 		select {
 		case <-w.stirred:
 		case <-wait.C:
@@ -146,7 +147,7 @@ func (w *watcher) place() {
 		number, err := unix.InotifyAddWatch(w.fd, at, changedEvents) // the same number when it is watched already
 		if err != nil {
 			if !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENOTDIR) {
-				return // the look each second remains
+				return // the look that comes all the same remains
 			}
 			continue // it went just now
 		}

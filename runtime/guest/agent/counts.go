@@ -9,11 +9,13 @@ import (
 )
 
 // counts are how many sockets there are. A socket that begins to listen is counted (inet_hash in
-// net/ipv4/inet_hashtables.c), and reading how many there are costs a tenth of reading the tables: so a server that is
-// missing is looked for as soon as their number is another. The zero value counts nothing.
+// net/ipv4/inet_hashtables.c), and reading how many there are costs a tenth of reading the tables: so those are read when
+// the number is another, and else seldom, for one that came in the moment in which another went. The zero value counts
+// nothing.
 type counts struct {
-	files []*os.File // open all the time: what they say is made anew at each read from the start
-	last  []byte     // nil: nobody asks
+	files []*os.File    // open all the time: what they say is made anew at each read from the start
+	last  []byte        // nil before the first count
+	took  time.Duration // by the quickest count
 	buf   [1024]byte
 }
 
@@ -34,11 +36,9 @@ func (c *counts) close() {
 	}
 }
 
-// forget says that nobody asks.
-func (c *counts) forget() { c.last = nil }
-
-// changed says whether the numbers are others than at the last call; at the first after forget they are not.
+// changed says whether the numbers are others than at the last call; at the first they are not.
 func (c *counts) changed() bool {
+	began := time.Now()
 	now := c.buf[:0]
 	for _, f := range c.files {
 		n, err := f.ReadAt(c.buf[len(now):], 0)
@@ -46,6 +46,9 @@ func (c *counts) changed() bool {
 			return false
 		}
 		now = c.buf[:len(now)+n]
+	}
+	if took := time.Since(began); c.took == 0 || took < c.took {
+		c.took = took
 	}
 	first := c.last == nil
 	if !first && bytes.Equal(now, c.last) {
@@ -55,8 +58,24 @@ func (c *counts) changed() bool {
 	return !first
 }
 
-// lookCount is how often sockets are counted while a server is missing.
-const lookCount = 20 * time.Millisecond
+// Pauses of counting while a server is missing: so many times as long as a count takes, which tells how slow this
+// machine is, within a bound; after minutes in which nothing has changed a thousandth of those. And of looking at the
+// tables all the same.
+const (
+	countShare   = 300
+	countMost    = 40 * time.Millisecond
+	countQuiet   = 1000
+	sureMissing  = 2 * time.Second
+	sureAllThere = 10 * time.Second
+)
+
+// pause is that between two counts, when nothing has changed for a time.
+func (c *counts) pause(missing bool, quiet time.Duration) time.Duration {
+	if !missing {
+		return lookAll
+	}
+	return max(lookFirst, min(countShare*c.took, countMost), min(quiet/countQuiet, lookMissing))
+}
 
 // What ends awaitStir.
 type stir int
@@ -67,14 +86,20 @@ const (
 	hostGone
 )
 
-// awaitStir waits until something may have begun or ended a server, at most so long. It counts sockets meanwhile when a
-// server is missing, for which they are counted once before the look at the tables.
-func awaitStir(ctx context.Context, stirred, gone <-chan struct{}, most time.Duration, c *counts) stir {
-	deadline := time.Now().Add(most)
-	for {
+// awaitStir waits until something may have begun or ended a server, or it is time to look: quiet is for how long
+// nothing has changed.
+func awaitStir(ctx context.Context, stirred, gone <-chan struct{}, missing bool, quiet time.Duration, c *counts) stir {
+	most := untilNextLook(quiet, missing)
+	if c.last != nil {
+		most = sureAllThere
+		if missing {
+			most = sureMissing
+		}
+	}
+	for deadline := time.Now().Add(most); ; {
 		rest := time.Until(deadline)
 		if c.last != nil {
-			rest = min(rest, lookCount)
+			rest = min(rest, c.pause(missing, quiet))
 		}
 		t := time.NewTimer(rest)
 		select {
@@ -89,10 +114,7 @@ func awaitStir(ctx context.Context, stirred, gone <-chan struct{}, most time.Dur
 			t.Stop()
 			return hostGone
 		}
-		switch {
-		case c.last != nil && c.changed():
-			return timeToLook
-		case !time.Now().Before(deadline):
+		if c.last != nil && c.changed() || !time.Now().Before(deadline) {
 			return timeToLook
 		}
 	}

@@ -22,23 +22,22 @@ func TestCountsTellOfAServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	if got := awaitStir(t.Context(), nil, nil, time.Hour, c); got != timeToLook {
+	if got := awaitStir(t.Context(), nil, nil, true, 0, c); got != timeToLook {
 		t.Errorf("it ends with %v", got)
 	}
-	c.forget()
 	gone := make(chan struct{})
 	close(gone)
-	if got := awaitStir(t.Context(), nil, gone, time.Hour, c); got != hostGone {
+	if got := awaitStir(t.Context(), nil, gone, true, time.Hour, c); got != hostGone {
 		t.Errorf("without a host it ends with %v", got)
 	}
 	rung := make(chan struct{})
 	close(rung)
-	if got := awaitStir(t.Context(), rung, nil, time.Hour, c); got != stirredNow {
+	if got := awaitStir(t.Context(), rung, nil, false, time.Hour, c); got != stirredNow {
 		t.Errorf("when it is stirred it ends with %v", got)
 	}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	if got := awaitStir(ended, nil, nil, time.Hour, c); got != hostGone {
+	if got := awaitStir(ended, nil, nil, false, time.Hour, c); got != hostGone {
 		t.Errorf("after its context it ends with %v", got)
 	}
 }

@@ -76,10 +76,8 @@ func (a *Agent) sendListening(ctx context.Context, h *wire.StreamHeader, st *pro
 			}
 			told, changed = now, time.Now()
 		}
-		if bytes.IndexByte(now, 0) < 0 {
-			counts.forget()
-		}
-		switch awaitStir(ctx, stirred, gone, untilNextLook(time.Since(changed), now), counts) {
+		missing := bytes.IndexByte(now, 0) >= 0
+		switch awaitStir(ctx, stirred, gone, missing, time.Since(changed), counts) {
 		case stirredNow:
 			changed = time.Now()
 		case hostGone:
@@ -91,10 +89,10 @@ func (a *Agent) sendListening(ctx context.Context, h *wire.StreamHeader, st *pro
 	}
 }
 
-// untilNextLook is how long nothing is looked at after nothing has changed for a time.
-func untilNextLook(quiet time.Duration, served []byte) time.Duration {
+// untilNextLook is how long nothing is looked at after nothing has changed for a time, where sockets can't be counted.
+func untilNextLook(quiet time.Duration, missing bool) time.Duration {
 	most := lookAll
-	if bytes.IndexByte(served, 0) >= 0 {
+	if missing {
 		most = lookMissing
 	}
 	return min(quiet/lookShare, most)

@@ -307,16 +307,20 @@ func TestFailedDialIsLookedInto(t *testing.T) {
 
 func TestPausesGrowWithTheQuiet(t *testing.T) {
 	for _, c := range []struct {
-		quiet time.Duration
-		now   []byte
-		want  time.Duration
+		quiet   time.Duration
+		missing bool
+		want    time.Duration
 	}{
-		{0, []byte{0}, 0}, {time.Second, []byte{1, 0}, 100 * time.Millisecond}, {time.Hour, []byte{1, 0}, lookMissing},
-		{time.Second, []byte{1}, 100 * time.Millisecond}, {time.Hour, []byte{1}, lookAll},
+		{0, true, 0}, {time.Second, true, 100 * time.Millisecond}, {time.Hour, true, lookMissing},
+		{time.Second, false, 100 * time.Millisecond}, {time.Hour, false, lookAll},
 	} {
-		if got := untilNextLook(c.quiet, c.now); got != c.want {
-			t.Errorf("after %s with %v: %s", c.quiet, c.now, got)
+		if got := untilNextLook(c.quiet, c.missing); got != c.want {
+			t.Errorf("after %s, missing %v: %s", c.quiet, c.missing, got)
 		}
+	}
+	slow, quick := &counts{took: time.Second}, &counts{took: time.Microsecond}
+	if a, b, c := slow.pause(true, time.Second), quick.pause(true, time.Second), quick.pause(true, time.Hour); a != countMost || b != lookFirst || c != lookMissing {
+		t.Errorf("counts pause for %s, %s and %s", a, b, c)
 	}
 }
 

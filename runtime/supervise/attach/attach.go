@@ -79,6 +79,22 @@ func (a acquirer) acquire(spec driver.WorkspaceSpec, self lease.Process) (disks 
 	return disks, nil
 }
 
+// File is what its lease is held by.
+func (d Disk) File() *os.File { return d.claim.File() }
+
+// Words name it to people.
+func (d Disk) Words() string { return nameOf(d.Kind, d.Name) }
+
+// NameOf is Words of the disk with a serial, or the serial.
+func (d Disks) NameOf(serial string) string {
+	for _, one := range d {
+		if one.Machine.Serial == serial {
+			return one.Words()
+		}
+	}
+	return "disk " + serial
+}
+
 // Release gives the leases back.
 func (d Disks) Release() {
 	for _, one := range d {

@@ -34,6 +34,7 @@ type runWire struct {
 	Collected   []fetchedShape   `json:"collected,omitempty"`
 	SpecDigest  string           `json:"spec_digest"`
 	Ports       []spec.PortState `json:"ports,omitempty"`
+	DiskFaults  []faultShape     `json:"disk_faults,omitempty"`
 	Diagnostics []string         `json:"diagnostics,omitempty"`
 }
 
@@ -54,6 +55,15 @@ type restartsShape struct {
 	Count int        `json:"count"`
 	Next  *time.Time `json:"next,omitempty"`
 	Why   string     `json:"why"`
+}
+
+type faultShape struct {
+	Disk    string    `json:"disk"`
+	NoSpace bool      `json:"no_space,omitempty"`
+	Reason  string    `json:"reason"`
+	First   time.Time `json:"first"`
+	Last    time.Time `json:"last"`
+	Count   int       `json:"count"`
 }
 
 type fetchedShape struct {
@@ -87,6 +97,9 @@ func runWireOf(r driver.Run) runWire {
 	}
 	if r.Restarts != nil {
 		to.Restarts = new(restartsShape(*r.Restarts))
+	}
+	for _, f := range r.DiskFaults {
+		to.DiskFaults = append(to.DiskFaults, faultShape(f))
 	}
 	to.Collected = fetchedShapes(r.Collected)
 	return to
@@ -129,6 +142,9 @@ func (r runWire) run() driver.Run {
 	}
 	if r.Restarts != nil {
 		to.Restarts = new(driver.Restarts(*r.Restarts))
+	}
+	for _, f := range r.DiskFaults {
+		to.DiskFaults = append(to.DiskFaults, driver.DiskFault(f))
 	}
 	to.Collected = fetchedOf(r.Collected)
 	return to

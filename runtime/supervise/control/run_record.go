@@ -35,6 +35,7 @@ type runRecord struct {
 	Collected   []fetchedShape   `json:"collected,omitempty"`
 	SpecDigest  string           `json:"spec_digest"`
 	Ports       []spec.PortState `json:"ports,omitempty"`
+	DiskFaults  []faultShape     `json:"disk_faults,omitempty"`
 	Diagnostics []string         `json:"diagnostics,omitempty"`
 }
 

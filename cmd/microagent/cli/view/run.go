@@ -30,6 +30,7 @@ type Run struct {
 	Collected   []Collected `json:"collected,omitempty"`
 	Ports       []Port      `json:"ports,omitempty"`
 	SpecDigest  string      `json:"spec_digest"`
+	DiskFaults  []DiskFault `json:"disk_faults,omitempty"`
 	Diagnostics []string    `json:"diagnostics,omitempty"`
 }
 
@@ -46,6 +47,16 @@ type Restarts struct {
 	Count int        `json:"count"`          // since a command started the workspace
 	Next  *time.Time `json:"next,omitempty"` // when its guest boots, while that is waited for
 	Why   string     `json:"why"`            // how the one before it ended
+}
+
+// DiskFault is what the host could not do of what the guest asked of a disk, which was told of an I/O error.
+type DiskFault struct {
+	Disk    string    `json:"disk"`               // "the root file system", "volume data"
+	NoSpace bool      `json:"no_space,omitempty"` // the host's file system is full
+	Reason  string    `json:"reason"`
+	First   time.Time `json:"first"`
+	Last    time.Time `json:"last"`
+	Count   int       `json:"count"` // how often the VMM told of it, once a second at most; 0 where it tells nothing
 }
 
 // Sandbox is what the VMM's process is confined by.
@@ -85,7 +96,7 @@ func OfRun(r driver.Run) Run {
 		ID: r.ID, Key: r.Key, Phase: string(r.Phase), Started: r.Started, Ready: r.Ready, Ended: r.Ended, ExitCode: r.ExitCode,
 		Stopped: r.Stopped, TimedOut: r.TimedOut, Waits: r.Waits, Error: r.Error, Console: r.Console, PID: r.PID, Tool: r.Tool,
 		VMM: r.VMM, Hardware: r.Hardware, Collected: list(r.Collected, OfCollected), Ports: OfPorts(r.Ports), SpecDigest: r.SpecDigest,
-		Diagnostics: r.Diagnostics,
+		Diagnostics: r.Diagnostics, DiskFaults: list(r.DiskFaults, func(f driver.DiskFault) DiskFault { return DiskFault(f) }),
 	}
 	if r.Readiness != nil {
 		v.Readiness = &Readiness{r.Readiness.Probe, string(r.Readiness.State), r.Readiness.Since, r.Readiness.Words}
