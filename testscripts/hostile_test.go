@@ -173,6 +173,10 @@ func files(l *siege) {
 	}
 	l.run("255", "exec", "one", "--", "evil", "lie")
 	l.run("125", "exec", "one", "--", "evil", "refuse")
+	job := l.job("--output", "device=/evil/device:./got-job", "--output", "cut=/evil/cut:./got-cut-job", "one", "--", "evil", "lie")
+	l.run("255", "wait", "--job", job, "one")
+	l.run("1", "exec", "-d", "one", "--", "evil", "refuse")
+	l.run("0", "list", "--jobs")
 	l.interrupt("130", moment{bytes: 8 << 20}, "exec", "one", "--", "yes", "forged")
 	if err := os.RemoveAll(filepath.Join(l.dir, "got-git")); err != nil { // a copy brings what it is told to
 		l.t.Error(err)
@@ -197,13 +201,16 @@ func collect(l *siege) {
 
 // noise is of a task that writes without end; its guest is as it should be.
 func noise(l *siege) {
-	l.most = mostLogs
+	l.most = mostLogs + mostJobLog
 	l.manifest(`[sh, -c, "yes forged & cat /dev/zero >&2"]`, "git")
 	apply := l.background("3", "apply", "--yes")
 	l.ready("siege.job")
 	l.interrupt("130", moment{bytes: int64(lane.Count(24, 200)) << 20}, "logs", "-f", "--stdout", "siege.job")
 	l.run("0", "logs", "--tail", "2", "--stdout", "siege.job")
 	l.run("0", "status", "siege.job")
+	job := l.job("siege.job", "--", "yes", "forged")
+	l.interrupt("130", moment{bytes: int64(lane.Count(24, 200)) << 20}, "logs", "-f", "--job", job, "siege.job")
+	l.run("0", "logs", "--tail", "2", "--job", job, "siege.job")
 	l.run("0", "halt", "siege.job", "--grace", "1s")
 	apply()
 	l.gone("siege.job")
@@ -241,6 +248,12 @@ func endless(l *siege) {
 	l.interrupt("130", moment{name: "one", text: "asked for entries 1"}, "cp", "-r", "one:/evil/entries", "got-entries")
 	l.safe()
 	l.end()
+}
+
+// job begins a job and gives its id.
+func (l *siege) job(args ...string) string {
+	l.t.Helper()
+	return strings.TrimSpace(l.run("0", append([]string{"exec", "-d"}, args...)...).stdout)
 }
 
 // manifest declares a task with outputs, each a tree of its name.

@@ -28,6 +28,7 @@ const (
 	mostCommand    = 96 << 20
 	mostDisk       = 2 << 20
 	mostLogs       = 80 << 20  // disk, with the logs of a task that writes without end
+	mostJobLog     = 16 << 20  // disk, of a job that writes without end, besides
 	mostSaid       = 512 << 10 // what a command writes to stderr, in bytes
 )
 

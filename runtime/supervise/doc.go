@@ -49,6 +49,7 @@
 //	stop               closed by the first requestStop, under mu; stopReq counts from then on
 //	guest              ended by cutLocked, under mu
 //	watch.done         closed by the goroutine that reads the VMM's events; watch.powerOff counts from then on
+//	jobs.creating      held while room is made on disk for a job; jobs.mu and job.mu are held for a moment
 //	life.over          closed by boot when it leaves a guest; life.why counts from then on
 //	ended              closed by supervise when run.json has the end of the last run and the VMM is gone; the leases go after that
 package supervise

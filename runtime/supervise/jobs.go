@@ -276,7 +276,8 @@ func (s *supervisor) judgeJob(ctx context.Context, session *proto.Session, j *jo
 		}
 		fallthrough
 	case err != nil:
-		return func(r *driver.Job) { r.State, r.Error = s.jobEndedWithGuest(j) }
+		state, why := s.jobEndedWithGuest(j)
+		return func(r *driver.Job) { r.State, r.Error = state, why }
 	case stopping:
 		return func(r *driver.Job) {
 			r.State, r.Error, r.ExitCode = driver.JobStopped, control.JobWorkspaceStopped, &exit.Code

@@ -158,9 +158,12 @@ func (s *Server) serveJobs(v *serving, call Call) result {
 		return ask(v, func(r ofJobRequest) result { return answerJob(s.service.StopJob(v.ctx, r.ID, r.Grace, r.Force)) })
 	}
 	return outcome{FailureOf(&driver.Error{
-		Class: driver.ErrUnsupported, Op: "control workspace", Object: s.workspace, Err: fmt.Errorf("unknown call %q", call),
+		Class: driver.ErrUnsupported, Op: opUnknown, Object: s.workspace, Err: fmt.Errorf("unknown call %q", call),
 	})}
 }
+
+// opUnknown is the operation of the error of a call that a supervisor does not know, for ever.
+const opUnknown = "control workspace"
 
 func answerJob(j driver.Job, err error) result {
 	if err != nil {

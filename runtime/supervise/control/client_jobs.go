@@ -13,11 +13,16 @@ import (
 // StartJob begins a job. ErrRefused says that an older microagent runs the workspace, which knows no jobs.
 func (c Client) StartJob(ctx context.Context, spec driver.JobSpec) (driver.Job, error) {
 	j, err := c.askJob(ctx, jobRequest{header: c.head(CallStartJob), Spec: specWireOf(spec.Exec), Outputs: jobOutputShapes(spec.Outputs)})
-	if !errors.Is(err, driver.ErrUnsupported) {
-		return j, err
+	return j, c.jobsUnknown(err)
+}
+
+// jobsUnknown says what to do about a supervisor that knows no jobs.
+func (c Client) jobsUnknown(err error) error {
+	if e, ok := errors.AsType[*driver.Error](err); !ok || e.Class != driver.ErrUnsupported || e.Op != opUnknown {
+		return err
 	}
 	name := filepath.Base(c.Folder.Dir)
-	return j, &driver.Error{
+	return &driver.Error{
 		Class: driver.ErrRefused, Op: "start job in workspace", Object: name, Err: errors.New("an older microagent runs it, which knows no jobs"),
 		Next: "to have this one do so: " + restart(name),
 	}
