@@ -29,6 +29,7 @@ const (
 	CodeNotGranted    = "not_granted"     // a manifest asks for what is the user's to grant
 	CodeNotAsked      = "not_asked"       // a grant that nothing asks for
 	CodeSpace         = "space_short"     //
+	CodeTargets       = "targets"         // a plan of --target, which leaves something out
 	CodeUnknownName   = "unknown_name"    // --rerun names nothing, or nothing with a task
 	CodeNotObserved   = "not_observed"    // the world says nothing about something declared
 )

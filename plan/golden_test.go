@@ -299,6 +299,8 @@ func (st *stage) happen(t *testing.T, f []string) {
 		st.opts.OverwriteOutputs = true
 	case "--rerun":
 		st.opts.Rerun = append(st.opts.Rerun, arg(1))
+	case "--target":
+		st.opts.Targets = append(st.opts.Targets, arg(1))
 	case "--verbose":
 		st.render.Verbose = true
 	case "--width":

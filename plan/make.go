@@ -22,6 +22,8 @@ type Options struct {
 	MoveHere bool
 	// Rerun names workspaces, as in the manifest, whose task runs again although it need not.
 	Rerun []string
+	// Targets are addresses or names of workspaces; with some, only they and what they rest on are planned.
+	Targets []string
 	// OverwriteOutputs lets outputs replace what lies at their targets and no apply put there.
 	OverwriteOutputs bool
 	// AllowGit lets outputs bring git folders.
@@ -57,6 +59,7 @@ func Make(m *schema.Manifest, w *observed.World, o Options) (*Plan, diag.List) {
 	p.checkHost()
 	p.checkPorts()
 	p.checkNetworks()
+	p.keepTargets()
 	return p.finish()
 }
 

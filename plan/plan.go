@@ -191,6 +191,8 @@ type Plan struct {
 	Manifest string `json:"manifest"`
 	// Destroy says that the plan was made by destroy.
 	Destroy bool `json:"destroy,omitempty"`
+	// Targets are what the plan was made for alone, when that is not the whole manifest.
+	Targets []string `json:"targets,omitempty"`
 	// Changes are in a stable order in which every change comes after its Deps.
 	Changes []Change `json:"changes"`
 	// Bound is the digest of every record the plan rests on, "" for one that must be absent, by the

@@ -21,6 +21,7 @@ type document struct {
 	Project       string            `json:"project"`
 	Manifest      string            `json:"manifest,omitempty"`
 	Destroy       bool              `json:"destroy"`
+	Targets       []string          `json:"targets,omitempty"`
 	Empty         bool              `json:"empty"`
 	Errors        int               `json:"errors"`   // len(refusals)
 	Refusals      []diag.Diagnostic `json:"refusals"` // why it can't be applied
@@ -36,7 +37,7 @@ type document struct {
 // the values of environment variables, and this has not.
 func JSON(w io.Writer, p *plan.Plan) error {
 	doc := document{
-		FormatVersion: FormatVersion, Tool: p.Tool, Project: p.Project, Manifest: p.Manifest, Destroy: p.Destroy,
+		FormatVersion: FormatVersion, Tool: p.Tool, Project: p.Project, Manifest: p.Manifest, Destroy: p.Destroy, Targets: p.Targets,
 		Empty: p.Empty(), Errors: len(p.Refusals), Refusals: p.Refusals, Summary: Summarise(p), Host: p.Host, Isolation: isolation(p), Changes: withoutEnv(p.Changes),
 		Bound: p.Bound, Warnings: p.Warnings,
 	}

@@ -102,6 +102,8 @@ func nothing(p *plan.Plan) string {
 	s := Summarise(p)
 	line := "Nothing to do: "
 	switch {
+	case len(p.Targets) > 0:
+		line += esc(strings.Join(p.Targets, ", ")) + " is as declared, with what it rests on"
 	case p.Destroy:
 		line += "project " + esc(p.Project) + " has no workspaces"
 	case s.Unchanged == 0:

@@ -66,6 +66,7 @@ func (a *app) applyCommand() *cobra.Command {
 	cmd.MarkFlagsMutuallyExclusive("pull", "offline")
 	cmd.MarkFlagsMutuallyExclusive("no-wait", "wait-timeout")
 	a.completeFlag(cmd, "rerun", workspaceNames)
+	a.completeFlag(cmd, "target", workspaceNames)
 	return cmd
 }
 

@@ -20,6 +20,7 @@ import (
 type planFlags struct {
 	allow    []string
 	rerun    []string
+	targets  []string
 	over     bool
 	git      bool
 	moveHere bool
@@ -33,6 +34,7 @@ func (o *planFlags) add(f *pflag.FlagSet) {
 	f.BoolVar(&o.over, "overwrite-outputs", false, "let outputs replace files that no apply put there")
 	allowGit(f, &o.git)
 	f.StringArrayVar(&o.rerun, "rerun", nil, "run the task of workspace `NAME` again")
+	f.StringArrayVar(&o.targets, "target", nil, "plan for `NAME` alone, a workspace or an address such as volume/data, and what it rests on")
 	f.BoolVar(&o.moveHere, "move-here", false, "take the project over from the manifest it was applied from")
 	f.BoolVar(&o.pull, "pull", false, "ask registries what their tags stand for now")
 	f.BoolVar(&o.offline, "offline", false, "ask no registry")
@@ -82,7 +84,7 @@ func (a *app) planOf(ctx context.Context, w *world, m *schema.Manifest, s source
 	if err != nil {
 		return nil, err
 	}
-	p, _ := plan.Make(m, seen, plan.Options{Tool: Version, ManifestPath: s.path, AllowPaths: allow, MoveHere: o.moveHere, Rerun: o.rerun,
+	p, _ := plan.Make(m, seen, plan.Options{Tool: Version, ManifestPath: s.path, AllowPaths: allow, MoveHere: o.moveHere, Rerun: o.rerun, Targets: o.targets,
 		OverwriteOutputs: o.over, AllowGit: o.git, Net: o.network.net, Grants: o.network.grants})
 	return p, nil
 }
@@ -162,6 +164,7 @@ func (a *app) planCommand() *cobra.Command {
 	o.add(f)
 	cmd.MarkFlagsMutuallyExclusive("pull", "offline")
 	a.completeFlag(cmd, "rerun", workspaceNames)
+	a.completeFlag(cmd, "target", workspaceNames)
 	f.StringVarP(&o.out, "out", "o", "", "save the plan in `FILE`")
 	f.BoolVar(&o.detailed, "detailed-exitcode", false, "exit with 2 when there is something to do")
 	f.BoolVar(&o.graph, "graph", false, "print the plan as a graph for dot")
