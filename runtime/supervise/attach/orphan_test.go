@@ -52,7 +52,7 @@ func TestAttachEndsWhatADeadHolderLeft(t *testing.T) {
 	t.Cleanup(func() { _ = syscall.Kill(pid, syscall.SIGKILL) })
 	for path, v := range map[string]any{
 		dead.Run():                 driver.Run{ID: "1", Phase: driver.PhaseRunning, PID: cmd.Process.Pid, BootID: "another"},
-		state.VolumeRecord("data"): layout.Meta{Kind: "volume", Name: "data", ID: "v"},
+		state.VolumeRecord("data"): layout.Meta{Format: layout.Format, Kind: "volume", Name: "data", ID: "v"},
 	} {
 		if err := layout.WriteJSON(path, v); err != nil {
 			t.Fatal(err)
