@@ -216,3 +216,26 @@ func TestPointersAreNoCommands(t *testing.T) {
 		}
 	}
 }
+
+// So does a flag of another tool that became one of ours.
+func TestPointersAreNoFlags(t *testing.T) {
+	check := func(command, name string) {
+		t.Helper()
+		c, _, err := silent().root().Find([]string{command})
+		if err != nil || c.Name() == "microagent" {
+			t.Errorf("%q is no command", command)
+			return
+		}
+		c.InheritedFlags() // which adds them to the command's own
+		if c.Flags().Lookup(name) != nil || len(name) == 1 && c.Flags().ShorthandLookup(name) != nil {
+			t.Errorf("%s has the flag %q", command, name)
+		}
+	}
+	for name := range runFlagPointers {
+		check("run", name)
+	}
+	for name := range flagPointers {
+		command, flag, _ := strings.Cut(name, " ")
+		check(command, flag)
+	}
+}

@@ -45,6 +45,9 @@ func (w words) check(cmd *cobra.Command, args []string) error {
 	most := len(w.required) + len(w.optional)
 	switch {
 	case len(args) == 0 && len(w.required) > 0:
+		if f := cmd.Flag("file"); f != nil && f.Changed {
+			return fmt.Errorf("%s needs %s, and %q is the manifest, which --file or -f names", cmd.CommandPath(), joined(w.required), f.Value)
+		}
 		return fmt.Errorf("%s needs %s", cmd.CommandPath(), joined(w.required))
 	case len(args) < len(w.required):
 		return fmt.Errorf("%s needs %s, and %s is missing", cmd.CommandPath(), joined(w.required), joined(w.required[len(args):]))

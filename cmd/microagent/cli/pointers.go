@@ -32,7 +32,7 @@ var commandPointers = map[string]pointer{
 	"build":        {"images are built by other tools, and used from a file, such as image: oci:DIR", "microagent image import --help"},
 	"edit":         {"a workspace is what its manifest says: change that, and apply it", "microagent apply"},
 	"pause":        {"there is no pause; a workspace is stopped by halt, and its disks stay", "microagent halt NAME"},
-	"network":      {"workspaces have no network device yet; -p publishes a guest's ports", "microagent create --help"},
+	"network":      {"what a guest may reach is network: of its workspace, or --allow-net and --net of run, create and start", "microagent create --help"},
 	"system":       {"what nothing uses is removed by prune", "microagent prune"},
 	"login":        {"registries get the credentials of docker's configuration, which docker login writes", "microagent image pull --help"},
 	"images":       {"images have a command of their own", "microagent image list"},
@@ -72,10 +72,9 @@ var runFlagPointers = map[string]pointer{
 	"detach":  {"run waits for its command; a workspace that goes on is made by create and start", "microagent create --help"},
 	"d":       {"run waits for its command; a workspace that goes on is made by create and start", "microagent create --help"},
 	"name":    {"a run's workspace has a name of its own; one with a name of yours is made by create", "microagent create --help"},
-	"network": {"workspaces have no network device yet", ""},
-	"net":     {"workspaces have no network device yet", ""},
+	"network": {"--allow-net HOST says what the guest may reach, and --net public every public address as well", ""},
 	"mount":   {"data comes in by a volume, a bundle or a disk: -v, --bundle, --disk", "microagent storage"},
-	"restart": {"a command that is expected to stay is a service of a manifest", "microagent schema"},
+	"restart": {"a command that is expected to stay is a service of a manifest, and its restart: says when it begins anew", "microagent schema"},
 
 	"m":          {"memory is --memory, with a unit such as 512MiB", ""},
 	"pull":       {"an image that is not in the store is pulled; image pull asks for its newest", "microagent image pull --help"},
@@ -90,7 +89,6 @@ var runFlagPointers = map[string]pointer{
 	"platform":   {"a guest has the host's processor, and an image's platform is chosen by it", ""},
 	"add-host":   {"/etc/hosts is a file of the image", ""},
 	"expose":     {"a guest's port is published by -p", ""},
-	"publish":    {"a guest's port is published by -p", ""},
 }
 
 // flagPointers are flags of docker's other commands, behind our own.
@@ -101,8 +99,6 @@ var flagPointers = map[string]pointer{
 	"halt t":    {"how long the guest may take is --grace, such as --grace 5s", ""},
 	"halt time": {"how long the guest may take is --grace, such as --grace 5s", ""},
 	"logs n":    {"the last lines are --tail N", ""},
-	"exec d":    {"exec waits; what it leaves in the background goes on: exec NAME -- sh -c 'COMMAND &'", ""},
-	"delete f":  {"delete stops a workspace that runs, and --yes asks nothing", ""},
 	"start a":   {"what a task or service writes is in its log", ""},
 }
 
