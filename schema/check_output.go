@@ -155,6 +155,9 @@ func (c *checker) reportOverlap(x *claim, how string, y *claim) {
 	next := "write the output to a path of its own, such as ./out/" + cut(strings.TrimPrefix(x.what, "outputs."))
 	if y.exclude != nil || strings.HasPrefix(y.what, "the source of ") && how == "lies inside" {
 		next += ", or leave its folder out of the bundle with exclude"
+		if y.bundle {
+			next += "; to hand a folder to another workspace, make it an output and a bundle of the same path"
+		}
 	}
 	c.error(x.at, "output_conflict", x.what+".to "+how+" "+y.what+line, next)
 }

@@ -30,6 +30,7 @@ func (c *checker) checkWorkspace(at address, e *entry) []claim {
 	c.checkReady(at.with("ready"), n)
 	c.checkRestart(at.with("restart"), n)
 	c.checkUser(at.with("user"), n.entry("user"))
+	c.warnLiteral(at.with("env"), n.get("env"))
 	c.checkMounts(at.with("mounts"), n.get("mounts"))
 	c.checkNetwork(at[1], at.with("network"), n.entry("network"))
 	if image := n.entry("image"); image != nil {

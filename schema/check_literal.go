@@ -1,0 +1,23 @@
+package schema
+
+import (
+	"regexp"
+
+	"microagent/schema/diag"
+)
+
+// hostVariable is what other tools fill in from the environment of who starts them: ${NAME}, with a default or without,
+// and $NAME of the names that everybody has. Another $ is likely to be meant as it is.
+var hostVariable = regexp.MustCompile(`\$\{[A-Za-z_][A-Za-z0-9_]*(:?[-+?=][^}]*)?\}|\$(HOME|PATH|PWD|USER)\b`)
+
+// warnLiteral warns of environment variables with a value that other tools would fill in. No value is shown.
+func (c *checker) warnLiteral(at address, env *node) {
+	for name, e := range each(env) {
+		if e.bad || e.value.bad || !hostVariable.MatchString(e.value.text) {
+			continue
+		}
+		c.list.Add(diag.Diagnostic{Severity: diag.Warning, Code: "literal_variable", Pos: c.pos(e.value.at),
+			Summary: at.with(name).String() + " has a $ that looks like a variable, and is passed on as it is written",
+			Next:    "write the value itself, or set it with a shell in the guest, such as task: [sh, -c, 'export X=$HOME/x; COMMAND']"})
+	}
+}
