@@ -76,7 +76,7 @@ func Run(ctx context.Context, d driver.Set, p *plan.Plan, files *folder.Folder, 
 	}
 	Announce(o.Events, p)
 	r := &run{drivers: d, plan: p, files: files, events: o.Events, images: map[string]driver.Image{},
-		facts: plan.Facts{Digests: map[string]string{}, Ran: map[string]bool{}}, waitTimeout: o.WaitTimeout, noWait: o.NoWait}
+		digests: map[string]string{}, waitTimeout: o.WaitTimeout, noWait: o.NoWait}
 	if !p.Destroy {
 		if err := r.recordProject(ctx, func(record *driver.Project) { record.Manifest = p.Manifest }); err != nil {
 			return nil, err

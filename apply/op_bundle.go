@@ -20,7 +20,7 @@ func (r *run) applyBundle(ctx context.Context, c *plan.Change, p driver.Progress
 		return err
 	}
 	r.mu.Lock()
-	r.facts.Digests[c.Address.Name] = digest.Fingerprint.Digest
+	r.digests[c.Address.Name] = digest.Fingerprint.Digest
 	r.mu.Unlock()
 	return r.drivers.Projects.PutBundle(context.WithoutCancel(ctx), driver.BundleRecord{
 		Name: c.Bundle.Name, Project: r.plan.Project, Source: c.Bundle.Source, Exclude: c.Bundle.Exclude,

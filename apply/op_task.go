@@ -31,9 +31,6 @@ func (r *run) runTask(ctx, whole context.Context, c *plan.Change) error {
 		if _, err := r.drivers.Runs.Start(whole, name, driver.StartOptions{RunKey: key}); err != nil {
 			return err
 		}
-		r.mu.Lock()
-		r.facts.Ran[c.Address.Name] = true
-		r.mu.Unlock()
 	case plan.ActionWait:
 	default:
 		return unknownOperation(c)

@@ -223,7 +223,7 @@ func (r *run) resolveMount(ctx context.Context, m *spec.Mount) (spec.Mount, erro
 	case spec.MountBundle:
 		if m.Source == "" { // made of an output that came in this walk
 			r.mu.Lock()
-			m.Source = r.facts.Digests[m.Name]
+			m.Source = r.digests[m.Name]
 			r.mu.Unlock()
 		}
 		disk, err := r.drivers.Disks.FindBundle(ctx, m.Source)

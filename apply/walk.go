@@ -34,7 +34,7 @@ type run struct {
 	images       map[string]driver.Image // pulled in this walk, by reference as written
 	stillRunning []string
 	notable      map[plan.Address]driver.Fetched // outputs
-	facts        plan.Facts
+	digests      map[string]string               // of bundles that are made of outputs, by name in the manifest
 
 	begun func(plan.Address) // tells the walk that a change has come so far that what it starts runs
 
@@ -137,9 +137,9 @@ func (r *run) walk(ctx context.Context, parallel int, keepGoing bool) *Result {
 // needed says whether a change whose turn it is has a cause, and tells when it has none.
 func (r *run) needed(c *plan.Change) bool {
 	r.mu.Lock()
-	needed := c.Needed(r.facts)
+	needed := c.Needed(r.digests)
 	if !needed && c.Address.Kind == plan.KindBundle {
-		r.facts.Digests[c.Address.Name] = c.Bundle.Was
+		r.digests[c.Address.Name] = c.Bundle.Was
 	}
 	r.mu.Unlock()
 	if !needed {

@@ -2,6 +2,7 @@ package plan_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"flag"
 	"os"
 	"path/filepath"
@@ -25,6 +26,7 @@ var update = flag.Bool("update", false, "write the goldens anew")
 
 // TestGolden goes through testdata/*.txtar: "before.yaml", if there is one, is applied to an empty world; the lines of
 // "world" happen to it; "after.yaml" (before.yaml when it is missing) is planned; what people are told is "plan". When
+// "json", where it is there, is what programs are told of the order. When
 // there are no errors, the plan is applied, and the next one has to be empty.
 func TestGolden(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txtar")
@@ -83,11 +85,14 @@ func golden(t *testing.T, file string) {
 	if *update {
 		files := a.Files[:0]
 		for _, f := range a.Files {
-			if f.Name != "plan" {
+			if f.Name != "plan" && f.Name != "json" {
 				files = append(files, f)
 			}
 		}
 		a.Files = append(files, txtar.File{Name: "plan", Data: got.Bytes()})
+		if _, ok := parts["json"]; ok {
+			a.Files = append(a.Files, txtar.File{Name: "json", Data: []byte(orderJSON(t, p))})
+		}
 		if err := os.WriteFile(file, txtar.Format(a), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -96,6 +101,43 @@ func golden(t *testing.T, file string) {
 	if want := parts["plan"]; got.String() != want {
 		t.Errorf("got:\n%s\nwant:\n%s", got.String(), want)
 	}
+	if want, ok := parts["json"]; ok && orderJSON(t, p) != want {
+		t.Errorf("got:\n%s\nwant:\n%s", orderJSON(t, p), want)
+	}
+}
+
+// orderJSON is what plan --json says of the order: a line for each change that does something.
+func orderJSON(t *testing.T, p *plan.Plan) string {
+	t.Helper()
+	var whole bytes.Buffer
+	if err := render.JSON(&whole, p); err != nil {
+		t.Fatal(err)
+	}
+	var doc struct {
+		Changes []struct {
+			Address json.RawMessage `json:"address"`
+			Action  plan.Action     `json:"action"`
+			Deps    json.RawMessage `json:"deps,omitempty"`
+			After   json.RawMessage `json:"after,omitempty"`
+			If      json.RawMessage `json:"if,omitempty"`
+			Writers []string        `json:"writers,omitempty"`
+		} `json:"changes"`
+	}
+	if err := json.Unmarshal(whole.Bytes(), &doc); err != nil {
+		t.Fatal(err)
+	}
+	var lines strings.Builder
+	for _, c := range doc.Changes {
+		if c.Action == plan.ActionNone || c.Action == plan.ActionKeep {
+			continue
+		}
+		line, err := json.Marshal(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines.Write(append(line, '\n'))
+	}
+	return lines.String()
 }
 
 func load(t testing.TB, text string) *schema.Manifest {

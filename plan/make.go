@@ -56,6 +56,7 @@ func Make(m *schema.Manifest, w *observed.World, o Options) (*Plan, diag.List) {
 	p.addDependencies()
 	p.addOrder()
 	p.checkLeases()
+	p.conditionTurns()
 	p.checkHost()
 	p.checkPorts()
 	p.checkNetworks()
@@ -83,6 +84,7 @@ type planner struct {
 	made      map[string]string                 // bundles by what output they are made of
 	pending   map[string]bool                   // those of made whose output comes in this plan
 	turns     map[string][]string               // by workspace, those whose turn with what it uses is right before it
+	given     map[string]*given                 // turns by who gives them
 	// outputsOf are the outputs by the workspace they come from, bundlesOf the bundles that are made of these.
 	outputsOf map[string][]spec.Output
 	bundlesOf map[string][]string
@@ -107,7 +109,7 @@ func newPlanner(m *schema.Manifest, w *observed.World, o Options) *planner {
 			Bound: map[string]string{}, Host: w.Host, AllowPaths: slices.Clone(o.AllowPaths),
 		},
 		at: map[Address]*Change{}, state: map[string]*workspaceState{}, rerun: map[string]bool{}, order: m.Order(),
-		want: map[string]observed.WorkspaceSpec{}, writers: map[string][]string{}, turns: map[string][]string{}, made: m.MadeOf(), pending: map[string]bool{},
+		want: map[string]observed.WorkspaceSpec{}, writers: map[string][]string{}, turns: map[string][]string{}, made: m.MadeOf(), pending: map[string]bool{}, given: map[string]*given{},
 	}
 	p.plan.Host.Missing = slices.Clone(w.Host.Missing)
 	for _, name := range o.Rerun {

@@ -36,9 +36,9 @@ type sim struct {
 	pull       bool
 	broken     map[string]string // errors by "image REF", "source NAME", "disk NAME", "output NAME"
 	taskExit   int
-	stable     bool       // a task leaves the same for the same inputs, as far as a bundle and its command go
-	facts      plan.Facts // of the apply at hand
-	unneeded   int        // changes of the last apply
+	stable     bool              // a task leaves the same for the same inputs, as far as a bundle and its command go
+	digests    map[string]string // of bundles that are made of outputs, in the apply at hand
+	unneeded   int               // changes of the last apply
 	manifest   *schema.Manifest
 	serial     int
 }
@@ -144,7 +144,7 @@ func (s *sim) apply(p *plan.Plan) {
 	}
 	done := map[plan.Address]bool{}
 	s.unneeded = 0
-	s.facts = plan.Facts{Digests: map[string]string{}, Ran: map[string]bool{}}
+	s.digests = map[string]string{}
 	for i := range p.Changes {
 		c := &p.Changes[i]
 		for _, dep := range append(c.Needs(), c.DependsOn()...) {
@@ -156,10 +156,10 @@ func (s *sim) apply(p *plan.Plan) {
 			continue
 		}
 		done[c.Address] = true
-		if !c.Needed(s.facts) {
+		if !c.Needed(s.digests) {
 			s.unneeded++
 			if c.Address.Kind == plan.KindBundle {
-				s.facts.Digests[c.Address.Name] = c.Bundle.Was
+				s.digests[c.Address.Name] = c.Bundle.Was
 			}
 			continue
 		}
@@ -202,7 +202,7 @@ func (s *sim) change(p *plan.Plan, c *plan.Change) {
 		if digest == "" {
 			s.t.Fatalf("%s is made of %s, which is not there", c.Address, c.Bundle.Source)
 		}
-		s.facts.Digests[c.Address.Name] = digest
+		s.digests[c.Address.Name] = digest
 		s.cache[digest] = true
 		s.bundles[name] = observed.Bundle{Project: p.Project, Digest: digest, Source: c.Bundle.Source, Built: true}
 	case plan.KindWorkspace:
@@ -346,7 +346,7 @@ func (s *sim) resolve(spec observed.WorkspaceSpec) observed.WorkspaceSpec {
 			}
 		case "bundle":
 			if m.Source == "" {
-				m.Source = s.facts.Digests[m.Name]
+				m.Source = s.digests[m.Name]
 			}
 			if !s.cache[m.Source] {
 				s.t.Fatalf("workspace %s needs bundle %s, which was not built", spec.Name, m.Name)
@@ -436,7 +436,6 @@ func (s *sim) task(p *plan.Plan, c *plan.Change) {
 		ws.Running = true
 	}
 	s.workspaces[name] = ws
-	s.facts.Ran[c.Address.Name] = c.Action == plan.ActionRun
 	s.endTask(name, s.taskExit)
 }
 

@@ -74,7 +74,7 @@ func (p *planner) standing(s *workspaceState) (want *observed.WorkspaceSpec, bun
 	}
 	for _, name := range p.writers[s.name] {
 		if x := p.state[name]; x != nil && x.task != nil && len(x.task.If) > 0 {
-			runs = append(runs, Cause{Task: name})
+			runs = append(runs, x.task.If...)
 		}
 	}
 	if len(bundles)+len(runs) == 0 {

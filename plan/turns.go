@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"maps"
 	"slices"
 
 	"microagent/schema"
@@ -85,24 +86,28 @@ func (p *planner) giveTurns() {
 	}
 }
 
+// given is a turn that a workspace which runs gives to tasks.
+type given struct {
+	turn, start *Change
+	takers      []*Change
+	causes      []Cause // of start besides its takers'; always says that it is done without any
+	always      bool
+}
+
 // giveTurn stops w before taker, which starts it again once it is done.
 func (p *planner) giveTurn(w *workspaceState, taker *Change) {
-	turn := p.at[Address{KindTurn, w.name}]
-	if turn == nil {
-		turn = p.add(Change{
+	c := w.change
+	g := p.given[w.name]
+	if g == nil {
+		g = &given{start: c, causes: c.If, always: c.Does() && len(c.If) == 0}
+		p.given[w.name] = g
+		g.turn = p.add(Change{
 			Address: Address{KindTurn, w.name}, Action: ActionStop, Reason: ReasonDependency, Pos: w.decl.Pos,
 			Detail: "while " + taker.Address.String() + " has what it uses", Danger: DangerDowntime, Warning: "a running guest is stopped, and started again",
-			Workspace: w.change.Workspace,
+			Workspace: c.Workspace,
 		})
-		p.onlyIf(turn, taker.If)
-	} else if len(turn.If) > 0 {
-		if len(taker.If) == 0 {
-			turn.If = nil
-		}
-		p.onlyIf(turn, taker.If)
 	}
-	c := w.change
-	always := c.Does() && len(c.If) == 0
+	g.takers = append(g.takers, taker)
 	switch c.Action {
 	case ActionNone, ActionWait:
 		c.Action, c.Reason, c.Detail = ActionStart, ReasonDependency, "it stopped to give a turn"
@@ -112,12 +117,32 @@ func (p *planner) giveTurn(w *workspaceState, taker *Change) {
 			c.Action, c.Publish, c.Permit = ActionRestart, false, false
 		}
 	}
-	p.addEdge(taker, turn.Address)
+	p.addEdge(taker, g.turn.Address)
 	p.addEdge(c, taker.Address)
-	switch {
-	case len(taker.If) == 0:
-		c.If = nil
-	case !always:
-		p.onlyIf(c, []Cause{{Task: taker.Address.Name}})
+}
+
+// conditionTurns makes a turn one that is given only for the causes of those that take it, once all edges are drawn. It
+// is given in any case when one of them needs none, or one that is known only after the turn: another may rest on what
+// the first leaves.
+func (p *planner) conditionTurns() {
+	for _, name := range slices.Sorted(maps.Keys(p.given)) {
+		g := p.given[name]
+		causes := g.causes
+		for _, taker := range g.takers {
+			if len(taker.If) == 0 || slices.ContainsFunc(taker.If, func(c Cause) bool { return p.needs(p.at[c.address()], g.turn) }) {
+				causes, g.always = nil, true
+				break
+			}
+			causes = append(causes, taker.If...)
+		}
+		g.start.If = nil
+		if len(causes) > 0 {
+			for _, taker := range g.takers {
+				p.onlyIf(g.turn, taker.If)
+			}
+		}
+		if !g.always {
+			p.onlyIf(g.start, causes)
+		}
 	}
 }

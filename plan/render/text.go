@@ -134,12 +134,7 @@ func (t *text) onlyIf(c *plan.Change) {
 	}
 	list := make([]string, len(c.If))
 	for i, cause := range c.If {
-		switch {
-		case cause.Bundle != "":
-			list[i] = "bundle " + cause.Bundle + " is not " + short(cause.Not) + " then"
-		default:
-			list[i] = "task " + cause.Task + " runs"
-		}
+		list[i] = "bundle " + cause.Bundle + " is not " + short(cause.Not) + " then"
 	}
 	t.below("only if ", strings.Join(list, ", or "))
 }
