@@ -19,7 +19,7 @@ func (p *planner) keepTargets() {
 	for _, name := range p.plan.Targets {
 		found := p.targets(name)
 		if len(found) == 0 {
-			p.fail(CodeUnknownName, diag.Pos{}, "write a workspace's name, or an address as a plan shows it, such as volume/data",
+			p.fail(CodeUnknownName, diag.Pos{}, "give the name of a workspace, or an address such as volume/data",
 				"--target %s: there is no such object", name)
 		}
 		for _, c := range found {

@@ -28,7 +28,7 @@ func TestVolumeMadeAnewDuringAttach(t *testing.T) {
 		t.Fatal(err)
 	}
 	record := func(id string) {
-		if err := layout.WriteJSON(state.VolumeRecord("data"), layout.Meta{Kind: "volume", Name: "data", ID: id}); err != nil {
+		if err := layout.WriteJSON(state.VolumeRecord("data"), layout.Meta{Format: layout.Format, Kind: "volume", Name: "data", ID: id}); err != nil {
 			t.Fatal(err)
 		}
 	}
