@@ -129,6 +129,14 @@ func (a *app) waitJob(ctx context.Context, workspace, id string, timeout time.Du
 	if len(unwritten) == 0 {
 		written, unwritten = apply.BringOut(ctx, w.Set, j, how)
 	}
+	for _, f := range written {
+		if !slices.Contains(j.Taken, f.Name) {
+			j.Taken = append(j.Taken, f.Name)
+		}
+	}
+	if j.State == driver.JobStopped && j.Error != "" {
+		a.Say("job %s of %s: %s", j.ID, j.Workspace, j.Error)
+	}
 	if a.JSON {
 		if err := a.PrintJSON(view.OfJob(j)); err != nil {
 			return err
