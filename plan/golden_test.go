@@ -216,6 +216,15 @@ func (st *stage) happen(t *testing.T, f []string) {
 			ws.Run, ws.Running = &run, true
 			s.hold(ws.Spec.Name, ws.Spec, true)
 		})
+	case "backs-off": // it ended by itself, and its supervisor waits to start it again
+		onWorkspace(func(ws *observed.Workspace) {
+			run := *ws.Run
+			run.Phase, run.ExitCode = "starting", nil
+			ws.Run, ws.Running, ws.Starting, ws.BacksOff = &run, true, true, true
+			s.hold(ws.Spec.Name, ws.Spec, true)
+		})
+	case "not-ready":
+		onWorkspace(func(ws *observed.Workspace) { ws.NotReady = ws.Spec.Ready.Probe() })
 	case "timed-out":
 		onWorkspace(func(ws *observed.Workspace) { ws.Run.TimedOut = true })
 	case "never-ran":

@@ -311,7 +311,7 @@ func (s *sim) workspace(p *plan.Plan, c *plan.Change) {
 				s.inOrder(p, c.Address.Name)
 			}
 			ws.Run = &observed.Run{ID: s.id("run"), Phase: phase}
-			ws.Running, ws.Starting = true, false
+			ws.Running, ws.Starting, ws.BacksOff, ws.NotReady = true, false, false, ""
 			s.hold(name, ws.Spec, true)
 		}
 	}
@@ -419,7 +419,7 @@ func (s *sim) task(p *plan.Plan, c *plan.Change) {
 	name := c.Workspace.Name
 	ws := s.workspaces[name]
 	if c.Action == plan.ActionRun {
-		if ws.Running {
+		if ws.Running && !ws.BacksOff {
 			s.t.Fatalf("%s is started while a run is under way", c.Address)
 		}
 		var runs []string
@@ -433,7 +433,7 @@ func (s *sim) task(p *plan.Plan, c *plan.Change) {
 		s.inOrder(p, c.Address.Name)
 		s.hold(name, ws.Spec, true)
 		ws.Run = &observed.Run{ID: s.id("run"), Key: key}
-		ws.Running = true
+		ws.Running, ws.BacksOff = true, false
 	}
 	s.workspaces[name] = ws
 	s.endTask(name, s.taskExit)

@@ -74,6 +74,8 @@ func (p *planner) compareRun(c *Change, s *workspaceState) (stop bool) {
 			c.Reason, c.Detail = fieldReason(&s.diff), whatChanged(&s.diff)
 		}
 		return s.have.Running
+	case s.have.BacksOff:
+		c.Action, c.Reason, c.Detail = ActionRun, ReasonFailed, "it failed and waits for its next try, which is now"
 	case s.have.Running:
 		c.Action, c.Reason, c.Detail = ActionWait, ReasonUnderWay, "this very run is under way"
 	case !endedWell(run):
