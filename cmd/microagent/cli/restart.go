@@ -19,13 +19,18 @@ type restarted struct {
 
 func (a *app) restartCommand() *cobra.Command {
 	var o driver.StopOptions
+	var wait bool
+	var limit waitFlags
 	cmd := &cobra.Command{
 		Use: "restart WORKSPACE...", Short: "stop workspaces and start them again",
 		Long: "As halt and start do, one after the other: the guest boots anew, and its disks stay. What flags of start gave to the\n" +
 			"run that ends, ports and network, goes with it. " + severalText,
 		Example:     "  microagent restart web\n  microagent restart --grace 1m db web",
-		Annotations: exitsWith(ExitOK, ExitFailed, ExitRefused, ExitLocked),
+		Annotations: exitsWith(ExitOK, ExitFailed, ExitRefused, ExitLocked, ExitUsage, ExitTimeout),
 		RunE: does(func(ctx context.Context, args []string) error {
+			if limit.timeout > 0 && !wait {
+				return usagef("microagent restart", "--wait-timeout is for --wait")
+			}
 			w, err := a.open(true)
 			if err != nil {
 				return err
@@ -36,6 +41,9 @@ func (a *app) restartCommand() *cobra.Command {
 					return told{}, err
 				}
 				run, err := a.startGuest(ctx, w, ws.Spec.Name, driver.StartOptions{})
+				if err == nil && wait {
+					run, err = awaitReady(ctx, w, ws.Spec.Name, limit.timeout)
+				}
 				if err != nil {
 					return told{}, err
 				}
@@ -45,6 +53,8 @@ func (a *app) restartCommand() *cobra.Command {
 	}
 	spanVar(cmd.Flags(), &o.Grace, "grace", "how long the guest may take to stop (default: the workspace's own)")
 	cmd.Flags().BoolVar(&o.Force, "force", false, "don't ask the guest to stop")
+	cmd.Flags().BoolVar(&wait, "wait", false, "wait until it is ready again")
+	limit.add(cmd.Flags())
 	return cmd
 }
 

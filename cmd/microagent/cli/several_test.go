@@ -25,7 +25,8 @@ func TestSeveral(t *testing.T) {
 	}{
 		{"start two none one two", 1, "", "Started \"two\"\nStarted \"one\"\n" + failed("start")},
 		{"start one -p 80:80 two", 64, "", "error: -p publishes ports of one workspace, and there are 2\nnext: microagent start --help\n"},
-		{"restart one none", 1, "", "Restarted \"one\"\n" + failed("restart")},
+		{"restart one --wait-timeout 1s", 64, "", "error: --wait-timeout is for --wait\nnext: microagent restart --help\n"},
+		{"restart one none --wait", 1, "", "Restarted \"one\"\n" + failed("restart")},
 		{"--json halt one none two", 1, `{"forced":false,"name":"one","was_running":true}` + "\n" + `{"forced":false,"name":"two","was_running":true}` + "\n",
 			`"object":"none"`},
 		{"halt two", 0, "", "\"two\" was not running\n"},
