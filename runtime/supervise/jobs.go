@@ -21,7 +21,7 @@ const opJob = "start job in workspace"
 
 // settleJobs is how long jobs may take to write their end once their guest is gone. One that is not done then ends with
 // the process, and is seen as lost.
-const settleJobs = time.Second
+const settleJobs = 500 * time.Millisecond
 
 // jobs are those that run. Each has a goroutine, which settle waits for.
 type jobs struct {
@@ -288,9 +288,7 @@ func (s *supervisor) judgeJob(ctx context.Context, session *proto.Session, j *jo
 	}
 	var collected []driver.Fetched
 	if len(j.outputs) > 0 {
-		fetching, cancel := context.WithTimeout(ctx, fetchLimit)
-		collected = s.collectInto(fetching, session, j.process.ID(), j.folder, j.outputs)
-		cancel()
+		collected = s.collectJob(ctx, session, j)
 	}
 	return func(r *driver.Job) {
 		r.State, r.ExitCode, r.TimedOut, r.Error, r.Collected = driver.JobExited, &exit.Code, exit.TimedOut, printable.Line(exit.Message), collected
@@ -298,6 +296,23 @@ func (s *supervisor) judgeJob(ctx context.Context, session *proto.Session, j *jo
 			r.State = driver.JobStopped
 		}
 	}
+}
+
+// collectJob brings a job's outputs into its folder.
+func (s *supervisor) collectJob(ctx context.Context, session *proto.Session, j *job) []driver.Fetched {
+	fetching, cancel := context.WithTimeout(ctx, fetchLimit)
+	defer cancel()
+	collected := s.collectInto(fetching, session, j.process.ID(), j.folder, j.outputs)
+	if ctx.Err() == nil {
+		return collected
+	}
+	_, why := s.jobEndedWithGuest(j)
+	for i, f := range collected {
+		if f.Error != "" && !f.Missing {
+			collected[i].Error = "it was not collected: " + why
+		}
+	}
+	return collected
 }
 
 // jobEndedWithGuest is the state of a job that ended with its guest, and why that did.

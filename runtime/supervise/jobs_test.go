@@ -87,7 +87,11 @@ func (g *jobGuest) serve(conn net.Conn) {
 	if err != nil || st.Ok() != nil {
 		return
 	}
-	if h.GetKind() == proto.KindStdout {
+	switch h.GetKind() {
+	case proto.KindFetch: // and nothing comes
+		st.DrainInput()
+		return
+	case proto.KindStdout:
 		_, _ = io.WriteString(st, "out")
 	}
 	_ = st.CloseWrite()
@@ -351,6 +355,29 @@ func TestJobsAreBounded(t *testing.T) {
 		}
 		if !slices.ContainsFunc(list, func(j driver.Job) bool { return j.ID == held[0].ID }) {
 			t.Error("one with an output is gone")
+		}
+	})
+}
+
+// TestOutputsOfAJobWhoseGuestGoes: what was being collected says why it did not come, and the job's own end stays.
+func TestOutputsOfAJobWhoseGuestGoes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := &jobGuest{}
+		s, l := working(t, g)
+		j, err := s.StartJob(t.Context(), driver.JobSpec{Exec: driver.ExecSpec{Argv: []string{"true"}}, Outputs: []driver.JobOutput{{Name: "o", From: "/o", To: "/x/o"}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		g.exit(j.ID, 0)
+		synctest.Wait() // it is collected
+		if now := onDisk(t, s, j.ID); now.State != driver.JobRunning {
+			t.Fatalf("%+v", now)
+		}
+		l.end("one", true, nil, s.snapshot())
+		synctest.Wait()
+		end := onDisk(t, s, j.ID)
+		if end.State != driver.JobExited || len(end.Collected) != 1 || end.Collected[0].Error != "it was not collected: the guest rebooted" || end.Holds() {
+			t.Errorf("%+v", end)
 		}
 	})
 }

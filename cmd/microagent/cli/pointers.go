@@ -22,7 +22,8 @@ var commandPointers = map[string]pointer{
 	"shell":        {"a shell is a process in a running workspace", "microagent exec -it NAME -- sh"},
 	"ssh":          {"a shell is a process in a running workspace", "microagent exec -it NAME -- sh"},
 	"attach":       {"what a task or service writes is in its log", "microagent logs -f NAME"},
-	"kill":         {"a workspace is stopped by halt", "microagent halt --force NAME"},
+	"kill":         {"a workspace is stopped by halt, and a job in it by halt --job", "microagent halt --force NAME"},
+	"jobs":         {"what exec -d began is listed by list", "microagent list --jobs"},
 	"inspect":      {"status has all that is known of a workspace", "microagent status NAME --json"},
 	"info":         {"status has all that is known of a workspace", "microagent status NAME --json"},
 	"port-forward": {"a port of a running workspace is reached by forward", "microagent forward NAME 8080"},
@@ -69,8 +70,8 @@ var commandPointers = map[string]pointer{
 // runFlagPointers are flags of docker run.
 var runFlagPointers = map[string]pointer{
 	"rm":      {"a run's workspace is deleted when it ends; --keep keeps it", ""},
-	"detach":  {"run waits for its command; a workspace that goes on is made by create and start", "microagent create --help"},
-	"d":       {"run waits for its command; a workspace that goes on is made by create and start", "microagent create --help"},
+	"detach":  {"run waits for its command; a workspace that goes on is made by create and start, and exec -d begins a command in it", "microagent create --help"},
+	"d":       {"run waits for its command; a workspace that goes on is made by create and start, and exec -d begins a command in it", "microagent create --help"},
 	"name":    {"a run's workspace has a name of its own; one with a name of yours is made by create", "microagent create --help"},
 	"network": {"--allow-net HOST says what the guest may reach, and --net public every public address as well", ""},
 	"mount":   {"data comes in by a volume, a bundle or a disk: -v, --bundle, --disk", "microagent storage"},

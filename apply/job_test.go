@@ -1,0 +1,136 @@
+package apply
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"microagent/runtime/driver"
+	"microagent/runtime/drivertest"
+)
+
+// finishedJob is a job of a running workspace, whose outputs are to lie at those places.
+func finishedJob(t *testing.T, places map[string]string) (driver.Set, driver.Job) {
+	t.Helper()
+	w := &drivertest.FakeWorkspaces{}
+	if _, err := w.Create(t.Context(), driver.WorkspaceSpec{Name: "one", Process: driver.Process{Mode: driver.ModeIdle}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Start(t.Context(), "one", driver.StartOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	spec := driver.JobSpec{Exec: driver.ExecSpec{Argv: []string{"sh", "-c", "echo 42 > /a"}}}
+	for name, to := range places {
+		spec.Outputs = append(spec.Outputs, driver.JobOutput{Name: name, From: "/a", To: to})
+	}
+	j, err := w.StartJob(t.Context(), "one", spec)
+	if err == nil {
+		j, err = w.WaitJob(t.Context(), "one", j.ID)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return driver.Set{Jobs: w, Outputs: writing{}}, j
+}
+
+// writing writes what it is given as one file, where the target says.
+type writing struct{ driver.Outputs }
+
+func (writing) Digest(_ context.Context, t driver.Target) (string, error) {
+	root, err := t.Enter(false)
+	if errors.Is(err, os.ErrNotExist) {
+		return "", driver.ErrNotFound
+	}
+	if err != nil {
+		return "", err
+	}
+	defer root.Close()
+	if _, err := root.Lstat(filepath.Base(t.Path)); err == nil {
+		return "another", nil
+	}
+	return "", driver.ErrNotFound
+}
+
+func (writing) Publish(_ context.Context, tree io.Reader, t driver.Target, _ driver.Publishing) (driver.Fetched, error) {
+	root, err := t.Enter(true)
+	if err != nil {
+		return driver.Fetched{}, err
+	}
+	defer root.Close()
+	data, err := io.ReadAll(tree)
+	if err == nil {
+		err = root.WriteFile(filepath.Base(t.Path), data, 0o600)
+	}
+	return driver.Fetched{}, err
+}
+
+// TestBringOut: to where it was told and nowhere else, and what lies there is noted as taken.
+func TestBringOut(t *testing.T) {
+	home := t.TempDir()
+	at := func(name string) string {
+		t.Helper()
+		place, err := JobPlace(filepath.Join(home, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return place
+	}
+	for _, dir := range []string{"linked", "other", "plain"} {
+		if err := os.Mkdir(filepath.Join(home, dir), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d, j := finishedJob(t, map[string]string{"new": at("made/new/x"), "there": at("plain/x"), "moved": at("linked/x"), "git": filepath.Join(home, ".git/hooks/x")})
+	// Since it was told, one place became something else, and one a link to elsewhere.
+	if err := errors.Join(os.WriteFile(filepath.Join(home, "plain/x"), []byte("mine"), 0o600),
+		os.Remove(filepath.Join(home, "linked")), os.Symlink("other", filepath.Join(home, "linked"))); err != nil {
+		t.Fatal(err)
+	}
+	written, unwritten := BringOut(t.Context(), d, j, Writing{})
+	if len(written) != 1 || written[0].Name != "new" || len(unwritten) != 3 {
+		t.Errorf("written %+v, not %v", written, unwritten)
+	}
+	for _, err := range unwritten {
+		if driver.Next(err) == "" {
+			t.Errorf("%v does not say what to do", err)
+		}
+	}
+	for name, there := range map[string]bool{"made/new/x": true, "other/x": false, ".git": false} {
+		if _, err := os.Lstat(filepath.Join(home, name)); (err == nil) != there {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if data, err := os.ReadFile(filepath.Join(home, "plain/x")); err != nil || string(data) != "mine" {
+		t.Errorf("what was there is %q, %v", data, err)
+	}
+	list, err := d.Jobs.Jobs(t.Context(), "one")
+	if err != nil || len(list[0].Taken) != 1 || list[0].Taken[0] != "new" || !list[0].Holds() {
+		t.Errorf("%+v, %v", list, err)
+	}
+	j.State = driver.JobLost
+	if written, unwritten := BringOut(t.Context(), d, j, Writing{}); len(written)+len(unwritten) > 0 {
+		t.Errorf("of a lost one: %v, %v", written, unwritten)
+	}
+}
+
+// TestJobPlace: links that lead to it are resolved once, when it is named; a git folder is refused.
+func TestJobPlace(t *testing.T) {
+	home, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.Mkdir(filepath.Join(home, "real"), 0o700), os.Symlink("real", filepath.Join(home, "link")), os.Mkdir(filepath.Join(home, ".git"), 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := JobPlace(filepath.Join(home, "link/a/b")); err != nil || got != filepath.Join(home, "real/a/b") {
+		t.Errorf("%s, %v", got, err)
+	}
+	for _, name := range []string{".git/x", "real/.GIT/x", "link/.git"} {
+		if got, err := JobPlace(filepath.Join(home, name)); !errors.Is(err, driver.ErrRefused) {
+			t.Errorf("%s: %s, %v", name, got, err)
+		}
+	}
+}
