@@ -36,13 +36,13 @@ var rooms = map[string][]string{
 	"guest/agent":   {"filetime", "guest/proto", "network/packets", "tartree"},
 	"guest/initd":   {"guest/proto", "guest/agent"},
 	"guest/proto":   {},
-	"network":       {"confine", "guest/proto"},
+	"network":       {"confine", "guest/proto", "machine/rotate"},
 	"ports":         {"guest/proto"},
 	"guest/payload": {},
 	"machine":       {"confine", "kernel", "guest/proto"},
 	"qemu":          {"guest/proto"},
-	"supervise":     {"network/gateway", "ports", "disk/ext4", "disk/target", "machine", "guest/proto", "kernel", "volume", "output", "project"},
-	"workspace":     {"supervise", "machine", "guest/proto", "kernel", "volume", "output", "disk", "image", "guesttree"},
+	"supervise":     {"network", "ports", "disk/ext4", "disk/target", "machine", "guest/proto", "kernel", "volume", "output", "project"},
+	"workspace":     {"network/denial", "supervise", "machine", "guest/proto", "kernel", "volume", "output", "disk", "image", "guesttree"},
 }
 
 // contracts are what every room of runtime may import.

@@ -36,10 +36,12 @@ type Run struct {
 	Sandbox   *Sandbox  `json:"sandbox,omitempty"` // nil: nobody looked, or the VMM never ran
 	Collected []Fetched `json:"collected,omitempty"`
 	// Ports are published, by the workspace or for this run, each with the number that it has.
-	Ports       []spec.PortState `json:"ports,omitempty"`
-	SpecDigest  string           `json:"spec_digest"` // of the spec it was started with
-	DiskFaults  []DiskFault      `json:"disk_faults,omitempty"`
-	Diagnostics []string         `json:"diagnostics,omitempty"`
+	Ports []spec.PortState `json:"ports,omitempty"`
+	// Network is of a run with one.
+	Network     *NetworkState `json:"network,omitempty"`
+	SpecDigest  string        `json:"spec_digest"` // of the spec it was started with
+	DiskFaults  []DiskFault   `json:"disk_faults,omitempty"`
+	Diagnostics []string      `json:"diagnostics,omitempty"`
 }
 
 // Crash is the error of a run that failed, of a workspace.
@@ -127,6 +129,9 @@ type Runs interface {
 	// Permit makes what a running workspace may reach that, without a restart: what it is about to deny ends. ErrRefused when
 	// it is not running, or runs without a network.
 	Permit(ctx context.Context, name string, n *spec.Network) error
+	// Denials are the records of what the guest of a workspace was denied by its network, the oldest first, as far back as
+	// they are kept.
+	Denials(ctx context.Context, name string) ([]Denial, error)
 	// Forward publishes ports of a running workspace until ctx ends, which is no error, or the run does. bound is called
 	// once with the numbers that they have.
 	Forward(ctx context.Context, name string, ports []spec.Port, bound func([]spec.Port) error) error

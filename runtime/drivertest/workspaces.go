@@ -233,6 +233,11 @@ func workspacesIdle(t *testing.T, w WorkspacesUnder) {
 	must(t, err)
 	wantClass(t, w.Publish(t.Context(), "one", nil), driver.ErrRefused)
 	wantClass(t, w.Permit(t.Context(), "one", nil), driver.ErrRefused)
+	if denials, err := w.Denials(t.Context(), "one"); err != nil || len(denials) != 0 {
+		t.Errorf("denials of a workspace that never ran: %+v, %v", denials, err)
+	}
+	_, err = w.Denials(t.Context(), "none")
+	wantClass(t, err, driver.ErrNotFound)
 	_, err = w.Exec(t.Context(), "one", driver.ExecSpec{Argv: []string{"true"}}, driver.Streams{})
 	wantClass(t, err, driver.ErrRefused)
 	if driver.Next(err) == "" {

@@ -28,6 +28,8 @@ type FakeWorkspaces struct {
 	next  int
 	calls []string
 	asked int // how often Usage was
+	// Denied are the records of each workspace's network.
+	Denied map[string][]driver.Denial
 
 	// probes are what those of some workspaces say, by name
 	probes map[string]*driver.Readiness

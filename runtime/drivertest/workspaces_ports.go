@@ -76,6 +76,14 @@ func (f *FakeWorkspaces) Permit(_ context.Context, name string, _ *spec.Network)
 	return err
 }
 
+// Denials are those that were put there.
+func (f *FakeWorkspaces) Denials(_ context.Context, name string) ([]driver.Denial, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	_, err := f.get("show what the network of workspace denied", name)
+	return f.Denied[name], err
+}
+
 // Forward tells the numbers, and is interrupted at once.
 func (f *FakeWorkspaces) Forward(_ context.Context, name string, ports []spec.Port, bound func([]spec.Port) error) error {
 	f.mu.Lock()

@@ -40,6 +40,7 @@ const (
 	TypeNotReady  Type = "not_ready"  // it does not become so, or is so no more; Error says more
 	TypeEnded     Type = "ended"      // its run ended and nobody asked for that: Error says how, Loss what that cost
 	TypeRestart   Type = "restart"    // its guest boots again, because of Error
+	TypeDenied    Type = "denied"     // its guest asked of its network what it may not reach, in Denial; Message says it in words
 	TypeHostFull  Type = "host_full"  // the host has no room for what it writes; Message says more
 	TypeDiskFault Type = "disk_fault" // the host could not do what its guest asked of a disk; Message says more
 )
@@ -72,6 +73,8 @@ type Event struct {
 	Collected *Collected `json:"collected,omitempty"`
 	// Loss is what the end of a run cost.
 	Loss json.RawMessage `json:"loss,omitempty"`
+	// Denial is a record of what a network denied.
+	Denial json.RawMessage `json:"denial,omitempty"`
 	// Result sums up, in the last record.
 	Result json.RawMessage `json:"result,omitempty"`
 }

@@ -13,7 +13,7 @@
 //	workspaces/NAME/rootfs.ext4     its root file system; rootfs.prev is the one before a replacement
 //	workspaces/NAME/outputs/OUT/    outputs that were fetched
 //	workspaces/NAME/jobs/ID/        a job: job.json, output.log, outputs/OUT/, and an empty taken/OUT once that was brought out
-//	workspaces/NAME/*.log           output.log (stdout and stderr in their order, framed), console.log, stdout.log, stderr.log, vmm.log, supervisor.log
+//	workspaces/NAME/*.log           output.log (stdout and stderr in their order, framed), console.log, stdout.log, stderr.log, vmm.log, supervisor.log, network.log
 //	workspaces/NAME/control.sock    the supervisor's, and vmm/*.sock the VMM's, while it runs
 //	projects/NAME.json              where a project's manifest is
 //	locks/KIND.NAME                 flock files, never unlinked
@@ -80,6 +80,7 @@ const (
 	StderrLog     = "stderr.log"
 	VMMLog        = "vmm.log"
 	SupervisorLog = "supervisor.log"
+	NetworkLog    = "network.log" // records of what the guest's network denied, a line each
 	ControlSocket = "control.sock"
 	VMMDir        = "vmm" // the sockets that the VMM serves, and nothing else: it may write in no other folder
 	APISocket     = VMMDir + "/api.sock"

@@ -52,6 +52,8 @@ type supervisor struct {
 	declared   []spec.Port // those of ports that the workspace's spec has, as they are bound
 
 	telling sync.Mutex // faults, in their order
+
+	denialsTold int // in the project's history
 	saving  sync.Mutex // run.json
 	mu      sync.Mutex // what follows
 	run     driver.Run

@@ -4,6 +4,8 @@ import (
 	"context"
 
 	"microagent/runtime/driver"
+	"microagent/runtime/layout"
+	"microagent/runtime/network/denial"
 )
 
 // Publish makes the ports of a running workspace those.
@@ -30,6 +32,19 @@ func (s *Store) Permit(ctx context.Context, name string, n *driver.Network) erro
 		return s.controlError(ctx, op, name, name, err)
 	}
 	return nil
+}
+
+// Denials reads what the supervisors of a workspace's runs recorded.
+func (s *Store) Denials(_ context.Context, name string) ([]driver.Denial, error) {
+	const op = "show what the network of workspace denied"
+	if _, err := s.need(op, name); err != nil {
+		return nil, err
+	}
+	list, err := denial.Read(s.State.Workspace(name).File(layout.NetworkLog))
+	if err != nil {
+		return nil, &driver.Error{Op: op, Object: name, Err: err}
+	}
+	return list, nil
 }
 
 // Forward publishes ports of a running workspace until ctx ends.

@@ -69,14 +69,25 @@ type PortRange struct{ First, Last uint16 }
 var AllPorts = PortRange{1, 65535}
 
 // String is "443" or "8000-8010".
-func (r PortRange) String() string { return numbers(r.First, int(r.Last)-int(r.First)+1) }
+func (r PortRange) String() string {
+	if r.First == r.Last {
+		return fmt.Sprint(r.First)
+	}
+	return fmt.Sprintf("%d-%d", r.First, r.Last)
+}
 
 // MarshalText writes what String gives.
 func (r PortRange) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
 
-// UnmarshalText reads what String gives.
+// UnmarshalText reads what MarshalText gives, also of a range that ends before it begins, which holds nothing.
 func (r *PortRange) UnmarshalText(text []byte) (err error) {
-	*r, err = ParsePortRange(string(text))
+	from, to, isRange := strings.Cut(string(text), "-")
+	if r.First, err = parseNumber(from); err != nil {
+		return err
+	}
+	if r.Last = r.First; isRange {
+		r.Last, err = parseNumber(to)
+	}
 	return err
 }
 

@@ -19,6 +19,7 @@ type logsFlags struct {
 	tail                    int
 	since                   string
 	times                   bool
+	network                 bool
 }
 
 func (a *app) logsCommand() *cobra.Command {
@@ -30,8 +31,9 @@ func (a *app) logsCommand() *cobra.Command {
 			"which is all of the project (without a manifest in view all there are): one stream in the order of time, the name\n" +
 			"before each line. -f goes on until the runs of the workspaces that are named have ended; without a name it goes on\n" +
 			"until it is interrupted, through restarts and with workspaces that come later. --console shows the kernel's\n" +
-			"console instead, and --job what a job in the one workspace that is named wrote, with -f until that ends. In a\n" +
-			"pipe the bytes are raw; on a terminal control characters are shown as escapes.",
+			"console instead, --network what each guest asked of its network and was denied, and --job what a job in the one\n" +
+			"workspace that is named wrote, with -f until that ends. In a pipe the bytes are raw; on a terminal control\n" +
+			"characters are shown as escapes.",
 		Example: "  microagent logs counter\n  microagent logs -f\n  microagent logs -t --since 10m db web\n" +
 			"  microagent logs --console --tail 20 web",
 		Annotations: exitsWith(ExitOK, ExitFailed, ExitUsage, ExitInterrupted),
@@ -62,9 +64,11 @@ func (a *app) logsCommand() *cobra.Command {
 	wholeVar(f, &o.tail, "tail", 0, 0, "only the last `N` lines of each workspace, each one of its stream; 0 with -f is what comes from now on")
 	f.StringVar(&o.since, "since", "", "only lines that began at or after `TIME`: how long ago, as 10m, or a date as 2026-01-02T15:04:05Z")
 	f.BoolVarP(&o.times, "timestamps", "t", false, "show when each line began")
+	f.BoolVar(&o.network, "network", false, "what the guest was denied by its network")
 	a.jobFlag(cmd, &o.Job, "of the job with this `ID`, which exec -d began in the workspace")
-	cmd.MarkFlagsMutuallyExclusive("stdout", "stderr", "console")
-	cmd.MarkFlagsMutuallyExclusive("job", "console")
+	cmd.MarkFlagsMutuallyExclusive("stdout", "stderr", "console", "network")
+	cmd.MarkFlagsMutuallyExclusive("job", "console", "network")
+	cmd.MarkFlagsMutuallyExclusive("follow", "network")
 	return cmd
 }
 
@@ -129,6 +133,9 @@ func (a *app) showLogs(ctx context.Context, o logsFlags, args []string) error {
 		if !slices.Contains(names, ws.Spec.Name) {
 			names = append(names, ws.Spec.Name)
 		}
+	}
+	if o.network {
+		return errors.Join(a.showDenials(ctx, w, project, names, o), broken)
 	}
 	if len(args) == 1 && !o.times && !a.JSON {
 		stdout, endOut := term.GuestText(a.Out)

@@ -183,6 +183,9 @@ func (a *app) showWorkspace(ws driver.Workspace) error {
 		}
 	}
 	lines = append(lines, networkLines(ws.Spec.Network)...)
+	if ws.Run != nil && ws.Run.Network != nil && ws.Run.Network.Denied > 0 {
+		lines = append(lines, [2]string{"Denied", fmt.Sprintf("%d in this run; see: microagent logs --network %s", ws.Run.Network.Denied, ws.Spec.Name)})
+	}
 	if ws.RootFSMissing {
 		lines = append(lines, [2]string{"Drifted", noRootFS})
 	}

@@ -10,32 +10,33 @@ import (
 // runWire is a driver.Run as it goes over the wire and down the ready pipe. Its fields are frozen; a new one is optional, and
 // its zero means what was true before it.
 type runWire struct {
-	ID          string           `json:"id"`
-	Key         string           `json:"key,omitempty"`
-	Phase       driver.Phase     `json:"phase"`
-	Started     time.Time        `json:"started"`
-	Ready       *time.Time       `json:"ready,omitempty"`
-	Ended       *time.Time       `json:"ended,omitempty"`
-	ExitCode    *int             `json:"exit_code,omitempty"`
-	Stopped     bool             `json:"stopped,omitempty"`
-	TimedOut    bool             `json:"timed_out,omitempty"`
-	Readiness   *readinessShape  `json:"readiness,omitempty"`
-	Restarts    *restartsShape   `json:"restarts,omitempty"`
-	Waits       string           `json:"waits,omitempty"`
-	Error       string           `json:"error,omitempty"`
-	Console     []string         `json:"console,omitempty"`
-	PID         int              `json:"pid"`
-	BootID      string           `json:"boot_id"`
-	Start       uint64           `json:"start"`
-	Tool        string           `json:"tool"`
-	VMM         string           `json:"vmm"`
-	Hardware    bool             `json:"hardware"`
-	Sandbox     *sandboxShape    `json:"sandbox,omitempty"`
-	Collected   []fetchedShape   `json:"collected,omitempty"`
-	SpecDigest  string           `json:"spec_digest"`
-	Ports       []spec.PortState `json:"ports,omitempty"`
-	DiskFaults  []faultShape     `json:"disk_faults,omitempty"`
-	Diagnostics []string         `json:"diagnostics,omitempty"`
+	ID          string               `json:"id"`
+	Key         string               `json:"key,omitempty"`
+	Phase       driver.Phase         `json:"phase"`
+	Started     time.Time            `json:"started"`
+	Ready       *time.Time           `json:"ready,omitempty"`
+	Ended       *time.Time           `json:"ended,omitempty"`
+	ExitCode    *int                 `json:"exit_code,omitempty"`
+	Stopped     bool                 `json:"stopped,omitempty"`
+	TimedOut    bool                 `json:"timed_out,omitempty"`
+	Readiness   *readinessShape      `json:"readiness,omitempty"`
+	Restarts    *restartsShape       `json:"restarts,omitempty"`
+	Waits       string               `json:"waits,omitempty"`
+	Error       string               `json:"error,omitempty"`
+	Console     []string             `json:"console,omitempty"`
+	PID         int                  `json:"pid"`
+	BootID      string               `json:"boot_id"`
+	Start       uint64               `json:"start"`
+	Tool        string               `json:"tool"`
+	VMM         string               `json:"vmm"`
+	Hardware    bool                 `json:"hardware"`
+	Sandbox     *sandboxShape        `json:"sandbox,omitempty"`
+	Collected   []fetchedShape       `json:"collected,omitempty"`
+	SpecDigest  string               `json:"spec_digest"`
+	Ports       []spec.PortState     `json:"ports,omitempty"`
+	Network     *driver.NetworkState `json:"network,omitempty"`
+	DiskFaults  []faultShape         `json:"disk_faults,omitempty"`
+	Diagnostics []string             `json:"diagnostics,omitempty"`
 }
 
 // sandboxShape and fetchedShape are parts of a run, on the wire and in its record.
@@ -87,7 +88,7 @@ func runWireOf(r driver.Run) runWire {
 		ID: r.ID, Key: r.Key, Phase: r.Phase, Started: r.Started, Ready: r.Ready, Ended: r.Ended,
 		ExitCode: r.ExitCode, Stopped: r.Stopped, TimedOut: r.TimedOut, Waits: r.Waits, Error: r.Error,
 		Console: r.Console, PID: r.PID, BootID: r.BootID, Start: r.Start, Tool: r.Tool, VMM: r.VMM,
-		Hardware: r.Hardware, SpecDigest: r.SpecDigest, Diagnostics: r.Diagnostics, Ports: r.Ports,
+		Hardware: r.Hardware, SpecDigest: r.SpecDigest, Diagnostics: r.Diagnostics, Ports: r.Ports, Network: r.Network,
 	}
 	if r.Sandbox != nil {
 		to.Sandbox = new(sandboxShape(*r.Sandbox))
@@ -132,7 +133,7 @@ func (r runWire) run() driver.Run {
 		ID: r.ID, Key: r.Key, Phase: r.Phase, Started: r.Started, Ready: r.Ready, Ended: r.Ended,
 		ExitCode: r.ExitCode, Stopped: r.Stopped, TimedOut: r.TimedOut, Waits: r.Waits, Error: r.Error,
 		Console: r.Console, PID: r.PID, BootID: r.BootID, Start: r.Start, Tool: r.Tool, VMM: r.VMM,
-		Hardware: r.Hardware, SpecDigest: r.SpecDigest, Diagnostics: r.Diagnostics, Ports: r.Ports,
+		Hardware: r.Hardware, SpecDigest: r.SpecDigest, Diagnostics: r.Diagnostics, Ports: r.Ports, Network: r.Network,
 	}
 	if r.Sandbox != nil {
 		to.Sandbox = new(driver.Sandbox(*r.Sandbox))

@@ -11,32 +11,33 @@ import (
 // long as it has the fields of runWire it is converted whole, and one that either gains alone does not compile until
 // somebody says here what becomes of it.
 type runRecord struct {
-	ID          string           `json:"id"`
-	Key         string           `json:"key,omitempty"`
-	Phase       driver.Phase     `json:"phase"`
-	Started     time.Time        `json:"started"`
-	Ready       *time.Time       `json:"ready,omitempty"`
-	Ended       *time.Time       `json:"ended,omitempty"`
-	ExitCode    *int             `json:"exit_code,omitempty"`
-	Stopped     bool             `json:"stopped,omitempty"`
-	TimedOut    bool             `json:"timed_out,omitempty"`
-	Readiness   *readinessShape  `json:"readiness,omitempty"`
-	Restarts    *restartsShape   `json:"restarts,omitempty"`
-	Waits       string           `json:"waits,omitempty"`
-	Error       string           `json:"error,omitempty"`
-	Console     []string         `json:"console,omitempty"`
-	PID         int              `json:"pid"`
-	BootID      string           `json:"boot_id"`
-	Start       uint64           `json:"start"`
-	Tool        string           `json:"tool"`
-	VMM         string           `json:"vmm"`
-	Hardware    bool             `json:"hardware"`
-	Sandbox     *sandboxShape    `json:"sandbox,omitempty"`
-	Collected   []fetchedShape   `json:"collected,omitempty"`
-	SpecDigest  string           `json:"spec_digest"`
-	Ports       []spec.PortState `json:"ports,omitempty"`
-	DiskFaults  []faultShape     `json:"disk_faults,omitempty"`
-	Diagnostics []string         `json:"diagnostics,omitempty"`
+	ID          string               `json:"id"`
+	Key         string               `json:"key,omitempty"`
+	Phase       driver.Phase         `json:"phase"`
+	Started     time.Time            `json:"started"`
+	Ready       *time.Time           `json:"ready,omitempty"`
+	Ended       *time.Time           `json:"ended,omitempty"`
+	ExitCode    *int                 `json:"exit_code,omitempty"`
+	Stopped     bool                 `json:"stopped,omitempty"`
+	TimedOut    bool                 `json:"timed_out,omitempty"`
+	Readiness   *readinessShape      `json:"readiness,omitempty"`
+	Restarts    *restartsShape       `json:"restarts,omitempty"`
+	Waits       string               `json:"waits,omitempty"`
+	Error       string               `json:"error,omitempty"`
+	Console     []string             `json:"console,omitempty"`
+	PID         int                  `json:"pid"`
+	BootID      string               `json:"boot_id"`
+	Start       uint64               `json:"start"`
+	Tool        string               `json:"tool"`
+	VMM         string               `json:"vmm"`
+	Hardware    bool                 `json:"hardware"`
+	Sandbox     *sandboxShape        `json:"sandbox,omitempty"`
+	Collected   []fetchedShape       `json:"collected,omitempty"`
+	SpecDigest  string               `json:"spec_digest"`
+	Ports       []spec.PortState     `json:"ports,omitempty"`
+	Network     *driver.NetworkState `json:"network,omitempty"`
+	DiskFaults  []faultShape         `json:"disk_faults,omitempty"`
+	Diagnostics []string             `json:"diagnostics,omitempty"`
 }
 
 func runRecordOf(r driver.Run) runRecord { return runRecord(runWireOf(r)) }

@@ -8,30 +8,31 @@ import (
 
 // Run is the story of one execution.
 type Run struct {
-	ID          string      `json:"id"`
-	Key         string      `json:"key,omitempty"`
-	Phase       string      `json:"phase"` // starting, ready, running, finished, failed, lost
-	Started     time.Time   `json:"started"`
-	Ready       *time.Time  `json:"ready,omitempty"`
-	Ended       *time.Time  `json:"ended,omitempty"`
-	ExitCode    *int        `json:"exit_code,omitempty"` // of the task or service; 128+n for a signal
-	Stopped     bool        `json:"stopped,omitempty"`   // it ended because a stop asked for it
-	TimedOut    bool        `json:"timed_out,omitempty"`
-	Readiness   *Readiness  `json:"readiness,omitempty"` // of a workspace with ready
-	Restarts    *Restarts   `json:"restarts,omitempty"`  // of a run that began by itself in the place of another
-	Waits       string      `json:"waits,omitempty"`     // what a start takes long for, while it does
-	Error       string      `json:"error,omitempty"`
-	Console     []string    `json:"console,omitempty"` // last console lines of a failed run
-	PID         int         `json:"pid"`               // of its supervisor
-	Tool        string      `json:"tool"`
-	VMM         string      `json:"vmm"`      // "cloud-hypervisor v53.0.0", "qemu 7.2.22 (tcg)"
-	Hardware    bool        `json:"hardware"` // isolated by hardware virtualisation
-	Sandbox     *Sandbox    `json:"sandbox,omitempty"`
-	Collected   []Collected `json:"collected,omitempty"`
-	Ports       []Port      `json:"ports,omitempty"`
-	SpecDigest  string      `json:"spec_digest"`
-	DiskFaults  []DiskFault `json:"disk_faults,omitempty"`
-	Diagnostics []string    `json:"diagnostics,omitempty"`
+	ID          string               `json:"id"`
+	Key         string               `json:"key,omitempty"`
+	Phase       string               `json:"phase"` // starting, ready, running, finished, failed, lost
+	Started     time.Time            `json:"started"`
+	Ready       *time.Time           `json:"ready,omitempty"`
+	Ended       *time.Time           `json:"ended,omitempty"`
+	ExitCode    *int                 `json:"exit_code,omitempty"` // of the task or service; 128+n for a signal
+	Stopped     bool                 `json:"stopped,omitempty"`   // it ended because a stop asked for it
+	TimedOut    bool                 `json:"timed_out,omitempty"`
+	Readiness   *Readiness           `json:"readiness,omitempty"` // of a workspace with ready
+	Restarts    *Restarts            `json:"restarts,omitempty"`  // of a run that began by itself in the place of another
+	Waits       string               `json:"waits,omitempty"`     // what a start takes long for, while it does
+	Error       string               `json:"error,omitempty"`
+	Console     []string             `json:"console,omitempty"` // last console lines of a failed run
+	PID         int                  `json:"pid"`               // of its supervisor
+	Tool        string               `json:"tool"`
+	VMM         string               `json:"vmm"`      // "cloud-hypervisor v53.0.0", "qemu 7.2.22 (tcg)"
+	Hardware    bool                 `json:"hardware"` // isolated by hardware virtualisation
+	Sandbox     *Sandbox             `json:"sandbox,omitempty"`
+	Collected   []Collected          `json:"collected,omitempty"`
+	Ports       []Port               `json:"ports,omitempty"`
+	Network     *driver.NetworkState `json:"network,omitempty"` // what the guest may reach now, and how much was denied
+	SpecDigest  string               `json:"spec_digest"`
+	DiskFaults  []DiskFault          `json:"disk_faults,omitempty"`
+	Diagnostics []string             `json:"diagnostics,omitempty"`
 }
 
 // Readiness is what the probe of a run says.
@@ -96,7 +97,7 @@ func OfRun(r driver.Run) Run {
 		ID: r.ID, Key: r.Key, Phase: string(r.Phase), Started: r.Started, Ready: r.Ready, Ended: r.Ended, ExitCode: r.ExitCode,
 		Stopped: r.Stopped, TimedOut: r.TimedOut, Waits: r.Waits, Error: r.Error, Console: r.Console, PID: r.PID, Tool: r.Tool,
 		VMM: r.VMM, Hardware: r.Hardware, Collected: list(r.Collected, OfCollected), Ports: OfPorts(r.Ports), SpecDigest: r.SpecDigest,
-		Diagnostics: r.Diagnostics, DiskFaults: list(r.DiskFaults, func(f driver.DiskFault) DiskFault { return DiskFault(f) }),
+		Diagnostics: r.Diagnostics, Network: r.Network, DiskFaults: list(r.DiskFaults, func(f driver.DiskFault) DiskFault { return DiskFault(f) }),
 	}
 	if r.Readiness != nil {
 		v.Readiness = &Readiness{r.Readiness.Probe, string(r.Readiness.State), r.Readiness.Since, r.Readiness.Words}
