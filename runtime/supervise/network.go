@@ -64,7 +64,7 @@ func (s *supervisor) stopNetwork() {
 // start starts a gateway and tells it what the guest may reach.
 func (n *network) start() (*gateway.Process, error) {
 	p, err := gateway.Start(gateway.Options{
-		Argv: n.s.spec.Gateway, Denied: n.denied, State: n.take, Gone: n.lost,
+		Argv: n.s.spec.Gateway, Denied: n.s.recordDenial, State: n.take, Gone: n.lost,
 		Log: func(line string) { n.s.log.Warn("network", "gateway", printable.Line(line)) }, Stderr: logLines{n.s.log, "gateway"},
 	})
 	if err != nil {
@@ -189,11 +189,6 @@ func (n *network) lead(ctx context.Context, session *proto.Session) {
 	}
 }
 
-// denied takes the record of a denial.
-func (n *network) denied(d driver.Denial) {
-	n.s.log.Info("denied", "stage", d.Stage, "rule", d.Rule, "names", d.Names, "address", d.Address, "port", d.Port, "count", d.Count)
-}
-
 func (n *network) take(s gateway.State) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -209,6 +204,15 @@ func (n *network) State() gateway.State {
 	return s
 }
 
+// driverState is State with what the guest may reach, as runs have it.
+func (n *network) driverState() *driver.NetworkState {
+	s := n.State().NetworkState
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	s.May = n.may
+	return &s
+}
+
 // Permit makes n what the guest of this run may reach.
 func (s calls) Permit(_ context.Context, may *spec.Network) error {
 	const op = "change network of workspace"
@@ -217,6 +221,13 @@ func (s calls) Permit(_ context.Context, may *spec.Network) error {
 		return &driver.Error{Class: driver.ErrRefused, Op: op, Object: s.spec.Workspace.Name,
 			Err: errors.New("it runs without a network, or is to run without one"), Next: "microagent halt " + s.spec.Workspace.Name}
 	}
+	if err := n.permit(may); err != nil {
+		return err
+	}
+	return s.saveRun() // which has what it may reach
+}
+
+func (n *network) permit(may *spec.Network) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.may = may

@@ -53,20 +53,20 @@ type supervisor struct {
 
 	telling sync.Mutex // faults, in their order
 
-	denialsTold int // in the project's history
-	saving  sync.Mutex // run.json
-	mu      sync.Mutex // what follows
-	run     driver.Run
-	moved   turn        // rung at each change of run
-	last    *driver.Run // that ended, of the guest that is going away; run may be its successor
-	stand   standing
-	pause   backOff
-	untold  []driver.DiskFault // that are in the history yet to be
-	vm      *machine.VM
-	life    *life // of a configured guest
-	stopReq stopRequest
-	overdue *time.Timer // runs from the first request to stop
-	forced  bool
+	denialsTold int        // in the project's history
+	saving      sync.Mutex // run.json
+	mu          sync.Mutex // what follows
+	run         driver.Run
+	moved       turn        // rung at each change of run
+	last        *driver.Run // that ended, of the guest that is going away; run may be its successor
+	stand       standing
+	pause       backOff
+	untold      []driver.DiskFault // that are in the history yet to be
+	vm          *machine.VM
+	life        *life // of a configured guest
+	stopReq     stopRequest
+	overdue     *time.Timer // runs from the first request to stop
+	forced      bool
 }
 
 func now() time.Time { return time.Now().UTC() }
@@ -147,14 +147,14 @@ func (s *supervisor) supervise(ctx context.Context, ready func()) error {
 	if err := s.saveRun(); err != nil {
 		return err
 	}
+	if err := s.startNetwork(); err != nil { // before anybody can ask for it
+		return s.fail(err)
+	}
+	defer s.stopNetwork()
 	server, err := control.Listen(s.folder, s.spec.Workspace.Name, s.spec.Tool, s.log, calls{s})
 	if err != nil {
 		return s.fail(err)
 	}
-	if err := s.startNetwork(); err != nil {
-		return s.fail(err)
-	}
-	defer s.stopNetwork()
 	stopFollowing := context.AfterFunc(ctx, func() { s.requestStop(stopRequest{}) })
 	defer stopFollowing()
 	stopWatching := s.watchOwner(ctx)
@@ -182,6 +182,9 @@ func (s *supervisor) snapshot() driver.Run {
 	run.DiskFaults = append([]driver.DiskFault(nil), s.run.DiskFaults...)
 	if s.ports != nil && run.Phase.Alive() {
 		run.Ports = s.ports.State()
+	}
+	if s.network != nil {
+		run.Network = s.network.driverState()
 	}
 	return run
 }

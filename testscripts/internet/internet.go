@@ -21,6 +21,8 @@ var hosts = map[string][]string{
 	"files.example.com":  {"203.0.113.10", "2001:db8::10"},
 	"other.example.com":  {"203.0.113.11"},
 	"shared.example.com": {"203.0.113.10"}, // as one server has several names
+	"api.example.com":    {"203.0.113.21", "2001:db8::21"},
+	"mirror.example.com": {"203.0.113.22"},
 	"rebind.example.com": {"127.0.0.1", "::1", "169.254.169.254", "::ffff:127.0.0.1", "10.0.0.1"},
 }
 

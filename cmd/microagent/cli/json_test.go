@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -52,6 +53,8 @@ var goldenCommands = []string{
 	"volume protect extra", "volume unprotect extra", "volume adopt extra", "volume delete extra",
 	"create one --image docker.io/library/alpine:3.20 -p auto:8080 -p unix:/run/web.sock:8080", "forward one 9090", "start one", "stats --interval 1ms", "stats one nosuch", "forward one 9090:80", "exec one -- sh -c exit",
 	"list --jobs", "exec -d -u 1000 -w /tmp --timeout 1m --output a=/a one -- sh -c exit", "wait --job job001 one", "exec -d one -- sleep 9", "halt --job job002 one", "list --jobs", "logs --job job001 one", "logs --job nosuch one", "exec --if-run x one -- true",
+	"create net --image docker.io/library/alpine:3.20 --allow-net 203.0.113.5:22 --allow-net host:8080", "network explain net 203.0.113.5:22", "network explain net evil.example",
+	"network explain one evil.example", "network suggest net", "network suggest one", "logs --network net", "start net", "status net", "halt net", "delete net --yes",
 	"cp microagent.yaml one:/x", "cp one:/x ./got",
 	"halt one", "halt one", "restart one", "halt one none", "delete one --yes", "run docker.io/library/alpine:3.20 true",
 	"output get job count", "output get job none", "kernel install --vmlinuz none --modules none", "kernel rm none",
@@ -67,6 +70,8 @@ func TestJSONIsPromised(t *testing.T) {
 	}
 	b := newBench(t)
 	b.hosts.Findings = []driver.Finding{{Code: "no_kvm", Severity: "note", Message: "there is no /dev/kvm", Next: "run on a host with KVM"}}
+	b.workspaces.Denied = map[string][]driver.Denial{"net": {{Time: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Stage: "dns", Names: []string{"evil.example"}, Rule: "default",
+		Reason: "no allow rule names evil.example", Count: 1}}}
 	if err := os.WriteFile("microagent.yaml", []byte(goldenManifest), 0o644); err != nil {
 		t.Fatal(err)
 	}

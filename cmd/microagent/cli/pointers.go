@@ -33,7 +33,6 @@ var commandPointers = map[string]pointer{
 	"build":        {"images are built by other tools, and used from a file, such as image: oci:DIR", "microagent image import --help"},
 	"edit":         {"a workspace is what its manifest says: change that, and apply it", "microagent apply"},
 	"pause":        {"there is no pause; a workspace is stopped by halt, and its disks stay", "microagent halt NAME"},
-	"network":      {"what a guest may reach is network: of its workspace, or --allow-net and --net of run, create and start", "microagent create --help"},
 	"system":       {"what nothing uses is removed by prune", "microagent prune"},
 	"login":        {"registries get the credentials of docker's configuration, which docker login writes", "microagent image pull --help"},
 	"images":       {"images have a command of their own", "microagent image list"},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"runtime"
 
@@ -14,6 +15,7 @@ import (
 	"microagent/runtime/kernel"
 	"microagent/runtime/layout"
 	"microagent/runtime/machine"
+	"microagent/runtime/network/dns"
 	"microagent/runtime/network/gateway"
 	"microagent/runtime/output"
 	"microagent/runtime/project"
@@ -108,6 +110,14 @@ func serveAdapter(ctx context.Context, args []string) int { return qemu.Main(ctx
 
 // Outside is what workspaces with a network reach.
 type Outside = gateway.Outside
+
+// resolver is what the names of those are looked up by.
+func (a *app) resolver() dns.Resolver {
+	if a.outside.Resolver != nil {
+		return a.outside.Resolver
+	}
+	return net.DefaultResolver
+}
 
 // serveGateway is the process through which a workspace reaches what is outside.
 func (a *app) serveGateway() int { return gateway.Main(a.outside, a.Err) }

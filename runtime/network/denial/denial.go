@@ -6,6 +6,7 @@
 package denial
 
 import (
+	"strings"
 	"sync"
 	"time"
 
@@ -30,7 +31,7 @@ const (
 
 // OfQuestion is the record of a name that was asked for in DNS.
 func OfQuestion(name string, v policy.Verdict) driver.Denial {
-	return driver.Denial{Stage: string(v.Stage), Names: names([]string{name}), Rule: v.Rule, Reason: text(v.Reason), Count: 1}
+	return driver.Denial{Stage: string(v.Stage), Names: names([]string{strings.TrimSuffix(name, ".")}), Rule: v.Rule, Reason: text(v.Reason), Count: 1}
 }
 
 // OfFlow is the record of a flow, with the name in its handshake, "" where there was none.

@@ -183,7 +183,7 @@ func TestAnswer(t *testing.T) {
 		{"api.example.com.", dnsmessage.TypeAXFR, "Refused", false, ""},
 		{"db.", dnsmessage.TypeA, "Success 198.19.", false, ""},
 		{"db.", dnsmessage.TypeAAAA, "Success", false, ""},
-		{"cache.", dnsmessage.TypeA, "NameError [15 cache is no peer and no allow rule names it]", false, "default"},
+		{"cache.", dnsmessage.TypeA, "NameError [15 cache is no peer of this workspace; below its network, peers: [cache] names one]", false, "default"},
 		{"host.microagent.internal.", dnsmessage.TypeA, "Success 198.18.0.4", false, ""},
 		{"9.113.0.203.in-addr.arpa.", dnsmessage.TypePTR, "NameError", false, ""},
 		{"x.in-addr.arpa.", dnsmessage.TypePTR, "NameError [15 no allow rule names x.in-addr.arpa]", false, "default"},

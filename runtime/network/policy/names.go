@@ -38,7 +38,7 @@ func (p *Policy) name(stage Stage, name string, at func(*rule) bool) Verdict {
 		return allow(stage, r.Name, "a rule allows "+r.What())
 	}
 	if !strings.Contains(name, ".") {
-		return deny(stage, RuleDefault, fmt.Sprintf("%s is no peer and no allow rule names it", name))
+		return deny(stage, RuleDefault, fmt.Sprintf("%s is no peer of this workspace; below its network, peers: [%s] names one", name, name))
 	}
 	if r := first(p.allow, func(r *rule) bool { return r.Group == spec.GroupPublic && at(r) }); r != nil {
 		return allow(stage, r.Name, "a rule allows every public address")

@@ -1,0 +1,98 @@
+// Package explain says what would become of a connection: which rule decides at each stage, and why.
+//
+// It promises the answers that a guest would get now, from the same policy and the same resolver. It connects to nothing,
+// and asks a resolver only for names that the policy allows.
+package explain
+
+import (
+	"context"
+	"net/netip"
+
+	"microagent/runtime/network/dns"
+	"microagent/runtime/network/policy"
+	"microagent/schema/spec"
+)
+
+// RuleResolver is the rule of a step at which the host's resolver gives nothing.
+const RuleResolver = "resolver"
+
+// Step is what is decided at one stage, of one address from StageAnswer on.
+type Step struct {
+	policy.Verdict
+	Address string `json:"address,omitempty"`
+}
+
+// Explanation is what becomes of a connection. A connection is allowed when one of its addresses is.
+type Explanation struct {
+	Host     string        `json:"host"`
+	Port     uint16        `json:"port"`
+	Protocol spec.Protocol `json:"protocol"`
+	Allowed  bool          `json:"allowed"`
+	Rule     string        `json:"rule"`
+	Reason   string        `json:"reason"`
+	Steps    []Step        `json:"steps"`
+}
+
+// Connection explains one to host, which is a name or an address. own says that an interface of this host has an address.
+func Connection(ctx context.Context, p *policy.Policy, r dns.Resolver, own func(netip.Addr) bool, host string, port uint16, protocol spec.Protocol) Explanation {
+	e := Explanation{Host: host, Port: port, Protocol: protocol, Steps: []Step{}}
+	if a, err := netip.ParseAddr(host); err == nil {
+		e.address(p, own, a, "")
+		return e
+	}
+	if v := p.Question(host); !e.add(v, "") {
+		return e
+	}
+	if a, ok := p.Synthetic(host); ok {
+		e.address(p, own, a, host)
+		return e
+	}
+	list, err := r.LookupNetIP(ctx, "ip", host+".")
+	if err != nil || len(list) == 0 {
+		reason := "the host's resolver knows no address of it"
+		if err != nil {
+			reason = "the host's resolver gives no address: " + err.Error()
+		}
+		e.add(policy.Verdict{Stage: policy.StageAnswer, Rule: RuleResolver, Reason: reason}, "")
+		return e
+	}
+	for _, a := range list {
+		if a = a.WithZone(""); e.add(p.Answer(host, a), a.String()) {
+			e.address(p, own, a, host)
+		}
+	}
+	return e
+}
+
+// address judges a flow to an address that was given for a name, "" for none.
+func (e *Explanation) address(p *policy.Policy, own func(netip.Addr) bool, a netip.Addr, name string) {
+	f := policy.Flow{Protocol: e.Protocol, To: netip.AddrPortFrom(a, e.Port)}
+	if name != "" {
+		f.Names = []string{name}
+	}
+	v := p.Flow(f)
+	if !e.add(v, a.String()) {
+		return
+	}
+	decided := v
+	if v.CheckName {
+		if v = p.Name(f, policy.Hello{TLS: true, Name: name}); !e.add(v, a.String()) {
+			return
+		}
+	}
+	if decided.Route == policy.RouteOut {
+		if v = p.Dial(f.To, own(a)); !e.add(v, a.String()) {
+			return
+		}
+	}
+	e.Allowed, e.Rule, e.Reason = true, decided.Rule, decided.Reason
+}
+
+// add adds a step and says whether it allows.
+func (e *Explanation) add(v policy.Verdict, address string) bool {
+	e.Steps = append(e.Steps, Step{v, address})
+	if !e.Allowed && !v.Allowed {
+		e.Rule, e.Reason = v.Rule, v.Reason
+	}
+	return v.Allowed
+}
