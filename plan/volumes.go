@@ -173,6 +173,10 @@ func (p *planner) keepVolume(disk string, reason Reason) {
 		address.Name = disk
 	}
 	detail := fmt.Sprintf("its %s of data stay; only this deletes it: microagent volume delete %s", quantity.Size(v.Size), disk)
+	if v.Protected {
+		detail = fmt.Sprintf("its %s of data stay, protected; only this deletes it: microagent volume unprotect %s && microagent volume delete %s",
+			quantity.Size(v.Size), disk, disk)
+	}
 	if v.Broken.Why != "" {
 		detail = "its data stay, and its record can't be understood: " + v.Broken.Why
 	}
