@@ -156,21 +156,22 @@ func parses(command string) error {
 
 // unrun are commands that are advised and that no script runs as advice, each with why.
 var unrun = map[string]string{
-	"microagent exec -it NAME -- sh":              "needs a terminal: exec_pty runs the same command on one",
-	"microagent forward NAME 8080":                "goes on until it is interrupted: ports runs it in the background",
-	"microagent forward \x00 \x00":                "goes on until it is interrupted: ports runs forward in the background",
-	"microagent logs -f \x00":                     "goes on until the workspace ends: halt_delete runs logs -f in the background",
-	"microagent logs -f NAME":                     "goes on until the workspace ends: halt_delete runs it in the background",
-	"microagent wait --job \x00 \x00":             "goes on until the job ends: jobs runs the same command",
-	"microagent image pull NAME":                  "needs a registry of the name that was typed: image_offline pulls from one",
-	"microagent kernel install":                   "fetches packages from the distribution's servers",
-	"microagent image import \x00":                "follows an image that went away between plan and apply",
-	"microagent kernel list":                      "follows a kernel that went away while it was used",
-	"microagent run \x00 sh":                      "needs an image without a command, which mkimage doesn't make; apply's tests hold the text",
-	"microagent output list \x00":                 "follows outputs that could not be written and a kept workspace",
-	"microagent prune --yes":                      "follows a cache with disks that nothing uses",
-	"microagent wait \x00":                        "follows a task that writes a volume which is to move: page runs the command",
-	"microagent volume create \x00 --size 512MiB": "is for records of before volumes had identities",
+	"microagent exec -it NAME -- sh":                                    "needs a terminal: exec_pty runs the same command on one",
+	"microagent forward NAME 8080":                                      "goes on until it is interrupted: ports runs it in the background",
+	"microagent forward \x00 \x00":                                      "goes on until it is interrupted: ports runs forward in the background",
+	"microagent logs -f \x00":                                           "goes on until the workspace ends: halt_delete runs logs -f in the background",
+	"microagent logs -f NAME":                                           "goes on until the workspace ends: halt_delete runs it in the background",
+	"microagent wait --job \x00 \x00":                                   "goes on until the job ends: jobs runs the same command",
+	"microagent image pull NAME":                                        "needs a registry of the name that was typed: image_offline pulls from one",
+	"microagent kernel install":                                         "fetches packages from the distribution's servers",
+	"microagent image import \x00":                                      "follows an image that went away between plan and apply",
+	"microagent kernel list":                                            "follows a kernel that went away while it was used",
+	"microagent run \x00 sh":                                            "needs an image without a command, which mkimage doesn't make; apply's tests hold the text",
+	"microagent output list \x00":                                       "follows outputs that could not be written and a kept workspace",
+	"microagent prune --yes":                                            "follows a cache with disks that nothing uses",
+	"microagent wait \x00":                                              "follows a task that writes a volume which is to move: page runs the command",
+	"microagent volume unprotect \x00 && microagent volume delete \x00": "a plan says so of a protected volume: advice runs the one, fault_records and others the other",
+	"microagent volume create \x00 --size 512MiB":                       "is for records of before volumes had identities",
 }
 
 // TestAdviceIsRun holds every command that is advised against what scripts run as advice, by "next COMMAND": a new one

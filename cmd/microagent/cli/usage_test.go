@@ -36,7 +36,7 @@ func inFolder(t *testing.T, files map[string]string) {
 
 // TestTyped is what people type who know another tool, or who put a flag where they are used to.
 func TestTyped(t *testing.T) {
-	inFolder(t, map[string]string{"a.yaml": sound, "bad.yaml": "project: sound\nworkspaces: {w: {image: x, depends_on: [y]}}\n"})
+	inFolder(t, map[string]string{"a.yaml": sound, "warned.yaml": sound + "bundles: {b: {source: ./b}}\n", "bad.yaml": "project: sound\nworkspaces: {w: {image: x, depends_on: [y]}}\n"})
 	for _, c := range []struct {
 		args string
 		code int
@@ -119,6 +119,8 @@ func TestTyped(t *testing.T) {
 		{"apply a.yaml --rerun w", 64, []string{"a.yaml is a plan that is made already, and --rerun would change it"}},
 		{"apply a.yaml --offline --overwrite-outputs", 64, []string{"--offline and --overwrite-outputs would change it"}},
 		{"--project other apply a.yaml", 64, []string{"--project would change it"}},
+		{"-f warned.yaml validate", 0, []string{"warned.yaml:3:11: warning: "}},
+		{"-f warned.yaml validate --strict", 4, []string{"warned.yaml:3:11: warning: ", "\n1 warning\n"}},
 		{"-f bad.yaml validate", 4, []string{"depends_on", "use after: {y: started}", "1 error\n"}},
 	} {
 		code, _, stderr := typed(t, strings.Fields(c.args)...)
@@ -206,7 +208,7 @@ func TestAdviceReachesTheSameWorld(t *testing.T) {
 }
 
 func TestValidateJSON(t *testing.T) {
-	inFolder(t, map[string]string{"a.yaml": sound, "bad.yaml": "project: sound\nnosuch: 1\n"})
+	inFolder(t, map[string]string{"a.yaml": sound, "warned.yaml": sound + "bundles: {b: {source: ./b}}\n", "bad.yaml": "project: sound\nnosuch: 1\n"})
 	code, stdout, stderr := typed(t, "-f", "a.yaml", "validate", "--json")
 	if want := `{"format":1,"valid":true,"project":"sound","errors":0,"warnings":0}` + "\n"; code != 0 || stdout != want || stderr != "" {
 		t.Errorf("a sound one: %d, stdout %s, stderr %s", code, stdout, stderr)

@@ -105,18 +105,30 @@ func (a *app) volumeList() *cobra.Command {
 			if a.JSON {
 				return errors.Join(a.PrintJSON(view.OfVolumes(list)), broken)
 			}
+			columns := []string{"NAME", "SIZE-MIB", "ATTACHED"}
+			protected := slices.ContainsFunc(list, func(v driver.Volume) bool { return v.Protected })
+			if protected {
+				columns = append(columns, "PROTECTED")
+			}
 			var rows [][]string
 			for _, v := range list {
 				holder := ""
 				if v.Attached {
 					holder = holderName(v)
 				}
-				rows = append(rows, []string{v.Name, strconv.FormatInt(v.Size/mebibyte, 10), holder})
+				row := []string{v.Name, strconv.FormatInt(v.Size/mebibyte, 10), holder}
+				if protected {
+					row = append(row, map[bool]string{true: "yes"}[v.Protected])
+				}
+				rows = append(rows, row)
+				if v.RecordDigest == "" {
+					a.Say("volume %s is an image without a record: microagent volume adopt %s", v.Name, v.Name)
+				}
 				if fault := faultOf(v); fault != "" {
 					a.Say("volume %s has drifted: %s", v.Name, fault)
 				}
 			}
-			return errors.Join(a.Table([]string{"NAME", "SIZE-MIB", "ATTACHED"}, rows), broken)
+			return errors.Join(a.Table(columns, rows), broken)
 		}),
 	}
 }
@@ -138,8 +150,14 @@ func (a *app) volumeStatus() *cobra.Command {
 			if a.JSON {
 				return a.PrintJSON(view.OfVolume(v))
 			}
-			fmt.Fprintf(a.Out, "Name: %s\nSize: %s\nCreated: %s\nAttached: %s\nPath: %s\n",
-				v.Name, mib(v.Size), v.Created.UTC().Format(time.RFC3339), orDash(holderName(v)), v.Path)
+			created := "-"
+			if !v.Created.IsZero() {
+				created = v.Created.UTC().Format(time.RFC3339)
+			}
+			fmt.Fprintf(a.Out, "Name: %s\nSize: %s\nCreated: %s\nAttached: %s\nPath: %s\n", v.Name, mib(v.Size), created, orDash(holderName(v)), v.Path)
+			if v.RecordDigest == "" {
+				fmt.Fprintln(a.Out, a.reaching("Record: none; to make one: microagent volume adopt "+v.Name))
+			}
 			if fault := faultOf(v); fault != "" {
 				fmt.Fprintf(a.Out, "Drifted: %s\n", fault)
 			}
