@@ -302,6 +302,25 @@ func TestStopJob(t *testing.T) {
 	}
 }
 
+// TestAClientThatGoesAway: its process is hung up, and woken so that it hears of it.
+func TestAClientThatGoesAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := &jobGuest{}
+		s, _ := working(t, g)
+		ctx, leave := context.WithTimeout(t.Context(), time.Second)
+		defer leave()
+		_, err := s.Exec(ctx, control.Exec{ID: "exec-1", Spec: driver.ExecSpec{Argv: []string{"sleep"}}}, control.ExecStreams{Stdout: io.Discard, Stderr: io.Discard})
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("the exec ended with %v", err)
+		}
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		if got := strings.Join(g.signals, " "); got != "SIGHUP SIGCONT" {
+			t.Errorf("signals %s", got)
+		}
+	})
+}
+
 // TestJobsAreBounded: those that run, those that ended, and those that hold what nobody brought out.
 func TestJobsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
