@@ -20,7 +20,8 @@ func (a *app) completionCommand(root *cobra.Command) *cobra.Command {
 	names := slices.Sorted(maps.Keys(shells))
 	return &cobra.Command{
 		Use: "completion SHELL", Short: "print a script that completes command lines", ValidArgs: names,
-		Long: "Prints what a shell reads to complete microagent's command lines. SHELL is " + strings.Join(names, ", ") + ".",
+		Long: "Prints what a shell reads to complete microagent's command lines. SHELL is " + strings.Join(names, ", ") + ".\n" +
+			"The one for bash uses functions of the package bash-completion, which has to be loaded before it.",
 		Example: "  source <(microagent completion bash)\n" +
 			"  microagent completion bash > /etc/bash_completion.d/microagent\n" +
 			"  microagent completion zsh > \"${fpath[1]}/_microagent\"\n" +

@@ -45,7 +45,7 @@ type networkFlags struct {
 }
 
 func (o *networkFlags) add(f *pflag.FlagSet, about string) {
-	f.StringVar(&o.net, "net", "policy", "none, policy or public: what the rules say, no network at all, or every public address as well")
+	f.StringVar(&o.net, "net", "policy", "none, policy or public: no network at all, what the rules say, or every public address as well")
 	f.StringArrayVar(&o.allow, "allow-net", nil, "`HOST|.SUFFIX|CIDR|host[:PORT]`: "+about)
 }
 

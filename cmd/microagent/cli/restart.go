@@ -40,7 +40,7 @@ func (a *app) restartCommand() *cobra.Command {
 				if err != nil {
 					return told{}, err
 				}
-				run, err := a.startGuest(ctx, w, ws.Spec.Name, driver.StartOptions{})
+				run, err := a.startGuest(ctx, w, ws.Spec.Name, driver.StartOptions{}, false)
 				if err == nil && wait {
 					run, err = awaitReady(ctx, w, ws.Spec.Name, limit.timeout)
 				}

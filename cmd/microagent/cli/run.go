@@ -95,7 +95,7 @@ func (a *app) runOnce(ctx context.Context, o runFlags, p parsed) error {
 	}
 	command := apply.Command{Workspace: ws, Spec: p.spec, Timeout: o.timeout, Keep: o.keep, How: o.how,
 		Start: func(ctx context.Context, name string) (driver.Run, error) {
-			return a.startGuest(ctx, w, name, driver.StartOptions{})
+			return a.startGuest(ctx, w, name, driver.StartOptions{}, true)
 		},
 		Streams: func(ctx context.Context) (driver.Streams, func(), error) { return a.Streams(ctx, true, o.tty) }}
 	for _, e := range p.outputs {

@@ -145,7 +145,7 @@ func (a *app) startCommand() *cobra.Command {
 				if network.given() {
 					own.Network = network.widen(ws.Spec.Network)
 				}
-				run, err := a.startGuest(ctx, w, ws.Spec.Name, own)
+				run, err := a.startGuest(ctx, w, ws.Spec.Name, own, false)
 				if err != nil {
 					return told{}, err
 				}
