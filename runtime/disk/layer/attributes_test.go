@@ -2,6 +2,7 @@ package layer
 
 import (
 	"archive/tar"
+	"strings"
 	"testing"
 )
 
@@ -28,6 +29,14 @@ func TestNobodysIDIsRoot(t *testing.T) {
 	}
 	if _, err := parseACL("user::rwx,user:4294967295:r--,group::r-x,mask::r-x,other::---"); err != errACLName {
 		t.Errorf("an ACL for nobody: %v", err)
+	}
+}
+
+// An ACL that names somebody without a number is answered with what makes one with it: tar 1.34 ignores --numeric-owner there.
+func TestACLByName(t *testing.T) {
+	if _, err := parseACL("user::rwx,user:bob:r--,group::r-x,mask::r-x,other::---"); err == nil ||
+		!strings.Contains(err.Error(), "--xattrs-include") || strings.Contains(err.Error(), "numeric-owner") {
+		t.Errorf("an ACL by name: %v", err)
 	}
 }
 
