@@ -48,6 +48,22 @@ var shapes = map[string]func(n int) string{
 		return "project: p\nbundles:\n" + repeat(n, "  b%d: {source: ., exclude: [out]}\n") +
 			"workspaces: {w: {image: x, task: []}}\noutputs:\n" + repeat(n, "  o%d: {from: w, path: /x, to: ./out/%[1]d}\n")
 	},
+	"chain": func(n int) string { return ordered(n, func(i int) string { return fmt.Sprintf("w%d: completed", i-1) }, "") },
+	"circle": func(n int) string {
+		return ordered(n, func(i int) string { return fmt.Sprintf("w%d: completed", (i+n-1)%n) }, "")
+	},
+	"no order": func(n int) string { return ordered(n, func(int) string { return "" }, "") },
+	"readers of one, and one after all": func(n int) string {
+		all := make([]string, n)
+		for i := range all {
+			all[i] = fmt.Sprintf("w%d: completed", i)
+		}
+		return ordered(n, func(i int) string { return "w0: completed" }, ", readOnly: true") +
+			"  last: {image: x, task: [], mounts: {/a: {volume: v}}, after: {" + strings.Join(all, ", ") + "}}\n"
+	},
+	"started through many": func(n int) string {
+		return ordered(n, func(i int) string { return fmt.Sprintf("w%d: started, w%d: started", i-1, i/2) }, "")
+	},
 	"merges": func(n int) string {
 		return "project: p\nvolumes:\n  base: &b {size: 1GiB}\n" + repeat(n, "  v%d: {<<: *b}\n")
 	},
@@ -55,6 +71,16 @@ var shapes = map[string]func(n int) string{
 	"comments":   func(n int) string { return "project: p\n" + repeat(n, "# comment %d\n") + "volumes: {}\n" },
 	"flow":       func(n int) string { return "project: p\nx: [" + strings.Repeat("a, ", n) + "]\n" },
 	"long text":  func(n int) string { return "project: p\nx: \"" + strings.Repeat("a", 10*n) + "\"\n" },
+}
+
+// ordered are tasks that use one volume, the first apart, each after some.
+func ordered(n int, after func(i int) string, mount string) string {
+	var b strings.Builder
+	b.WriteString("project: p\nvolumes: {v: {size: 1GiB}}\nworkspaces:\n  w0: {image: x, task: [], mounts: {/a: {volume: v}}}\n")
+	for i := range n - 1 {
+		fmt.Fprintf(&b, "  w%d: {image: x, task: [], mounts: {/a: {volume: v%s}}, after: {%s}}\n", i+1, mount, after(i+1))
+	}
+	return b.String()
 }
 
 func repeat(n int, format string) string {

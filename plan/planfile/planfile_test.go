@@ -154,6 +154,8 @@ func TestLoadChecks(t *testing.T) {
 		"twice":      {func(p *plan.Plan) { p.Changes = append(p.Changes, p.Changes[0]) }, "is in it twice"},
 		"no object":  {func(p *plan.Plan) { last(p).Output = nil }, "says nothing about the object"},
 		"dependency": {func(p *plan.Plan) { p.Changes[0].Deps = []plan.Address{last(p).Address} }, "which it waits for"},
+		"cause":      {func(p *plan.Plan) { p.Changes[0].If = []plan.Cause{{Bundle: "none"}} }, "comes before bundle/none"},
+		"order":      {func(p *plan.Plan) { p.Changes[0].After = []plan.Wait{{Address: last(p).Address, Until: "started"}} }, "which it waits for"},
 		"kind":       {func(p *plan.Plan) { last(p).Address.Kind = "other" }, `no operation "collect" on other/count`},
 		"inner":      {func(p *plan.Plan) { p.Format = 7 }, "the plan in it has format 7"},
 	} {

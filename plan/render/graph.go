@@ -29,8 +29,12 @@ func Graph(w io.Writer, p *plan.Plan, format GraphFormat) error {
 		if c.Does() {
 			g.nodes = append(g.nodes, node{c.Address.String(), string(c.Action) + " " + c.Address.String()})
 		}
-		for _, dep := range c.Deps {
-			g.edges = append(g.edges, edge{from: dep.String(), to: c.Address.String()})
+		until := map[plan.Address]string{}
+		for _, w := range c.After {
+			until[w.Address] = string(w.Until)
+		}
+		for _, dep := range c.Needs() {
+			g.edges = append(g.edges, edge{dep.String(), c.Address.String(), until[dep]})
 		}
 	}
 	return g.write(w, format)

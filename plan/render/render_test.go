@@ -153,6 +153,25 @@ func TestGraph(t *testing.T) {
 	}
 }
 
+// TestGraphShowsTheOrder: an edge has what the manifest asks for, also where nothing has to be done before.
+func TestGraphShowsTheOrder(t *testing.T) {
+	task := func(name string) plan.Address { return plan.Address{Kind: plan.KindTask, Name: name} }
+	p := &plan.Plan{Project: "p", Changes: []plan.Change{
+		{Address: task("a"), Action: plan.ActionRun},
+		{Address: task("b"), Action: plan.ActionRun, Deps: []plan.Address{task("a")}, After: []plan.Wait{{Address: task("a"), Until: spec.UntilCompleted}}},
+		{Address: task("c"), Action: plan.ActionRun, After: []plan.Wait{{Address: task("a"), Until: spec.UntilStarted}}},
+	}}
+	var out bytes.Buffer
+	if err := render.Graph(&out, p, render.Dot); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`"task/a" -> "task/b" [label="completed"];`, `"task/a" -> "task/c" [label="started"];`} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%s is not in\n%s", want, out.String())
+		}
+	}
+}
+
 // TestTextIsSafe looks for bytes that a terminal acts on, and for what no terminal has to know.
 func TestTextIsSafe(t *testing.T) {
 	for _, o := range []render.Options{{}, {Verbose: true}, {ASCII: true, Width: 60}} {
