@@ -22,7 +22,6 @@ func (p *planner) checkHost() {
 			p.fail(CodeHost, diag.Pos{}, "microagent doctor", "no workspace can start on this host: %s", what)
 		}
 	}
-	var memory int64
 	for _, s := range starting {
 		if s.want.Isolation == spec.IsolationHardware && !p.world.Host.Hardware {
 			vmm := p.world.Host.VMM
@@ -35,16 +34,50 @@ func (p *planner) checkHost() {
 		if n := p.world.Host.CPUs; n > 0 && s.want.CPUs > n {
 			p.warn(CodeCPUs, s.decl.Pos, "", "workspace %s is to have %d CPUs, and this host has %d", s.name, s.want.CPUs, n)
 		}
-		memory += s.want.Memory
-		if s.have != nil && s.have.Running {
-			memory -= s.have.Spec.Memory
-		}
 	}
-	if free := p.world.Host.Memory; free > 0 && memory > free {
+	if free, memory := p.world.Host.Memory, p.memoryAtOnce(starting); free > 0 && memory > free {
 		p.warn(CodeMemory, diag.Pos{}, "", "what starts is to have %s of memory, and %s are available",
 			rounded(memory), rounded(free))
 	}
 	p.checkSpace()
+}
+
+// mostInOrder is how many starts are looked at for those that never meet.
+const mostInOrder = 200
+
+// memoryAtOnce is the most that what starts has together, without what it gives up: tasks that take turns don't add up.
+func (p *planner) memoryAtOnce(starting []*workspaceState) (most int64) {
+	need := func(s *workspaceState) int64 {
+		if s.have != nil && s.have.Running {
+			return s.want.Memory - s.have.Spec.Memory
+		}
+		return s.want.Memory
+	}
+	for _, s := range starting {
+		most += need(s)
+	}
+	if most <= p.world.Host.Memory || len(starting) > mostInOrder {
+		return most
+	}
+	together := map[string]map[string]bool{} // those that may run yet when one starts
+	for _, s := range starting {
+		all := map[string]bool{}
+		for _, x := range starting {
+			all[x.name] = true
+		}
+		together[s.name] = p.order.Unended(s.name, all)
+	}
+	most = 0
+	for _, s := range starting {
+		var sum int64
+		for _, x := range starting {
+			if together[s.name][x.name] && together[x.name][s.name] {
+				sum += need(x)
+			}
+		}
+		most = max(most, sum)
+	}
+	return most
 }
 
 // checkSpace compares what is known to be written with what is free. Disks are sparse: sizes of volumes don't count.

@@ -85,11 +85,11 @@ func (o *Order) Before(first, then string) bool { return o.rank[first] < o.rank[
 // Ended says that whenever then starts, the task of first has ended: then comes after its completion, or after something
 // that does.
 func (o *Order) Ended(first, then string) bool {
-	return len(o.unended(then, map[string]bool{first: true})) == 0
+	return len(o.Unended(then, map[string]bool{first: true})) == 0
 }
 
-// unended gives which of some have not always ended when then starts.
-func (o *Order) unended(then string, some map[string]bool) map[string]bool {
+// Unended gives which of some, which it changes, have not always ended when then starts.
+func (o *Order) Unended(then string, some map[string]bool) map[string]bool {
 	seen := map[string]bool{then: true}
 	for open := []string{then}; len(open) > 0 && len(some) > 0; {
 		name := open[len(open)-1]
@@ -147,7 +147,7 @@ func (o *Order) Turns(uses []Use) []Turn {
 		for _, b := range turns[i].Before {
 			before[uses[b].Workspace] = true
 		}
-		before = o.unended(uses[i].Workspace, before)
+		before = o.Unended(uses[i].Workspace, before)
 		if writer >= 0 && before[uses[writer].Workspace] {
 			turns[i].Clash = writer
 		}
