@@ -48,7 +48,9 @@ var shapes = map[string]func(n int) string{
 		return "project: p\nbundles:\n" + repeat(n, "  b%d: {source: ., exclude: [out]}\n") +
 			"workspaces: {w: {image: x, task: []}}\noutputs:\n" + repeat(n, "  o%d: {from: w, path: /x, to: ./out/%[1]d}\n")
 	},
-	"chain": func(n int) string { return ordered(n, func(i int) string { return fmt.Sprintf("w%d: completed", i-1) }, "") },
+	"chain": func(n int) string {
+		return ordered(n, func(i int) string { return fmt.Sprintf("w%d: completed", i-1) }, "")
+	},
 	"circle": func(n int) string {
 		return ordered(n, func(i int) string { return fmt.Sprintf("w%d: completed", (i+n-1)%n) }, "")
 	},
