@@ -121,6 +121,9 @@ func (a *app) waitJob(ctx context.Context, workspace, id string, timeout time.Du
 		err = &driver.Error{Class: driver.ErrTimeout, Op: op, Object: id, Err: fmt.Errorf("it still runs after %s", timeout),
 			Next: "to end it: microagent halt --job " + id + " " + ws.Spec.Name}
 	}
+	if ctx.Err() != nil {
+		a.Say("job %s goes on; to end it: microagent halt --job %s %s", id, id, ws.Spec.Name)
+	}
 	if err != nil {
 		return guestCode(0, err)
 	}
