@@ -16,9 +16,10 @@ import (
 // network is how a run's guest reaches what is outside: a gateway, another when it dies, and the guest's packets led to
 // the one that is there. What the guest may reach outlives each.
 type network struct {
-	s    *supervisor
-	work sync.WaitGroup
-	stop context.CancelFunc
+	s     *supervisor
+	peers *peers
+	work  sync.WaitGroup
+	stop  context.CancelFunc
 
 	mu      sync.Mutex // what follows
 	may     *spec.Network
@@ -43,8 +44,13 @@ func (s *supervisor) startNetwork() error {
 		return nil
 	}
 	n := &network{s: s, may: s.spec.Network, there: make(chan struct{})}
+	var err error
+	if n.peers, err = newPeers(s.state, n.mayReach); err != nil {
+		return &driver.Error{Op: "start workspace", Object: s.spec.Workspace.Name, Err: err}
+	}
 	p, err := n.start()
 	if err != nil {
+		err = errors.Join(err, n.peers.close())
 		return &driver.Error{Op: "start workspace", Object: s.spec.Workspace.Name, Err: err}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -58,13 +64,16 @@ func (s *supervisor) stopNetwork() {
 	if s.network != nil {
 		s.network.stop()
 		s.network.work.Wait()
+		if err := s.network.peers.close(); err != nil {
+			s.log.Warn("connections to peers", "error", err)
+		}
 	}
 }
 
 // start starts a gateway and tells it what the guest may reach.
 func (n *network) start() (*gateway.Process, error) {
 	p, err := gateway.Start(gateway.Options{
-		Argv: n.s.spec.Gateway, Denied: n.s.recordDenial, State: n.take, Gone: n.lost,
+		Argv: n.s.spec.Gateway, Denied: n.s.recordDenial, Peer: n.peers.connect, State: n.take, Gone: n.lost,
 		Log: func(line string) { n.s.log.Warn("network", "gateway", printable.Line(line)) }, Stderr: logLines{n.s.log, "gateway"},
 	})
 	if err != nil {
@@ -202,6 +211,13 @@ func (n *network) State() gateway.State {
 	s := n.state
 	s.Denied += n.before
 	return s
+}
+
+// mayReach is what the guest may reach now.
+func (n *network) mayReach() *spec.Network {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.may
 }
 
 // driverState is State with what the guest may reach, as runs have it.
