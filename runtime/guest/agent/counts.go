@@ -59,12 +59,12 @@ func (c *counts) changed() bool {
 }
 
 // Pauses of counting while a server is missing: so many times as long as a count takes, which tells how slow this
-// machine is, within a bound; after minutes in which nothing has changed a thousandth of those. And of looking at the
+// machine is, within a bound; later a three hundredth of the time in which nothing has changed, up to lookMissing. And of looking at the
 // tables all the same.
 const (
 	countShare   = 300
 	countMost    = 40 * time.Millisecond
-	countQuiet   = 1000
+	countQuiet   = 300
 	sureMissing  = 2 * time.Second
 	sureAllThere = 10 * time.Second
 )
