@@ -66,9 +66,7 @@ func (g *gateway) connect(r *stack.Request) {
 		g.denials.Add(denial.OfFlow(f.Flow, "", v))
 		return
 	}
-	ctx, cancel := context.WithCancel(g.ctx)
-	defer cancel()
-	out, err := g.dial(until(ctx, cancel, r.Ended()), f.Flow, v)
+	out, err := g.dial(r.Context(), f.Flow, v)
 	if err != nil {
 		return
 	}
@@ -82,18 +80,6 @@ func (g *gateway) connect(r *stack.Request) {
 		return
 	}
 	carry(in, out)
-}
-
-// until ends a context by a channel as well.
-func until(ctx context.Context, cancel func(), ended <-chan struct{}) context.Context {
-	go func() {
-		select {
-		case <-ended:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
-	return ctx
 }
 
 // dial connects to where an allowed flow leads.

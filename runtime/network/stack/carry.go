@@ -86,7 +86,7 @@ func (s *Stack) check(p []byte) tcpip.NetworkProtocolNumber {
 
 func (s *Stack) passes(from, to tcpip.Address, icmp bool) bool {
 	source, _ := netip.AddrFromSlice(from.AsSlice())
-	if s.config.Guest != nil && !slices.Contains(s.config.Guest, source) {
+	if !slices.Contains(s.config.Guest, source) {
 		return false
 	}
 	dest, _ := netip.AddrFromSlice(to.AsSlice())

@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"context"
 	"net/netip"
 	"sync"
 )
@@ -26,10 +27,12 @@ type flow struct {
 	Flow
 	wide bool
 
-	mu    sync.Mutex
-	conn  *Conn // once it is accepted
-	over  bool
-	ended chan struct{} // closed when it is to end
+	ctx context.Context // of all that is done for it
+	end context.CancelFunc
+
+	mu   sync.Mutex
+	conn *Conn // once it is accepted
+	over bool
 }
 
 func (f *flows) init() { f.all = map[*flow]bool{} }
@@ -41,7 +44,8 @@ func (f *flows) begin(what Flow) *flow {
 	if f.ended || len(f.all) >= MostFlows {
 		return nil
 	}
-	one := &flow{Flow: what, wide: !what.UDP && f.wide < wideFlows, ended: make(chan struct{})}
+	one := &flow{Flow: what, wide: !what.UDP && f.wide < wideFlows}
+	one.ctx, one.end = context.WithCancel(context.Background())
 	if one.wide {
 		f.wide++
 	}
@@ -51,6 +55,7 @@ func (f *flows) begin(what Flow) *flow {
 }
 
 func (f *flows) end(one *flow) {
+	one.end()
 	f.mu.Lock()
 	delete(f.all, one)
 	if one.wide {
@@ -90,7 +95,7 @@ func (one *flow) abort() {
 		return
 	}
 	one.over = true
-	close(one.ended)
+	one.end()
 	if one.conn != nil {
 		one.conn.Abort()
 	}

@@ -1,6 +1,8 @@
 package stack
 
 import (
+	"context"
+
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/udp"
@@ -16,8 +18,8 @@ type Request struct {
 	done   bool
 }
 
-// Ended is closed when the flow is to end, whether it was accepted or not.
-func (r *Request) Ended() <-chan struct{} { return r.flow.ended }
+// Context ends when the flow is to end, whether it was accepted or not.
+func (r *Request) Context() context.Context { return r.flow.ctx }
 
 // Accept begins the flow, which its Conn ends. The guest may have gone away, or not answer.
 func (r *Request) Accept() (*Conn, error) {
@@ -74,7 +76,7 @@ func handshake(r *tcp.ForwarderRequest, own *flow) (*Conn, error) {
 		if err != nil {
 			select {
 			case done <- outcome{err: errorOf("accept", err)}:
-			case <-own.ended:
+			case <-own.ctx.Done():
 			}
 			return
 		}
@@ -86,14 +88,14 @@ func handshake(r *tcp.ForwarderRequest, own *flow) (*Conn, error) {
 		}
 		select {
 		case done <- outcome{conn: newConn(ep, queue, chunk)}:
-		case <-own.ended:
+		case <-own.ctx.Done():
 			ep.Abort()
 		}
 	}()
 	select {
 	case o := <-done:
 		return o.conn, o.err
-	case <-own.ended:
+	case <-own.ctx.Done():
 		return nil, errEnded
 	}
 }

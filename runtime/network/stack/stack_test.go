@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"gvisor.dev/gvisor/pkg/buffer"
-	"gvisor.dev/gvisor/pkg/tcpip"
 )
 
 // echo accepts all and sends back what comes, until its end.
@@ -97,12 +96,14 @@ func TestResetOfTheGuest(t *testing.T) {
 			got <- err
 		}
 	}})
-	ep := g.dialRaw(t, families[0])
+	reset, err := g.DialReset(netip.MustParseAddrPort(families[0]))
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := <-got; err != nil {
 		t.Fatal(err)
 	}
-	ep.SocketOptions().SetLinger(tcpip.LingerOption{Enabled: true})
-	ep.Close()
+	reset()
 	if err := <-got; !errors.Is(err, syscall.ECONNRESET) {
 		t.Error(err)
 	}
@@ -143,10 +144,7 @@ func TestDatagrams(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, _ = c.Write([]byte("x"))
-		await(t, "a port that is denied is unreachable", func() bool {
-			icmp := g.stack.Stats().ICMP
-			return icmp.V4.PacketsReceived.DstUnreachable.Value()+icmp.V6.PacketsReceived.DstUnreachable.Value() == uint64(1+i)
-		})
+		await(t, "a port that is denied is unreachable", func() bool { return g.Unreachable() == uint64(1+i) })
 		c.Close()
 	}
 	await(t, "no flow is left", func() bool { return s.Flows() == 0 })
