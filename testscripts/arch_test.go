@@ -138,6 +138,9 @@ func TestArchitectureImports(t *testing.T) {
 			if ours && !mayImport(from, to) {
 				t.Errorf("%s imports %s", from, to)
 			}
+			if strings.HasPrefix(imp, "gvisor.dev/") && !in(from, "runtime/network/stack") {
+				t.Errorf("%s imports %s, which only runtime/network/stack may", from, imp)
+			}
 			if home, ok := homes[imp]; ok && !slices.Contains(home, from) && !in(from, "testscripts") {
 				t.Errorf("%s imports %s, which only %v may", from, imp, home)
 			}
@@ -173,7 +176,7 @@ func mayImport(from, to string) bool {
 	case in(from, "apply"):
 		return in(to, "apply") || in(to, "plan") || in(to, "schema") || to == "runtime/driver" || to == "runtime/event" || to == "runtime/gitfolder"
 	case in(from, "ch/chtest"):
-		return in(to, "ch") || in(to, "runtime/guest") || to == "runtime/kernel"
+		return in(to, "ch") || in(to, "runtime/guest") || to == "runtime/kernel" || to == "runtime/network/packets"
 	case in(from, "ch"):
 		return in(to, "ch")
 	case in(from, "runtime"):

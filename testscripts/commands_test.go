@@ -49,6 +49,7 @@ var commands = map[string]func(ts *testscript.TestScript, neg bool, args []strin
 	"serve":     serve,
 	"readme":    readme,
 	"remember":  remember,
+	"gateway":   gateway,
 }
 
 func need(ts *testscript.TestScript, neg bool, args []string, n int, usage string) {

@@ -1,10 +1,16 @@
 package testscripts
 
 import (
+	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -40,4 +46,36 @@ func listenOutside(ts *testscript.TestScript, at string) (list []net.Listener) {
 		list = append(list, l)
 	}
 	return list
+}
+
+// gateway [--kill|--none] NAME: the workspace's supervisor has a gateway, which --kill kills; with --none it has none.
+func gateway(ts *testscript.TestScript, neg bool, args []string) {
+	need(ts, neg, args, 1, "gateway [--kill|--none] NAME")
+	supervisor, _ := runPID(ts, args[len(args)-1])
+	list, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", supervisor, supervisor))
+	ts.Check(err)
+	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", supervisor))
+	ts.Check(err)
+	for _, task := range tasks { // a child is that of the thread that started it
+		more, _ := os.ReadFile(task)
+		list = append(append(list, ' '), more...)
+	}
+	found := 0
+	for text := range strings.FieldsSeq(string(list)) {
+		line, _ := os.ReadFile("/proc/" + text + "/cmdline")
+		if strings.Contains(string(line), "network-gateway") {
+			pid, err := strconv.Atoi(text)
+			ts.Check(err)
+			found = pid
+		}
+	}
+	switch {
+	case args[0] == "--none" && found != 0:
+		ts.Fatalf("%s has the gateway %d", args[1], found)
+	case args[0] != "--none" && found == 0:
+		ts.Fatalf("%s has no gateway", args[len(args)-1])
+	case args[0] == "--kill":
+		ts.Check(syscall.Kill(found, syscall.SIGKILL))
+		gone(ts, found)
+	}
 }

@@ -40,6 +40,7 @@ func Run(t *testing.T, s Server) {
 		{"killed", testKilled},
 		{"vsock", testVsock},
 		{"dial", testDial},
+		{"packets", testPackets},
 		{"hotplug", testHotplug},
 		{"disk locks", testLocks},
 		{"disk content", testDiskContent},

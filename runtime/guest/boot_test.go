@@ -24,6 +24,7 @@ import (
 	"microagent/runtime/guest/proto/serialmux"
 	"microagent/runtime/kernel"
 	"microagent/runtime/layout"
+	"microagent/runtime/network/gateway"
 	"microagent/testscripts/lane"
 )
 
@@ -39,6 +40,9 @@ var (
 )
 
 func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == asGateway {
+		os.Exit(gateway.Main(loopbackOutside, os.Stderr))
+	}
 	var err error
 	if scratch, err = os.MkdirTemp("", "guest-test-"); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -162,6 +166,12 @@ type vmDisk struct {
 // start boots a guest; it ends with the test at the latest.
 func start(t testing.TB, disks ...vmDisk) *vm {
 	t.Helper()
+	return startWith(t, nil, disks...)
+}
+
+// startWith is start with more arguments for QEMU.
+func startWith(t testing.TB, more []string, disks ...vmDisk) *vm {
+	t.Helper()
 	boot, err := kernels(t).Boot("", kernel.Adapter, 1)
 	if err != nil {
 		t.Fatal(err)
@@ -198,7 +208,7 @@ func start(t testing.TB, disks ...vmDisk) *vm {
 		args = append(args, "-blockdev", fmt.Sprintf("driver=raw,node-name=n%d%s,file.driver=file,file.filename=%s", i, ro, d.path),
 			"-device", fmt.Sprintf("virtio-blk-pci,drive=n%d,serial=%s", i, d.serial))
 	}
-	v.cmd = exec.Command("qemu-system-x86_64", args...)
+	v.cmd = exec.Command("qemu-system-x86_64", append(args, more...)...)
 	v.cmd.ExtraFiles = []*os.File{theirs}
 	var stderr bytes.Buffer
 	v.cmd.Stderr = &stderr
