@@ -404,3 +404,74 @@ func TestEndsOfEitherSide(t *testing.T) {
 		t.Errorf("where nobody is: %v", err)
 	}
 }
+
+func TestDatagramsBothWays(t *testing.T) {
+	w := &world{names: map[string][]string{"time.example.com": {"203.0.113.9"}}, servers: map[netip.AddrPort]net.Listener{}}
+	rule := spec.Rule{Name: "time", Host: "time.example.com", UDP: []spec.PortRange{{First: 123, Last: 124}}}
+	b := newBench(t, w, allow(rule))
+	server, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		buf := make([]byte, 65507)
+		for {
+			n, from, err := server.ReadFrom(buf)
+			if err != nil {
+				return
+			}
+			_, _ = server.WriteTo(buf[:n], from)
+		}
+	}()
+	t.Cleanup(func() { server.Close(); <-served })
+	w.mu.Lock()
+	w.servers[netip.MustParseAddrPort("203.0.113.9:123")] = packetListener{server}
+	w.mu.Unlock()
+	if _, err := b.lookup(t.Context(), "time.example.com"); err != nil {
+		t.Fatal(err)
+	}
+	c, err := b.DialUDP(netip.MustParseAddrPort("203.0.113.9:123"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for _, size := range []int{1, 1400, 60000} {
+		if _, err := c.Write(make([]byte, size)); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := c.Read(make([]byte, 65507)); n != size || err != nil {
+			t.Errorf("%d bytes of %d, %v", n, size, err)
+		}
+	}
+	for _, to := range []string{"203.0.113.9:125", "203.0.113.9:443", "203.0.113.10:123"} {
+		before := b.Unreachable()
+		denied, err := b.DialUDP(netip.MustParseAddrPort(to))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = denied.Write([]byte("x"))
+		for late := time.Now().Add(20 * time.Second); b.Unreachable() == before; time.Sleep(time.Millisecond) {
+			if time.Now().After(late) {
+				t.Fatalf("%s is not unreachable", to)
+			}
+		}
+		denied.Close()
+	}
+	// Another policy ends datagrams as well.
+	if err := b.gateway.permit(allow()); err != nil {
+		t.Fatal(err)
+	}
+	for late := time.Now().Add(20 * time.Second); b.gateway.stack.Flows() > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(late) {
+			t.Fatal("the flow goes on")
+		}
+	}
+}
+
+// packetListener stands for a server of datagrams.
+type packetListener struct{ net.PacketConn }
+
+func (packetListener) Accept() (net.Conn, error) { return nil, errors.ErrUnsupported }
+func (l packetListener) Addr() net.Addr          { return l.LocalAddr() }

@@ -12,13 +12,15 @@ import (
 // its way, and what waits for the guest.
 const Budget = 64 << 20
 
-// Buffers of a flow, in bytes each way. What is larger makes other flows wait behind it in the one queue to the guest. A
-// few flows have wide ones, all others narrow ones, so that the sum has a bound.
+// Buffers of a flow, in bytes: of what comes from the guest, whose window is half of that and has to cover the way through
+// two processes, and of what goes to it, which makes other flows wait behind it in the one queue to the guest. A few flows
+// have wide ones, all others narrow ones, so that the sum has a bound.
 const (
-	wide        = 256 << 10
-	wideFlows   = 16
+	wide        = 1 << 20
+	wideOut     = 256 << 10
+	wideFlows   = 8
 	narrowIn    = 64 << 10 // what the first window may be, which can't be taken back
-	narrowOut   = 24 << 10
+	narrowOut   = 20 << 10
 	datagramsIn = 22 << 10 // and a datagram more
 	// MostFlows bounds how many there are at a time, of TCP and UDP together.
 	MostFlows = 512
@@ -31,7 +33,7 @@ const (
 )
 
 // A compile that fails here says that the sum is above the budget.
-const _ = uint(Budget - wideFlows*(2*wide+2*wideChunk) - (MostFlows-wideFlows)*(narrowIn+narrowOut+2*narrowChunk) - queueSize)
+const _ = uint(Budget - wideFlows*(wide+wideOut+2*wideChunk) - (MostFlows-wideFlows)*(narrowIn+narrowOut+2*narrowChunk) - queueSize)
 
 // How long what is left of a connection is kept that has ended on this side, or on both: nothing on the way between stack
 // and guest comes late.
@@ -49,7 +51,7 @@ func (s *Stack) tune() error {
 	retries := tcpip.TCPSynRetriesOption(2)
 	for _, o := range []tcpip.SettableTransportProtocolOption{
 		&tcpip.TCPReceiveBufferSizeRangeOption{Min: 4 << 10, Default: wide, Max: wide},
-		&tcpip.TCPSendBufferSizeRangeOption{Min: 4 << 10, Default: wide, Max: wide},
+		&tcpip.TCPSendBufferSizeRangeOption{Min: 4 << 10, Default: wideOut, Max: wideOut},
 		&reuse, &wait, &linger, &moderate, &sack, &retries,
 	} {
 		if err := s.stack.SetTransportProtocolOption(tcp.ProtocolNumber, o); err != nil {
