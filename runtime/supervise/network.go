@@ -79,15 +79,23 @@ func (n *network) start() (*gateway.Process, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := n.adopt(p); err != nil {
+		p.Close() // which waits for what it says to be taken
+		return nil, err
+	}
+	return p, nil
+}
+
+// adopt makes p the gateway that is there.
+func (n *network) adopt(p *gateway.Process) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if err := p.Permit(n.may); err != nil {
-		p.Close()
-		return nil, err
+		return err
 	}
 	n.process, n.gone = p, make(chan struct{})
 	close(n.there)
-	return p, nil
+	return nil
 }
 
 // keep ends with ctx, and so does the gateway. One that dies is followed by another.
