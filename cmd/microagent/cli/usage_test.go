@@ -68,7 +68,7 @@ func TestTyped(t *testing.T) {
 		{"rm -f web", 64, []string{`needs WORKSPACE, and "web" is the manifest, which --file or -f names`}},
 		{"run --network host image", 64, []string{"--allow-net HOST says what the guest may reach"}},
 		{"run --restart always image", 64, []string{"its restart: says when it begins anew", "next: microagent schema"}},
-		{"network create x", 64, []string{"--allow-net and --net of run, create and start", "next: microagent create --help"}},
+		{"network create x", 64, []string{`microagent network has no command "create"`, "next: microagent network --help"}},
 		{"run --nosuch image", 64, []string{"unknown flag: --nosuch", "next: microagent run --help"}},
 		{"run -p 80 image true", 64, []string{"-p", `"80" has no port of the host`, "auto:80"}},
 		{"run -p 8080:80 -p 8080:81 image true", 64, []string{"are one port of the host"}},
