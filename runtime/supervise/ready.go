@@ -47,13 +47,17 @@ func (s *supervisor) probedLine() string {
 	return ""
 }
 
-// setReadiness notes what the probe says, and a change of that in run.json as well.
+// setReadiness notes what the probe says, and a change of that in run.json as well. What it says of a run that has ended is
+// of nobody any more: the run may be the next one already.
 func (s *supervisor) setReadiness(now driver.Readiness, changed bool) {
 	now.Words = printable.Line(now.Words)
-	if !changed {
-		s.mu.Lock()
-		defer s.mu.Unlock()
+	s.mu.Lock()
+	over := s.last != nil
+	if !over {
 		s.run.Readiness = &now
+	}
+	s.mu.Unlock()
+	if over || !changed {
 		return
 	}
 	s.log.Info("readiness", "probe", now.Probe, "state", now.State, "words", now.Words)
@@ -64,9 +68,10 @@ func (s *supervisor) setReadiness(now driver.Readiness, changed bool) {
 		why := &driver.NotReadyError{Workspace: s.spec.Workspace.Name, Readiness: now}
 		s.tell(event.Event{Type: event.TypeNotReady, Error: why.Error()})
 	}
-	if err := s.change(func(r *driver.Run) {
-		r.Readiness = &now
-		s.stand.take(now.State)
+	if err := s.change(func(*driver.Run) {
+		if s.last == nil {
+			s.stand.take(now.State)
+		}
 	}); err != nil {
 		s.log.Error("write run", "error", err)
 	}

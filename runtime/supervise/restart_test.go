@@ -125,6 +125,27 @@ func TestBackOffOfRuns(t *testing.T) {
 	})
 }
 
+// TestReadinessOfWhatEnded: a probe that is late says nothing of the run that begins in the place of its own.
+func TestReadinessOfWhatEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := driver.WorkspaceSpec{Name: "one", Process: driver.Process{Mode: driver.ModeService}, Ready: &spec.Ready{Port: 80}}
+		s := restarting(t, w)
+		s.stand.begin(w, 0)
+		s.setReadiness(driver.Readiness{State: driver.ReadyYes}, true)
+		if shown := readRun(t, s); shown.Readiness == nil || shown.Readiness.State != driver.ReadyYes {
+			t.Fatalf("%+v", shown)
+		}
+		time.Sleep(time.Second)
+		_ = s.fail(errors.New("crash"))
+		for _, changed := range []bool{false, true} {
+			s.setReadiness(driver.Readiness{State: driver.ReadyYes}, changed)
+			if run := s.snapshot(); run.ID == "first" || run.Readiness != nil || s.stand.since.After(time.Now().Add(-time.Second)) {
+				t.Errorf("changed %v: %+v, ready since %s", changed, run.Readiness, s.stand.since)
+			}
+		}
+	})
+}
+
 // TestStopInBackOff: it ends at once, whatever is left of the pause, and an exec meanwhile says when the guest comes back.
 func TestStopInBackOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
