@@ -9,6 +9,7 @@ import (
 
 	"microagent/schema/diag"
 	"microagent/schema/printable"
+	"microagent/schema/spec"
 )
 
 // Render gives a manifest as it is understood, as YAML: aliases and merge keys are written out, the keys of an object are
@@ -86,11 +87,16 @@ func renderedMapping(n *node, f *format) *yaml.Node {
 		switch value := n.get(key); {
 		case value != nil:
 			add(key, rendered(value, sub))
-		case !off(sub.fallback):
+		case !off(sub.fallback) && fits(f, key, n):
 			add(key, &yaml.Node{Kind: yaml.ScalarNode, Value: sub.fallback})
 		}
 	}
 	return y
+}
+
+// fits says whether a key may stand in an object for its default: how long a probe may take is of one that runs a command.
+func fits(f *format, key string, n *node) bool {
+	return f.name != "#Ready" || key != "timeout" || n.get(spec.ProbeExec) != nil
 }
 
 // off says whether a default is that there is nothing.
