@@ -48,11 +48,12 @@ func (s *supervisor) probedLine() string {
 }
 
 // setReadiness notes what the probe says, and a change of that in run.json as well. What it says of a run that has ended is
-// of nobody any more: the run may be the next one already.
+// of nobody any more: the run may be the next one already. That a run which is asked to stop is ready no more is no news.
 func (s *supervisor) setReadiness(now driver.Readiness, changed bool) {
 	now.Words = printable.Line(now.Words)
+	_, stopping := s.stopRequested()
 	s.mu.Lock()
-	over := s.last != nil
+	over := s.last != nil || stopping
 	if !over {
 		s.run.Readiness = &now
 	}

@@ -146,6 +146,21 @@ func TestReadinessOfWhatEnded(t *testing.T) {
 	})
 }
 
+// TestReadinessOfWhatStops: a stop that was asked for is not told of as a loss.
+func TestReadinessOfWhatStops(t *testing.T) {
+	w := driver.WorkspaceSpec{Name: "one", Process: driver.Process{Mode: driver.ModeService}, Ready: &spec.Ready{Port: 80}}
+	s := restarting(t, w)
+	s.setReadiness(driver.Readiness{State: driver.ReadyYes}, true)
+	s.requestStop(stopRequest{})
+	defer s.stopTheClock()
+	for _, changed := range []bool{false, true} {
+		s.setReadiness(driver.Readiness{State: driver.ReadyLost, Words: "nothing listens"}, changed)
+		if now := readRun(t, s).Readiness; now.State != driver.ReadyYes || now.Words != "" {
+			t.Errorf("%+v", now)
+		}
+	}
+}
+
 // TestStopInBackOff: it ends at once, whatever is left of the pause, and an exec meanwhile says when the guest comes back.
 func TestStopInBackOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

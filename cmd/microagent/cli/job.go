@@ -97,10 +97,7 @@ func jobState(j driver.Job) string {
 func commandLine(argv []string) string {
 	const most = 60
 	line := strings.Join(argv, " ")
-	if short := printable.Cut(line, most); short != line {
-		return short + "..."
-	}
-	return line
+	return printable.Cut(line, most)
 }
 
 // waitJob waits for a job, brings its outputs out and gives its exit code.

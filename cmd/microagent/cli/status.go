@@ -149,11 +149,17 @@ func restartWords(r driver.Restarts) string {
 	return text
 }
 
-// readyWords is what a probe says, in words.
-func readyWords(r driver.Readiness) string {
+// readyWords is what a probe says, or said of a run that has ended, in words.
+func readyWords(r driver.Readiness, ended bool) string {
 	what := map[driver.ReadyState]string{
 		driver.ReadyWaiting: "waiting", driver.ReadyYes: "yes", driver.ReadyNever: "never came", driver.ReadyLost: "no more",
 	}[r.State]
+	switch {
+	case ended && r.State == driver.ReadyYes:
+		what = "until the run ended"
+	case ended && r.State == driver.ReadyWaiting:
+		what = "not before the run ended"
+	}
 	text := fmt.Sprintf("%s, since %s: %s", what, r.Since.UTC().Format(time.RFC3339), printable.Line(r.Probe))
 	if r.Words != "" {
 		text += ": " + printable.Line(r.Words)
@@ -197,7 +203,7 @@ func (a *app) showWorkspace(ws driver.Workspace) error {
 	}
 	if r := ws.Run; r != nil {
 		if r.Readiness != nil {
-			lines = append(lines, [2]string{"Ready", readyWords(*r.Readiness)})
+			lines = append(lines, [2]string{"Ready", readyWords(*r.Readiness, !r.Phase.Alive())})
 		}
 		if r.Restarts != nil {
 			lines = append(lines, [2]string{"Restarts", restartWords(*r.Restarts)})

@@ -1,8 +1,11 @@
 package cli
 
 import (
+	"strings"
 	"testing"
+	"time"
 
+	"microagent/runtime/driver"
 	"microagent/schema/spec"
 )
 
@@ -29,6 +32,43 @@ func TestCutMount(t *testing.T) {
 		}
 		if !c.bad && got != c.want {
 			t.Errorf("%s: %+v, want %+v", c.in, got, c.want)
+		}
+	}
+}
+
+func TestReadyWords(t *testing.T) {
+	since := time.Date(2026, 1, 2, 15, 4, 5, 0, time.UTC)
+	for _, c := range []struct {
+		state driver.ReadyState
+		ended bool
+		want  string
+	}{
+		{driver.ReadyWaiting, false, "waiting"},
+		{driver.ReadyYes, false, "yes"},
+		{driver.ReadyYes, true, "until the run ended"},
+		{driver.ReadyWaiting, true, "not before the run ended"},
+		{driver.ReadyNever, true, "never came"},
+		{driver.ReadyLost, true, "no more"},
+	} {
+		want := c.want + ", since 2026-01-02T15:04:05Z: port 80"
+		if got := readyWords(driver.Readiness{Probe: "port 80", State: c.state, Since: since}, c.ended); got != want {
+			t.Errorf("%s, ended %v: %q, want %q", c.state, c.ended, got, want)
+		}
+	}
+}
+
+func TestCommandLine(t *testing.T) {
+	long := strings.Repeat("a", 60)
+	for _, c := range []struct {
+		argv []string
+		want string
+	}{
+		{[]string{"sh", "-c", "true"}, "sh -c true"},
+		{[]string{long}, long},
+		{[]string{long, "b"}, long + "... (2 bytes more)"},
+	} {
+		if got := commandLine(c.argv); got != c.want {
+			t.Errorf("%q, want %q", got, c.want)
 		}
 	}
 }
