@@ -70,8 +70,11 @@ func (p *planner) compareRun(c *Change, s *workspaceState) (stop bool) {
 	case c.RunKey == "" || run.Key != c.RunKey:
 		c.Action, c.Reason = ActionRun, ReasonUnfinished
 		c.Detail = "what it rests on changed at an earlier apply, and it did not run since"
-		if len(s.diff.reruns) > 0 {
+		switch {
+		case len(s.diff.reruns) > 0:
 			c.Reason, c.Detail = fieldReason(&s.diff), whatChanged(&s.diff)
+		case c.RunKey != "" && run.Key == "":
+			c.Detail = "its last run was started by hand"
 		}
 		return s.have.Running
 	case s.have.BacksOff:
