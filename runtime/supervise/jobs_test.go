@@ -313,6 +313,7 @@ func TestAClientThatGoesAway(t *testing.T) {
 		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("the exec ended with %v", err)
 		}
+		synctest.Wait() // the signals have an owner of their own
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		if got := strings.Join(g.signals, " "); got != "SIGHUP SIGCONT" {
