@@ -26,6 +26,11 @@ func acting(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Bid
 // in a message of ours, on a terminal and in a pipe alike.
 func Line(s string) string { return escape(s, Hidden) }
 
+// Row is Line for a line of a program's own output, which may have columns: tabs stay.
+func Row(s string) string {
+	return escape(s, func(r rune) bool { return r != '\t' && Hidden(r) })
+}
+
 // Text is Line for text of several lines: their ends and tabs stay.
 func Text(s string) string {
 	return escape(s, func(r rune) bool { return r != '\n' && r != '\t' && Hidden(r) })

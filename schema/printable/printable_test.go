@@ -24,6 +24,9 @@ func TestForms(t *testing.T) {
 		if got := Line(c.in); got != c.line {
 			t.Errorf("Line(%q) is %q, want %q", c.in, got, c.line)
 		}
+		if row, want := Row(c.in), strings.ReplaceAll(c.line, `\t`, "\t"); row != want {
+			t.Errorf("Row(%q) is %q, want %q", c.in, row, want)
+		}
 		if got := Text(c.in); got != c.text {
 			t.Errorf("Text(%q) is %q, want %q", c.in, got, c.text)
 		}

@@ -20,7 +20,9 @@ func wordsOf(use string) words {
 	list := strings.Fields(use)[1:]
 	for i := 0; i < len(list); i++ {
 		word, optional := strings.CutPrefix(list[i], "[")
-		word = strings.TrimSuffix(word, "]")
+		if optional {
+			word = strings.TrimSuffix(word, "]")
+		}
 		word, repeated := strings.CutSuffix(word, "...")
 		switch {
 		case strings.HasPrefix(word, "-"):

@@ -36,7 +36,7 @@ func (a *app) eventsCommand() *cobra.Command {
 				if json.Unmarshal(line, &e) != nil {
 					return nil // half a record, of a writer that was killed
 				}
-				_, err := fmt.Fprintln(a.Out, printable.Line(eventText(e)))
+				_, err := fmt.Fprintln(a.Out, printable.Row(eventText(e)))
 				return err
 			})
 			if err == nil && ctx.Err() != nil {

@@ -62,6 +62,7 @@ func TestTyped(t *testing.T) {
 		{"logs --since yesterday", 64, []string{"--since is \"yesterday\"; it can be how long ago, as 90s or 10m, or a date"}},
 		{"logs --console -t w", 64, []string{"--console has no times but the guest kernel's own"}},
 		{"cp a", 64, []string{"DESTINATION is missing"}},
+		{"network explain w", 64, []string{"needs WORKSPACE and HOST[:PORT], and HOST[:PORT] is missing"}},
 		{"wait a b", 64, []string{`takes WORKSPACE, and there is "b" as well`}},
 		{"run --rm image", 64, []string{"a run's workspace is deleted when it ends"}},
 		{"run -d image", 64, []string{"next: microagent create --help"}},

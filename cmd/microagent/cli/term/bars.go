@@ -76,7 +76,7 @@ func (b *bars) end(step string) {
 }
 
 // line writes a line that stays, above the others.
-func (b *bars) line(text string) { fmt.Fprintln(b.area, printable.Line(text)) }
+func (b *bars) line(text string) { fmt.Fprintln(b.area, printable.Row(text)) }
 
 // close takes all lines away and leaves the cursor below what stays.
 func (b *bars) close() {

@@ -88,7 +88,7 @@ func (s *EventView) line(format string, args ...any) {
 		s.bars.line(text)
 		return
 	}
-	_, err := fmt.Fprintln(s.w, printable.Line(text))
+	_, err := fmt.Fprintln(s.w, printable.Row(text))
 	s.check(err)
 }
 

@@ -105,7 +105,7 @@ var allEvents = []event.Event{
 	{Type: event.TypeStart, Action: "run", Address: "task/a"},
 	{Type: event.TypeProgress, Action: "run", Address: "task/a", Message: "layer", Done: 1, Total: 2},
 	{Type: event.TypeWaiting, Action: "run", Address: "task/a", Elapsed: 10},
-	{Type: event.TypeOutput, Address: "task/a", Line: new("hello\x1b[2J")},
+	{Type: event.TypeOutput, Address: "task/a", Line: new("hello\t1\x1b[2J")},
 	{Type: event.TypeNote, Address: "task/a", Message: "left out 1"},
 	{Type: event.TypeDone, Action: "run", Address: "task/a", Elapsed: 1.25},
 	{Type: event.TypeFailed, Action: "create", Address: "volume/v", Elapsed: 0.5},
@@ -114,7 +114,7 @@ var allEvents = []event.Event{
 
 // TestEvents shows the same events in each of the ways of --progress.
 func TestEvents(t *testing.T) {
-	plain := "run task/a: still at it after 10.0s\na | hello\\x1b[2J\ntask/a: left out 1\nrun task/a: done in 1.2s\ncreate volume/v: failed after 0.5s\n" +
+	plain := "run task/a: still at it after 10.0s\na | hello\t1\\x1b[2J\ntask/a: left out 1\nrun task/a: done in 1.2s\ncreate volume/v: failed after 0.5s\n" +
 		"pull image/i: interrupted after 2.0s\n"
 	for _, c := range []struct {
 		set  func(*Screen)
@@ -160,7 +160,7 @@ func TestEventsAsBars(t *testing.T) {
 		v.Emit(e)
 	}
 	v.Close()
-	for _, line := range []string{"a | hello\\x1b[2J\n", "run task/a: done in 1.2s\n"} {
+	for _, line := range []string{"a | hello\t1\\x1b[2J\n", "run task/a: done in 1.2s\n"} {
 		if !strings.Contains(drawn.String(), line) {
 			t.Errorf("%q is not in\n%s", line, drawn)
 		}
