@@ -16,8 +16,8 @@ func (c *checker) warnLiteral(at address, env *node) {
 		if e.bad || e.value.bad || !hostVariable.MatchString(e.value.text) {
 			continue
 		}
-		c.list.Add(diag.Diagnostic{Severity: diag.Warning, Code: "literal_variable", Pos: c.pos(e.value.at),
-			Summary: at.with(name).String() + " has a $ that looks like a variable, and is passed on as it is written",
-			Next:    "write the value itself, or set it with a shell in the guest, such as task: [sh, -c, 'export X=$HOME/x; COMMAND']"})
+		c.add(diag.Warning, e.value.at, "literal_variable",
+			at.with(name).String()+" has a $ that looks like a variable, and is passed on as it is written", "",
+			"write the value itself, or set it with a shell in the guest, such as task: [sh, -c, 'export X=$HOME/x; COMMAND']")
 	}
 }

@@ -73,7 +73,11 @@ func (c *constraints) leaves(r *report, n *node, f *format, at address) bool {
 					hostDirectory)
 				return true
 			}
-			r.error(n.at, "bad_value", at.String()+" is "+quote(n.text)+why(f, n.text), "write "+f.wantedFor(n.text))
+			value := quote(n.text)
+			if at.ofEnv() {
+				value = "text that no variable can hold"
+			}
+			r.error(n.at, "bad_value", at.String()+" is "+value+why(f, n.text), "write "+f.wantedFor(n.text))
 			return true
 		}
 	}

@@ -38,6 +38,7 @@ func load(file string, data []byte, o Options) loaded {
 	if root == nil {
 		return loaded{list: list}
 	}
+	r.keepPrivate(root)
 	ctx, definition, err := definition()
 	if err == nil {
 		var f *format
