@@ -158,9 +158,13 @@ func Spawn(ctx context.Context, argv []string, spec Spec) (driver.Run, error) {
 		run, failed, err = control.DecodeReady(line)
 	}
 	if err != nil {
+		<-reaped
+		why := "the supervisor ended: " + tailOf(folder.File(layout.SupervisorLog))
+		if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+			why = "its supervisor was killed before the guest was up: " + cmd.ProcessState.String()
+		}
 		return driver.Run{}, &driver.Error{
-			Class: driver.ErrGuest, Op: op, Object: name,
-			Err: errors.New("the supervisor ended: " + tailOf(folder.File(layout.SupervisorLog))), Next: "see " + folder.File(layout.SupervisorLog),
+			Class: driver.ErrGuest, Op: op, Object: name, Err: errors.New(why), Next: "see " + folder.File(layout.SupervisorLog),
 		}
 	}
 	if failed != nil {

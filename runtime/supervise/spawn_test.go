@@ -9,6 +9,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"microagent/runtime/driver"
+	"microagent/runtime/layout"
 )
 
 func TestChildrenInheritNothingByAccident(t *testing.T) {
@@ -80,5 +83,22 @@ func TestAGuestCannotSilenceTheLog(t *testing.T) {
 	}
 	if log.Len() > guestLogLimit+ownLogLimit+2*len(flood)+200 {
 		t.Errorf("the log has %d bytes", log.Len())
+	}
+}
+
+// TestSpawnOfWhatEnds: of a supervisor that ended by itself its last words are the reason, of one that was killed that.
+func TestSpawnOfWhatEnds(t *testing.T) {
+	for script, want := range map[string]string{
+		"echo cannot go on >&2; exit 1":    "the supervisor ended: cannot go on",
+		"echo all is well >&2; kill -9 $$": "its supervisor was killed before the guest was up: signal: killed",
+	} {
+		state := layout.State{Dir: t.TempDir()}
+		if err := os.MkdirAll(state.Workspace("one").Dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		_, err := Spawn(t.Context(), []string{"sh", "-c", script}, Spec{State: state.Dir, Workspace: driver.WorkspaceSpec{Name: "one"}})
+		if err == nil || !strings.HasSuffix(err.Error(), want) || !strings.HasPrefix(driver.Next(err), "see ") {
+			t.Errorf("%s: %v, next %q", script, err, driver.Next(err))
+		}
 	}
 }
