@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"microagent/cmd/microagent/cli/term"
+	"microagent/cmd/microagent/cli/view"
 	"microagent/runtime/driver"
 )
 
@@ -184,5 +185,5 @@ func (m logMark) text(run driver.Run) string {
 	case m.Event == "began":
 		return "a run began"
 	}
-	return fmt.Sprintf("the run ended: %s", phase(driver.Workspace{Run: &run}))
+	return fmt.Sprintf("the run ended: %s", view.State(driver.Workspace{Run: &run}))
 }

@@ -80,7 +80,7 @@ func (a *app) showObjects(ctx context.Context, project string) error {
 		if hasPorts(ws) {
 			detail += "; " + portList(portsOf(ws))
 		}
-		rows = append(rows, []string{"workspace/" + ws.Spec.Name, phase(ws), detail})
+		rows = append(rows, []string{"workspace/" + ws.Spec.Name, view.State(ws), detail})
 	}
 	for _, v := range volumes {
 		if project != "" && v.Project != project {
@@ -169,7 +169,7 @@ func readyWords(r driver.Readiness, ended bool) string {
 
 func (a *app) showWorkspace(ws driver.Workspace) error {
 	lines := [][2]string{
-		{"Name", ws.Spec.Name}, {"Project", orDash(ws.Spec.Project)}, {"State", phase(ws)}, {"Image", ws.Spec.Image},
+		{"Name", ws.Spec.Name}, {"Project", orDash(ws.Spec.Project)}, {"State", view.State(ws)}, {"Image", ws.Spec.Image},
 		{"Digest", ws.Spec.ImageDigest}, {"CPUs", fmt.Sprint(ws.Spec.CPUs)}, {"Memory", term.Size(ws.Spec.Memory)},
 		{"Disk", term.Size(ws.Spec.DiskSize)}, {"Created", ws.Created.UTC().Format(time.RFC3339)},
 	}

@@ -15,6 +15,7 @@ type Workspace struct {
 	Created time.Time `json:"created"`
 	Updated time.Time `json:"updated"`
 	Folder  string    `json:"folder"` // where its files are kept
+	State   string    `json:"state"`  // the word of list: "created", "running", "exited(1)", "back-off(4s)"
 	Run     *Run      `json:"run,omitempty"`
 	// Loss is of the newest run that ended by itself, whether it was shown or not.
 	Loss *Loss `json:"loss,omitempty"`
@@ -96,7 +97,7 @@ type Output struct {
 
 // OfWorkspace shows a workspace.
 func OfWorkspace(ws driver.Workspace) Workspace {
-	v := Workspace{Spec: ofSpec(ws.Spec), ID: ws.ID, Created: ws.Created, Updated: ws.Updated, Folder: ws.Folder,
+	v := Workspace{Spec: ofSpec(ws.Spec), ID: ws.ID, Created: ws.Created, Updated: ws.Updated, Folder: ws.Folder, State: State(ws),
 		RootFSMissing: ws.RootFSMissing, Silent: ws.Silent, RecordDigest: ws.RecordDigest}
 	if ws.Loss != nil {
 		v.Loss = new(ofLoss(*ws.Loss))
