@@ -1,6 +1,7 @@
 package supervise
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
@@ -33,12 +34,13 @@ func (s *supervisor) exec(ctx context.Context, session *proto.Session, e control
 	}
 	defer steer(ctx, p, streams.Steering)()
 	exit, err := p.Wait(ctx)
-	if ctx.Err() != nil {
+	// The guest knows the deadline too, and may tell of it before our own clock does.
+	if ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded) {
 		hangingUp, cancel := context.WithTimeout(context.WithoutCancel(ctx), killLimit)
 		defer cancel()
 		_ = p.Signal(hangingUp, "SIGHUP")
 		_ = p.Signal(hangingUp, "SIGCONT") // one that is stopped would never hear of it
-		return control.Exit{}, ctx.Err()
+		return control.Exit{}, cmp.Or(ctx.Err(), err)
 	}
 	if err == nil && e.Spec.Collect {
 		err = s.collectNow(ctx, session, p.ID())
