@@ -72,10 +72,12 @@ func (g *gateway) connect(r *stack.Request) {
 	}
 	defer out.Close()
 	in, err := r.Accept()
-	if err != nil {
+	if err != nil { // the guest has reset it by now
+		resetAtClose(out)
 		return
 	}
 	if v.CheckName && !g.checkName(f, in, out) {
+		resetAtClose(out)
 		in.Abort()
 		return
 	}
