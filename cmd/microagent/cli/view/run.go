@@ -38,7 +38,7 @@ type Run struct {
 // Readiness is what the probe of a run says.
 type Readiness struct {
 	Probe string    `json:"probe"` // "port 8080"
-	State string    `json:"state"` // waiting, ready, never, lost
+	State string    `json:"state"` // waiting, ready, never, lost; ended of a run that was waiting or ready when it ended
 	Since time.Time `json:"since"`
 	Words string    `json:"words,omitempty"` // of the last probe that failed
 }
@@ -100,13 +100,26 @@ func OfRun(r driver.Run) Run {
 		Diagnostics: r.Diagnostics, Network: r.Network, DiskFaults: list(r.DiskFaults, func(f driver.DiskFault) DiskFault { return DiskFault(f) }),
 	}
 	if r.Readiness != nil {
-		v.Readiness = &Readiness{r.Readiness.Probe, string(r.Readiness.State), r.Readiness.Since, r.Readiness.Words}
+		v.Readiness = ofReadiness(*r.Readiness, r)
 	}
 	if r.Restarts != nil {
 		v.Restarts = &Restarts{r.Restarts.Count, r.Restarts.Next, r.Restarts.Why}
 	}
 	if r.Sandbox != nil {
 		v.Sandbox = &Sandbox{Seccomp: r.Sandbox.Seccomp, Landlock: r.Sandbox.Landlock}
+	}
+	return v
+}
+
+// ofReadiness shows how a run stands. One that has ended is ready no more and waits for nothing, whatever its probe said
+// last; that it was given up before stays true.
+func ofReadiness(r driver.Readiness, of driver.Run) *Readiness {
+	v := &Readiness{r.Probe, string(r.State), r.Since, r.Words}
+	if !of.Phase.Alive() && (r.State == driver.ReadyYes || r.State == driver.ReadyWaiting) {
+		v.State = "ended"
+		if of.Ended != nil { // nobody saw the end of one that is lost
+			v.Since = *of.Ended
+		}
 	}
 	return v
 }

@@ -56,6 +56,32 @@ func TestNothingIsForgotten(t *testing.T) {
 	}
 }
 
+// TestReadinessOfWhatEnded: what does not run is neither ready nor waiting.
+func TestReadinessOfWhatEnded(t *testing.T) {
+	since := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	ended := since.Add(time.Hour)
+	for _, c := range []struct {
+		run   driver.Run
+		probe driver.ReadyState
+		want  string
+		since time.Time
+	}{
+		{driver.Run{Phase: driver.PhaseRunning}, driver.ReadyYes, "ready", since},
+		{driver.Run{Phase: driver.PhaseStarting}, driver.ReadyWaiting, "waiting", since},
+		{driver.Run{Phase: driver.PhaseFinished, Stopped: true, Ended: &ended}, driver.ReadyYes, "ended", ended},
+		{driver.Run{Phase: driver.PhaseFailed, Ended: &ended}, driver.ReadyWaiting, "ended", ended},
+		{driver.Run{Phase: driver.PhaseLost}, driver.ReadyYes, "ended", since},
+		{driver.Run{Phase: driver.PhaseFailed, Ended: &ended}, driver.ReadyLost, "lost", since},
+		{driver.Run{Phase: driver.PhaseFinished, Ended: &ended}, driver.ReadyNever, "never", since},
+	} {
+		c.run.Readiness = &driver.Readiness{Probe: "port 80", State: c.probe, Since: since, Words: "words"}
+		want := Readiness{"port 80", c.want, c.since, "words"}
+		if got := OfRun(c.run).Readiness; *got != want {
+			t.Errorf("%s of a run that is %s: %+v, not %+v", c.probe, c.run.Phase, *got, want)
+		}
+	}
+}
+
 // TestEnvironmentIsHidden: a workspace's environment may hold a secret.
 func TestEnvironmentIsHidden(t *testing.T) {
 	ws := drivertest.Filled[driver.Workspace](t)
