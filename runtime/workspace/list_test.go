@@ -55,3 +55,16 @@ func TestOutputThatWasNotFetchedSaysWhy(t *testing.T) {
 		t.Errorf("%+v, %v", got, err)
 	}
 }
+
+// TestExecAsksOnlyWhatItNeeds: what is known of an earlier end hinders nobody who uses a run.
+func TestExecAsksOnlyWhatItNeeds(t *testing.T) {
+	s := &Store{State: layout.State{Dir: t.TempDir()}}
+	known(t, s, "one", "")
+	if err := os.WriteFile(s.State.Workspace("one").Loss(), []byte(`{"run": "12`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := s.Exec(t.Context(), "one", driver.ExecSpec{Argv: []string{"true"}}, driver.Streams{})
+	if !errors.Is(err, driver.ErrRefused) || driver.Next(err) != "microagent start one" {
+		t.Errorf("exec in one that does not run: %v", err)
+	}
+}

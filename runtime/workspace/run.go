@@ -246,14 +246,16 @@ func (s *Store) Running(op, name string) (control.Client, error) {
 
 // runningIn is Running in one run alone, "" any. A supervisor that was started since says so itself.
 func (s *Store) runningIn(op, name, run string) (control.Client, error) {
-	ws, err := s.Get(context.Background(), name)
-	if err == nil {
-		err = ws.InRun(run)
+	if run != "" {
+		ws, err := s.Get(context.Background(), name)
+		if err == nil {
+			err = ws.InRun(run)
+		}
+		if err != nil {
+			return control.Client{}, err
+		}
 	}
-	if err != nil {
-		return control.Client{}, err
-	}
-	client, err := s.client(op, name)
+	client, err := s.Running(op, name)
 	client.IfRun = run
 	return client, err
 }
