@@ -80,6 +80,9 @@ func (f *Follower) find() (more bool, err error) {
 	if len(f.parts) > 1 || f.frozen {
 		return len(f.parts) > 1, nil
 	}
+	if len(f.parts) > 0 && named(f.parts[0], f.path) { // still the newest
+		return false, nil
+	}
 	now, err := openIfThere(f.path)
 	if err != nil {
 		return false, err
@@ -98,9 +101,6 @@ func (f *Follower) find() (more bool, err error) {
 		last = f.parts[0]
 	}
 	switch {
-	case last != nil && now != nil && same(last, now): // still the newest
-		closeAll(now, old)
-		return false, nil
 	case old != nil && (last == nil || !same(last, old)):
 		closeAll(now)
 		f.parts = append(f.parts, old)
@@ -111,6 +111,16 @@ func (f *Follower) find() (more bool, err error) {
 		closeAll(old)
 	}
 	return len(f.parts) > 1, nil
+}
+
+// named says whether an open file is the one that has a name now.
+func named(f *os.File, path string) bool {
+	x, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	y, err := os.Stat(path)
+	return err == nil && os.SameFile(x, y)
 }
 
 func closeAll(files ...*os.File) {

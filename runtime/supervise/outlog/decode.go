@@ -31,7 +31,11 @@ type Decoder struct {
 
 // Reset goes on with a stretch that follows the one before, or with a part's beginning.
 func (d *Decoder) Reset(r io.Reader, begins bool) {
-	d.r, d.used = bufio.NewReaderSize(r, 64<<10), 0
+	if d.used = 0; d.r == nil {
+		d.r = bufio.NewReaderSize(r, 64<<10)
+	} else {
+		d.r.Reset(r)
+	}
 	if begins {
 		d.marks = marks{}
 	}

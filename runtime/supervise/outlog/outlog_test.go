@@ -102,3 +102,13 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+// TestDecoderKeepsItsBuffer: who follows a log resets it with each write of the process.
+func TestDecoderKeepsItsBuffer(t *testing.T) {
+	var d Decoder
+	r := bytes.NewReader(nil)
+	d.Reset(r, true)
+	if n := testing.AllocsPerRun(100, func() { d.Reset(r, false) }); n != 0 {
+		t.Errorf("%v allocations for each stretch of a log", n)
+	}
+}
