@@ -40,9 +40,14 @@ func (l *life) end(workspace string, reboots bool, err error, run driver.Run) {
 	close(l.over)
 }
 
-// withGuest makes a call to the guest that is there now. When it goes away in the middle of the call, the error says
-// why.
+// withGuest is withLife for a call that the session is enough for.
 func (s *supervisor) withGuest(ctx context.Context, op string, call func(context.Context, *proto.Session) error) error {
+	return s.withLife(ctx, op, func(ctx context.Context, l *life) error { return call(ctx, l.session) })
+}
+
+// withLife makes a call to the guest that is there now. When it goes away in the middle of the call, the error says
+// why.
+func (s *supervisor) withLife(ctx context.Context, op string, call func(context.Context, *life) error) error {
 	s.mu.Lock()
 	life, phase, waits := s.life, s.run.Phase, s.run.Waits
 	s.mu.Unlock()
@@ -59,7 +64,7 @@ func (s *supervisor) withGuest(ctx context.Context, op string, call func(context
 	}
 	calling, cancel := s.whileGuest(ctx)
 	defer cancel()
-	err := call(calling, life.session)
+	err := call(calling, life)
 	cut := err != nil && s.wasCut()
 	if ctx.Err() != nil || !cut && !errors.Is(err, driver.ErrUnavailable) && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return err

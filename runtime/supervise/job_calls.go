@@ -6,19 +6,12 @@ import (
 	"time"
 
 	"microagent/runtime/driver"
-	"microagent/runtime/guest/proto"
 )
 
 // StartJob does not end with its client: what was asked for is begun, and listed.
 func (s calls) StartJob(ctx context.Context, spec driver.JobSpec) (j driver.Job, err error) {
-	s.mu.Lock()
-	l := s.life
-	s.mu.Unlock()
-	err = s.withGuest(context.WithoutCancel(ctx), opJob, func(ctx context.Context, session *proto.Session) error {
-		if l == nil || session != l.session {
-			return s.refuseJob("the guest reboots", "microagent status "+s.spec.Workspace.Name)
-		}
-		j, err = s.startJob(ctx, session, l, spec)
+	err = s.withLife(context.WithoutCancel(ctx), opJob, func(ctx context.Context, l *life) error {
+		j, err = s.startJob(ctx, l, spec)
 		return err
 	})
 	return j, err

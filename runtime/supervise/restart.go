@@ -143,7 +143,7 @@ func (s *supervisor) restarting() bool {
 	return s.last != nil && s.last.ID != s.run.ID
 }
 
-// ended is the run of the guest that is going away or gone: the run itself, unless the next has begun in its place.
+// endedRun is the run of the guest that is going away or gone: the run itself, unless the next has begun in its place.
 func (s *supervisor) endedRun() driver.Run {
 	run := s.snapshot()
 	s.mu.Lock()

@@ -1,0 +1,123 @@
+package supervise
+
+import (
+	"context"
+	"errors"
+	"syscall"
+	"time"
+
+	"microagent/runtime/driver"
+	"microagent/runtime/guest/proto"
+	"microagent/runtime/supervise/control"
+	"microagent/schema/printable"
+)
+
+// followJob waits for a job's end and writes it down.
+func (s *supervisor) followJob(j *job) {
+	ctx, cancel := context.WithCancel(s.guest)
+	defer cancel()
+	followed := make(chan struct{})
+	defer close(followed)
+	go func() {
+		select {
+		case <-j.life.over:
+			cancel()
+		case <-followed:
+		}
+	}()
+	exit, err := j.process.Wait(ctx)
+	close(j.exited)
+	j.log.End()
+	end := s.judgeJob(ctx, j, exit, err)
+	j.mu.Lock()
+	end(&j.record)
+	j.record.Ended = new(now())
+	record := j.record
+	j.mu.Unlock()
+	if s.writeJobEnd(record) {
+		s.jobs.release(record.ID)
+	} // else it stays for those who ask
+	close(j.over)
+	j.log.Close()
+}
+
+// judgeJob says how a job ended, and brings its outputs into its folder when the guest is there still.
+func (s *supervisor) judgeJob(ctx context.Context, j *job, exit proto.Exit, err error) func(*driver.Job) {
+	_, stopping := s.stopRequested()
+	switch {
+	case err != nil && ctx.Err() == nil: // the connection ends before it is known why
+		select {
+		case <-j.life.over:
+		case <-s.guest.Done():
+		case <-time.After(2 * settle):
+			return func(r *driver.Job) { r.State, r.Error = driver.JobLost, printable.Line(err.Error()) }
+		}
+		fallthrough
+	case err != nil:
+		state, why := s.jobEndedWithGuest(j)
+		return func(r *driver.Job) { r.State, r.Error = state, why }
+	case stopping:
+		return func(r *driver.Job) {
+			r.State, r.Error, r.ExitCode = driver.JobStopped, control.JobWorkspaceStopped, &exit.Code
+			r.Collected = uncollected(j.outputs, control.JobWorkspaceStopped)
+		}
+	case j.life.ending.Load():
+		return func(r *driver.Job) { r.State, r.Error = driver.JobLost, control.JobRunEnded }
+	}
+	var collected []driver.Fetched
+	if len(j.outputs) > 0 {
+		collected = s.collectJob(ctx, j)
+	}
+	return func(r *driver.Job) {
+		r.State, r.ExitCode, r.TimedOut, r.Error, r.Collected = driver.JobExited, &exit.Code, exit.TimedOut, printable.Line(exit.Message), collected
+		if j.stopped {
+			r.State = driver.JobStopped
+		}
+	}
+}
+
+// collectJob brings a job's outputs into its folder.
+func (s *supervisor) collectJob(ctx context.Context, j *job) []driver.Fetched {
+	fetching, cancel := context.WithTimeout(ctx, fetchLimit)
+	defer cancel()
+	collected := s.collectInto(fetching, j.life.session, j.process.ID(), j.folder, j.outputs)
+	if ctx.Err() == nil {
+		return collected
+	}
+	_, why := s.jobEndedWithGuest(j)
+	for i, f := range collected {
+		if f.Error != "" && !f.Missing {
+			collected[i].Error = "it was not collected: " + why
+		}
+	}
+	return collected
+}
+
+// jobEndedWithGuest is the state of a job that ended with its guest, and why that did.
+func (s *supervisor) jobEndedWithGuest(j *job) (driver.JobState, string) {
+	if _, stop := s.stopRequested(); stop {
+		return driver.JobStopped, control.JobWorkspaceStopped
+	}
+	<-j.life.over // the guest is gone, or was cut, and boot leaves it
+	return driver.JobLost, j.life.ended
+}
+
+func uncollected(outputs []driver.Output, why string) (list []driver.Fetched) {
+	for _, o := range outputs {
+		list = append(list, driver.Fetched{Name: o.Name, From: o.Path, Error: "it was not collected: " + why})
+	}
+	return list
+}
+
+// writeJobEnd writes how a job ended, and says whether it could. Where it can't, the job is seen as lost once this process
+// is gone.
+func (s *supervisor) writeJobEnd(record driver.Job) bool {
+	err := control.WriteJob(s.folder, record)
+	if errors.Is(err, syscall.ENOSPC) && s.room.Free() {
+		err = control.WriteJob(s.folder, record)
+	}
+	if err != nil {
+		s.log.Error("write the end of a job", "job", record.ID, "error", err)
+	}
+	return err == nil
+}
