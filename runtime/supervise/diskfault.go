@@ -68,6 +68,9 @@ func (s *supervisor) tellFaults() {
 	s.mu.Lock()
 	list := s.untold
 	s.mu.Unlock()
+	if len(list) == 0 || s.writeRun() != nil {
+		return
+	}
 	for _, f := range list {
 		what := event.Event{Type: event.TypeDiskFault, Message: fmt.Sprintf("%s: %s", f.Disk, f.Reason)}
 		if f.NoSpace {
@@ -97,7 +100,10 @@ func (s *supervisor) watchSpace(ctx context.Context) (stop func()) {
 			case <-t.C:
 			}
 			for _, d := range s.disks {
-				if left, full := s.outOfSpace(int(d.File().Fd())); full && !d.Machine.ReadOnly {
+				if d.Machine.ReadOnly {
+					continue
+				}
+				if left, full := outOfSpace(int(d.File().Fd())); full {
 					s.noteFault(driver.DiskFault{Disk: d.Words(), NoSpace: true, Reason: fmt.Sprintf("its file system on the host has %d KiB left", left>>10)})
 				}
 			}
@@ -108,7 +114,7 @@ func (s *supervisor) watchSpace(ctx context.Context) (stop func()) {
 }
 
 // outOfSpace says whether a file that may still grow has no room for that, and what is left.
-func (s *supervisor) outOfSpace(fd int) (left int64, full bool) {
+func outOfSpace(fd int) (left int64, full bool) {
 	var file unix.Stat_t
 	var system unix.Statfs_t
 	if unix.Fstat(fd, &file) != nil || file.Mode&unix.S_IFMT != unix.S_IFREG || unix.Fstatfs(fd, &system) != nil {

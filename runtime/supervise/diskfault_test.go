@@ -25,6 +25,9 @@ func TestDiskFaults(t *testing.T) {
 			list[1].NoSpace || list[1].Reason != `read: Input/output error\x1b[2J` {
 			t.Errorf("%+v", list)
 		}
+		if shown := readRun(t, s).DiskFaults; len(shown) != 2 { // whatever becomes of this process
+			t.Errorf("in run.json: %+v", shown)
+		}
 		if len(s.untold) != 0 { // without a project there is no history
 			t.Errorf("untold: %+v", s.untold)
 		}

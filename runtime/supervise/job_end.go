@@ -2,8 +2,6 @@ package supervise
 
 import (
 	"context"
-	"errors"
-	"syscall"
 	"time"
 
 	"microagent/runtime/driver"
@@ -112,10 +110,7 @@ func uncollected(outputs []driver.Output, why string) (list []driver.Fetched) {
 // writeJobEnd writes how a job ended, and says whether it could. Where it can't, the job is seen as lost once this process
 // is gone.
 func (s *supervisor) writeJobEnd(record driver.Job) bool {
-	err := control.WriteJob(s.folder, record)
-	if errors.Is(err, syscall.ENOSPC) && s.room.Free() {
-		err = control.WriteJob(s.folder, record)
-	}
+	err := s.inReserve(func() error { return control.WriteJob(s.folder, record) })
 	if err != nil {
 		s.log.Error("write the end of a job", "job", record.ID, "error", err)
 	}

@@ -199,18 +199,25 @@ func (s *supervisor) change(f func(r *driver.Run)) error {
 }
 
 // saveRun writes the run as it is now.
-func (s *supervisor) saveRun() error {
+func (s *supervisor) saveRun() error { return s.inReserve(s.writeRun) }
+
+// inReserve writes what must not be missing: on a disk that is full the reserve is given back for it.
+func (s *supervisor) inReserve(write func() error) error {
+	err := write()
+	if errors.Is(err, syscall.ENOSPC) && s.room.Free() {
+		err = write()
+	}
+	return err
+}
+
+func (s *supervisor) writeRun() error {
 	s.saving.Lock()
 	defer s.saving.Unlock()
 	run := s.snapshot()
 	for i := range run.Ports {
 		run.Ports[i].Listening = false // who wants to know asks us
 	}
-	err := control.WriteRun(s.folder, run)
-	if errors.Is(err, syscall.ENOSPC) && s.room.Free() {
-		err = control.WriteRun(s.folder, run)
-	}
-	if err != nil {
+	if err := control.WriteRun(s.folder, run); err != nil {
 		return fmt.Errorf("write run of workspace %s: %w", s.spec.Workspace.Name, err)
 	}
 	return nil
