@@ -60,8 +60,6 @@ type exchange struct {
 
 const leaveTime = 5 * time.Second
 
-func head(call Call) header { return header{Version: Version, Call: call} }
-
 func (c Client) head(call Call) header { return header{Version: Version, Call: call, IfRun: c.IfRun} }
 
 // call makes a call and gives its result, the last frame. The error is ErrGone when the supervisor ended without one.

@@ -12,20 +12,20 @@ import (
 
 // Publish makes the run's ports those of its workspace's spec. ErrUnsupported says that an older microagent runs it.
 func (c Client) Publish(ctx context.Context, ports []spec.Port) error {
-	_, err := call[outcome](ctx, c, exchange{request: portsRequest{head(CallPublish), ports}})
+	_, err := call[outcome](ctx, c, exchange{request: portsRequest{c.head(CallPublish), ports}})
 	return c.tooOld(err)
 }
 
 // Permit makes what the guest may reach that. ErrUnsupported says that an older microagent runs it.
 func (c Client) Permit(ctx context.Context, n *spec.Network) error {
-	_, err := call[outcome](ctx, c, exchange{request: networkRequest{head(CallPermit), n}})
+	_, err := call[outcome](ctx, c, exchange{request: networkRequest{c.head(CallPermit), n}})
 	return c.tooOld(err)
 }
 
 // Forward publishes ports until ctx ends, which is no error, or the run does. bound is called once, with the numbers
 // that they have.
 func (c Client) Forward(ctx context.Context, ports []spec.Port, bound func([]spec.Port) error) error {
-	_, err := call[outcome](ctx, c, exchange{request: portsRequest{head(CallForward), ports}, out: boundPorts(bound), leaves: true})
+	_, err := call[outcome](ctx, c, exchange{request: portsRequest{c.head(CallForward), ports}, out: boundPorts(bound), leaves: true})
 	if ctx.Err() != nil {
 		return nil
 	}

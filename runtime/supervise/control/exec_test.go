@@ -169,7 +169,7 @@ func TestHangUp(t *testing.T) {
 				t.Fatal(err)
 			}
 			ch := newChannel(conn)
-			request := execRequest{head(CallExec), &execWire{ID: name + command, Spec: specWire{Argv: []string{command}}, Input: true, Steered: true}}
+			request := execRequest{Client{}.head(CallExec), &execWire{ID: name + command, Spec: specWire{Argv: []string{command}}, Input: true, Steered: true}}
 			if err := errors.Join(ch.sendJSON(frameRequest, request), ch.send(frameInput, []byte("a")), do(conn.(*net.UnixConn), ch)); err != nil {
 				t.Fatal(err)
 			}

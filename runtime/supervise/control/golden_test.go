@@ -65,16 +65,16 @@ func TestWireNow(t *testing.T) {
 		name string
 		v    any
 	}{
-		{"request ping", head(CallPing)},
-		{"request exec", execRequest{head(CallExec), &exec}},
-		{"request permit", networkRequest{head(CallPermit), fullNetwork(t)}},
-		{"request publish", portsRequest{head(CallPublish), []spec.Port{drivertest.Filled[spec.Port](t)}}},
+		{"request ping", Client{}.head(CallPing)},
+		{"request exec", execRequest{Client{}.head(CallExec), &exec}},
+		{"request permit", networkRequest{Client{}.head(CallPermit), fullNetwork(t)}},
+		{"request publish", portsRequest{Client{}.head(CallPublish), []spec.Port{drivertest.Filled[spec.Port](t)}}},
 		{"result hello", helloResult{outcome{FailureOf(&driver.Error{Class: driver.ErrBusy, Op: "op", Object: "ob", Next: "n"})}, Version, Minor, "tool", new(runWireOf(run))}},
 		{"result ended", answerEnd(Ended{Run: run, Forced: true}, nil)},
 		{"result stats", statsResult{outcome{}, drivertest.Filled[driver.GuestUse](t)}},
 		{"result crashed", outcome{FailureOf(&driver.CrashError{Workspace: "w", Phase: "boot", Reason: "panic", Console: []string{"a"}, Log: "/l"})}},
 		{"request start_job", jobRequest{Client{IfRun: "r"}.head(CallStartJob), drivertest.Filled[specWire](t), jobOutputShapes(drivertest.Filled[driver.Job](t).Outputs)}},
-		{"request stop_job", ofJobRequest{head(CallStopJob), "id", 7, true}},
+		{"request stop_job", ofJobRequest{Client{}.head(CallStopJob), "id", 7, true}},
 		{"result job", answerJob(drivertest.Filled[driver.Job](t), nil)},
 		{"frame steering-signal", steeringWire{Signal: "INT"}},
 		{"frame steering-size", steeringWire{Rows: 24, Columns: 80}},
