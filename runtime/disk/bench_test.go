@@ -160,7 +160,7 @@ func BenchmarkEmpty(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				b.ReportMetric(float64(allocated(st)>>10), "KiB")
+				b.ReportMetric(float64(layout.Allocated(st)>>10), "KiB")
 				os.Remove(path)
 				b.StartTimer()
 			}

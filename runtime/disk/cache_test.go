@@ -144,8 +144,8 @@ func TestCloneKeepsHoles(t *testing.T) {
 		t.Errorf("copies differ: %v", err)
 	}
 	st, err := to.Stat()
-	if err != nil || allocated(st) > 1<<20 {
-		t.Errorf("%d bytes allocated, %v", allocated(st), err)
+	if err != nil || layout.Allocated(st) > 1<<20 {
+		t.Errorf("%d bytes allocated, %v", layout.Allocated(st), err)
 	}
 }
 

@@ -16,7 +16,6 @@ import (
 	"io/fs"
 	"os"
 	"regexp"
-	"syscall"
 	"time"
 
 	"microagent/runtime/disk/ext4/build"
@@ -108,14 +107,7 @@ func (d *Disks) find(key string) (driver.DiskImage, error) {
 	if err != nil {
 		return driver.DiskImage{}, err
 	}
-	return driver.DiskImage{Key: key, Path: path, Size: st.Size(), Allocated: allocated(st)}, nil
-}
-
-func allocated(st fs.FileInfo) int64 {
-	if sys, ok := st.Sys().(*syscall.Stat_t); ok {
-		return sys.Blocks * 512
-	}
-	return st.Size()
+	return driver.DiskImage{Key: key, Path: path, Size: st.Size(), Allocated: layout.Allocated(st)}, nil
 }
 
 // make builds a disk with fill and publishes it under the key that fill gives. A hit at

@@ -161,8 +161,8 @@ func TestEmpty(t *testing.T) {
 		t.Fatal(err)
 	}
 	fsck(t, path)
-	if st, err := os.Stat(path); err != nil || st.Size() != 512<<20 || allocated(st) > 200<<10 {
-		t.Errorf("size %d, allocated %d, %v", st.Size(), allocated(st), err)
+	if st, err := os.Stat(path); err != nil || st.Size() != 512<<20 || layout.Allocated(st) > 200<<10 {
+		t.Errorf("size %d, allocated %d, %v", st.Size(), layout.Allocated(st), err)
 	}
 	if err := d.Empty(t.Context(), driver.EmptySpec{Size: 512 << 20}, path); !errors.Is(err, driver.ErrExists) {
 		t.Errorf("second time: %v", err)

@@ -55,7 +55,7 @@ func sweep(path string, dry bool) (freed int64, gone bool, err error) {
 			return 0, false, err
 		}
 		held, _, err := lease.Probe(path)
-		return allocated(st), !held && err == nil, err
+		return layout.Allocated(st), !held && err == nil, err
 	}
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -76,5 +76,5 @@ func sweep(path string, dry bool) (freed int64, gone bool, err error) {
 		return 0, false, err
 	}
 	err = os.Remove(path)
-	return allocated(st), err == nil, err
+	return layout.Allocated(st), err == nil, err
 }

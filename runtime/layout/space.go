@@ -4,9 +4,18 @@ import (
 	"errors"
 	"io/fs"
 	"path/filepath"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
+
+// Allocated is what a file takes on disk, in bytes: less than its size where it has holes.
+func Allocated(info fs.FileInfo) int64 {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return st.Blocks * 512
+	}
+	return info.Size()
+}
 
 // Free is what an unprivileged process may still write at path, in bytes, or at its nearest folder that exists; -1 when
 // it can't be known.

@@ -8,7 +8,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"syscall"
 
 	"microagent/runtime/driver"
 	"microagent/runtime/layout"
@@ -110,9 +109,7 @@ func (s *Store) observe(name string, locks lease.Locks) (*driver.Volume, error) 
 	if r != nil {
 		v.Changed = changed(r, v.Path, info.Size())
 	}
-	if st, ok := info.Sys().(*syscall.Stat_t); ok {
-		v.Allocated = st.Blocks * 512
-	}
+	v.Allocated = layout.Allocated(info)
 	v.Unborn = r == nil && Pristine(v.Path)
 	if v.Attached, _, err = locks.Probe(v.Path); err != nil {
 		return nil, err

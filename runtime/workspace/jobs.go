@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 
 	"microagent/runtime/driver"
 	"microagent/runtime/layout"
@@ -215,9 +214,7 @@ func allocated(dir string) (bytes int64) {
 			return nil
 		}
 		if info, err := d.Info(); err == nil {
-			if st, ok := info.Sys().(*syscall.Stat_t); ok {
-				bytes += st.Blocks * 512
-			}
+			bytes += layout.Allocated(info)
 		}
 		return nil
 	})

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"syscall"
 
 	"microagent/runtime/driver"
 	"microagent/runtime/layout"
@@ -44,10 +43,7 @@ func (s *Store) pruneOne(ctx context.Context, name string, dry bool) (int64, err
 	if err != nil {
 		return 0, err
 	}
-	var bytes int64
-	if st, ok := info.Sys().(*syscall.Stat_t); ok {
-		bytes = st.Blocks * 512
-	}
+	bytes := layout.Allocated(info)
 	if dry {
 		return bytes, nil
 	}

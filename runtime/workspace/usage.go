@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"sync"
-	"syscall"
 	"time"
 
 	"microagent/runtime/driver"
@@ -81,11 +80,7 @@ func (s *Store) imagesOf(r *record) (list []driver.ImageUse, err error) {
 		if err != nil {
 			return
 		}
-		use := driver.ImageUse{Name: name, Size: info.Size(), Allocated: info.Size()}
-		if st, ok := info.Sys().(*syscall.Stat_t); ok {
-			use.Allocated = st.Blocks * 512
-		}
-		list = append(list, use)
+		list = append(list, driver.ImageUse{Name: name, Size: info.Size(), Allocated: layout.Allocated(info)})
 	}
 	add("rootfs", s.State.Workspace(r.Name).File(layout.RootFSFile))
 	for _, m := range r.Spec.Mounts {
