@@ -37,18 +37,8 @@ func (a *Agent) sendChanged(ctx context.Context, h *wire.StreamHeader, st *proto
 		return
 	}
 	defer w.close()
-	if st.Ok() != nil {
-		return
-	}
-	gone := make(chan struct{})
-	go func() {
-		defer close(gone)
-		st.DrainInput()
-	}()
-	defer func() {
-		_ = st.Close()
-		<-gone
-	}()
+	gone, end := tellHost(st)
+	defer end()
 	since, told := a.began(), byte(2)
 	for {
 		w.place() // before the look, so that no change is missed

@@ -47,18 +47,8 @@ func (a *Agent) sendListening(ctx context.Context, h *wire.StreamHeader, st *pro
 		finish(st, err)
 		return
 	}
-	if st.Ok() != nil {
-		return
-	}
-	gone := make(chan struct{})
-	go func() {
-		defer close(gone)
-		st.DrainInput()
-	}()
-	defer func() {
-		_ = st.Close()
-		<-gone
-	}()
+	gone, end := tellHost(st)
+	defer end()
 	counts := countSockets(tables)
 	defer counts.close()
 	var told []byte

@@ -165,20 +165,27 @@ func linger(st *proto.Stream) {
 	st.DrainInput()
 }
 
+// tellHost answers a stream on which only we say something; gone is closed when the host has closed it. end closes it as well,
+// and waits for that.
+func tellHost(st *proto.Stream) (gone <-chan struct{}, end func()) {
+	over := make(chan struct{})
+	answered := st.Ok()
+	go func() {
+		defer close(over)
+		if answered == nil {
+			st.DrainInput()
+		}
+	}()
+	return over, func() {
+		_ = st.Close()
+		<-over
+	}
+}
+
 // sendLog follows the log until the host closes the stream.
 func (a *Agent) sendLog(ctx context.Context, st *proto.Stream) {
-	if st.Ok() != nil {
-		return
-	}
-	gone := make(chan struct{})
-	go func() {
-		defer close(gone)
-		st.DrainInput()
-	}()
-	defer func() {
-		_ = st.Close()
-		<-gone
-	}()
+	gone, end := tellHost(st)
+	defer end()
 	position := int64(0)
 	for {
 		data, next, more := a.log.after(position)
