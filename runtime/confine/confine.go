@@ -16,7 +16,8 @@ import (
 
 // Run calls f on a thread of its own, and returns when f has; the thread ends with it. The thread has no capability, no
 // execve gives one, and where the kernel has landlock only the files of the rules can be opened, and of the network TCP
-// is closed, unless a rule has Connect; other protocols are not. A file that is open stays as it is. f gets the error of what could not be done.
+// is closed, unless a rule has Connect; other protocols are not. A file that is open stays as it is. f gets the error of
+// what could not be done.
 func Run(rules []Rule, f func(error)) {
 	done := make(chan struct{})
 	go func() {

@@ -91,8 +91,7 @@ func NotInRun(workspace, why string) error {
 type Records interface {
 	// List gives the workspaces by name. One whose files can't be understood is left out, and told of in the error:
 	// an *Error of class ErrCorrupt, or ErrUnsupported for one of a later version, with its name as Object, joined when there
-	// are several. The others come all the
-	// same.
+	// are several. The others come all the same.
 	List(ctx context.Context) ([]Workspace, error)
 	Get(ctx context.Context, name string) (Workspace, error)
 	// Create places the root file system and writes the record. ErrExists when there is one already.

@@ -42,12 +42,15 @@
 //
 // # Who may touch what
 //
-//	supervisor.mu      run, moved, last, stand, pause, vm, life, stopReq, overdue, forced; held for a moment, never while anything is waited for
+//	supervisor.mu      run, moved, last, stand, pause, untold, vm, life, stopReq, overdue, forced; held for a moment, never while anything
+//	                   is waited for
 //	supervisor.saving  run.json: held from the look at run until that is on disk, so that no older run overwrites a newer
 //	                   one; mu is taken within it
+//	supervisor.telling held while what is untold is written and told of; saving and mu are taken within it
 //	nothing            spec, state, folder, self, log, disks, output, room: set before the control socket listens
 //	stop               closed by the first requestStop, under mu; stopReq counts from then on
 //	guest              ended by cutLocked, under mu
+//	denialsTold        of the goroutine that hears the gateway, of which there is one at a time
 //	watch.done         closed by the goroutine that reads the VMM's events; watch.powerOff counts from then on
 //	jobs.creating      held while room is made on disk for a job; jobs.mu and job.mu are held for a moment
 //	life.over          closed by boot when it leaves a guest; life.why counts from then on

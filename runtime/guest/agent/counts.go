@@ -59,8 +59,8 @@ func (c *counts) changed() bool {
 }
 
 // Pauses of counting while a server is missing: so many times as long as a count takes, which tells how slow this
-// machine is, within a bound; later a three hundredth of the time in which nothing has changed, up to lookMissing. And of looking at the
-// tables all the same.
+// machine is, within a bound; later a three hundredth of the time in which nothing has changed, up to lookMissing. And of
+// looking at the tables all the same.
 const (
 	countShare   = 300
 	countMost    = 40 * time.Millisecond

@@ -13,8 +13,8 @@ import (
 // Linux tells nobody that a socket begins to listen: sock_diag has an event for a socket's end alone, and that needs a
 // module; the tracepoint inet_sock_set_state knows both, of TCP only, and needs tracefs in the workspace's root. So the
 // tables are read again and again, while the host watches ports and at no other time: soon after a process was started or has
-// ended, or a dial failed, or when there are more or less sockets (counts); else after a tenth of the time for which nothing has changed. Reading them takes tens of
-// microseconds.
+// ended, or a dial failed, or when there are more or less sockets (counts); else after a tenth of the time for which nothing
+// has changed. Reading them takes tens of microseconds.
 const (
 	lookFirst   = 5 * time.Millisecond
 	lookMissing = 250 * time.Millisecond // the longest pause while a server is missing
