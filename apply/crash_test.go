@@ -183,6 +183,17 @@ outputs: {out: {from: job, path: /out, to: ./out/out}}
 		{manifest: strings.Replace(chain, "echo app", "echo another", 1)},
 		{destroy: true},
 	},
+	// A scene of one change has a kill of it whatever runs at once; those of many changes may miss one.
+	"one change after another": {
+		{manifest: alone("volumes: {data: {size: 64MiB}}", "service: [sh, -c, sleep 1]")},
+		{manifest: alone("volumes: {data: {size: 64MiB}}", "disk: 512MiB, service: [sh, -c, sleep 1]")},
+		{manifest: alone("volumes: {data: {size: 64MiB}}", "disk: 512MiB, desired: stopped, service: [sh, -c, sleep 1]")},
+		{manifest: alone("volumes: {data: {size: 128MiB, protected: true}}", "disk: 512MiB, desired: stopped, service: [sh, -c, sleep 1]")},
+		{manifest: alone("volumes: {new: {size: 128MiB, protected: false}}\nmoved: [{volume: data, to: new}]", "disk: 512MiB, desired: stopped, service: [sh, -c, sleep 1]")},
+		{manifest: alone("", "disk: 512MiB, desired: stopped, stopGrace: 5s, service: [sh, -c, sleep 1]")},
+		{manifest: alone("", "disk: 512MiB, stopGrace: 5s, service: [sh, -c, sleep 1]")},
+		{destroy: true},
+	},
 	"a start under way": {
 		{manifest: `project: demo
 workspaces:
@@ -193,6 +204,11 @@ workspaces:
   web: {image: example.org/base:1, service: [sh, -c, "sleep 1000"]}
 `, before: func(b *bench) { b.drivers.Workspaces = starting{b.drivers.Workspaces} }},
 	},
+}
+
+// alone is the manifest of one workspace beside what declared says.
+func alone(declared, web string) string {
+	return fmt.Sprintf("project: demo\n%s\nworkspaces: {web: {image: example.org/base:1, %s}}\n", declared, web)
 }
 
 const turns = `project: demo
