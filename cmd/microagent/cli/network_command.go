@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 
+	"github.com/rogpeppe/go-internal/diff"
 	"github.com/spf13/cobra"
 
 	"microagent/runtime/driver"
@@ -162,7 +165,7 @@ func (a *app) networkSuggest() *cobra.Command {
 		Long: "Prints, as a diff of the manifest, the rules that would allow what the guest asked for and no rule allows, from the\n" +
 			"records of logs --network. The guest chose those names: read them before you take them. What is denied whatever\n" +
 			"a manifest says is never among them, and nothing is written.",
-		Example:     "  microagent network suggest web\n  microagent network suggest web | patch",
+		Example:     "  microagent network suggest web\n  microagent network suggest web | git apply",
 		Annotations: exitsWith(ExitOK, ExitFailed, ExitUsage),
 		RunE: does(func(ctx context.Context, args []string) error {
 			w, ws, err := a.opened(ctx, false, "suggest rules for workspace", args[0])
@@ -206,15 +209,29 @@ func (a *app) suggest(ws driver.Workspace, list []driver.Denial) error {
 			}
 		}
 	}
-	if m != nil && len(rules) > 0 {
-		if at, ok := schema.SuggestRules(src.data, name, rules); ok {
-			s.Diff = at.Diff(src.name, src.data)
+	if m != nil && len(s.Rules)+len(s.Peers) > 0 {
+		if after, ok := schema.Suggest(filepath.Base(src.name), src.data, name, s.Rules, s.Peers); ok {
+			s.Diff = manifestDiff(src.name, src.data, after)
 		}
 	}
 	if a.JSON {
 		return a.PrintJSON(s)
 	}
 	return a.showSuggestion(ws, name, s)
+}
+
+// manifestDiff is a diff of a manifest as patch and git apply take it in this folder.
+func manifestDiff(name string, before, after []byte) string {
+	if folder, err := os.Getwd(); err == nil && filepath.IsAbs(name) {
+		if below, err := filepath.Rel(folder, name); err == nil && filepath.IsLocal(below) {
+			name = below
+		}
+	}
+	if strings.ContainsAny(name, " \t") {
+		name += "\t" // which ends it
+	}
+	_, hunks, _ := strings.Cut(string(diff.Diff("", before, "", after)), "\n@@ ")
+	return fmt.Sprintf("--- %s\n+++ %s\n@@ %s", name, name, hunks)
 }
 
 // manifestOf is the manifest in view, when it is the one that declares a workspace.
@@ -252,7 +269,7 @@ func (a *app) showSuggestion(ws driver.Workspace, name string, s suggestion) err
 			fmt.Fprintf(&b, "+- %s\n", schema.RuleLine(r))
 		}
 	}
-	if len(s.Peers) > 0 {
+	if len(s.Peers) > 0 && s.Diff == "" {
 		fmt.Fprintf(&b, "# below workspaces.%s.network\n+peers: [%s]\n", name, strings.Join(s.Peers, ", "))
 	}
 	_, err := fmt.Fprint(a.Out, b.String())
