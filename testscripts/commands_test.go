@@ -47,6 +47,7 @@ var commands = map[string]func(ts *testscript.TestScript, neg bool, args []strin
 	"pty":       pty,
 	"next":      next,
 	"serve":     serve,
+	"authority": authority,
 	"readme":    readme,
 	"remember":  remember,
 	"gateway":   gateway,

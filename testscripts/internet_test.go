@@ -1,7 +1,10 @@
 package testscripts
 
 import (
+	"crypto/tls"
 	"fmt"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/netip"
@@ -22,11 +25,26 @@ import (
 // outside is what workspaces of the scripts reach.
 var outside = cli.Outside{Resolver: internet.Resolver{}, Dialer: dial.Dialer{Connect: internet.Connect}}
 
-// serve NAME:PORT FOLDER: serves a folder over HTTP at the addresses of a name of package internet, until the script ends.
+// serve [--tls] NAME:PORT FOLDER: serves a folder over HTTP at the addresses of a name of package internet, until the script
+// ends. A file redirect.to in it leads all else to what it says.
 func serve(ts *testscript.TestScript, neg bool, args []string) {
-	need(ts, neg, args, 2, "serve NAME:PORT FOLDER")
-	server := &http.Server{Handler: http.FileServer(http.Dir(ts.MkAbs(args[1])))}
+	secure := len(args) > 0 && args[0] == "--tls"
+	if secure {
+		args = args[1:]
+	}
+	need(ts, neg, args, 2, "serve [--tls] NAME:PORT FOLDER")
+	folder := ts.MkAbs(args[1])
+	server := &http.Server{Handler: http.FileServer(http.Dir(folder)), ErrorLog: log.New(io.Discard, "", 0)}
+	if to, err := os.ReadFile(filepath.Join(folder, "redirect.to")); err == nil {
+		server.Handler = http.RedirectHandler(strings.TrimSpace(string(to)), http.StatusFound)
+	}
 	for _, l := range listenOutside(ts, args[0]) {
+		if secure {
+			name, _, _ := net.SplitHostPort(args[0])
+			cert, err := identity(name)
+			ts.Check(err)
+			l = tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{cert}})
+		}
 		go func() { _ = server.Serve(l) }()
 	}
 	ts.Defer(func() { server.Close() })

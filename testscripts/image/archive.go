@@ -12,6 +12,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
@@ -27,6 +28,7 @@ type File struct {
 	Link string
 	UID  int
 	GID  int
+	Time time.Time // of its last change
 }
 
 // Layer is an uncompressed tar of files, sorted by path, with the folders that they need. Of several files with one
@@ -51,7 +53,7 @@ func Layer(files []File) ([]byte, error) {
 	w := tar.NewWriter(&buf)
 	for _, f := range all {
 		h := &tar.Header{Name: f.Path, Typeflag: f.Type, Mode: f.Mode, Size: int64(len(f.Data)), Linkname: f.Link,
-			Uid: f.UID, Gid: f.GID, Format: tar.FormatPAX}
+			Uid: f.UID, Gid: f.GID, ModTime: f.Time, Format: tar.FormatPAX}
 		switch f.Type {
 		case 0:
 			h.Typeflag = tar.TypeReg

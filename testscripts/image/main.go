@@ -20,11 +20,12 @@ type list []string
 func (l *list) String() string     { return strings.Join(*l, " ") }
 func (l *list) Set(s string) error { *l = append(*l, s); return nil }
 
-// Main is the command line of mkimage: it writes an OCI archive of a busybox image.
+// Main is the command line of mkimage: it writes an OCI archive of a busybox image, or of one of Debian packages.
 func Main(args []string, stderr io.Writer) int {
 	set := flag.NewFlagSet("mkimage", flag.ContinueOnError)
 	set.SetOutput(stderr)
 	busybox := set.String("busybox", "/bin/busybox", "a static busybox")
+	packages := set.String("packages", "", "Debian packages of the host to make the image of in the place of busybox, by commas")
 	add := set.String("add", "", "a folder whose files are added")
 	user := set.String("user", "", "the image's user")
 	workdir := set.String("workdir", "", "the image's working directory")
@@ -44,33 +45,45 @@ func Main(args []string, stderr io.Writer) int {
 	if len(cmd) == 0 && len(entrypoint) == 0 {
 		cmd = list{"sh"}
 	}
+	files, err := content(*busybox, *packages, *add)
+	if err != nil {
+		fmt.Fprintf(stderr, "mkimage: %v\n", err)
+		return 1
+	}
+	search := "PATH=/usr/local/bin:/usr/bin:/bin"
+	if *packages != "" {
+		search += ":/usr/local/sbin:/usr/sbin:/sbin"
+	}
 	config := v1.ImageConfig{Cmd: cmd, Entrypoint: entrypoint, User: *user, WorkingDir: *workdir, StopSignal: *stop,
-		Env: append([]string{"PATH=/usr/local/bin:/usr/bin:/bin"}, env...)}
+		Env: append([]string{search}, env...)}
 	for _, path := range volumes {
 		if config.Volumes == nil {
 			config.Volumes = map[string]struct{}{}
 		}
 		config.Volumes[path] = struct{}{}
 	}
-	if err := write(set.Arg(0), *busybox, *add, config); err != nil {
+	if err := write(set.Arg(0), files, config); err != nil {
 		fmt.Fprintf(stderr, "mkimage: %v\n", err)
 		return 1
 	}
 	return 0
 }
 
-func write(name, busybox, add string, config v1.ImageConfig) error {
-	files, err := Busybox(busybox)
-	if err != nil {
-		return err
+// content is what the image has.
+func content(busybox, packages, add string) (files []File, err error) {
+	if packages != "" {
+		files, err = Packages(strings.Split(packages, ","))
+	} else {
+		files, err = Busybox(busybox)
 	}
-	if add != "" {
-		more, err := folder(add)
-		if err != nil {
-			return err
-		}
-		files = append(files, more...)
+	if err != nil || add == "" {
+		return files, err
 	}
+	more, err := folder(add)
+	return append(files, more...), err
+}
+
+func write(name string, files []File, config v1.ImageConfig) error {
 	layer, err := Layer(files)
 	if err != nil {
 		return err

@@ -23,6 +23,16 @@ var hosts = map[string][]string{
 	"shared.example.com": {"203.0.113.10"}, // as one server has several names
 	"api.example.com":    {"203.0.113.21", "2001:db8::21"},
 	"mirror.example.com": {"203.0.113.22"},
+	"deb.example.com":    {"203.0.113.31"},
+	"get.example.com":    {"203.0.113.32", "2001:db8::32"},
+	"else.example.com":   {"203.0.113.33"}, // to which get.example.com leads on
+
+	"pypi.org":               {"203.0.113.41"}, // of examples/pip
+	"files.pythonhosted.org": {"203.0.113.42"},
+
+	"git.example.com":    {"203.0.113.51"},
+	"proxy.example.com":  {"203.0.113.52"},
+	"npm.example.com":    {"203.0.113.53"},
 	"rebind.example.com": {"127.0.0.1", "::1", "169.254.169.254", "::ffff:127.0.0.1", "10.0.0.1"},
 }
 
