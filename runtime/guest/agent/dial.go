@@ -55,14 +55,14 @@ func (a *Agent) connect(ctx context.Context, h *wire.StreamHeader, st *proto.Str
 	if st.HoldOk() != nil {
 		return false
 	}
-	if udp, ok := conn.(*net.UDPConn); ok {
-		carryDatagrams(udp, st)
-		return false
+	if tcp, ok := conn.(*tcp); ok {
+		return carry(tcp, st)
 	}
-	return carry(conn.(*net.TCPConn), st)
+	carryDatagrams(conn, st)
+	return false
 }
 
-func (a *Agent) reach(ctx context.Context, h *wire.StreamHeader, dials int32) (net.Conn, error) {
+func (a *Agent) reach(ctx context.Context, h *wire.StreamHeader, dials int32) (io.ReadWriteCloser, error) {
 	if err := a.ready(); err != nil {
 		return nil, err
 	}
@@ -79,25 +79,6 @@ func (a *Agent) reach(ctx context.Context, h *wire.StreamHeader, dials int32) (n
 		return reachUDP(ctx, list[0].Number)
 	}
 	return reachTCP(ctx, list[0].Number)
-}
-
-var loopback = []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()}
-
-// reachTCP dials an address: a name's resolver would take room in the guest's program.
-func reachTCP(ctx context.Context, port uint16) (net.Conn, error) {
-	var d net.Dialer
-	d.KeepAlive = -1 // neither end of a loopback goes away unseen
-	for _, address := range loopback {
-		conn, err := d.DialTCP(ctx, "tcp", netip.AddrPort{}, netip.AddrPortFrom(address, port))
-		switch {
-		case err == nil:
-			return conn, nil
-		case errors.Is(err, unix.ECONNREFUSED), errors.Is(err, unix.EADDRNOTAVAIL), errors.Is(err, unix.EAFNOSUPPORT):
-		default:
-			return nil, proto.Errorf(proto.CodeFailed, "%v", err)
-		}
-	}
-	return nil, nothingListens(port)
 }
 
 func nothingListens(port uint16) error {
@@ -126,12 +107,12 @@ func reachUDP(ctx context.Context, port uint16) (net.Conn, error) {
 }
 
 // carry passes on the end of each direction as that, and what broke as a connection that is cut off.
-func carry(conn *net.TCPConn, st *proto.Stream) bool {
+func carry(conn *tcp, st *proto.Stream) bool {
 	fed := make(chan error, 1)
 	go func() { fed <- feedServer(conn, st) }()
 	err := sendAnswer(st, conn)
 	if err != nil { // the server reset the connection, or the host takes no more
-		reset(conn)
+		conn.reset()
 		_ = st.Close()
 	}
 	return <-fed == nil && err == nil
@@ -139,7 +120,7 @@ func carry(conn *net.TCPConn, st *proto.Stream) bool {
 
 // sendAnswer gives the host what the server sends. What there is goes in one piece, together with the end where that is
 // there too: most servers close right after their answer.
-func sendAnswer(st *proto.Stream, conn *net.TCPConn) error {
+func sendAnswer(st *proto.Stream, conn *tcp) error {
 	raw, err := conn.SyscallConn()
 	if err != nil {
 		return err
@@ -150,6 +131,7 @@ func sendAnswer(st *proto.Stream, conn *net.TCPConn) error {
 		n, readErr := readAll(raw, b[:])
 		switch {
 		case errors.Is(readErr, io.EOF):
+			conn.answered.Store(true)
 			return st.WriteLast(b[:n])
 		case n > 0:
 			if _, err := st.Write(b[:n]); err != nil {
@@ -192,14 +174,14 @@ func readAll(raw syscall.RawConn, p []byte) (n int, err error) {
 
 // feedServer gives the server what the host sends. Where the server takes no more, what it sent is still to be read, and
 // that comes to its end.
-func feedServer(conn *net.TCPConn, st *proto.Stream) error {
+func feedServer(conn *tcp, st *proto.Stream) error {
 	from := &hostSide{st: st}
 	_, err := copyPooled(conn, from)
 	switch {
-	case err == nil:
+	case err == nil && !conn.answered.Load(): // else it is closed now
 		_ = conn.CloseWrite() // fails only where the server is gone, which the other direction tells
 	case from.cut:
-		reset(conn)
+		conn.reset()
 	}
 	return err
 }
@@ -228,14 +210,8 @@ func (h *hostSide) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// reset ends both directions at once, and the server's next call with an error.
-func reset(conn *net.TCPConn) {
-	_ = conn.SetLinger(0) // fails only where it is closed already
-	_ = conn.Close()
-}
-
 // carryDatagrams ends when the host closes the stream, or when nobody takes a datagram any more.
-func carryDatagrams(conn *net.UDPConn, st *proto.Stream) {
+func carryDatagrams(conn io.ReadWriteCloser, st *proto.Stream) {
 	toServer := make(chan struct{})
 	go func() {
 		defer close(toServer)
