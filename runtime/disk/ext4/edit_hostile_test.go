@@ -42,19 +42,22 @@ func TestEditHostileImages(t *testing.T) {
 			}
 		}
 		rnd := rand.New(rand.NewPCG(3, 4))
+		created, replaced := noise(50<<10), noise(70<<10)
+		m := newScratch(clean)
 		done := 0
 		const rounds = 1500
 		for range rounds {
-			m := &memory{bytes.Clone(clean)}
+			m.reset()
 			for range 1 + rnd.IntN(6) {
-				at := used[rnd.IntN(len(used))]
-				m.data[at] = byte(rnd.Uint32())
+				at := m.part(used[rnd.IntN(len(used))], 1)
+				at[0] = byte(rnd.Uint32())
 				if rnd.IntN(4) == 0 {
-					m.data[at] = 0xFF
+					at[0] = 0xFF
 				}
 			}
 			if features[0] != '^' { // a hostile guest can sign its superblock
-				format.LE.PutUint32(m.data[super.Offset+0x3FC:], format.CRC(^uint32(0), m.data[super.Offset:super.Offset+0x3FC]))
+				sb := m.part(super.Offset, super.Size)
+				format.LE.PutUint32(sb[0x3FC:], format.CRC(^uint32(0), sb[:0x3FC]))
 			}
 			err := func() error {
 				e, err := edit.Open(m, int64(len(m.data)), editTime)
@@ -74,8 +77,8 @@ func TestEditHostileImages(t *testing.T) {
 						return err
 					}
 				}
-				_, err = e.WriteFile(dir, "new", attr(0o600), bytes.NewReader(noise(50<<10)))
-				return errors.Join(err, write(e, "/file", noise(70<<10)), e.Commit())
+				_, err = e.WriteFile(dir, "new", attr(0o600), bytes.NewReader(created))
+				return errors.Join(err, write(e, "/file", replaced), e.Commit())
 			}()
 			switch {
 			case err == nil:
