@@ -100,6 +100,8 @@ type listed struct {
 	Deps       []string
 	GoFiles    []string
 	Standard   bool
+
+	TestGoFiles, XTestGoFiles []string
 }
 
 func list(t *testing.T, args ...string) []listed {
