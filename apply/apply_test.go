@@ -66,7 +66,7 @@ func newBench(t *testing.T) *bench {
 		Images: &drivertest.FakeImages{Remote: map[string]drivertest.FakeImage{
 			"example.org/base:1": {Config: spec.ImageConfig{Env: map[string]string{"PATH": "/bin"}}},
 		}},
-		Disks: b.disks, Volumes: b.volumes, Workspaces: b.workspaces, Runs: b.workspaces, Projects: &drivertest.FakeProjects{},
+		Disks: b.disks, Volumes: b.volumes, VolumeData: b.volumes, Workspaces: b.workspaces, Runs: b.workspaces, Projects: &drivertest.FakeProjects{},
 		Outputs: &drivertest.FakeOutputs{}, Hosts: drivertest.NewFakeHosts(),
 	}
 	return b

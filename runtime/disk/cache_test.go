@@ -135,7 +135,7 @@ func TestCloneKeepsHoles(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer to.Close()
-	if err := errors.Join(clone(t.Context(), to, from), to.Publish()); err != nil {
+	if err := errors.Join(target.Copy(t.Context(), to, from), to.Publish()); err != nil {
 		t.Fatal(err)
 	}
 	a, err1 := os.ReadFile(dir + "/from")

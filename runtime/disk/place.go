@@ -3,8 +3,6 @@ package disk
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"io/fs"
 	"os"
 
@@ -30,7 +28,7 @@ func (d *Disks) Place(ctx context.Context, key, path string) error {
 		return wrap(op, path, err)
 	}
 	defer draft.Close()
-	if err := clone(ctx, draft, from); err != nil {
+	if err := target.Copy(ctx, draft, from); err != nil {
 		return wrap(op, path, err)
 	}
 	return publish(op, path, draft)
@@ -64,65 +62,4 @@ func isFileAt(f *os.File, path string) bool {
 	}
 	b, err := os.Lstat(path)
 	return err == nil && os.SameFile(a, b)
-}
-
-const cloneStep = 16 << 20
-
-// clone makes to a copy of from: by reflink where both are files and the file system can, else data by data with its
-// holes kept. Blocks are shared where possible and never between the two as far as writing goes.
-func clone(ctx context.Context, to target.Draft, from *os.File) error {
-	file, isFile := to.(*target.FileDraft)
-	if isFile && unix.IoctlFileClone(int(file.Fd()), int(from.Fd())) == nil {
-		return nil
-	}
-	st, err := from.Stat()
-	if err != nil {
-		return err
-	}
-	if err := to.Truncate(st.Size()); err != nil {
-		return err
-	}
-	for at := int64(0); at < st.Size(); {
-		start, err := from.Seek(at, unix.SEEK_DATA)
-		if errors.Is(err, unix.ENXIO) {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("find data: %w", err)
-		}
-		end, err := from.Seek(start, unix.SEEK_HOLE)
-		if err != nil {
-			return fmt.Errorf("find hole: %w", err)
-		}
-		for start < end {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			n, err := cloneRange(to, from, start, min(end-start, cloneStep))
-			if err != nil {
-				return err
-			}
-			to.Writeback(start, n)
-			start += n
-		}
-		at = end
-	}
-	return nil
-}
-
-// cloneRange copies up to n bytes, in the kernel where it can.
-func cloneRange(to target.Draft, from *os.File, at, n int64) (int64, error) {
-	if file, ok := to.(*target.FileDraft); ok {
-		in, out := at, at
-		k, err := unix.CopyFileRange(int(from.Fd()), &in, int(file.Fd()), &out, int(n), 0)
-		if err == nil && k > 0 {
-			return int64(k), nil
-		}
-		switch {
-		case err == nil, errors.Is(err, unix.EXDEV), errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.EINVAL):
-		default:
-			return 0, err
-		}
-	}
-	return io.CopyN(io.NewOffsetWriter(to, at), io.NewSectionReader(from, at, n), n)
 }

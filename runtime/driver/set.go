@@ -5,6 +5,7 @@ type Set struct {
 	Images     Images
 	Disks      Disks
 	Volumes    Volumes
+	VolumeData VolumeData
 	Workspaces Records
 	Runs       Runs
 	Jobs       Jobs

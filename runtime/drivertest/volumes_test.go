@@ -3,11 +3,15 @@ package drivertest
 import "testing"
 
 func TestFakeVolumes(t *testing.T) {
-	Volumes(t, func(t *testing.T) VolumesUnder {
-		f := &FakeVolumes{}
+	under := func(f *FakeVolumes) VolumesUnder {
 		return VolumesUnder{Volumes: f, Attach: func(t *testing.T, volume, workspace string) func() {
 			must(t, f.Attach(volume, workspace))
 			return func() { f.Release(workspace) }
 		}}
+	}
+	Volumes(t, func(*testing.T) VolumesUnder { return under(&FakeVolumes{}) })
+	VolumeData(t, func(*testing.T) VolumeDataUnder {
+		f := &FakeVolumes{}
+		return VolumeDataUnder{under(f), f}
 	})
 }

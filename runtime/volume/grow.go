@@ -22,22 +22,12 @@ func (s *Store) Grow(ctx context.Context, name string, size int64) (driver.Volum
 		return driver.Volume{}, err
 	}
 	defer unlock()
-	r, err := s.load(name)
+	r, err := s.whole(op, name)
 	if err != nil {
 		return driver.Volume{}, err
 	}
 	info, err := s.stat(name)
 	if err != nil {
-		return driver.Volume{}, err
-	}
-	if r == nil {
-		return driver.Volume{}, s.notFound(op, name)
-	}
-	if info == nil {
-		return driver.Volume{}, &driver.Error{Class: driver.ErrRefused, Op: op, Object: name, Err: errors.New("its image is gone"),
-			Next: NextGone(name)}
-	}
-	if err := r.refuse(op, changed(r, s.State.VolumeImage(name), info.Size())); err != nil {
 		return driver.Volume{}, err
 	}
 	switch {

@@ -76,21 +76,8 @@ func (s *Store) lockBoth(ctx context.Context, op, a, b string) (func(), error) {
 
 // movable is the record of a volume that can become to.
 func (s *Store) movable(op, from, to string) (*record, error) {
-	r, err := s.load(from)
+	r, err := s.whole(op, from)
 	if err != nil {
-		return nil, err
-	}
-	if r == nil {
-		return nil, s.notFound(op, from)
-	}
-	info, err := s.stat(from)
-	if err != nil {
-		return nil, err
-	}
-	if info == nil {
-		return nil, &driver.Error{Class: driver.ErrRefused, Op: op, Object: from, Err: errors.New("its image is gone"), Next: NextGone(from)}
-	}
-	if err := r.refuse(op, changed(r, s.State.VolumeImage(from), info.Size())); err != nil {
 		return nil, err
 	}
 	other, err := s.load(to)
@@ -131,8 +118,11 @@ func (s *Store) forget(from string) error {
 	return layout.SyncDir(s.State.Volumes())
 }
 
-// visible says whether r is a volume: while it moves, one of two records is, which the image tells.
+// visible says whether r is a volume: while it is made or moves, the image tells, and of a move's two records one is.
 func (s *Store) visible(r *record) (bool, error) {
+	if r.Making {
+		return exists(s.State.VolumeImage(r.Name))
+	}
 	if r.MovingTo == "" && r.MovedFrom == "" {
 		return true, nil
 	}

@@ -36,7 +36,10 @@ type Store struct {
 	swept sync.Once // finishDeletes, finishMoves
 }
 
-var _ driver.Volumes = (*Store)(nil)
+var (
+	_ driver.Volumes    = (*Store)(nil)
+	_ driver.VolumeData = (*Store)(nil)
+)
 
 // kind is the volume's name in records and locks.
 const kind = "volume"
@@ -57,6 +60,9 @@ type record struct {
 	// While it moves: the name that it gets, in the record under the old one, and the name that it had, in the other.
 	MovingTo  string `json:"moving_to,omitempty"`
 	MovedFrom string `json:"moved_from,omitempty"`
+	// Making says that the image, a copy of something, was not there yet when this was written: a record without one is of a
+	// volume that was never made, one with it of a volume.
+	Making bool `json:"making,omitempty"`
 }
 
 func (s *Store) now() time.Time {
@@ -117,7 +123,7 @@ func (s *Store) unreadable(op, name string, err error) error {
 
 func (s *Store) save(r *record) error {
 	r.learn(s.State.VolumeImage(r.Name))
-	r.MovingTo, r.MovedFrom = "", ""
+	r.MovingTo, r.MovedFrom, r.Making = "", "", false
 	err := layout.ReplaceRecord(s.State.VolumeRecord(r.Name), r)
 	if _, later := errors.AsType[*layout.LaterRecordError](err); later {
 		return s.unreadable("write record of volume", r.Name, err)
@@ -135,7 +141,7 @@ func (s *Store) lock(ctx context.Context, op, name string) (func(), error) {
 		return nil, invalidName(op, name)
 	}
 	var err error
-	s.swept.Do(func() { err = errors.Join(s.finishDeletes(ctx, name), s.finishMoves(ctx)) })
+	s.swept.Do(func() { err = errors.Join(s.finishDeletes(ctx, name), s.finishMoves(ctx), s.finishMakings(ctx, name)) })
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"microagent/runtime/disk"
 	"microagent/runtime/driver"
 	"microagent/runtime/drivertest"
 	"microagent/runtime/layout"
@@ -66,11 +67,16 @@ func attach(t *testing.T, s *Store, name, workspace string) func() {
 }
 
 func TestStore(t *testing.T) {
-	drivertest.Volumes(t, func(t *testing.T) drivertest.VolumesUnder {
-		s := store(t)
+	under := func(s *Store) drivertest.VolumesUnder {
 		return drivertest.VolumesUnder{Volumes: s, Attach: func(t *testing.T, volume, workspace string) func() {
 			return attach(t, s, volume, workspace)
 		}}
+	}
+	drivertest.Volumes(t, func(t *testing.T) drivertest.VolumesUnder { return under(store(t)) })
+	drivertest.VolumeData(t, func(t *testing.T) drivertest.VolumeDataUnder {
+		s := store(t)
+		s.Disks = disk.New(s.State, nil)
+		return drivertest.VolumeDataUnder{VolumesUnder: under(s), VolumeData: s}
 	})
 }
 

@@ -50,7 +50,7 @@ var goldenCommands = []string{
 	"schema", "version", "doctor",
 	"image pull docker.io/library/alpine:3.20", "image list",
 	"volume create extra --size 16MiB", "volume create extra --size 16MiB", "volume list", "volume status extra", "volume grow extra --size 32MiB",
-	"volume protect extra", "volume unprotect extra", "volume adopt extra", "volume delete extra",
+	"volume protect extra", "volume unprotect extra", "volume adopt extra", "volume clone extra copy", "volume clone extra copy", "volume delete copy", "volume delete extra",
 	"create one --image docker.io/library/alpine:3.20 -p auto:8080 -p unix:/run/web.sock:8080", "forward one 9090", "start one", "stats --interval 1ms", "stats one nosuch", "forward one 9090:80", "exec one -- sh -c exit",
 	"list --jobs", "exec -d -u 1000 -w /tmp --timeout 1m --output a=/a one -- sh -c exit", "wait --job job001 one", "exec -d one -- sleep 9", "halt --job job002 one", "list --jobs", "logs --job job001 one", "logs --job nosuch one", "exec --if-run x one -- true",
 	"create net --image docker.io/library/alpine:3.20 --allow-net 203.0.113.5:22 --allow-net host:8080", "network explain net 203.0.113.5:22", "network explain net evil.example",

@@ -21,6 +21,7 @@ const mebibyte = 1 << 20
 func (a *app) volumeCommand() *cobra.Command {
 	return group("volume", "named disks that outlive every workspace",
 		a.volumeCreate(), a.volumeList(), a.volumeStatus(), a.volumeDelete(), a.volumeGrow(), a.volumeAdopt(),
+		a.volumeClone(),
 		a.volumeProtect("protect", "refuse to delete a volume", true),
 		a.volumeProtect("unprotect", "allow to delete a volume again", false))
 }

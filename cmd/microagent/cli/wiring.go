@@ -75,10 +75,12 @@ func (a *app) open(writes bool) (*world, error) {
 	w.offline, w.online = transfer.Offline{}, workspace.Online{Store: workspaces}
 	projects := project.New(state, Version)
 	w.history = projects
+	volumes := &volume.Store{State: state, Disks: disks, Tool: Version, GrowLive: workspaces.GrowVolume}
 	w.Set = driver.Set{
 		Images:     images,
 		Disks:      disks,
-		Volumes:    &volume.Store{State: state, Disks: disks, Tool: Version, GrowLive: workspaces.GrowVolume},
+		Volumes:    volumes,
+		VolumeData: volumes,
 		Workspaces: workspaces,
 		Runs:       workspaces,
 		Jobs:       workspaces,

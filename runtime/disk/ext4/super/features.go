@@ -15,6 +15,7 @@ const (
 	DirIndex     Compat = 0x20
 	SparseSuper2 Compat = 0x200
 	FastCommit   Compat = 0x400
+	StableInodes Compat = 0x800
 	OrphanFile   Compat = 0x1000
 )
 
