@@ -6,6 +6,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -157,6 +158,9 @@ func (p *place) follow(way []string, last bool) (rest []string, err error) {
 
 // open opens what is at the place anew: the very same file.
 func (p *place) open(flags int) (*os.File, error) {
+	if !p.top().is(unix.S_IFREG) {
+		flags |= unix.O_NONBLOCK // nobody waits for the other end of a FIFO
+	}
 	fd, err := retry(func() (int, error) { return unix.Open(inProc(p.top().fd), flags|unix.O_CLOEXEC, 0) })
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: p.path(), Err: err}
@@ -164,13 +168,12 @@ func (p *place) open(flags int) (*os.File, error) {
 	return os.NewFile(uintptr(fd), p.path()), nil
 }
 
-// info is what is at the place.
+// info is what is at the place now.
 func (p *place) info() (fs.FileInfo, error) {
-	fd, err := retry(func() (int, error) { return unix.FcntlInt(uintptr(p.top().fd), unix.F_DUPFD_CLOEXEC, 0) })
+	i := &info{name: p.top().name}
+	_, err := retry(func() (int, error) { return 0, syscall.Fstat(p.top().fd, &i.st) })
 	if err != nil {
-		return nil, err
+		return nil, &fs.PathError{Op: "stat", Path: p.path(), Err: err}
 	}
-	f := os.NewFile(uintptr(fd), p.path())
-	defer f.Close()
-	return f.Stat()
+	return i, nil
 }

@@ -90,7 +90,7 @@ func (f *Folder) Open(name string) (*os.File, error) {
 		return nil, err
 	}
 	defer p.close()
-	return p.open(unix.O_RDONLY | unix.O_NONBLOCK)
+	return p.open(unix.O_RDONLY)
 }
 
 // Stat implements driver.Files.

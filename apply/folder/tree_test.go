@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -150,5 +151,60 @@ func TestOpenFoldersAreClosed(t *testing.T) {
 	}
 	if after := count(); after != before {
 		t.Errorf("%d descriptors, %d before", after, before)
+	}
+}
+
+// TestATreeLooksAgain changes what is there between two looks at the same name.
+func TestATreeLooksAgain(t *testing.T) {
+	dir := t.TempDir()
+	shell(t, dir, "mkdir -p a/b/c a/x; echo 1 > a/b/f; echo 22 > a/b/g; mkfifo a/p; chmod 2751 a/x; ln -s b a/l")
+	tree, err := open(t, dir).Sub(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tree.Close()
+	for _, name := range []string{".", "a", "a/b", "a/b/f", "a/b/g", "a/b/c", "a/x", "a/p", "a/l", "a/b/f"} {
+		got, err := tree.Lstat(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := os.Lstat(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.Mode() != want.Mode() || got.Size() != want.Size() || !got.ModTime().Equal(want.ModTime()) || got.IsDir() != want.IsDir() ||
+			got.Sys().(*syscall.Stat_t).Ino != want.Sys().(*syscall.Stat_t).Ino {
+			t.Errorf("%s: %v %d %v, want %v %d %v", name, got.Mode(), got.Size(), got.ModTime(), want.Mode(), want.Size(), want.ModTime())
+		}
+	}
+	shell(t, dir, "echo 333 > n; mv n a/b/f")
+	for range 2 {
+		if got, err := tree.Lstat("a/b/f"); err != nil || got.Size() != 4 {
+			t.Errorf("what was there is shown again: %v", err)
+		}
+	}
+	shell(t, dir, "rm a/b/f; ln -s g a/b/f")
+	f, err := tree.Open("a/b/f") // what Lstat showed, and no link in its place
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if st, err := f.Stat(); err != nil || st.Size() != 4 {
+		t.Errorf("%v", err)
+	}
+	if f, err := tree.Open("a/b/f"); !errors.Is(err, unix.ELOOP) {
+		f.Close()
+		t.Errorf("the link is followed: %v", err)
+	}
+	if _, err := tree.Lstat("a/b/none/f"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%v", err)
+	}
+	if got, err := tree.Lstat("a/b/g"); err != nil || got.Size() != 3 {
+		t.Errorf("after an error: %v", err)
+	}
+	if p, err := tree.Open("a/p"); err != nil { // waits for nobody
+		t.Error(err)
+	} else {
+		p.Close()
 	}
 }
