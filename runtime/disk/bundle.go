@@ -4,16 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
-	"microagent/runtime/disk/ext4"
 	"microagent/runtime/disk/ext4/build"
-	"microagent/runtime/disk/layer"
 	"microagent/runtime/driver"
 )
 
@@ -59,7 +56,7 @@ func (d *Disks) DigestBundle(ctx context.Context, src driver.BundleSource, known
 			return digest, sourceError(src, err)
 		}
 	}
-	digest, err := s.read(ctx, emptyTree{}, nil)
+	digest, err := s.read(ctx, newEmptyTree(), nil)
 	return digest, sourceError(src, err)
 }
 
@@ -78,7 +75,7 @@ func (d *Disks) Bundle(ctx context.Context, src driver.BundleSource, want string
 	}
 	_, missing := d.FindBundle(ctx, want)
 	if want == "" || missing == nil {
-		digest, err := s.read(ctx, emptyTree{}, p)
+		digest, err := s.read(ctx, newEmptyTree(), p)
 		if err != nil {
 			return driver.DiskImage{}, digest, sourceError(src, err)
 		}
@@ -117,28 +114,6 @@ func sourceError(src driver.BundleSource, err error) error {
 		case errors.Is(err, unix.ELOOP):
 			e.Next = "mend the symlinks, which lead in a circle, or name the folder itself"
 		}
-	}
-	return err
-}
-
-// emptyTree takes everything and keeps nothing: files are read to their end.
-type emptyTree struct{}
-
-var _ layer.Tree = emptyTree{}
-
-func (emptyTree) NextLayer()                                             {}
-func (emptyTree) Mkdir(string, ext4.Attr) error                          { return nil }
-func (emptyTree) Symlink(string, string, ext4.Attr) error                { return nil }
-func (emptyTree) Link(string, string) error                              { return nil }
-func (emptyTree) Device(string, uint32, uint32, uint32, ext4.Attr) error { return nil }
-func (emptyTree) Whiteout(string) error                                  { return nil }
-func (emptyTree) Opaque(string) error                                    { return nil }
-func (emptyTree) Remove(string) error                                    { return nil }
-func (emptyTree) Own(string) bool                                        { return true }
-func (emptyTree) File(_ string, _ ext4.Attr, size int64, r io.Reader) error {
-	n, err := io.CopyN(io.Discard, r, size)
-	if errors.Is(err, io.EOF) && n < size {
-		return io.ErrUnexpectedEOF
 	}
 	return err
 }

@@ -6,12 +6,13 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path"
 	"slices"
+	"syscall"
 
 	"microagent/runtime/disk/ext4"
 	"microagent/runtime/disk/layer"
+	"microagent/runtime/disk/sparse"
 	"microagent/runtime/driver"
 )
 
@@ -59,31 +60,39 @@ func (s *source) readDirectory(ctx context.Context, tree layer.Tree, h *hasher, 
 			reported = totals.Bytes
 			p.Report("pack", totals.Bytes, 0)
 		}
-		return s.readFile(e, attr, tree, h)
+		return s.readFile(ctx, e, attr, tree, h)
 	})
 	return totals, err
 }
 
-func (s *source) readFile(e element, attr ext4.Attr, tree layer.Tree, h *hasher) error {
+func (s *source) readFile(ctx context.Context, e element, attr ext4.Attr, tree layer.Tree, h *hasher) error {
 	f, err := s.tree.Open(e.rel)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	changed := fmt.Errorf("%w: %s changed while it was read", driver.ErrStale, e.rel)
-	if st, err := f.Stat(); err != nil || !os.SameFile(st, e.info) {
-		return errors.Join(changed, err)
+	changed := func() error { return fmt.Errorf("%w: %s changed while it was read", driver.ErrStale, e.rel) }
+	st, err := f.Stat()
+	if err != nil || !isSameFile(st, e.info) {
+		return errors.Join(changed(), err)
 	}
-	r := io.TeeReader(f, h)
+	r := &hashedContent{ctx, sparse.New(ctx, f, st), h}
 	if err := tree.File(e.rel, attr, e.info.Size(), r); err != nil {
 		if errors.Is(err, io.ErrUnexpectedEOF) {
-			return changed
+			return changed()
 		}
 		return fmt.Errorf("%s: %w", e.rel, err)
 	}
 	var more [1]byte
-	if n, _ := f.Read(more[:]); n > 0 {
-		return changed
+	if n, _ := f.ReadAt(more[:], e.info.Size()); n > 0 {
+		return changed()
 	}
 	return nil
+}
+
+// isSameFile says whether two looks were at one file.
+func isSameFile(a, b fs.FileInfo) bool {
+	x, ok := a.Sys().(*syscall.Stat_t)
+	y, both := b.Sys().(*syscall.Stat_t)
+	return ok && both && x.Dev == y.Dev && x.Ino == y.Ino
 }

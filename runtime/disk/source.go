@@ -63,7 +63,7 @@ func (s *source) close() error {
 
 // refuseState refuses the state directory: it holds records with secrets, others' data and the bundle itself.
 func (s *source) refuseState(name string, info fs.FileInfo) error {
-	if s.state == nil || !os.SameFile(s.state, info) {
+	if s.state == nil || !isSameFile(s.state, info) {
 		return nil
 	}
 	return &driver.Error{

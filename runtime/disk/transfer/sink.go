@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"microagent/runtime/disk/sparse"
 	"microagent/runtime/driver"
 	"microagent/runtime/filetime"
 	"microagent/runtime/guesttree"
@@ -245,7 +246,7 @@ const (
 
 // fill writes content to an empty file, with its holes. It asks the kernel early to start writing.
 func fill(ctx context.Context, f *os.File, content io.Reader) (int64, error) {
-	holes, _ := content.(Holes)
+	holes, _ := content.(sparse.Reader)
 	b := make([]byte, piece)
 	at, begun := int64(0), int64(0)
 	for {

@@ -3,7 +3,6 @@ package transfer
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -13,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"microagent/runtime/disk/sparse"
 	"microagent/runtime/driver"
 	"microagent/runtime/guesttree"
 )
@@ -142,7 +142,7 @@ func (s *Source) file(ctx context.Context, path string, e Entry, flags int, visi
 			s.links[id] = e.Name
 		}
 	}
-	return visit(e, &hostFile{ctx: ctx, f: f})
+	return visit(e, sparse.New(ctx, f, st))
 }
 
 // reader ends with its context.
@@ -156,55 +156,4 @@ func (r reader) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	return r.r.Read(p)
-}
-
-// hostFile reads a file of the host, holes apart.
-type hostFile struct {
-	ctx context.Context
-	f   *os.File
-	at  int64
-	end int64 // of the data that at lies in
-}
-
-// Skip passes over a hole. Where the host's file system keeps none, there are none.
-func (h *hostFile) Skip() (int64, error) {
-	if h.at < h.end {
-		return 0, nil
-	}
-	fd := int(h.f.Fd())
-	data, err := unix.Seek(fd, h.at, unix.SEEK_DATA)
-	if errors.Is(err, unix.ENXIO) { // nothing but a hole, or the end
-		st, err := h.f.Stat()
-		if err != nil {
-			return 0, err
-		}
-		n := max(st.Size()-h.at, 0)
-		h.at, h.end = h.at+n, h.at+n
-		return n, nil
-	}
-	if err != nil {
-		h.end = 1<<63 - 1
-		return 0, nil
-	}
-	if h.end, err = unix.Seek(fd, data, unix.SEEK_HOLE); err != nil {
-		return 0, fmt.Errorf("find holes: %w", err)
-	}
-	n := data - h.at
-	h.at = data
-	return n, nil
-}
-
-func (h *hostFile) Read(p []byte) (int, error) {
-	if err := h.ctx.Err(); err != nil {
-		return 0, err
-	}
-	if h.at < h.end {
-		p = p[:min(int64(len(p)), h.end-h.at)]
-	}
-	n, err := h.f.ReadAt(p, h.at)
-	h.at += int64(n)
-	if n > 0 && errors.Is(err, io.EOF) {
-		err = nil
-	}
-	return n, err
 }

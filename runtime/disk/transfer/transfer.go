@@ -35,12 +35,6 @@ type Entry struct {
 	Link string
 }
 
-// Holes is what a reader of a file has that can pass over holes.
-type Holes interface {
-	// Skip gives how many bytes from here on are a hole, and passes over them.
-	Skip() (int64, error)
-}
-
 // Offline is the driver.Copier for disks that nobody uses.
 type Offline struct{}
 

@@ -142,7 +142,11 @@ func (b *Builder) put(path string, kind uint16, attr ext4.Attr) (*inode, error) 
 	return n, nil
 }
 
-// File makes a regular file of size bytes out of r. Blocks of zeros become holes.
+// holes is what content has that can be read without its holes; runtime/disk/sparse says how.
+type holes interface{ Skip() (int64, error) }
+
+// File makes a regular file of size bytes out of r. Blocks of zeros become holes; where r passes over its own, they are
+// not even read.
 func (b *Builder) File(path string, attr ext4.Attr, size int64, r io.Reader) error {
 	if size < 0 || size > ext4.MaxFileSize {
 		return fmt.Errorf("%w: file of %d bytes", ext4.ErrInvalid, size)
@@ -152,25 +156,53 @@ func (b *Builder) File(path string, attr ext4.Attr, size int64, r io.Reader) err
 		return err
 	}
 	n.size = size
-	logical := uint32(0)
-	for left := size; left > 0; {
-		buf := b.out.space()
-		want := int(min(int64(len(buf))&^(ext4.BlockSize-1), left))
-		if _, err := io.ReadFull(r, buf[:want]); err != nil {
-			if errors.Is(err, io.EOF) {
-				err = io.ErrUnexpectedEOF
+	source, sparse := r.(holes)
+	for pos := int64(0); pos < size; {
+		lead := int64(0) // zeros of a hole that ends within a block
+		if sparse {
+			skipped, err := source.Skip()
+			if err != nil {
+				return err
 			}
+			pos = min(pos+skipped, size)
+			lead = pos % ext4.BlockSize
+		}
+		buf := b.out.space()
+		want := min(int64(len(buf))&^(ext4.BlockSize-1), lead+size-pos)
+		clear(buf[:lead])
+		read, err := readContent(r, buf[lead:want], lead, sparse)
+		if err != nil {
 			return err
 		}
-		left -= int64(want)
-		whole := (want + ext4.BlockSize - 1) &^ (ext4.BlockSize - 1)
-		clear(buf[want:whole])
-		if err := b.blocks(n, logical, buf[:whole]); err != nil {
+		filled := lead + read
+		whole := (filled + ext4.BlockSize - 1) &^ (ext4.BlockSize - 1)
+		clear(buf[filled:whole])
+		if err := b.blocks(n, uint32((pos-lead)/ext4.BlockSize), buf[:whole]); err != nil {
 			return err
 		}
-		logical += uint32(whole / ext4.BlockSize)
+		pos += read
 	}
 	return nil
+}
+
+// readContent fills p, which begins lead bytes behind the start of a block. Of a source with holes it reads up to the
+// next one, and on to the end of the block that this begins in.
+func readContent(r io.Reader, p []byte, lead int64, sparse bool) (int64, error) {
+	n, err := 0, error(nil)
+	if sparse && len(p) > 0 {
+		if n, err = io.ReadAtLeast(r, p, 1); err == nil {
+			p = p[:min(int64(len(p)), (lead+int64(n)+ext4.BlockSize-1)&^(ext4.BlockSize-1)-lead)]
+		}
+	}
+	if err == nil {
+		var more int
+		more, err = io.ReadFull(r, p[n:])
+		n += more
+	}
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	return int64(n), err
 }
 
 var zeros [ext4.BlockSize]byte
