@@ -102,16 +102,19 @@ func (m *system) attach(d *wire.Mount, path string) (fresh bool, err error) {
 	if err != nil {
 		return bad(proto.CodeInvalid, "%v", err)
 	}
-	flags := uintptr(0)
+	flags, options := uintptr(0), ""
 	if d.GetReadOnly() {
 		flags |= unix.MS_RDONLY
+	}
+	if d.GetDiscard() {
+		options = "discard" // ext4(5); on a device that knows none it is a warning in the kernel's log
 	}
 	if wait := mmpWait(device, &before); wait > 0 && !d.GetReadOnly() {
 		m.log.Printf("disk %s for %s: %s", d.GetSerial(), d.GetPath(), super.MMPReason(wait))
 	}
 	said := listenToKernel()
 	defer said.Close()
-	if err := unix.Mount(device, path, "ext4", flags, ""); err != nil {
+	if err := unix.Mount(device, path, "ext4", flags, options); err != nil {
 		switch {
 		case d.GetReadOnly() && before.NeedsRecovery():
 			return bad(proto.CodeFailed, "its journal needs recovery, which a read-only disk can't have: %v", err)

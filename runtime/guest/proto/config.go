@@ -36,6 +36,8 @@ type Mount struct {
 	Owner string
 	Mode  uint32
 	Grow  bool // to the size of its device
+	// Discard gives back to the host what files leave free.
+	Discard bool
 }
 
 // Command says what runs and as whom.
@@ -80,7 +82,7 @@ func (m Mount) wire() *wire.Mount {
 		fs = "ext4"
 	}
 	return &wire.Mount{
-		Serial: m.Serial, Path: m.Path, Fs: fs, ReadOnly: m.ReadOnly, Owner: m.Owner, Mode: m.Mode, Grow: m.Grow,
+		Serial: m.Serial, Path: m.Path, Fs: fs, ReadOnly: m.ReadOnly, Owner: m.Owner, Mode: m.Mode, Grow: m.Grow, Discard: m.Discard,
 	}
 }
 

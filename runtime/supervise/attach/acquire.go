@@ -47,7 +47,7 @@ func (a acquirer) acquireRoot(size int64) (Disk, error) {
 	}
 	return Disk{
 		Machine: machine.Disk{Serial: rootSerial, Path: "./" + layout.RootFSFile},
-		Mount:   proto.Mount{Serial: rootSerial, Path: "/", Grow: true},
+		Mount:   proto.Mount{Serial: rootSerial, Path: "/", Grow: true, Discard: true},
 		claim:   l,
 	}, nil
 }
@@ -64,7 +64,7 @@ func (a acquirer) acquireMount(i int, m driver.Mount) (Disk, error) {
 	switch m.Kind {
 	case driver.MountVolume:
 		d.Machine.Path = a.state.VolumeImage(m.Name)
-		d.Mount.Grow = !d.Machine.ReadOnly
+		d.Mount.Grow, d.Mount.Discard = !d.Machine.ReadOnly, !d.Machine.ReadOnly
 	case driver.MountBundle:
 		d.Machine.Path = a.state.CachedDisk(m.Source)
 	case driver.MountDisk:

@@ -422,9 +422,10 @@ type Mount struct {
 	Path          string                 `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`     // in the guest, absolute; "/" for the root
 	Fs            string                 `protobuf:"bytes,3,opt,name=fs,proto3" json:"fs,omitempty"`         // "ext4"
 	ReadOnly      bool                   `protobuf:"varint,4,opt,name=read_only,json=readOnly,proto3" json:"read_only,omitempty"`
-	Owner         string                 `protobuf:"bytes,5,opt,name=owner,proto3" json:"owner,omitempty"` // "uid:gid" or names in the guest, for the root of a file system that was never mounted
-	Mode          uint32                 `protobuf:"varint,6,opt,name=mode,proto3" json:"mode,omitempty"`  // likewise, 0 keeps it
-	Grow          bool                   `protobuf:"varint,7,opt,name=grow,proto3" json:"grow,omitempty"`  // to the size of the device, when it is mounted
+	Owner         string                 `protobuf:"bytes,5,opt,name=owner,proto3" json:"owner,omitempty"`      // "uid:gid" or names in the guest, for the root of a file system that was never mounted
+	Mode          uint32                 `protobuf:"varint,6,opt,name=mode,proto3" json:"mode,omitempty"`       // likewise, 0 keeps it
+	Grow          bool                   `protobuf:"varint,7,opt,name=grow,proto3" json:"grow,omitempty"`       // to the size of the device, when it is mounted
+	Discard       bool                   `protobuf:"varint,8,opt,name=discard,proto3" json:"discard,omitempty"` // what files leave free is given back to the host
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -504,6 +505,13 @@ func (x *Mount) GetMode() uint32 {
 func (x *Mount) GetGrow() bool {
 	if x != nil {
 		return x.Grow
+	}
+	return false
+}
+
+func (x *Mount) GetDiscard() bool {
+	if x != nil {
+		return x.Discard
 	}
 	return false
 }
@@ -1857,7 +1865,7 @@ const file_agent_proto_rawDesc = "" +
 	"\bgateways\x18\x02 \x03(\tR\bgateways\x12\x10\n" +
 	"\x03mtu\x18\x03 \x01(\rR\x03mtu\x12 \n" +
 	"\vnameservers\x18\x04 \x03(\tR\vnameservers\"\x13\n" +
-	"\x11ConfigureResponse\"\x9e\x01\n" +
+	"\x11ConfigureResponse\"\xb8\x01\n" +
 	"\x05Mount\x12\x16\n" +
 	"\x06serial\x18\x01 \x01(\tR\x06serial\x12\x12\n" +
 	"\x04path\x18\x02 \x01(\tR\x04path\x12\x0e\n" +
@@ -1865,7 +1873,8 @@ const file_agent_proto_rawDesc = "" +
 	"\tread_only\x18\x04 \x01(\bR\breadOnly\x12\x14\n" +
 	"\x05owner\x18\x05 \x01(\tR\x05owner\x12\x12\n" +
 	"\x04mode\x18\x06 \x01(\rR\x04mode\x12\x12\n" +
-	"\x04grow\x18\a \x01(\bR\x04grow\"\xdd\x01\n" +
+	"\x04grow\x18\a \x01(\bR\x04grow\x12\x18\n" +
+	"\adiscard\x18\b \x01(\bR\adiscard\"\xdd\x01\n" +
 	"\aProcess\x12\x12\n" +
 	"\x04argv\x18\x01 \x03(\tR\x04argv\x127\n" +
 	"\x03env\x18\x02 \x03(\v2%.microagent.guest.v1.Process.EnvEntryR\x03env\x12\x12\n" +
