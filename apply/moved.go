@@ -18,7 +18,7 @@ func movedInputs(ctx context.Context, d driver.Set, p *plan.Plan, files *folder.
 		switch {
 		case c.Action == plan.ActionBuild && c.Bundle != nil && c.Bundle.Digest != "":
 			src := driver.BundleSource{Files: files, Path: c.Bundle.Source, Exclude: c.Bundle.Exclude}
-			if now, err := d.Disks.DigestBundle(ctx, src, nil); err == nil && now.Fingerprint.Digest != c.Bundle.Digest {
+			if now, err := d.Disks.DraftBundle(ctx, src, nil); err == nil && now.Fingerprint.Digest != c.Bundle.Digest {
 				moved = append(moved, c.Bundle.Source+" changed")
 			}
 		case c.Action == plan.ActionPull && c.Image != nil && c.Image.Digest != "":

@@ -15,7 +15,15 @@ func (r *run) applyBundle(ctx context.Context, c *plan.Change, p driver.Progress
 		return unknownOperation(c)
 	}
 	src := driver.BundleSource{Files: r.files, Path: c.Bundle.Source, Exclude: c.Bundle.Exclude}
-	disk, digest, err := r.drivers.Disks.Bundle(ctx, src, c.Bundle.Digest, p)
+	want := c.Bundle.Digest
+	if want == "" { // of what this apply made: read it once
+		made, err := r.drivers.Disks.DraftBundle(ctx, src, nil)
+		if err != nil {
+			return err
+		}
+		want = made.Fingerprint.Digest
+	}
+	disk, digest, err := r.drivers.Disks.Bundle(ctx, src, want, p)
 	if err != nil {
 		return err
 	}

@@ -24,11 +24,15 @@ import (
 // headTimeout bounds what one registry may cost a plan.
 const headTimeout = 10 * time.Second
 
-func sources(ctx context.Context, d driver.Set, m *schema.Manifest, files *folder.Folder, rec recorded) (map[string]observed.Source, error) {
+func sources(ctx context.Context, d driver.Set, m *schema.Manifest, files *folder.Folder, rec recorded, drafts bool) (map[string]observed.Source, error) {
 	var mu sync.Mutex
 	found := map[string]observed.Source{}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(2)
+	look := d.Disks.DigestBundle
+	if drafts {
+		look = d.Disks.DraftBundle
+	}
 	for name, b := range m.Bundles {
 		g.Go(func() error {
 			var known *driver.Fingerprint
@@ -36,7 +40,7 @@ func sources(ctx context.Context, d driver.Set, m *schema.Manifest, files *folde
 				known = &r.Fingerprint
 			}
 			src := driver.BundleSource{Files: files, Path: b.Source, Exclude: b.Exclude}
-			digest, err := d.Disks.DigestBundle(ctx, src, known)
+			digest, err := look(ctx, src, known)
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}

@@ -1,5 +1,5 @@
 // Package refresh is the only reader of the world: it asks the drivers, registries and the manifest's source files
-// and fills plan/observed. It writes nothing, takes no exclusive lock and works on a read-only state directory.
+// and fills plan/observed. It writes nothing that has a name, takes no exclusive lock and works on a read-only state directory.
 // The commands call it before plan.Make, and apply calls Records again before it acts.
 package refresh
 
@@ -23,6 +23,7 @@ type Options struct {
 	Manifest string // absolute path, to see whether the project moved
 	Pull     bool   // ask registries for a newer digest behind each tag
 	Offline  bool   // ask no registry at all
+	Drafts   bool   // the plan is to be applied: let the disks of bundles be made while their sources are read
 	// Normal gives a reference in its full form, or as it is when it can't be read. Nil: as it is.
 	Normal func(ref string) string
 }
@@ -44,7 +45,7 @@ func World(ctx context.Context, d driver.Set, m *schema.Manifest, files *folder.
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(4)
 	g.Go(func() (err error) {
-		w.Sources, err = sources(ctx, d, m, files, state)
+		w.Sources, err = sources(ctx, d, m, files, state, o.Drafts)
 		return err
 	})
 	g.Go(func() (err error) {

@@ -60,13 +60,17 @@ func (d *Disks) DigestBundle(ctx context.Context, src driver.BundleSource, known
 	return digest, sourceError(src, err)
 }
 
-// Bundle makes the disk of a source. Where it is there already the source is only read.
+// Bundle makes the disk of a source. Where it is there already the source is only read, and where DraftBundle made it
+// not even that.
 func (d *Disks) Bundle(ctx context.Context, src driver.BundleSource, want string, p driver.Progress) (driver.DiskImage, driver.BundleDigest, error) {
 	s, err := openSource(src, d.state.Dir)
 	if err != nil {
 		return driver.DiskImage{}, driver.BundleDigest{}, sourceError(src, err)
 	}
 	defer s.close()
+	if have, digest, ok := d.takeDraft(src, want); ok {
+		return have, digest, nil
+	}
 	stale := func(digest driver.BundleDigest) error {
 		if want == "" || digest.Fingerprint.Digest == want {
 			return nil

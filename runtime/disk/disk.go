@@ -16,6 +16,7 @@ import (
 	"io/fs"
 	"os"
 	"regexp"
+	"sync"
 	"time"
 
 	"microagent/runtime/disk/ext4/build"
@@ -33,6 +34,9 @@ type LayerSource interface {
 type Disks struct {
 	state  layout.State
 	images LayerSource
+
+	mu     sync.Mutex
+	drafts map[string]*bundleDraft // by key
 }
 
 var _ driver.Disks = (*Disks)(nil)
@@ -86,11 +90,11 @@ func (d *Disks) Empty(ctx context.Context, spec driver.EmptySpec, path string) e
 	if _, err := b.Finish(); err != nil {
 		return sizeError(op, path, spec.Size, err)
 	}
-	return publish(op, path, draft)
+	return appear(op, path, draft)
 }
 
-// publish makes a draft appear; a taken name is ErrExists.
-func publish(op, path string, draft target.Draft) error {
+// appear makes a draft appear; a taken name is ErrExists.
+func appear(op, path string, draft target.Draft) error {
 	if err := draft.Publish(); err != nil {
 		return wrap(op, path, err)
 	}
@@ -113,9 +117,8 @@ func (d *Disks) find(key string) (driver.DiskImage, error) {
 // make builds a disk with fill and publishes it under the key that fill gives. A hit at
 // publish is success: whoever was first made the same bytes.
 func (d *Disks) make(op, object string, opt build.Options, fill func(b *build.Builder) (key string, err error)) (driver.DiskImage, error) {
-	opt.Time = Epoch
-	if err := os.MkdirAll(d.state.DiskCache(), 0o700); err != nil {
-		return driver.DiskImage{}, wrap(op, object, err)
+	if err := d.prepare(op, object); err != nil {
+		return driver.DiskImage{}, err
 	}
 	// The draft's own name is never used: the key may be known only when all was read.
 	draft, err := target.File(d.state.CachedDisk("draft")).Nameless(0o400)
@@ -123,20 +126,43 @@ func (d *Disks) make(op, object string, opt build.Options, fill func(b *build.Bu
 		return driver.DiskImage{}, wrap(op, object, err)
 	}
 	defer draft.Close()
+	key, err := fillDraft(draft, op, object, opt, fill)
+	if err != nil {
+		return driver.DiskImage{}, err
+	}
+	return d.publish(op, object, draft, key)
+}
+
+// prepare makes the cache's folder.
+func (d *Disks) prepare(op, object string) error {
+	if err := os.MkdirAll(d.state.DiskCache(), 0o700); err != nil {
+		return wrap(op, object, err)
+	}
+	return nil
+}
+
+// fillDraft builds a disk with fill into draft and gives the key that fill gave.
+func fillDraft(draft *target.FileDraft, op, object string, opt build.Options, fill func(b *build.Builder) (key string, err error)) (string, error) {
+	opt.Time = Epoch
 	b, err := build.New(draft, opt)
 	if err != nil {
-		return driver.DiskImage{}, sizeError(op, object, opt.Size, err)
+		return "", sizeError(op, object, opt.Size, err)
 	}
 	defer b.Close()
 	key, err := fill(b)
 	if err != nil {
-		return driver.DiskImage{}, err
+		return "", err
 	}
 	uuid, seed := deriveIdentity(key)
 	b.Identify(uuid, seed)
 	if _, err := b.Finish(); err != nil {
-		return driver.DiskImage{}, sizeError(op, object, opt.Size, err)
+		return "", sizeError(op, object, opt.Size, err)
 	}
+	return key, nil
+}
+
+// publish makes a disk of the cache out of draft.
+func (d *Disks) publish(op, object string, draft *target.FileDraft, key string) (driver.DiskImage, error) {
 	if err := draft.PublishAs(d.state.CachedDisk(key)); err != nil && !errors.Is(err, fs.ErrExist) {
 		return driver.DiskImage{}, wrap(op, object, err)
 	}

@@ -31,7 +31,7 @@ func (d *Disks) Place(ctx context.Context, key, path string) error {
 	if err := target.Copy(ctx, draft, from); err != nil {
 		return wrap(op, path, err)
 	}
-	return publish(op, path, draft)
+	return appear(op, path, draft)
 }
 
 // hold opens a cached disk under a shared lock, so that Prune leaves it.

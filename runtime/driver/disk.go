@@ -42,7 +42,13 @@ type RootFSSpec struct {
 type Disks interface {
 	// DigestBundle reads the source and says what it would become; known short-cuts an unchanged one.
 	DigestBundle(ctx context.Context, src BundleSource, known *Fingerprint) (BundleDigest, error)
-	// Bundle makes the disk, unless it is there. ErrStale when the source's digest is not want
+	// DraftBundle is DigestBundle for who means to make the disk: it may make it while it reads, so that Bundle with that
+	// digest need not read again. Nothing is seen of it before, and nothing is left of it after DropDrafts or the end
+	// of the process, however that comes.
+	DraftBundle(ctx context.Context, src BundleSource, known *Fingerprint) (BundleDigest, error)
+	// DropDrafts forgets what DraftBundle made and Bundle did not ask for.
+	DropDrafts()
+	// Bundle makes the disk, unless it is there. Its content is what the source holds, or what DraftBundle read. ErrStale when the source's digest is not want
 	// (want "" takes what is there).
 	Bundle(ctx context.Context, src BundleSource, want string, p Progress) (DiskImage, BundleDigest, error)
 	// FindBundle is the disk for a bundle digest, ErrNotFound when it must be made.

@@ -45,6 +45,14 @@ func (f *FakeDisks) DigestBundle(_ context.Context, src driver.BundleSource, _ *
 	return driver.BundleDigest{Fingerprint: driver.Fingerprint{Digest: digest}, Entries: 1, Bytes: n}, nil
 }
 
+// DraftBundle makes nothing.
+func (f *FakeDisks) DraftBundle(ctx context.Context, src driver.BundleSource, known *driver.Fingerprint) (driver.BundleDigest, error) {
+	return f.DigestBundle(ctx, src, known)
+}
+
+// DropDrafts has nothing to forget.
+func (f *FakeDisks) DropDrafts() {}
+
 func (f *FakeDisks) make(key string, size int64) driver.DiskImage {
 	f.mu.Lock()
 	defer f.mu.Unlock()

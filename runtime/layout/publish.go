@@ -90,7 +90,29 @@ func NewDraft(path string, perm fs.FileMode) (*Draft, error) {
 	if !errors.Is(err, unix.EOPNOTSUPP) && !errors.Is(err, unix.EISDIR) {
 		return nil, &fs.PathError{Op: "open draft for", Path: path, Err: err}
 	}
-	f, err := os.CreateTemp(dir, DraftPrefix+filepath.Base(path)+".*")
+	return namedDraft(path, perm)
+}
+
+// NewTraceless opens a draft for path that leaves nothing even when its owner is killed, on a file system that can:
+// errors.ErrUnsupported elsewhere. The folder of path need not be there before it is published: the nearest one that is
+// has the draft until then.
+func NewTraceless(path string, perm fs.FileMode) (*Draft, error) {
+	for dir := filepath.Dir(path); ; dir = filepath.Dir(dir) {
+		fd, err := unix.Open(dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, uint32(perm.Perm()))
+		switch {
+		case err == nil:
+			return &Draft{File: os.NewFile(uintptr(fd), path), path: path}, nil
+		case errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.EISDIR):
+			return nil, fmt.Errorf("draft for %s: %w", path, errors.ErrUnsupported)
+		case !errors.Is(err, unix.ENOENT) || dir == filepath.Dir(dir):
+			return nil, &fs.PathError{Op: "open draft for", Path: path, Err: err}
+		}
+	}
+}
+
+// namedDraft is a draft where the file system knows no O_TMPFILE.
+func namedDraft(path string, perm fs.FileMode) (*Draft, error) {
+	f, err := os.CreateTemp(filepath.Dir(path), DraftPrefix+filepath.Base(path)+".*")
 	if err != nil {
 		return nil, err
 	}

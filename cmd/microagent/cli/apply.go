@@ -72,11 +72,13 @@ func (a *app) applyCommand() *cobra.Command {
 
 // applyManifest makes a plan, asks, and executes it.
 func (a *app) applyManifest(ctx context.Context, s *stream, p planFlags, o applyFlags) error {
+	p.drafts = len(p.targets) == 0 // what is not asked for needs no disk
 	made, err := a.makePlan(ctx, p)
 	if err != nil {
 		return err
 	}
 	defer made.files.Close()
+	defer made.world.Disks.DropDrafts()
 	if err := a.refuse(s, made.plan, o.yes); err != nil {
 		return err
 	}
@@ -97,7 +99,10 @@ func (a *app) applyManifest(ctx context.Context, s *stream, p planFlags, o apply
 			return err
 		}
 	}
-	return a.execute(ctx, s, made.plan, made.files, o)
+	if err := a.prepare(made.world); err != nil {
+		return err
+	}
+	return a.execute(ctx, s, made.world, made.plan, made.files, o)
 }
 
 // refuse is the error of a plan that must not be applied. What else the plan says is told to programs, and to people who
@@ -147,8 +152,13 @@ func (a *app) applySaved(ctx context.Context, s *stream, path string, o applyFla
 		return err
 	}
 	defer files.Close()
+	w, err := a.open(true)
+	if err != nil {
+		return err
+	}
+	defer w.Disks.DropDrafts()
 	o.saved = true
-	return a.execute(ctx, s, p, files, o)
+	return a.execute(ctx, s, w, p, files, o)
 }
 
 // refuseShapingFlags refuses a flag that shapes a plan, beside the file of one that is made already.
@@ -180,11 +190,7 @@ func needsRegistry(p *plan.Plan) error {
 }
 
 // execute walks a plan and tells how it went.
-func (a *app) execute(ctx context.Context, s *stream, p *plan.Plan, files *folder.Folder, o applyFlags) error {
-	w, err := a.open(true)
-	if err != nil {
-		return err
-	}
+func (a *app) execute(ctx context.Context, s *stream, w *world, p *plan.Plan, files *folder.Folder, o applyFlags) error {
 	s.screen = a.Events(s.unread)
 	s.begin(p.Project, w.history)
 	res, err := apply.Run(ctx, w.Set, p, files, apply.Options{Parallel: o.parallel, LockWait: o.lockWait, Events: s, Saved: o.saved,

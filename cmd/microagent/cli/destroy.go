@@ -70,7 +70,10 @@ func (a *app) destroyProject(ctx context.Context, s *stream, moveHere bool, o ap
 		return err
 	}
 	defer files.Close()
-	return a.execute(ctx, s, p, files, o)
+	if w, err = a.open(true); err != nil {
+		return err
+	}
+	return a.execute(ctx, s, w, p, files, o)
 }
 
 // destroyed is the project to destroy, and the manifest that stands for it: the one in view, or with --project and none

@@ -27,6 +27,7 @@ type planFlags struct {
 	pull     bool
 	offline  bool
 	network  networkFlags
+	drafts   bool // no flag: disks of bundles may be made while their sources are read, as what is planned is applied
 }
 
 func (o *planFlags) add(f *pflag.FlagSet) {
@@ -76,7 +77,7 @@ func (a *app) makePlan(ctx context.Context, o planFlags) (*planned, error) {
 
 func (a *app) planOf(ctx context.Context, w *world, m *schema.Manifest, s source, files *folder.Folder, o planFlags) (*plan.Plan, error) {
 	seen, err := refresh.World(ctx, w.Set, m, files,
-		refresh.Options{Manifest: s.path, Pull: o.pull, Offline: o.offline, Normal: normalReference})
+		refresh.Options{Manifest: s.path, Pull: o.pull, Offline: o.offline, Drafts: o.drafts, Normal: normalReference})
 	if err != nil {
 		return nil, err
 	}

@@ -91,6 +91,15 @@ func (a *app) open(writes bool) (*world, error) {
 	return w, nil
 }
 
+// prepare makes the state directory of a world that was opened to be read, before it is written to.
+func (a *app) prepare(w *world) error {
+	if w == a.world {
+		return nil
+	}
+	_, err := a.writable()
+	return err
+}
+
 func (a *app) vmms() machine.Config {
 	return machine.Config{VMM: a.flags.vmm, CloudHypervisor: a.Getenv(machine.EnvCloudHypervisor)}
 }

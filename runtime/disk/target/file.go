@@ -40,6 +40,16 @@ func (f File) Nameless(perm fs.FileMode) (*FileDraft, error) {
 	return &FileDraft{d}, nil
 }
 
+// Traceless is Nameless where a draft leaves nothing whatever happens, and where no folder need be there yet;
+// errors.ErrUnsupported where the file system can't.
+func (f File) Traceless(perm fs.FileMode) (*FileDraft, error) {
+	d, err := layout.NewTraceless(string(f), perm)
+	if err != nil {
+		return nil, err
+	}
+	return &FileDraft{d}, nil
+}
+
 // FileDraft is a Draft that becomes a file.
 type FileDraft struct{ *layout.Draft }
 
