@@ -51,8 +51,55 @@ func declaredPorts(ws schema.Workspace) []spec.Port {
 	return list
 }
 
+// GrantBy is the command that the advice of CodeNotGranted begins with; all grants that are missing follow it.
+const GrantBy = "microagent apply"
+
 // checkNetworks refuses what a manifest asks for and only the user can give.
 func (p *planner) checkNetworks() {
+	p.adviseGrants(p.findUngranted())
+	p.findUnasked()
+}
+
+// ungranted is a rule that asks for a grant which nobody gave.
+type ungranted struct {
+	workspace string
+	rule      spec.Rule
+	grant     string
+}
+
+func (p *planner) findUngranted() (list []ungranted) {
+	for _, name := range p.order.Sorted() {
+		n := p.want[name].Network
+		if n == nil {
+			continue
+		}
+		for _, r := range n.Allow {
+			if asked := netrule.Asks(r); asked != nil && !netrule.Granted(*asked, n.Grants) {
+				list = append(list, ungranted{name, r, asked.String()})
+			}
+		}
+	}
+	return list
+}
+
+// adviseGrants refuses each, and advises one command that grants all.
+func (p *planner) adviseGrants(list []ungranted) {
+	next := "to grant what is asked for: " + GrantBy
+	var given []string
+	for _, u := range list {
+		if !slices.Contains(given, u.grant) {
+			given = append(given, u.grant)
+			next += " --allow-net " + inShell(u.grant)
+		}
+	}
+	for _, u := range list {
+		p.fail(CodeNotGranted, p.manifest.Workspaces[u.workspace].RulePos[u.rule.Name], next,
+			"workspace %s asks for %s by its rule %s, which is the user's to grant", u.workspace, u.rule.String(), u.rule.Name)
+	}
+}
+
+// findUnasked warns of grants that nothing asks for.
+func (p *planner) findUnasked() {
 	used := map[string]bool{}
 	for _, name := range p.order.Sorted() {
 		n := p.want[name].Network
@@ -61,14 +108,6 @@ func (p *planner) checkNetworks() {
 		}
 		for _, g := range n.Grants {
 			used[g.String()] = true
-		}
-		for _, r := range n.Allow {
-			asked := netrule.Asks(r)
-			if asked == nil || netrule.Granted(*asked, n.Grants) {
-				continue
-			}
-			p.fail(CodeNotGranted, p.manifest.Workspaces[name].RulePos[r.Name], "to grant it: microagent plan --allow-net "+inShell(asked.String()),
-				"workspace %s asks for %s by its rule %s, which is the user's to grant", name, r.String(), r.Name)
 		}
 	}
 	for _, g := range p.options.Grants {

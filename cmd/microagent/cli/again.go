@@ -59,7 +59,19 @@ func (a *app) Say(format string, args ...any) {
 var howItLooks = []string{"json", "progress", "color", "verbose", "yes"}
 
 // commandAgain is the command line that does the same as this one without asking, ready for a shell.
-func (a *app) commandAgain() string {
+func (a *app) commandAgain() string { return shellescape.QuoteCommand(append(a.words(), "--yes")) }
+
+// commandInHand is this command line, without what only changes how it looks.
+func (a *app) commandInHand() string {
+	words := a.words()
+	if yes := a.command.Flags().Lookup("yes"); yes != nil && yes.Changed {
+		words = append(words, "--yes")
+	}
+	return shellescape.QuoteCommand(words)
+}
+
+// words are those of commandAgain, without the last.
+func (a *app) words() []string {
 	list := []string{"microagent"}
 	flags := func(set *pflag.FlagSet) {
 		set.VisitAll(func(f *pflag.Flag) {
@@ -87,5 +99,5 @@ func (a *app) commandAgain() string {
 	flags(a.command.Root().PersistentFlags())
 	list = append(list, a.command.Name())
 	flags(a.command.LocalNonPersistentFlags())
-	return shellescape.QuoteCommand(append(append(list, a.command.Flags().Args()...), "--yes"))
+	return append(list, a.command.Flags().Args()...)
 }

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"path/filepath"
+	"strings"
 
 	"al.essio.dev/pkg/shellescape"
 	"github.com/spf13/cobra"
@@ -87,6 +88,11 @@ func (a *app) planOf(ctx context.Context, w *world, m *schema.Manifest, s source
 	}
 	p, _ := plan.Make(m, seen, plan.Options{Tool: Version, ManifestPath: s.path, AllowPaths: allow, MoveHere: o.moveHere, Rerun: o.rerun, Targets: o.targets,
 		OverwriteOutputs: o.over, AllowGit: o.git, Net: o.network.net, Grants: o.network.grants})
+	for i := range p.Refusals {
+		if d := &p.Refusals[i]; d.Code == plan.CodeNotGranted {
+			d.Next = strings.Replace(d.Next, plan.GrantBy, a.commandInHand(), 1)
+		}
+	}
 	return p, nil
 }
 
