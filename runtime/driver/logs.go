@@ -4,9 +4,11 @@ import "time"
 
 // LogOptions choose what of a log is given.
 type LogOptions struct {
-	Stream string // "stdout", "stderr", "console", "" for stdout and stderr in the order they came
-	Follow bool   // go on until no run is under way
-	Tail   *int   // the last lines of each workspace, each one of its stream; nil means all that is kept
+	// Stream is "stdout", "stderr", "console", or "" for stdout and stderr in the order they came; "network" is what the
+	// guest's network denied in all its runs, each a Denial in JSON.
+	Stream string
+	Follow bool // go on until no run is under way
+	Tail   *int // the last lines of each workspace, each one of its stream; nil means all that is kept
 	// Since leaves out the lines that began earlier. A log that has no times is given whole when anything was written to
 	// it since.
 	Since time.Time

@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -234,6 +235,15 @@ func (f *FakeWorkspaces) Logs(ctx context.Context, name string, o driver.LogOpti
 func (f *FakeWorkspaces) AllLogs(ctx context.Context, names []string, later func(driver.Workspace) bool, o driver.LogOptions, each func(driver.Written) error) error {
 	at := time.UnixMilli(1_700_000_000_000).UTC()
 	for i, name := range names {
+		if o.Stream == "network" {
+			for _, d := range f.Denied[name] {
+				data, _ := json.Marshal(d) // of numbers and texts
+				if err := each(driver.Written{Workspace: name, Stream: o.Stream, Time: d.Time, Data: append(data, '\n')}); err != nil {
+					return err
+				}
+			}
+			continue
+		}
 		give := func(stream string) io.Writer {
 			return writeFunc(func(data []byte) error {
 				return each(driver.Written{Workspace: name, Stream: stream, Time: at.Add(time.Duration(i) * time.Second), Data: data})

@@ -3,8 +3,8 @@ package cli
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 
 	"microagent/runtime/driver"
@@ -17,55 +17,34 @@ type deniedOf struct {
 	driver.Denial
 }
 
-// denials are those of several workspaces, in the order of time.
-func denials(ctx context.Context, w *world, names []string) ([]deniedOf, error) {
-	var all []deniedOf
-	for _, name := range names {
-		list, err := w.Runs.Denials(ctx, name)
-		if err != nil {
-			return nil, err
+// showDenials is logs --network: of the workspaces that are named, and with -f of those that come later.
+func (a *app) showDenials(ctx context.Context, w *world, project string, names []string, later func(driver.Workspace) bool, o logsFlags) error {
+	o.Stream = "network"
+	some := false
+	err := w.Runs.AllLogs(ctx, names, later, o.LogOptions, func(p driver.Written) error {
+		var d driver.Denial
+		if len(p.Data) == 0 || json.Unmarshal(p.Data, &d) != nil { // a run began or ended
+			return nil
 		}
-		for _, d := range list {
-			all = append(all, deniedOf{name, d})
-		}
-	}
-	slices.SortStableFunc(all, func(x, y deniedOf) int { return x.Time.Compare(y.Time) })
-	return all, nil
-}
-
-// showDenials is logs --network.
-func (a *app) showDenials(ctx context.Context, w *world, project string, names []string, o logsFlags) error {
-	all, err := denials(ctx, w, names)
-	if err != nil {
-		return err
-	}
-	all = slices.DeleteFunc(all, func(d deniedOf) bool { return d.Time.Before(o.Since) })
-	if o.Tail != nil {
-		all = all[max(0, len(all)-*o.Tail):]
-	}
-	for _, d := range all {
+		some = true
 		if a.JSON {
-			if err := a.PrintLine(d); err != nil {
-				return err
-			}
-			continue
+			return a.PrintLine(deniedOf{p.Workspace, d})
 		}
-		name := d.Workspace
+		name := p.Workspace
 		if bare, ok := strings.CutPrefix(name, project+"."); ok && project != "" {
 			name = bare
 		}
 		line := d.Time.UTC().Format(stamp) + " "
-		if len(names) > 1 {
+		if len(names) != 1 || later != nil {
 			line += name + ": "
 		}
-		if _, err := fmt.Fprintln(a.Out, line+printable.Line(d.Text())); err != nil {
-			return err
-		}
-	}
-	if len(all) == 0 && !a.JSON {
+		_, err := fmt.Fprintln(a.Out, line+printable.Line(d.Text()))
+		return err
+	})
+	if err == nil && !some && !a.JSON {
 		a.Say("nothing was denied")
 	}
-	return nil
+	return err
 }
 
 // networkNow is what a workspace that runs may reach, or would when it starts.

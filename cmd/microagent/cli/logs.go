@@ -36,7 +36,7 @@ func (a *app) logsCommand() *cobra.Command {
 			"workspace that is named wrote, with -f until that ends. In a pipe the bytes are raw; on a terminal control\n" +
 			"characters are shown as escapes.",
 		Example: "  microagent logs counter\n  microagent logs -f\n  microagent logs -t --since 10m db web\n" +
-			"  microagent logs --console --tail 20 web",
+			"  microagent logs --console --tail 20 web\n  microagent logs --network -f web",
 		Annotations: exitsWith(ExitOK, ExitFailed, ExitUsage, ExitInterrupted),
 		RunE: does(func(ctx context.Context, args []string) error {
 			if tailed() {
@@ -69,7 +69,6 @@ func (a *app) logsCommand() *cobra.Command {
 	a.jobFlag(cmd, &o.Job, "of the job with this `ID`, which exec -d began in the workspace")
 	cmd.MarkFlagsMutuallyExclusive("stdout", "stderr", "console", "network")
 	cmd.MarkFlagsMutuallyExclusive("job", "console", "network")
-	cmd.MarkFlagsMutuallyExclusive("follow", "network")
 	return cmd
 }
 
@@ -135,8 +134,15 @@ func (a *app) showLogs(ctx context.Context, o logsFlags, args []string) error {
 			names = append(names, ws.Spec.Name)
 		}
 	}
+	later := inView
+	if len(args) > 0 {
+		later = nil
+	}
 	if o.network {
-		return errors.Join(a.showDenials(ctx, w, project, names, o), broken)
+		if !o.Follow {
+			later = nil
+		}
+		return errors.Join(a.showDenials(ctx, w, project, names, later, o), broken)
 	}
 	if len(args) == 1 && !o.times && !a.JSON {
 		stdout, endOut := term.GuestText(a.Out)
@@ -144,10 +150,6 @@ func (a *app) showLogs(ctx context.Context, o logsFlags, args []string) error {
 		stderr, endErr := term.GuestText(a.Err)
 		defer endErr()
 		return w.Runs.Logs(ctx, names[0], o.LogOptions, stdout, stderr)
-	}
-	later := inView
-	if len(args) > 0 {
-		later = nil
 	}
 	v := a.newLogView(o, project, names, len(args) == 1)
 	err = w.Runs.AllLogs(ctx, names, later, o.LogOptions, v.take)

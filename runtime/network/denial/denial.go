@@ -14,6 +14,7 @@ import (
 
 	"microagent/runtime/driver"
 	"microagent/runtime/network/policy"
+	"microagent/schema/dnsname"
 	"microagent/schema/printable"
 )
 
@@ -29,8 +30,11 @@ const (
 	longest = 256
 )
 
-// OfQuestion is the record of a name that was asked for in DNS.
+// OfQuestion is the record of a name that was asked for in DNS, in the one form of it where it has one.
 func OfQuestion(name string, v policy.Verdict) driver.Denial {
+	if one, err := dnsname.Wire(name); err == nil {
+		name = one
+	}
 	return driver.Denial{Stage: string(v.Stage), Names: names([]string{strings.TrimSuffix(name, ".")}), Rule: v.Rule, Reason: text(v.Reason), Count: 1}
 }
 

@@ -77,3 +77,22 @@ func TestRecordIsBoundedAndShown(t *testing.T) {
 		t.Errorf("%+v", d)
 	}
 }
+
+// A name is one, whatever its spelling, and has no dot at its end.
+func TestQuestionsInOtherSpellings(t *testing.T) {
+	records := 0
+	l := NewLog(func(driver.Denial) { records++ }, func() time.Time { return time.Unix(0, 0) })
+	for _, name := range []string{"evil.example.", "EVIL.example.", "eViL.ExAmPlE"} {
+		d := OfQuestion(name, policy.Verdict{Stage: policy.StageQuestion, Rule: policy.RuleDefault, Reason: "no"})
+		if d.Names[0] != "evil.example" {
+			t.Errorf("%s: %q", name, d.Names)
+		}
+		l.Add(d)
+	}
+	if records != 1 {
+		t.Errorf("%d records", records)
+	}
+	if d := OfQuestion("no name.", policy.Verdict{}); d.Names[0] != "no name" {
+		t.Errorf("%q", d.Names)
+	}
+}

@@ -106,16 +106,17 @@ const (
 	streamStdout  = "stdout"
 	streamStderr  = "stderr"
 	streamConsole = "console"
+	streamNetwork = "network"
 )
 
 // CheckStream refuses a stream that there is not.
 func CheckStream(op, object, stream string) error {
 	switch stream {
-	case "", streamStdout, streamStderr, streamConsole:
+	case "", streamStdout, streamStderr, streamConsole, streamNetwork:
 		return nil
 	}
 	return &driver.Error{
 		Class: driver.ErrInvalid, Op: op, Object: object, Err: errors.New("there is no stream " + stream),
-		Next: "take stdout, stderr or console",
+		Next: "take stdout, stderr, console or network",
 	}
 }

@@ -3,6 +3,8 @@ package logs
 import (
 	"context"
 	"encoding/binary"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -12,6 +14,7 @@ import (
 	"microagent/runtime/driver"
 	"microagent/runtime/layout"
 	"microagent/runtime/lease"
+	"microagent/runtime/network/denial"
 	"microagent/runtime/supervise/control"
 	"microagent/runtime/supervise/outlog"
 )
@@ -191,6 +194,42 @@ func expect(t *testing.T, got chan string, want ...string) {
 		case <-time.After(time.Minute):
 			t.Fatalf("nothing came, want %q", w)
 		}
+	}
+}
+
+// TestDenials are read of several workspaces in the order of time, and followed as they come.
+func TestDenials(t *testing.T) {
+	h := newHouse(t)
+	a, b := h.workspace("a"), h.workspace("b")
+	began := time.Now().UTC().Truncate(time.Millisecond)
+	deny := func(ws driver.Workspace, after int, rule string) string {
+		t.Helper()
+		d := driver.Denial{Time: began.Add(time.Duration(after) * time.Second), Stage: "dns", Rule: rule, Count: 1}
+		if err := denial.Append(layout.Workspace{Dir: ws.Folder}.File(layout.NetworkLog), d); err != nil {
+			t.Fatal(err)
+		}
+		line, err := json.Marshal(d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(line) + "\n"
+	}
+	one, three, two := deny(a, 1, "one"), deny(a, 3, "three"), deny(b, 2, "two")
+	r := Request{Of: []driver.Workspace{a, b}, LogOptions: driver.LogOptions{Stream: "network"}}
+	if got, want := collect(t, r), "a:network:"+one+"|b:network:"+two+"|a:network:"+three+"|"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	r.Tail, r.Since = new(1), began.Add(2*time.Second)
+	if got, want := collect(t, r), "b:network:"+two+"|a:network:"+three+"|"; got != want {
+		t.Errorf("the last of each: %q, want %q", got, want)
+	}
+	h.run(&a, "1", driver.PhaseReady, nil)
+	r = Request{Of: []driver.Workspace{a}, LogOptions: r.LogOptions}
+	got, end := following(t, r)
+	expect(t, got, "a:"+three)
+	expect(t, got, "a:"+deny(a, 4, "four"))
+	if err := end(); !errors.Is(err, context.Canceled) {
+		t.Error(err)
 	}
 }
 

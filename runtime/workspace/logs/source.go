@@ -2,6 +2,7 @@ package logs
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"io"
 	"os"
@@ -27,6 +28,7 @@ type source struct {
 	files   *rotate.Follower
 	stretch *io.SectionReader // nil: none is being read
 	decoder outlog.Decoder
+	records []byte            // of denials in the stretch, that are left
 	changed bool              // since the time that is asked for, as far as the file says
 	since   map[string]*since // by stream
 	skip    map[string]int64  // bytes that are left out, by stream
@@ -47,12 +49,13 @@ func newSource(ws driver.Workspace, o driver.LogOptions) (*source, error) {
 	return s, nil
 }
 
-func (s *source) console() bool { return s.options.Stream == streamConsole }
-
 // file is the name of the log that is read.
 func (s *source) file() string {
-	if s.console() {
+	switch s.options.Stream {
+	case streamConsole:
 		return layout.ConsoleLog
+	case streamNetwork:
+		return layout.NetworkLog
 	}
 	return layout.OutputLog
 }
@@ -64,7 +67,7 @@ func (s *source) leaveTail(lines int) error {
 	look := &source{name: s.name, folder: s.folder, options: s.options, files: s.files.Look(), since: map[string]*since{}}
 	t := newTail(lines)
 	counts := map[string]io.Writer{}
-	for _, name := range []string{streamStdout, streamStderr, streamConsole} {
+	for _, name := range []string{streamStdout, streamStderr, streamConsole, streamNetwork} {
 		counts[name] = t.stream(name)
 	}
 	for {
@@ -124,16 +127,25 @@ func (s *source) next() (*driver.Written, error) {
 			s.stretch = stretch
 			info, err := os.Stat(s.path())
 			s.changed = err == nil && !info.ModTime().Before(s.options.Since)
-			if !s.console() {
+			switch s.options.Stream {
+			case streamConsole:
+			case streamNetwork:
+				if s.records, err = io.ReadAll(stretch); err != nil {
+					return nil, err
+				}
+			default:
 				s.decoder.Reset(stretch, begins)
 			}
 		}
 		w := &driver.Written{Workspace: s.name}
 		var err error
-		if s.console() {
+		switch s.options.Stream {
+		case streamConsole:
 			w.Stream = streamConsole
 			w.Data, err = s.chunk()
-		} else {
+		case streamNetwork:
+			err = s.denial(w)
+		default:
 			err = s.record(w)
 		}
 		if err == nil {
@@ -165,6 +177,23 @@ func (s *source) record(w *driver.Written) error {
 		w.Stream = streamStderr
 	}
 	return err
+}
+
+// denial gives the next record of a denial. A line that is none is left out.
+func (s *source) denial(w *driver.Written) error {
+	for {
+		line, left, whole := bytes.Cut(s.records, []byte("\n"))
+		if !whole {
+			return io.EOF
+		}
+		s.records = left
+		s.files.Used(int64(len(line) + 1))
+		var d driver.Denial
+		if json.Unmarshal(line, &d) == nil && d.Rule != "" {
+			w.Stream, w.Time, w.Data = streamNetwork, d.Time, append(line, '\n')
+			return nil
+		}
+	}
 }
 
 // since is whether a stream has come to a line that began at or after a time.
