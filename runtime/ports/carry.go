@@ -7,6 +7,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"microagent/runtime/guest/proto"
 )
 
 // dialPatience bounds how long a guest may take to say whether a server took a connection.
@@ -82,6 +84,48 @@ func copyPooled(to io.Writer, from io.Reader) (int64, error) {
 	b := buffers.Get().(*[32 << 10]byte)
 	defer buffers.Put(b)
 	return io.CopyBuffer(struct{ io.Writer }{to}, struct{ io.Reader }{from}, b[:])
+}
+
+// carryPackets is carry of a unix socket's datagrams, of which each is a packet of the connection. An empty one is not
+// carried: there it would be the end.
+func (l *life) carryPackets(client net.Conn, p *port) {
+	defer client.Close()
+	dialling, cancel := context.WithTimeout(l.ctx, dialPatience)
+	server, err := l.guest.Dial(dialling, p.guest)
+	cancel()
+	if err != nil {
+		return
+	}
+	cut := func() {
+		_ = client.Close()
+		_ = server.Close()
+	}
+	defer context.AfterFunc(l.ctx, cut)()
+	defer context.AfterFunc(p.ctx, cut)()
+	down := make(chan struct{})
+	go func() {
+		defer close(down)
+		defer cut()
+		in, b := proto.NewDatagrams(server), make([]byte, proto.MaxDatagram)
+		for {
+			n, err := in.Receive(b)
+			if err == nil && n > 0 {
+				_, err = client.Write(b[:n])
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	out, b := proto.NewDatagrams(server), make([]byte, proto.MaxDatagram)
+	for err = nil; err == nil; {
+		var n int
+		if n, err = client.Read(b); err == nil {
+			err = out.Send(b[:n])
+		}
+	}
+	cut()
+	<-down
 }
 
 // clientSide remembers that a client's side broke.

@@ -73,7 +73,11 @@ func take(l *life, p *port, accept func() (net.Conn, error), stop <-chan struct{
 		}
 		l.work.Go(func() {
 			defer func() { <-l.ports.slots; <-p.slots }()
-			l.carry(conn, p)
+			if p.guest.UDP {
+				l.carryPackets(conn, p)
+			} else {
+				l.carry(conn, p)
+			}
 		})
 		return true
 	case errors.Is(err, unix.ECONNABORTED):

@@ -125,6 +125,18 @@ func (l *life) apply(list []*port, served map[proto.Port]bool) {
 		}
 		l.ports.mu.Lock()
 		p.open = open
+		if served != nil {
+			p.tell()
+		}
 		l.ports.mu.Unlock()
+	}
+}
+
+// tell says that the guest has. Under Ports.mu.
+func (p *port) tell() {
+	select {
+	case <-p.told:
+	default:
+		close(p.told)
 	}
 }

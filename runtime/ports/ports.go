@@ -110,6 +110,8 @@ type port struct {
 	slots chan struct{} // one a connection
 	open  bool          // under Ports.mu
 
+	told chan struct{} // closed when the guest has said for the first time whether it has a server
+
 	ctx    context.Context // of its connections
 	cancel context.CancelFunc
 }
@@ -142,6 +144,27 @@ func (p *Ports) Publish(list []spec.Port) ([]spec.Port, error) {
 	}
 	p.change(func(all []*port) []*port { return append(slices.Clone(all), made...) })
 	return bound, nil
+}
+
+// Settle returns when the guest has said of each port that Publish gave whether a server is there, so that from then on the
+// port takes connections or refuses them for good reason.
+func (p *Ports) Settle(ctx context.Context, list []spec.Port) error {
+	p.mu.Lock()
+	var wait []<-chan struct{}
+	for _, one := range p.list {
+		if slices.Contains(list, one.spec) {
+			wait = append(wait, one.told)
+		}
+	}
+	p.mu.Unlock()
+	for _, told := range wait {
+		select {
+		case <-told:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
 }
 
 func closeAll(list []*port) {
@@ -206,12 +229,12 @@ func (one *port) close() {
 // bind makes the sockets of a single port, none of which takes connections yet.
 func bind(one spec.Port, connections int) (*port, error) {
 	p := &port{
-		spec: one, guest: proto.Port{Number: one.Guest, UDP: one.UDP()}, slots: make(chan struct{}, connections),
+		spec: one, guest: proto.Port{Number: one.Guest, UDP: one.UDP()}, slots: make(chan struct{}, connections), told: make(chan struct{}),
 	}
 	var err error
 	switch {
 	case one.Socket != "":
-		p.gates, err = bindUnix(one.Socket)
+		p.gates, err = bindUnix(one.Socket, one.UDP())
 	case one.Auto && one.Host == 0:
 		p.gates, p.spec.Host, err = bindAny(one)
 	default:

@@ -14,16 +14,18 @@ import (
 	"microagent/schema/spec"
 )
 
-// unixGate has its socket at a path while it listens, and nothing there at other times.
+// unixGate has its socket at a path while it listens, and nothing there at other times. That of UDP keeps the bounds of
+// datagrams (SOCK_SEQPACKET): each connection to it is a peer.
 type unixGate struct {
 	door
 	path string
+	kind int // of socket
 	dir  *os.File
 	hold int // a socket that keeps others of ours off the path while nothing lies there
 }
 
 // bindUnix takes a path on which there is nothing, or a socket that an earlier program left.
-func bindUnix(path string) ([]gate, error) {
+func bindUnix(path string, udp bool) ([]gate, error) {
 	if !filepath.IsAbs(path) || len(path) > spec.MostSocketPath {
 		return nil, fmt.Errorf("the path of a socket is absolute and has %d bytes at most, this has %d", spec.MostSocketPath, len(path))
 	}
@@ -39,7 +41,11 @@ func bindUnix(path string) ([]gate, error) {
 		dir.Close()
 		return nil, &fs.PathError{Op: "bind", Path: path, Err: err}
 	}
-	return []gate{&unixGate{path: path, dir: dir, hold: hold}}, nil
+	kind := unix.SOCK_STREAM
+	if udp {
+		kind = unix.SOCK_SEQPACKET
+	}
+	return []gate{&unixGate{path: path, kind: kind, dir: dir, hold: hold}}, nil
 }
 
 // holdPath makes a port the only one that is published at a name in a folder, EADDRINUSE when another is. It
@@ -83,7 +89,7 @@ func removeStale(path string) error {
 // listen makes the socket under a name of its own and links it to its path, over which it never puts anything.
 func (g *unixGate) listen() (*net.UnixListener, error) {
 	made := fmt.Sprintf(".%s.%d", filepath.Base(g.path), os.Getpid())
-	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	fd, err := unix.Socket(unix.AF_UNIX, g.kind|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
 		return nil, os.NewSyscallError("socket", err)
 	}

@@ -1,15 +1,19 @@
 package ports
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"testing"
 
 	"microagent/runtime/driver"
+	"microagent/runtime/guest/proto"
 	"microagent/schema/spec"
 )
 
@@ -133,4 +137,81 @@ func TestSocketPathIsHeld(t *testing.T) {
 	publish(t, second, "unix:"+dir+"/t:80") // its neighbour
 	first.Close()
 	publish(t, second, flag)
+}
+
+// A port of UDP at a path keeps datagrams as they are, of each connection apart.
+func TestSocketOfDatagrams(t *testing.T) {
+	session := bootAgent(t)
+	server, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		b := make([]byte, proto.MaxDatagram)
+		for {
+			n, from, err := server.ReadFrom(b)
+			if err != nil {
+				return
+			}
+			_, _ = server.WriteTo(b[:n], from)
+		}
+	}()
+	t.Cleanup(func() { server.Close(); <-served })
+	path := filepath.Join(t.TempDir(), "s")
+	guest := netip.MustParseAddrPort(server.LocalAddr().String()).Port()
+	p := newPorts(t)
+	bound, err := p.Publish([]spec.Port{{Guest: guest, Protocol: spec.UDP, Socket: path}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	serving(t, p, Session(session))
+	if err := p.Settle(t.Context(), bound); err != nil {
+		t.Fatal(err)
+	}
+	var conns []net.Conn
+	for range 2 {
+		c, err := net.Dial("unixpacket", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		conns = append(conns, c)
+	}
+	for _, size := range []int{1, 1400, 60000} {
+		for i, c := range conns {
+			if _, err := c.Write(bytes.Repeat([]byte{byte(i)}, size)); err != nil {
+				t.Fatal(err)
+			}
+			b := make([]byte, proto.MaxDatagram)
+			if n, err := c.Read(b); n != size || b[n-1] != byte(i) || err != nil {
+				t.Errorf("connection %d: %d bytes of %d, %v", i, n, size, err)
+			}
+		}
+	}
+	conns[0].Close()
+	await(t, "a connection that is gone leaves room", func() bool { return len(p.slots) == 1 })
+}
+
+// Settle returns once the guest has said whether there is a server, yes or no.
+func TestSettle(t *testing.T) {
+	f := newFake()
+	p := newPorts(t)
+	bound := publish(t, p, "auto:80", "unix:"+filepath.Join(t.TempDir(), "s")+":81")
+	serving(t, p, f)
+	late, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := p.Settle(late, bound); !errors.Is(err, context.Canceled) {
+		t.Errorf("before the guest said anything: %v", err)
+	}
+	f.said <- []bool{true, false}
+	if err := p.Settle(t.Context(), bound); err != nil {
+		t.Error(err)
+	}
+	for i, s := range p.State() {
+		if s.Listening != (i == 0) {
+			t.Errorf("%+v", s)
+		}
+	}
 }

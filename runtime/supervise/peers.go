@@ -10,9 +10,9 @@ import (
 	"slices"
 	"strconv"
 	"sync"
-	"time"
 
 	"microagent/runtime/layout"
+	"microagent/runtime/network/dial"
 	"microagent/runtime/supervise/control"
 	"microagent/schema/spec"
 )
@@ -32,10 +32,10 @@ type peers struct {
 	made   int // so far
 }
 
-// forward is a port of a peer at a socket. ready is closed when the socket is there, ended when it is no more.
+// forward is a port of a peer at a socket. ready is closed when the peer's guest has said whether it has a server, ended when
+// the port is forwarded no more.
 type forward struct {
-	socket       string
-	began        time.Time
+	kind, socket string // "unix", and "unixpacket" of datagrams
 	ready, ended chan struct{}
 	err          error // of its end
 }
@@ -59,9 +59,6 @@ func (p *peers) close() error {
 // connect gives a connection to a port of a peer. The gateway's policy has allowed it; whether it is a peer is looked at
 // again.
 func (p *peers) connect(ctx context.Context, peer string, port uint16, protocol spec.Protocol) (*os.File, error) {
-	if protocol == spec.UDP {
-		return nil, errors.New("datagrams to a peer are not carried yet")
-	}
 	n := p.may()
 	if n == nil {
 		return nil, errors.New("no network")
@@ -70,7 +67,9 @@ func (p *peers) connect(ctx context.Context, peer string, port uint16, protocol 
 	if i < 0 {
 		return nil, fmt.Errorf("%s is no peer", peer)
 	}
-	f := p.forward(n.Peers[i].ID, port)
+	ctx, cancel := context.WithTimeout(ctx, dial.Patience)
+	defer cancel()
+	f := p.forward(n.Peers[i].ID, port, protocol)
 	select {
 	case <-f.ready:
 	case <-f.ended:
@@ -78,7 +77,8 @@ func (p *peers) connect(ctx context.Context, peer string, port uint16, protocol 
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	conn, err := f.dial(ctx)
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, f.kind, f.socket) // nothing is there while the peer has no server
 	if err != nil {
 		return nil, err
 	}
@@ -86,43 +86,23 @@ func (p *peers) connect(ctx context.Context, peer string, port uint16, protocol 
 	return conn.(*net.UnixConn).File()
 }
 
-// freshFor is how long a forward counts as new: its socket takes connections once the peer's agent has told of the server.
-const freshFor = 2 * time.Second
-
-// dial connects to the socket, and tries again while the forward is new.
-func (f *forward) dial(ctx context.Context) (net.Conn, error) {
-	again := time.NewTicker(20 * time.Millisecond)
-	defer again.Stop()
-	for {
-		var d net.Dialer
-		conn, err := d.DialContext(ctx, "unix", f.socket)
-		if err == nil || time.Since(f.began) > freshFor {
-			return conn, err
-		}
-		select {
-		case <-again.C:
-		case <-f.ended:
-			return nil, f.err
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-	}
-}
-
 // forward gives the one of a port that is open, or opens it.
-func (p *peers) forward(workspace string, port uint16) *forward {
+func (p *peers) forward(workspace string, port uint16, protocol spec.Protocol) *forward {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	key := workspace + ":" + strconv.Itoa(int(port))
+	key := fmt.Sprintf("%s:%d/%s", workspace, port, protocol)
 	if f := p.open[key]; f != nil {
 		return f
 	}
-	f := &forward{began: time.Now(), socket: filepath.Join(p.dir, strconv.Itoa(p.made)), ready: make(chan struct{}), ended: make(chan struct{})}
+	f := &forward{kind: "unix", socket: filepath.Join(p.dir, strconv.Itoa(p.made)), ready: make(chan struct{}), ended: make(chan struct{})}
+	if protocol == spec.UDP {
+		f.kind = "unixpacket"
+	}
 	p.open[key] = f
 	p.made++
 	p.work.Go(func() {
 		client := control.Client{Folder: p.state.Workspace(workspace)}
-		err := client.Forward(p.ctx, []spec.Port{{Guest: port, Socket: f.socket}}, func([]spec.Port) error {
+		err := client.ForwardSettled(p.ctx, []spec.Port{{Guest: port, Protocol: protocol, Socket: f.socket}}, func([]spec.Port) error {
 			close(f.ready)
 			return nil
 		})

@@ -80,12 +80,17 @@ func (s calls) Publish(_ context.Context, want []spec.Port) error {
 	return s.saveRun() // which has their numbers
 }
 
-func (s calls) Forward(ctx context.Context, list []spec.Port, tell func([]spec.Port) error) error {
+func (s calls) Forward(ctx context.Context, list []spec.Port, settled bool, tell func([]spec.Port) error) error {
 	bound, err := s.ports.Publish(list)
 	if err != nil {
 		return err
 	}
 	defer s.ports.Withdraw(bound)
+	if settled {
+		if err := s.settle(ctx, bound); err != nil {
+			return err
+		}
+	}
 	if err := tell(bound); err != nil {
 		return err
 	}
@@ -94,5 +99,29 @@ func (s calls) Forward(ctx context.Context, list []spec.Port, tell func([]spec.P
 		return control.EndedDuringCall(s.spec.Workspace.Name, s.snapshot())
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+}
+
+// settle waits for the guest to say whether it has the servers of ports.
+func (s calls) settle(ctx context.Context, bound []spec.Port) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		select {
+		case <-s.ended:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	err := s.ports.Settle(ctx, bound)
+	cancel()
+	<-over
+	select {
+	case <-s.ended:
+		return control.EndedDuringCall(s.spec.Workspace.Name, s.snapshot())
+	default:
+		return err
 	}
 }

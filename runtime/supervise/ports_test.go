@@ -72,7 +72,7 @@ func TestRunFileHasThePortsOfARunThatLives(t *testing.T) {
 
 func TestForwardEndsWithTheRun(t *testing.T) {
 	c := publishing(t)
-	err := c.Forward(t.Context(), []spec.Port{{Guest: 80, Auto: true}}, func([]spec.Port) error {
+	err := c.Forward(t.Context(), []spec.Port{{Guest: 80, Auto: true}}, false, func([]spec.Port) error {
 		if len(c.ports.State()) != 1 {
 			t.Error("it is not published")
 		}

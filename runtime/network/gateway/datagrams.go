@@ -42,6 +42,7 @@ func carryDatagrams(in *stack.Conn, out dial.Conn) {
 	stir()
 	ticker := time.NewTicker(idleDatagrams / 4)
 	defer ticker.Stop()
+	ends := out.LocalAddr().Network() == "unixpacket" // a socket of a peer's: an empty packet is its end
 	over := make(chan struct{})
 	var work sync.WaitGroup
 	work.Go(func() { // ends with in
@@ -52,6 +53,8 @@ func carryDatagrams(in *stack.Conn, out dial.Conn) {
 			n, err := in.Receive(b)
 			if err == nil {
 				stir()
+			}
+			if err == nil && (n > 0 || !ends) {
 				_, _ = out.Write(b[:n]) // what can't be sent is lost, as anywhere
 			}
 			give(b)
@@ -61,9 +64,9 @@ func carryDatagrams(in *stack.Conn, out dial.Conn) {
 		}
 	})
 	work.Go(func() { // ends with out
+		defer in.Abort()
 		raw, err := out.SyscallConn()
 		if err != nil {
-			in.Abort()
 			return
 		}
 		for {
@@ -71,7 +74,7 @@ func carryDatagrams(in *stack.Conn, out dial.Conn) {
 			switch {
 			case errors.Is(err, unix.ECONNREFUSED): // nobody is there, yet
 				continue
-			case err != nil:
+			case err != nil, ends && len(b) == 0:
 				return
 			case len(b) > 0:
 				stir()

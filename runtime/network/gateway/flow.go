@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"microagent/runtime/network/denial"
@@ -20,18 +21,33 @@ type flow struct {
 	policy.Flow
 	id stack.Flow
 
-	mu    sync.Mutex
-	hello *policy.Hello // once it was read
+	mu     sync.Mutex
+	judged bool          // for the first time
+	checks bool          // by its first verdict: its name is read before anything of it goes out
+	hello  *policy.Hello // once it was read
+}
+
+// begins is the first verdict on it.
+func (f *flow) begins(p *atomic.Pointer[policy.Policy]) policy.Verdict {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	v := p.Load().Flow(f.Flow)
+	f.judged, f.checks = true, v.CheckName
+	return v
 }
 
 // judge judges it as it is now.
 func (f *flow) judge(p *policy.Policy) (v policy.Verdict, server string) {
 	f.mu.Lock()
-	h := f.hello
-	f.mu.Unlock()
+	defer f.mu.Unlock()
 	v = p.Flow(f.Flow)
-	if v.Allowed && v.CheckName && h != nil {
-		return p.Name(f.Flow, *h), h.Name
+	switch {
+	case !v.Allowed || !v.CheckName:
+	case f.hello != nil:
+		return p.Name(f.Flow, *f.hello), f.hello.Name
+	case f.judged && !f.checks:
+		v.Stage, v.Allowed = policy.StageName, false
+		v.Rule, v.Reason = policy.RuleDefault, "it was begun when the name of its server did not matter, and now it does"
 	}
 	return v, ""
 }
@@ -61,7 +77,7 @@ func (g *gateway) end(f *flow) {
 func (g *gateway) connect(r *stack.Request) {
 	f := g.begin(r.Flow)
 	defer g.end(f)
-	v := g.policy.Load().Flow(f.Flow)
+	v := f.begins(&g.policy)
 	if !v.Allowed {
 		g.denials.Add(denial.OfFlow(f.Flow, "", v))
 		return

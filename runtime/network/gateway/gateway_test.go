@@ -4,14 +4,18 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http/httptest"
 	"net/netip"
+	"os"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"microagent/runtime/driver"
 	"microagent/runtime/network/dial"
@@ -347,6 +351,42 @@ func TestAnotherPolicyEndsFlows(t *testing.T) {
 	}
 }
 
+// A connection whose server's name was nobody's concern has none to be judged by.
+func TestAnotherPolicyWantsAName(t *testing.T) {
+	w := &world{names: map[string][]string{"api.example.com": {"203.0.113.9"}}}
+	free := host("api.example.com", 8443)
+	b := newBench(t, w, allow(free))
+	ended := make(chan error, 1)
+	w.at(t, "203.0.113.9:8443", func(c *net.TCPConn) {
+		_, err := io.Copy(c, c)
+		ended <- err
+	})
+	c, err := b.reach(t, "api.example.com", 8443)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	strict := free
+	strict.TLS = new(true)
+	if err := b.gateway.permit(allow(strict)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Read(make([]byte, 1)); err == nil || !strings.Contains(err.Error(), "reset") {
+		t.Errorf("the guest sees %v", err)
+	}
+	if err := <-ended; err == nil {
+		t.Error("the server sees an end, not a reset")
+	}
+	if d := b.last(t, 1); d.Stage != "sni" || !strings.Contains(d.Reason, "begun when the name") {
+		t.Errorf("%+v", d)
+	}
+}
+
 func TestEndsOfEitherSide(t *testing.T) {
 	w := &world{names: map[string][]string{"api.example.com": {"203.0.113.9"}}}
 	b := newBench(t, w, allow(host("api.example.com", 80, 81, 82, 83)))
@@ -475,3 +515,57 @@ type packetListener struct{ net.PacketConn }
 
 func (packetListener) Accept() (net.Conn, error) { return nil, errors.ErrUnsupported }
 func (l packetListener) Addr() net.Addr          { return l.LocalAddr() }
+
+// Datagrams to a peer go over what its supervisor gives, one a packet, and end with it.
+func TestDatagramsToAPeer(t *testing.T) {
+	n := &spec.Network{Peers: []spec.Peer{{Name: "db", ID: "p.db", Ports: []spec.Port{{Guest: 53, Protocol: spec.UDP}}}}}
+	b := newBench(t, &world{}, n)
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ends [2]net.Conn
+	for i, fd := range fds {
+		if ends[i], err = connOf(os.NewFile(uintptr(fd), "peer")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	asked := make(chan string, 1)
+	b.gateway.peers = func(_ context.Context, peer string, port uint16, protocol spec.Protocol) (dial.Conn, error) {
+		asked <- fmt.Sprint(peer, port, protocol)
+		return ends[0].(dial.Conn), nil
+	}
+	list, err := b.lookup(t.Context(), "db")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := b.DialUDP(netip.AddrPortFrom(list[0].Unmap(), 53))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for _, size := range []int{1, 1400, 60000} {
+		if _, err := c.Write(make([]byte, size)); err != nil {
+			t.Fatal(err)
+		}
+		buf := make([]byte, 65507)
+		if got, err := ends[1].Read(buf); got != size || err != nil {
+			t.Fatalf("the peer has %d bytes of %d, %v", got, size, err)
+		}
+		if _, err := ends[1].Write(buf[:size]); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := c.Read(buf); got != size || err != nil {
+			t.Errorf("the guest has %d bytes of %d, %v", got, size, err)
+		}
+	}
+	if a := <-asked; a != "db53udp" {
+		t.Errorf("%q was asked for", a)
+	}
+	ends[1].Close()
+	for late := time.Now().Add(20 * time.Second); b.gateway.stack.Flows() > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(late) {
+			t.Fatal("the flow outlives the peer's end of it")
+		}
+	}
+}

@@ -134,7 +134,7 @@ func (s *Server) serve(v *serving, call Call) result {
 		return statsResult{outcome{FailureOf(err)}, use}
 	case CallForward:
 		return ask(v, func(r portsRequest) result {
-			return outcome{FailureOf(s.service.Forward(v.ctx, r.Ports, func(bound []spec.Port) error {
+			return outcome{FailureOf(s.service.Forward(v.ctx, r.Ports, r.Settled, func(bound []spec.Port) error {
 				return v.c.sendJSON(frameOut, bound)
 			}))}
 		})

@@ -12,7 +12,7 @@ import (
 
 // Publish makes the run's ports those of its workspace's spec. ErrUnsupported says that an older microagent runs it.
 func (c Client) Publish(ctx context.Context, ports []spec.Port) error {
-	_, err := call[outcome](ctx, c, exchange{request: portsRequest{c.head(CallPublish), ports}})
+	_, err := call[outcome](ctx, c, exchange{request: portsRequest{header: c.head(CallPublish), Ports: ports}})
 	return c.tooOld(err)
 }
 
@@ -25,7 +25,16 @@ func (c Client) Permit(ctx context.Context, n *spec.Network) error {
 // Forward publishes ports until ctx ends, which is no error, or the run does. bound is called once, with the numbers
 // that they have.
 func (c Client) Forward(ctx context.Context, ports []spec.Port, bound func([]spec.Port) error) error {
-	_, err := call[outcome](ctx, c, exchange{request: portsRequest{c.head(CallForward), ports}, out: boundPorts(bound), leaves: true})
+	return c.forward(ctx, portsRequest{c.head(CallForward), ports, false}, bound)
+}
+
+// ForwardSettled is Forward that calls bound once the guest has said whether it has the servers.
+func (c Client) ForwardSettled(ctx context.Context, ports []spec.Port, bound func([]spec.Port) error) error {
+	return c.forward(ctx, portsRequest{c.head(CallForward), ports, true}, bound)
+}
+
+func (c Client) forward(ctx context.Context, r portsRequest, bound func([]spec.Port) error) error {
+	_, err := call[outcome](ctx, c, exchange{request: r, out: boundPorts(bound), leaves: true})
 	if ctx.Err() != nil {
 		return nil
 	}

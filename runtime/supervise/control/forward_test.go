@@ -14,7 +14,7 @@ type lender struct {
 	letGo func()
 }
 
-func (l lender) Forward(ctx context.Context, list []spec.Port, bound func([]spec.Port) error) error {
+func (l lender) Forward(ctx context.Context, list []spec.Port, _ bool, bound func([]spec.Port) error) error {
 	if err := bound(list); err != nil {
 		return err
 	}

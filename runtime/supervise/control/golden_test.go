@@ -68,7 +68,7 @@ func TestWireNow(t *testing.T) {
 		{"request ping", Client{}.head(CallPing)},
 		{"request exec", execRequest{Client{}.head(CallExec), &exec}},
 		{"request permit", networkRequest{Client{}.head(CallPermit), fullNetwork(t)}},
-		{"request publish", portsRequest{Client{}.head(CallPublish), []spec.Port{drivertest.Filled[spec.Port](t)}}},
+		{"request publish", portsRequest{Client{}.head(CallPublish), []spec.Port{drivertest.Filled[spec.Port](t)}, true}},
 		{"result hello", helloResult{outcome{FailureOf(&driver.Error{Class: driver.ErrBusy, Op: "op", Object: "ob", Next: "n"})}, Version, Minor, "tool", new(runWireOf(run))}},
 		{"result ended", answerEnd(Ended{Run: run, Forced: true}, nil)},
 		{"result stats", statsResult{outcome{}, drivertest.Filled[driver.GuestUse](t)}},

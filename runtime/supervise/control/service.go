@@ -45,8 +45,9 @@ type Service interface {
 	Permit(ctx context.Context, n *spec.Network) error
 	// Stats is what the guest says that it uses now.
 	Stats(ctx context.Context) (driver.GuestUse, error)
-	// Forward publishes ports until ctx or the run ends, and tells their numbers once.
-	Forward(ctx context.Context, ports []spec.Port, bound func([]spec.Port) error) error
+	// Forward publishes ports until ctx or the run ends, and tells their numbers once; with settled not before the guest has
+	// said whether it has the servers.
+	Forward(ctx context.Context, ports []spec.Port, settled bool, bound func([]spec.Port) error) error
 
 	// StartJob begins a job, which goes on without the client, also when that goes away while it is begun.
 	StartJob(ctx context.Context, spec driver.JobSpec) (driver.Job, error)

@@ -123,6 +123,8 @@ type growRequest struct {
 type portsRequest struct {
 	header
 	Ports []spec.Port `json:"ports,omitempty"`
+	// Settled is of forward: answer once the guest has said whether it has the servers.
+	Settled bool `json:"settled,omitempty"`
 }
 
 type networkRequest struct {
