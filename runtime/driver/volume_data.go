@@ -1,6 +1,35 @@
 package driver
 
-import "context"
+import (
+	"context"
+	"time"
+)
+
+// Snapshot is what was on a volume at one moment. It outlives the volume.
+type Snapshot struct {
+	Volume    string    `json:"volume"`
+	Tag       string    `json:"tag"`
+	ID        string    `json:"id,omitempty"` // "" of an image without a record
+	Of        string    `json:"of,omitempty"` // the id of the volume then
+	Project   string    `json:"project,omitempty"`
+	Created   time.Time `json:"created"`
+	Size      int64     `json:"size"`      // of the disk, in bytes
+	Allocated int64     `json:"allocated"` // on the host, where blocks that are shared count each time
+	Path      string    `json:"path"`
+	Made      Maker     `json:"made,omitempty"`
+}
+
+// Name is VOLUME:TAG.
+func (s Snapshot) Name() string { return s.Volume + ":" + s.Tag }
+
+// Maker says what made a snapshot.
+type Maker string
+
+const (
+	MadeByHand    Maker = ""        // a command that names it
+	MadeByApply   Maker = "apply"   // the manifest's snapshot key, whose keep deletes it again
+	MadeByRestore Maker = "restore" // what a restore found in its place
+)
 
 // Cloned is a volume that was made as a copy.
 type Cloned struct {
@@ -10,9 +39,25 @@ type Cloned struct {
 	OwnIdentity bool
 }
 
-// VolumeData copies what is on volumes. A copy appears under its name whole or not at all and takes nobody's place; what is
-// copied is at one moment, with its journal replayed. ErrNotFound without the volume, ErrBusy while somebody writes to it.
+// Restored is a volume that holds again what it held.
+type Restored struct {
+	Volume Volume
+	Kept   *Snapshot // what was there before; nil when the volume was gone
+}
+
+// VolumeData copies what is on volumes. A copy appears under its name whole or not at all; what is copied is at one moment,
+// with its journal replayed. A source is VOLUME, or VOLUME:TAG for a snapshot. ErrNotFound without it, ErrBusy while somebody
+// writes to it, ErrInvalid for what is no tag, ErrNoSpace, and nothing was changed, where the host is full.
 type VolumeData interface {
-	// Clone makes volume to, of no project, a copy of from. ErrExists where the name is taken.
-	Clone(ctx context.Context, from, to string) (Cloned, error)
+	// Clone makes volume to, of no project, a copy of a source. ErrExists where the name is taken.
+	Clone(ctx context.Context, source, to string) (Cloned, error)
+	// Snapshot keeps what is on the volume now; tag "" takes the time. ErrExists where the tag is taken.
+	Snapshot(ctx context.Context, volume, tag string, made Maker) (Snapshot, error)
+	// Snapshots gives those of a volume, or all for "", by volume and the time they were made.
+	Snapshots(ctx context.Context, volume string) ([]Snapshot, error)
+	// Restore gives the volume the content of a snapshot, and makes a snapshot before-TAG of what it had. Its disk never
+	// becomes smaller. It is another incarnation afterwards. A volume that was deleted is there again.
+	Restore(ctx context.Context, volume, tag string) (Restored, error)
+	// DeleteSnapshot removes one. One that is not there is a success.
+	DeleteSnapshot(ctx context.Context, volume, tag string) error
 }

@@ -16,9 +16,10 @@ type FakeVolumes struct {
 	// error is what the change returns.
 	Fail func(op, name string) error
 
-	mu      sync.Mutex
-	volumes map[string]driver.Volume
-	next    int
+	mu        sync.Mutex
+	volumes   map[string]driver.Volume
+	snapshots map[string]driver.Snapshot
+	next      int
 }
 
 var _ driver.Volumes = (*FakeVolumes)(nil)

@@ -6,6 +6,7 @@
 //	volumes/NAME.ext4               a volume's disk
 //	volumes/NAME.json               its record
 //	volumes/NAME.ext4.holder.json   who holds or last held its lease (no record can have this name)
+//	snapshots/VOLUME/TAG.ext4       a snapshot of a volume, and TAG.json its record; they outlive the volume
 //	bundles/NAME.json               the record of a project's bundle (the disk is in the cache)
 //	workspaces/NAME/record.json     a workspace's record
 //	workspaces/NAME/run.json        its newest run, written by the supervisor alone
@@ -38,11 +39,19 @@ func (s State) join(elem ...string) string {
 	return filepath.Join(append([]string{s.Dir}, elem...)...)
 }
 
-func (s State) FormatFile() string                { return s.join("format") }
-func (s State) Volumes() string                   { return s.join("volumes") }
-func (s State) VolumeImage(name string) string    { return s.join("volumes", name+".ext4") }
-func (s State) VolumeRecord(name string) string   { return s.join("volumes", name+".json") }
-func (s State) VolumeHolder(name string) string   { return s.join("volumes", name+".ext4.holder.json") }
+func (s State) FormatFile() string               { return s.join("format") }
+func (s State) Volumes() string                  { return s.join("volumes") }
+func (s State) VolumeImage(name string) string   { return s.join("volumes", name+".ext4") }
+func (s State) VolumeRecord(name string) string  { return s.join("volumes", name+".json") }
+func (s State) VolumeHolder(name string) string  { return s.join("volumes", name+".ext4.holder.json") }
+func (s State) Snapshots() string                { return s.join("snapshots") }
+func (s State) SnapshotsOf(volume string) string { return s.join("snapshots", volume) }
+func (s State) SnapshotImage(volume, tag string) string {
+	return s.join("snapshots", volume, tag+".ext4")
+}
+func (s State) SnapshotRecord(volume, tag string) string {
+	return s.join("snapshots", volume, tag+".json")
+}
 func (s State) Bundles() string                   { return s.join("bundles") }
 func (s State) BundleRecord(name string) string   { return s.join("bundles", name+".json") }
 func (s State) Workspaces() string                { return s.join("workspaces") }

@@ -190,6 +190,16 @@ func (d *Draft) replace() error {
 	return SyncDir(filepath.Clean(dir))
 }
 
+// Replace gives the draft its name, after fsync, in place of the file that has it: whoever looks finds the one or the other.
+// The draft itself stays open.
+func (d *Draft) Replace() error {
+	for {
+		if err := d.replace(); !errors.Is(err, errTaken) {
+			return err
+		}
+	}
+}
+
 // PublishAs is Publish under another name in the same folder, for drafts whose name follows from their bytes.
 func (d *Draft) PublishAs(path string) error {
 	d.path = path

@@ -10,9 +10,10 @@ import (
 	"microagent/runtime/lease"
 )
 
-// Clone makes a volume with the content of another as it is now.
-func (s *Store) Clone(ctx context.Context, from, to string) (driver.Cloned, error) {
+// Clone makes a volume with the content of another, or of a snapshot, as it is now.
+func (s *Store) Clone(ctx context.Context, source, to string) (driver.Cloned, error) {
 	const op = "clone volume"
+	from, _ := cut(source)
 	unlock, err := s.lockBoth(ctx, op, from, to)
 	if err != nil {
 		return driver.Cloned{}, err
@@ -22,25 +23,41 @@ func (s *Store) Clone(ctx context.Context, from, to string) (driver.Cloned, erro
 		return driver.Cloned{}, err
 	}
 	fresh := s.newRecord(to, "", 0)
-	var out driver.Cloned
-	err = s.reading(ctx, op, from, func(ctx context.Context, image *os.File) error {
-		return s.make(&fresh, func(draft *target.FileDraft) error {
+	own, err := s.copyInto(ctx, op, source, &fresh)
+	if err != nil {
+		return driver.Cloned{}, wrap(op, source, err)
+	}
+	v, err := s.Get(ctx, to)
+	return driver.Cloned{Volume: v, OwnIdentity: own}, err
+}
+
+// copyInto makes the volume of a record with the content of a source, whose volume the caller has locked; own is false where
+// it keeps the source's identity.
+func (s *Store) copyInto(ctx context.Context, op, source string, fresh *record) (own bool, err error) {
+	from, _ := cut(source)
+	err = s.reading(ctx, op, source, func(ctx context.Context, image *os.File) error {
+		return s.make(fresh, func(draft *target.FileDraft) error {
 			if err := target.Copy(ctx, draft, image); err != nil {
 				return err
 			}
-			out.OwnIdentity, err = settle(draft.File, relabel(image, from, to))
+			own, err = settle(draft.File, relabel(image, from, fresh.Name))
 			return err
 		})
 	})
-	if err != nil {
-		return driver.Cloned{}, wrap(op, from, err)
-	}
-	out.Volume, err = s.Get(ctx, to)
-	return out, err
+	return own, err
 }
 
-// reading gives do the image of a volume while nobody changes it.
-func (s *Store) reading(ctx context.Context, op, name string, do func(ctx context.Context, image *os.File) error) error {
+// reading gives do the image of a source while nobody changes it.
+func (s *Store) reading(ctx context.Context, op, source string, do func(ctx context.Context, image *os.File) error) error {
+	name, tag := cut(source)
+	if tag != "" {
+		f, _, err := s.snapshotImage(op, name, tag)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		return do(ctx, f)
+	}
 	if _, err := s.whole(op, name); err != nil {
 		return err
 	}

@@ -68,8 +68,8 @@ func put(t *testing.T, image, name, content string) {
 	debugfs(t, image, "rm "+name, fmt.Sprintf("write %s %s", path, name))
 }
 
-// content is what a file of an image holds, without mounting it.
-func content(t *testing.T, image, name string) string {
+// fileOf is what a file of an image holds, without mounting it.
+func fileOf(t *testing.T, image, name string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "content")
 	debugfs(t, image, fmt.Sprintf("dump %s %s", name, path))
@@ -89,7 +89,7 @@ func TestClone(t *testing.T) {
 		t.Fatal(err)
 	}
 	fsck(t, got.Volume.Path)
-	if c := content(t, got.Volume.Path, "file"); c != "hello" || digest(t, v.Path) != before {
+	if c := fileOf(t, got.Volume.Path, "file"); c != "hello" || digest(t, v.Path) != before {
 		t.Errorf("the copy holds %q", c)
 	}
 	if got.Volume.Allocated > v.Allocated+1<<20 {
@@ -129,7 +129,7 @@ func TestCloneOfForeignFileSystems(t *testing.T) {
 		if got.OwnIdentity != own || (old.UUID != now.UUID) != own || spare.UUID != now.UUID || spare.Name() != now.Name() {
 			t.Errorf("%s: own %v; %x became %x, and %x in the copy", features, got.OwnIdentity, old.UUID, now.UUID, spare.UUID)
 		}
-		if c := content(t, got.Volume.Path, "file"); c != features {
+		if c := fileOf(t, got.Volume.Path, "file"); c != features {
 			t.Errorf("%s: it holds %q", features, c)
 		}
 		if err := s.Delete(t.Context(), "copy"); err != nil {
@@ -200,7 +200,7 @@ func TestMakingIsWholeAtEveryStep(t *testing.T) {
 		if there != errors.Is(err, driver.ErrExists) || !there && err != nil {
 			t.Errorf("%d steps: the same again: %v", done, err)
 		}
-		if c := content(t, s.State.VolumeImage("copy"), "file"); c != "hello" {
+		if c := fileOf(t, s.State.VolumeImage("copy"), "file"); c != "hello" {
 			t.Errorf("%d steps: it holds %q", done, c)
 		}
 	}

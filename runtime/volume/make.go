@@ -151,10 +151,13 @@ func wrap(op, object string, err error) error {
 	}
 	e := &driver.Error{Op: op, Object: object, Err: err, Next: driver.Next(err)}
 	switch {
-	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
+	case isFull(err):
 		e.Class, e.Next = driver.ErrNoSpace, "free some space on the host: microagent storage"
 	case errors.Is(err, fs.ErrNotExist):
 		e.Class = driver.ErrNotFound
 	}
 	return e
 }
+
+// isFull says that the host has no room.
+func isFull(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }

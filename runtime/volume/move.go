@@ -51,6 +51,7 @@ func (s *Store) moveSteps(r *record, to string) []func() error {
 		func() error { return layout.WriteJSON(s.State.VolumeRecord(from), &going) },
 		func() error { return layout.WriteJSON(s.State.VolumeRecord(to), &moved) },
 		func() error { return s.renameImage(from, to) },
+		func() error { return s.renameSnapshots(from, to) },
 		func() error { return s.forget(from) },
 		func() error { return s.save(&moved) },
 	}
@@ -92,6 +93,13 @@ func (s *Store) movable(op, from, to string) (*record, error) {
 		return nil, &driver.Error{Class: driver.ErrExists, Op: op, Object: from, Err: fmt.Errorf("there is a volume %s already", to),
 			Next: "look which of the two has what you need: microagent volume list"}
 	}
+	if tags, err := s.tags(to); err != nil || len(tags) > 0 {
+		if err != nil {
+			return nil, err
+		}
+		return nil, &driver.Error{Class: driver.ErrExists, Op: op, Object: from, Err: fmt.Errorf("there are snapshots of a volume %s that was deleted", to),
+			Next: "look whether they are needed: microagent volume snapshots " + to}
+	}
 	return r, nil
 }
 
@@ -106,6 +114,18 @@ func (s *Store) renameImage(from, to string) error {
 		return err
 	}
 	return layout.SyncDir(s.State.Volumes())
+}
+
+// renameSnapshots lets a volume's snapshots follow it. None are under the new name: movable looked.
+func (s *Store) renameSnapshots(from, to string) error {
+	err := os.Rename(s.State.SnapshotsOf(from), s.State.SnapshotsOf(to))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return layout.SyncDir(s.State.Snapshots())
 }
 
 // forget removes what is left under the old name.
@@ -184,6 +204,9 @@ func (s *Store) finishMove(ctx context.Context, from string) error {
 	}
 	if !here {
 		if there, err := exists(s.State.VolumeImage(r.MovingTo)); err != nil || !there {
+			return err
+		}
+		if err := s.renameSnapshots(from, r.MovingTo); err != nil {
 			return err
 		}
 		return s.forget(from)

@@ -156,6 +156,9 @@ func (s *Store) lock(ctx context.Context, op, name string) (func(), error) {
 	if err == nil && r != nil && r.Deleting {
 		err = s.finishDelete(name)
 	}
+	if err == nil {
+		err = s.finishSnapshots(name)
+	}
 	if err != nil && !errors.Is(err, driver.ErrCorrupt) { // that is told to whoever needs the record
 		unlock()
 		return nil, err

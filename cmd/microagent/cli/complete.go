@@ -13,8 +13,12 @@ type lister func(ctx context.Context, w *world) []string
 
 // listers are the words that Tab completes, by how usage lines spell them. Another word is a file's name.
 var listers = map[string]lister{
-	"WORKSPACE": workspaceNames,
-	"VOLUME":    volumeNames,
+	"WORKSPACE":  workspaceNames,
+	"VOLUME":     volumeNames,
+	"VOLUME:TAG": snapshotNames,
+	"VOLUME[:TAG]": func(ctx context.Context, w *world) []string {
+		return append(volumeNames(ctx, w), snapshotNames(ctx, w)...)
+	},
 	"IMAGE":     imageNames,
 	"REFERENCE": imageNames,
 	"KERNEL":    kernelNames,
@@ -32,6 +36,14 @@ func volumeNames(ctx context.Context, w *world) (names []string) {
 	list, _ := w.Volumes.List(ctx)
 	for _, v := range list {
 		names = append(names, v.Name)
+	}
+	return names
+}
+
+func snapshotNames(ctx context.Context, w *world) (names []string) {
+	list, _ := w.VolumeData.Snapshots(ctx, "")
+	for _, s := range list {
+		names = append(names, s.Name())
 	}
 	return names
 }

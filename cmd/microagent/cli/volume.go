@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -21,7 +22,7 @@ const mebibyte = 1 << 20
 func (a *app) volumeCommand() *cobra.Command {
 	return group("volume", "named disks that outlive every workspace",
 		a.volumeCreate(), a.volumeList(), a.volumeStatus(), a.volumeDelete(), a.volumeGrow(), a.volumeAdopt(),
-		a.volumeClone(),
+		a.volumeClone(), a.volumeSnapshot(), a.volumeSnapshots(), a.volumeRestore(),
 		a.volumeProtect("protect", "refuse to delete a volume", true),
 		a.volumeProtect("unprotect", "allow to delete a volume again", false))
 }
@@ -227,15 +228,19 @@ func (a *app) volumeProtect(use, short string, on bool) *cobra.Command {
 func (a *app) volumeDelete() *cobra.Command {
 	var force bool
 	cmd := &cobra.Command{
-		Use: "delete VOLUME", Aliases: []string{"rm"}, Short: "delete a volume and its data",
+		Use: "delete VOLUME[:TAG]", Aliases: []string{"rm"}, Short: "delete a volume and its data, or a snapshot of it",
 		Long: "Deletes the volume and all data on it; naming it is what authorises that. While a running workspace\n" +
-			"holds it nothing happens; --force stops the holder first.",
-		Example:     "  microagent volume delete data",
+			"holds it nothing happens; --force stops the holder first. Its snapshots stay. With a tag that snapshot\n" +
+			"is deleted, and nothing else.",
+		Example:     "  microagent volume delete data\n  microagent volume delete data:nightly",
 		Annotations: exitsWith(ExitOK, ExitFailed, ExitRefused),
 		RunE: does(func(ctx context.Context, args []string) error {
 			w, err := a.open(true)
 			if err != nil {
 				return err
+			}
+			if name, tag, ok := strings.Cut(args[0], ":"); ok {
+				return a.deleteSnapshot(ctx, w, name, tag)
 			}
 			v, err := a.volume(ctx, w, "delete volume", args[0])
 			if err != nil {

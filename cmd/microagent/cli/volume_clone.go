@@ -11,11 +11,11 @@ import (
 
 func (a *app) volumeClone() *cobra.Command {
 	return &cobra.Command{
-		Use: "clone VOLUME NAME", Short: "make a volume with the content of another",
+		Use: "clone VOLUME[:TAG] NAME", Short: "make a volume with the content of another, or of a snapshot",
 		Long: "Copies a volume as it is now: at once where the host's file system can share blocks, data by data and with\n" +
 			"its holes otherwise. The copy is a volume of no project, with an identity (UUID) of its own. Cut short at any\n" +
 			"moment, there is the whole copy or none.",
-		Example:     "  microagent volume clone data trial\n  microagent volume clone shop.data trial",
+		Example:     "  microagent volume clone data trial\n  microagent volume clone shop.data:nightly trial",
 		Annotations: exitsWith(ExitOK, ExitFailed, ExitRefused, ExitUsage),
 		RunE: does(func(ctx context.Context, args []string) error {
 			name, err := quantity.ParseName(args[1])
@@ -26,18 +26,18 @@ func (a *app) volumeClone() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			v, err := a.volume(ctx, w, "clone volume", args[0])
+			source, err := a.source(ctx, w, "clone volume", args[0])
 			if err != nil {
 				return err
 			}
-			got, err := w.VolumeData.Clone(ctx, v.Name, name.String())
+			got, err := w.VolumeData.Clone(ctx, source, name.String())
 			if err != nil {
 				return err
 			}
 			if !got.OwnIdentity {
-				a.Say("note: both have the UUID of %s, since the checksums of its file system are made of it", v.Name)
+				a.Say("note: both have the UUID of %s, since the checksums of its file system are made of it", source)
 			}
-			return a.Done(view.OfCloned(got), "Cloned volume %q as %q (%s)", v.Name, got.Volume.Name, mib(got.Volume.Size))
+			return a.Done(view.OfCloned(got), "Cloned volume %q as %q (%s)", source, got.Volume.Name, mib(got.Volume.Size))
 		}),
 	}
 }

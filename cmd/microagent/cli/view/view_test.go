@@ -29,7 +29,7 @@ var notShown = map[string]string{
 func TestNothingIsForgotten(t *testing.T) {
 	used := map[string]bool{}
 	for name, c := range map[string][2]any{
-		"workspace": pair(t, OfWorkspace), "volume": pair(t, OfVolume), "image": pair(t, OfImage), "run": pair(t, OfRun), "output": pair(t, OfCollected),
+		"workspace": pair(t, OfWorkspace), "volume": pair(t, OfVolume), "snapshot": pair(t, OfSnapshot), "image": pair(t, OfImage), "run": pair(t, OfRun), "output": pair(t, OfCollected),
 		"copied": pair(t, OfCopied), "kernel": pair(t, func(k kernel.Installed) Kernel { return OfKernel(k) }),
 		"finding": pair(t, func(f driver.Finding) Finding { return OfFindings([]driver.Finding{f})[0] }),
 	} {

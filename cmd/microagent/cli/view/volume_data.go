@@ -1,6 +1,10 @@
 package view
 
-import "microagent/runtime/driver"
+import (
+	"time"
+
+	"microagent/runtime/driver"
+)
 
 // Cloned is a volume that was made as a copy.
 type Cloned struct {
@@ -10,3 +14,41 @@ type Cloned struct {
 
 // OfCloned shows one.
 func OfCloned(c driver.Cloned) Cloned { return Cloned{OfVolume(c.Volume), c.OwnIdentity} }
+
+// Snapshot is what was on a volume at one moment.
+type Snapshot struct {
+	Volume    string    `json:"volume"`
+	Tag       string    `json:"tag"`
+	ID        string    `json:"id,omitempty"`
+	Of        string    `json:"of,omitempty"` // the id of the volume then
+	Project   string    `json:"project,omitempty"`
+	Created   time.Time `json:"created"`
+	Size      int64     `json:"size"`
+	Allocated int64     `json:"allocated"`
+	Path      string    `json:"path"`
+	Made      string    `json:"made,omitempty"` // "apply" or "restore"; a command otherwise
+}
+
+// OfSnapshot shows one.
+func OfSnapshot(s driver.Snapshot) Snapshot {
+	return Snapshot{s.Volume, s.Tag, s.ID, s.Of, s.Project, s.Created, s.Size, s.Allocated, s.Path, string(s.Made)}
+}
+
+// OfSnapshots shows several.
+func OfSnapshots(all []driver.Snapshot) []Snapshot { return list(all, OfSnapshot) }
+
+// Restored is a volume that holds again what it held.
+type Restored struct {
+	Volume
+	Kept *Snapshot `json:"kept,omitempty"` // what was there before
+}
+
+// OfRestored shows one.
+func OfRestored(r driver.Restored) Restored {
+	out := Restored{Volume: OfVolume(r.Volume)}
+	if r.Kept != nil {
+		kept := OfSnapshot(*r.Kept)
+		out.Kept = &kept
+	}
+	return out
+}

@@ -1,0 +1,188 @@
+package volume
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"microagent/runtime/disk/ext4/edit"
+	"microagent/runtime/disk/target"
+	"microagent/runtime/driver"
+	"microagent/runtime/layout"
+)
+
+// snapshotKind is the snapshot's name in records. The lock is its volume's.
+const snapshotKind = "snapshot"
+
+// snapshotRecord lies beside a snapshot's image; its name is the tag. The folder says of which volume it is.
+type snapshotRecord struct {
+	layout.Meta
+	Of      string       `json:"of,omitempty"` // the id of the volume's incarnation
+	Size    int64        `json:"size"`
+	Created time.Time    `json:"created"`
+	Made    driver.Maker `json:"made,omitempty"`
+	// Making says that the image was not whole yet when this was written: a record without one, or with the volume's own under
+	// a second name, is of a snapshot that was never made.
+	Making bool `json:"making,omitempty"`
+}
+
+var tagForm = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}$`)
+
+// checkTag refuses what can't be a tag. One that begins with before- may come to be by a restore.
+func checkTag(op, volume, tag string) error {
+	if tagForm.MatchString(tag) {
+		return nil
+	}
+	return &driver.Error{Class: driver.ErrInvalid, Op: op, Object: fmt.Sprintf("%s:%q", volume, tag), Err: errors.New("not a valid tag"),
+		Next: "use lower-case letters, digits, dots, dashes and underscores, 63 at most"}
+}
+
+// cut takes a source apart: a volume, or a snapshot of one.
+func cut(source string) (volume, tag string) {
+	volume, tag, _ = strings.Cut(source, ":")
+	return volume, tag
+}
+
+// Snapshot copies a volume's image into the folder of its snapshots.
+func (s *Store) Snapshot(ctx context.Context, name, tag string, made driver.Maker) (driver.Snapshot, error) {
+	const op = "snapshot volume"
+	unlock, err := s.lock(ctx, op, name)
+	if err != nil {
+		return driver.Snapshot{}, err
+	}
+	defer unlock()
+	if tag == "" {
+		tag, err = s.freeTag(name, s.now().Format("20060102-150405"))
+	} else if err = checkTag(op, name, tag); err == nil {
+		err = s.tagFree(op, name, tag)
+	}
+	if err != nil {
+		return driver.Snapshot{}, err
+	}
+	r, err := s.whole(op, name)
+	if err != nil {
+		return driver.Snapshot{}, err
+	}
+	err = s.reading(ctx, op, name, func(ctx context.Context, image *os.File) error {
+		return s.keep(name, s.newSnapshot(r, tag, made), func(draft *target.FileDraft) error {
+			if err := target.Copy(ctx, draft, image); err != nil {
+				return err
+			}
+			return recoverJournal(draft.File)
+		})
+	})
+	if err != nil {
+		return driver.Snapshot{}, wrap(op, name, err)
+	}
+	return s.observeSnapshot(name, tag)
+}
+
+func recoverJournal(image *os.File) error {
+	info, err := image.Stat()
+	if err != nil {
+		return err
+	}
+	return edit.Recover(image, info.Size())
+}
+
+func (s *Store) newSnapshot(of *record, tag string, made driver.Maker) *snapshotRecord {
+	return &snapshotRecord{
+		Meta: layout.Meta{Format: layout.Format, Kind: snapshotKind, Name: tag, ID: layout.NewID(), Project: of.Project, Tool: s.Tool},
+		Of:   of.ID, Size: of.Size, Created: s.now(), Made: made,
+	}
+}
+
+// keepSteps are what making a snapshot does, each whole, as makeSteps are for a volume.
+func (s *Store) keepSteps(volume string, r *snapshotRecord, content fill) []func() error {
+	return []func() error{
+		func() error {
+			if err := os.MkdirAll(s.State.SnapshotsOf(volume), 0o700); err != nil {
+				return err
+			}
+			r.Making = true
+			return layout.WriteJSON(s.State.SnapshotRecord(volume, r.Name), r)
+		},
+		func() error {
+			size, err := appear(s.State.SnapshotImage(volume, r.Name), content)
+			r.Size = size
+			return err
+		},
+		func() error {
+			r.Making = false
+			return layout.WriteJSON(s.State.SnapshotRecord(volume, r.Name), r)
+		},
+	}
+}
+
+func (s *Store) keep(volume string, r *snapshotRecord, content fill) error {
+	for _, step := range s.keepSteps(volume, r, content) {
+		if err := step(); err != nil {
+			return errors.Join(err, s.finishSnapshot(volume, r.Name))
+		}
+	}
+	return nil
+}
+
+// freeTag is want, or want with a number behind it where that is taken.
+func (s *Store) freeTag(volume, want string) (string, error) {
+	for n := 1; ; n++ {
+		tag := want
+		if n > 1 {
+			tag = want + "-" + strconv.Itoa(n)
+		}
+		there, err := exists(s.State.SnapshotImage(volume, tag))
+		if err != nil || !there {
+			return tag, err
+		}
+	}
+}
+
+func (s *Store) tagFree(op, volume, tag string) error {
+	there, err := exists(s.State.SnapshotImage(volume, tag))
+	if err != nil || !there {
+		return err
+	}
+	name := volume + ":" + tag
+	return &driver.Error{Class: driver.ErrExists, Op: op, Object: volume, Err: fmt.Errorf("there is a snapshot %s already", name),
+		Next: "choose another tag, or give that one up: microagent volume delete " + name}
+}
+
+// DeleteSnapshot removes a snapshot: the record says deleting, the image goes, the record goes.
+func (s *Store) DeleteSnapshot(ctx context.Context, name, tag string) error {
+	const op = "delete snapshot"
+	if err := checkTag(op, name, tag); err != nil {
+		return err
+	}
+	unlock, err := s.lock(ctx, op, name)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	var r snapshotRecord
+	if err := layout.ReadRecord(s.State.SnapshotRecord(name, tag), snapshotKind, tag, &r); err == nil {
+		r.Deleting = true
+		if err := layout.WriteJSON(s.State.SnapshotRecord(name, tag), &r); err != nil && !isFull(err) {
+			return wrap(op, name+":"+tag, err)
+		}
+	}
+	return wrap(op, name+":"+tag, s.removeSnapshot(name, tag))
+}
+
+func (s *Store) removeSnapshot(volume, tag string) error {
+	for _, path := range []string{s.State.SnapshotImage(volume, tag), s.State.SnapshotRecord(volume, tag)} {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	dir := s.State.SnapshotsOf(volume)
+	if err := os.Remove(dir); err == nil || errors.Is(err, fs.ErrNotExist) { // the last one's folder
+		return nil
+	}
+	return layout.SyncDir(dir)
+}
