@@ -1,7 +1,6 @@
 package apply
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"time"
@@ -9,12 +8,8 @@ import (
 	"microagent/apply/refresh"
 	"microagent/plan"
 	"microagent/runtime/driver"
+	"microagent/schema/printable"
 	"microagent/schema/spec"
-)
-
-const (
-	consoleTail = 100 // how many lines of the console are searched for the kernel's reason
-	killed      = 128 + 9
 )
 
 func (r *run) runTask(ctx, whole context.Context, c *plan.Change) error {
@@ -98,27 +93,20 @@ func (r *run) judge(ctx context.Context, name string, timeout time.Duration, run
 	}
 	failure := &TaskError{Workspace: name, ExitCode: *run.ExitCode, TimedOut: run.TimedOut, Timeout: timeout, Written: r.lastWritten(ctx, name)}
 	next := "read what it wrote: microagent logs " + name
-	if failure.OutOfMemory = failure.ExitCode == killed && !failure.TimedOut && r.outOfMemory(ctx, name); failure.OutOfMemory {
-		next = "give the workspace more memory; what the kernel says: microagent logs --console " + name
+	if failure.OutOfMemory = r.outOfMemory(ctx, name, run); failure.OutOfMemory != "" {
+		next = "what the kernel says: microagent logs --console " + name
 	}
 	return &driver.Error{Class: driver.ErrGuest, Op: "run", Object: "task/" + name, Err: failure, Next: next}
 }
 
-// lastBytes keeps the end of what is written, at most limit bytes.
-type lastBytes struct {
-	limit int
-	kept  []byte
-}
-
-func (l *lastBytes) Write(p []byte) (int, error) {
-	l.kept = append(l.kept, p[max(0, len(p)-l.limit):]...)
-	l.kept = l.kept[max(0, len(l.kept)-l.limit):]
-	return len(p), nil
-}
-
-// outOfMemory says whether the guest's kernel has killed for want of memory lately.
-func (r *run) outOfMemory(ctx context.Context, name string) bool {
-	console := lastBytes{limit: consoleTail << 10}
-	err := r.drivers.Runs.Logs(ctx, name, driver.LogOptions{Stream: "console", Tail: new(consoleTail)}, &console, &console)
-	return err == nil && bytes.Contains(console.kept, []byte("Out of memory: Killed process"))
+// outOfMemory says that a run came to its end because its guest had too little memory; "" when it did not.
+func (r *run) outOfMemory(ctx context.Context, name string, ended driver.Run) string {
+	if ended.OutOfMemory == "" {
+		return ""
+	}
+	ws, err := r.drivers.Workspaces.Get(ctx, name)
+	if err != nil {
+		return "" // it was deleted meanwhile
+	}
+	return driver.OutOfMemory(printable.Line(ended.OutOfMemory), ws.Spec.Memory)
 }

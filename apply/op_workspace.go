@@ -157,7 +157,8 @@ func (r *run) watchEarlyEnd(ctx context.Context, name string, within time.Durati
 
 // endedEarly is the error of a service that ended where it was expected to stay.
 func (r *run) endedEarly(ctx context.Context, name string, ended driver.Run) error {
-	failure := &ServiceError{Workspace: name, ExitCode: ended.ExitCode, Reason: ended.Error, Written: r.lastWritten(ctx, name)}
+	failure := &ServiceError{Workspace: name, ExitCode: ended.ExitCode, Reason: ended.Error, Written: r.lastWritten(ctx, name),
+		OutOfMemory: r.outOfMemory(ctx, name, ended)}
 	return &driver.Error{Class: driver.ErrGuest, Op: "start service of workspace", Object: name, Err: failure,
 		Next: "read what it wrote: microagent logs " + name}
 }

@@ -77,11 +77,21 @@ type ServiceError struct {
 	ExitCode  *int   // nil when the process did not end by itself
 	Reason    string // why the run failed, when ExitCode is nil
 	Written   []Line // its last lines
+	// OutOfMemory is as that of a TaskError.
+	OutOfMemory string
+}
+
+// because is a reason behind a sentence; "" is none.
+func because(why string) string {
+	if why == "" {
+		return ""
+	}
+	return ": " + why
 }
 
 func (e *ServiceError) Error() string {
 	if e.ExitCode != nil {
-		return fmt.Sprintf("it ended at once, with code %d", *e.ExitCode)
+		return fmt.Sprintf("it ended at once, with code %d%s", *e.ExitCode, because(e.OutOfMemory))
 	}
 	return "it ended at once: " + e.Reason
 }
@@ -96,18 +106,15 @@ type TaskError struct {
 	TimedOut  bool
 	Timeout   time.Duration // what it was allowed, when it timed out
 	Written   []Line        // its last lines
-	// OutOfMemory says that the guest's kernel killed for want of memory.
-	OutOfMemory bool
+	// OutOfMemory says that its guest had too little memory for it, and what to do; "" when that is not how it ended.
+	OutOfMemory string
 }
 
 func (e *TaskError) Error() string {
 	if e.TimedOut {
 		return fmt.Sprintf("task of workspace %s ran longer than its timeout of %s", e.Workspace, e.Timeout)
 	}
-	if e.OutOfMemory {
-		return fmt.Sprintf("task of workspace %s was killed, code %d: the guest is out of memory", e.Workspace, e.ExitCode)
-	}
-	return fmt.Sprintf("task of workspace %s exited with code %d", e.Workspace, e.ExitCode)
+	return fmt.Sprintf("task of workspace %s exited with code %d%s", e.Workspace, e.ExitCode, because(e.OutOfMemory))
 }
 
 // Ended implements ProcessError.

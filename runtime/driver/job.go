@@ -22,7 +22,9 @@ type Job struct {
 	State     JobState
 	ExitCode  *int // nil when nobody heard of one
 	TimedOut  bool
-	Error     string // why it is lost, was stopped, or could not be run
+	// OutOfMemory is as that of a Run.
+	OutOfMemory string
+	Error       string // why it is lost, was stopped, or could not be run
 	// PID, BootID and Start are its supervisor's, as in Run.
 	PID       int
 	BootID    string

@@ -12,16 +12,18 @@ import (
 
 // Run is the story of one execution: the content of run.json, written by the supervisor alone.
 type Run struct {
-	ID        string     `json:"id"`
-	Key       string     `json:"key,omitempty"`
-	Phase     Phase      `json:"phase"`
-	Started   time.Time  `json:"started"`
-	Ready     *time.Time `json:"ready,omitempty"`
-	Ended     *time.Time `json:"ended,omitempty"`
-	ExitCode  *int       `json:"exit_code,omitempty"` // of the task or service; 128+n for a signal
-	Stopped   bool       `json:"stopped,omitempty"`   // it ended because a stop asked for it
-	TimedOut  bool       `json:"timed_out,omitempty"`
-	Readiness *Readiness `json:"readiness,omitempty"` // nil: it has no probe
+	ID       string     `json:"id"`
+	Key      string     `json:"key,omitempty"`
+	Phase    Phase      `json:"phase"`
+	Started  time.Time  `json:"started"`
+	Ready    *time.Time `json:"ready,omitempty"`
+	Ended    *time.Time `json:"ended,omitempty"`
+	ExitCode *int       `json:"exit_code,omitempty"` // of the task or service; 128+n for a signal
+	Stopped  bool       `json:"stopped,omitempty"`   // it ended because a stop asked for it
+	TimedOut bool       `json:"timed_out,omitempty"`
+	// OutOfMemory names the process that the guest's kernel killed for want of memory, when that is how it came to its end.
+	OutOfMemory string     `json:"out_of_memory,omitempty"`
+	Readiness   *Readiness `json:"readiness,omitempty"` // nil: it has no probe
 	// Restarts is nil of a run that a command started.
 	Restarts  *Restarts `json:"restarts,omitempty"`
 	Waits     string    `json:"waits,omitempty"` // what a start takes long for, while it does
@@ -42,6 +44,15 @@ type Run struct {
 	SpecDigest  string        `json:"spec_digest"` // of the spec it was started with
 	DiskFaults  []DiskFault   `json:"disk_faults,omitempty"`
 	Diagnostics []string      `json:"diagnostics,omitempty"`
+}
+
+// OutOfMemory says that a guest with so many bytes of memory had too little for a process, and what to do; "" for no
+// process.
+func OutOfMemory(process string, memory int64) string {
+	if process == "" {
+		return ""
+	}
+	return fmt.Sprintf("%s was killed: the guest was out of memory (%d MiB); give it more: memory: %dMiB", process, memory>>20, memory>>19)
 }
 
 // Crash is the error of a run that failed, of a workspace.

@@ -4,10 +4,12 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"io"
 
 	"microagent/runtime/driver"
 	"microagent/runtime/guest/proto"
 	"microagent/runtime/supervise/control"
+	"microagent/schema/printable"
 )
 
 const opExec = "exec in workspace"
@@ -42,10 +44,24 @@ func (s *supervisor) exec(ctx context.Context, session *proto.Session, e control
 		_ = p.Signal(hangingUp, "SIGCONT") // one that is stopped would never hear of it
 		return control.Exit{}, cmp.Or(ctx.Err(), err)
 	}
+	if why := driver.OutOfMemory(printable.Line(exit.OutOfMemory), s.spec.Workspace.Memory); why != "" {
+		sayLast(streams, e.Terminal, why)
+	}
 	if err == nil && e.Spec.Collect {
 		err = s.collectNow(ctx, session, p.ID())
 	}
 	return control.Exit{Code: exit.Code, TimedOut: exit.TimedOut}, err
+}
+
+// sayLast writes a line about a process behind what it wrote itself, as the guest's agent does of one that did not start.
+func sayLast(streams control.ExecStreams, terminal bool, line string) {
+	to, end := streams.Stderr, "\n"
+	if terminal {
+		to, end = streams.Stdout, "\r\n"
+	}
+	if to != nil {
+		_, _ = io.WriteString(to, "microagent: "+line+end)
+	}
 }
 
 // steer signals and resizes a process, one after the other as they come. That it has ended meanwhile is no error of anyone's.

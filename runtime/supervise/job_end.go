@@ -68,6 +68,7 @@ func (s *supervisor) judgeJob(ctx context.Context, j *job, exit proto.Exit, err 
 	}
 	return func(r *driver.Job) {
 		r.State, r.ExitCode, r.TimedOut, r.Error, r.Collected = driver.JobExited, &exit.Code, exit.TimedOut, printable.Line(exit.Message), collected
+		r.OutOfMemory = printable.Line(exit.OutOfMemory)
 		if j.stopped {
 			r.State = driver.JobStopped
 		}

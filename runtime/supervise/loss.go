@@ -54,7 +54,7 @@ func NoteLost(state layout.State, w driver.WorkspaceSpec, run driver.Run) error 
 
 func lossOf(w driver.WorkspaceSpec, ended driver.Run, left []driver.LostImage) driver.Loss {
 	l := driver.Loss{
-		Run: ended.ID, At: now(), Why: why(w.Process.Mode, ended), RootFS: driver.RootFSKept, Images: left,
+		Run: ended.ID, At: now(), Why: why(w, ended), RootFS: driver.RootFSKept, Images: left,
 		Task: w.Process.Mode == driver.ModeTask,
 	}
 	if ended.Ended != nil {

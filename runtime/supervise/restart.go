@@ -110,7 +110,7 @@ func (s *supervisor) successor(ended driver.Run, pause time.Duration) driver.Run
 	r := driver.Run{
 		ID: layout.NewID(), Key: ended.Key, Phase: driver.PhaseStarting, Started: now(), PID: ended.PID, BootID: ended.BootID,
 		Start: ended.Start, Tool: ended.Tool, DiskFaults: ended.DiskFaults, VMM: ended.VMM, Hardware: ended.Hardware, SpecDigest: ended.SpecDigest,
-		Restarts: &driver.Restarts{Count: 1, Why: why(s.spec.Workspace.Process.Mode, ended)},
+		Restarts: &driver.Restarts{Count: 1, Why: why(s.spec.Workspace, ended)},
 	}
 	if ended.Restarts != nil {
 		r.Restarts.Count = ended.Restarts.Count + 1
@@ -124,14 +124,18 @@ func (s *supervisor) successor(ended driver.Run, pause time.Duration) driver.Run
 }
 
 // why is how a run ended, in words.
-func why(mode driver.Mode, ended driver.Run) string {
+func why(ws driver.WorkspaceSpec, ended driver.Run) string {
+	what := "service"
+	if ws.Process.Mode == driver.ModeTask {
+		what = "task"
+	}
 	switch {
 	case ended.Error != "":
 		return printable.Line(ended.Error)
-	case ended.ExitCode != nil && mode == driver.ModeTask:
-		return fmt.Sprintf("its task ended with exit code %d", *ended.ExitCode)
+	case ended.ExitCode != nil && ended.OutOfMemory != "":
+		return fmt.Sprintf("its %s ended with exit code %d: %s", what, *ended.ExitCode, driver.OutOfMemory(ended.OutOfMemory, ws.Memory))
 	case ended.ExitCode != nil:
-		return fmt.Sprintf("its service ended with exit code %d", *ended.ExitCode)
+		return fmt.Sprintf("its %s ended with exit code %d", what, *ended.ExitCode)
 	}
 	return "its guest powered itself off"
 }

@@ -241,6 +241,7 @@ func (s *supervisor) finish(ctx context.Context, w *watch, session *proto.Sessio
 	if err := s.conclude(func(r *driver.Run) {
 		code := e.exit.Code
 		r.Phase, r.ExitCode, r.TimedOut, r.Stopped = driver.PhaseFinished, &code, e.exit.TimedOut, stopped
+		r.OutOfMemory = printable.Line(e.exit.OutOfMemory)
 		r.Collected, r.Diagnostics = collected, append(r.Diagnostics, diagnostics...)
 	}); err != nil {
 		return err

@@ -160,7 +160,10 @@ func (a *app) resultRecord(p *plan.Plan, res *apply.Result) applyRecord {
 			rec.ExitCode, _ = ended.Ended()
 		}
 		if task, ok := errors.AsType[*apply.TaskError](f.Err); ok {
-			rec.TimedOut, rec.Memory = task.TimedOut, task.OutOfMemory
+			rec.TimedOut, rec.Memory = task.TimedOut, task.OutOfMemory != ""
+		}
+		if service, ok := errors.AsType[*apply.ServiceError](f.Err); ok {
+			rec.Memory = service.OutOfMemory != ""
 		}
 		r.Failures = append(r.Failures, rec)
 	}

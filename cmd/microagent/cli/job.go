@@ -137,6 +137,9 @@ func (a *app) waitJob(ctx context.Context, workspace, id string, timeout time.Du
 	if j.State == driver.JobStopped && j.Error != "" {
 		a.Say("job %s of %s: %s", j.ID, j.Workspace, j.Error)
 	}
+	if why := driver.OutOfMemory(printable.Line(j.OutOfMemory), ws.Spec.Memory); why != "" {
+		a.Say("%s", why)
+	}
 	if a.JSON {
 		if err := a.PrintJSON(view.OfJob(j)); err != nil {
 			return err

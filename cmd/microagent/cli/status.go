@@ -223,6 +223,9 @@ func (a *app) showWorkspace(ws driver.Workspace) error {
 		if r.ExitCode != nil {
 			lines = append(lines, [2]string{"Exit", fmt.Sprint(*r.ExitCode)})
 		}
+		if why := driver.OutOfMemory(printable.Line(r.OutOfMemory), ws.Spec.Memory); why != "" {
+			lines = append(lines, [2]string{"Killed", why})
+		}
 		if r.Error != "" {
 			lines = append(lines, [2]string{"Error", printable.Line(r.Error)})
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"microagent/runtime/driver"
+	"microagent/schema/printable"
 	"microagent/schema/spec"
 )
 
@@ -286,6 +287,9 @@ func (a *app) waitCommand() *cobra.Command {
 				if err := a.PrintJSON(view.OfRun(run)); err != nil {
 					return err
 				}
+			}
+			if why := driver.OutOfMemory(printable.Line(run.OutOfMemory), ws.Spec.Memory); why != "" {
+				a.Say("%s", why)
 			}
 			return runEnd(ws.Spec.Name, run)
 		}),

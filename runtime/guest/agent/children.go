@@ -17,10 +17,11 @@ type children struct {
 	ends map[int]func(syscall.WaitStatus) // by pid, of those that are not reaped
 
 	stirred *bell // rung when a process was started, and when some were reaped
+	short   *shortage
 }
 
 func newChildren(stirred *bell) *children {
-	return &children{ends: map[int]func(syscall.WaitStatus){}, stirred: stirred}
+	return &children{ends: map[int]func(syscall.WaitStatus){}, stirred: stirred, short: watchShortage()}
 }
 
 // start runs a process; ended is called once, when it was reaped.
@@ -35,6 +36,13 @@ func (c *children) start(path string, argv []string, attr *syscall.ProcAttr, end
 	c.ends[pid] = ended
 	c.stirred.ring()
 	return pid, nil
+}
+
+// started says whether a process is one of those that were started here and are not reaped.
+func (c *children) started(pid int) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ends[pid] != nil
 }
 
 // kill signals a process (or its group, for a negative pid) that was not reaped: its number can't belong to

@@ -65,9 +65,12 @@ func launch(id string, c *command, s *stdio, kids *children, terminal *os.File, 
 		attr.Files = append(attr.Files, f.Fd())
 	}
 	started := make(chan struct{})
+	since := kids.short.mark()
 	n, err := kids.start(c.path, c.argv, attr, func(status syscall.WaitStatus) {
 		<-started
-		p.finish(exitOf(status))
+		exit := exitOf(status)
+		exit.OutOfMemory = kids.short.killed(p.pid, since, status, kids.started)
+		p.finish(exit)
 	})
 	s.closeTheirs()
 	if err != nil {

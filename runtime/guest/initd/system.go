@@ -112,7 +112,7 @@ func (m *system) attach(d *wire.Mount, path string) (fresh bool, err error) {
 	if wait := mmpWait(device, &before); wait > 0 && !d.GetReadOnly() {
 		m.log.Printf("disk %s for %s: %s", d.GetSerial(), d.GetPath(), super.MMPReason(wait))
 	}
-	said := listenToKernel()
+	said := agent.ListenToKernel()
 	defer said.Close()
 	if err := unix.Mount(device, path, "ext4", flags, options); err != nil {
 		switch {
@@ -121,7 +121,7 @@ func (m *system) attach(d *wire.Mount, path string) (fresh bool, err error) {
 		case errors.Is(err, unix.ESRCH) && before.ROCompat&super.Quota != 0:
 			return bad(proto.CodeFailed, "it has the feature %v, and the guest's kernel was installed without its module quota_v2 (%v); to add it: microagent kernel install", super.Quota, err)
 		}
-		if why := said.About(filepath.Base(device)); why != "" {
+		if why := kernelOf(said, filepath.Base(device)); why != "" {
 			return bad(proto.CodeFailed, "mount: %s (%v)", why, err)
 		}
 		return bad(proto.CodeFailed, "mount: %v", err)

@@ -74,6 +74,9 @@ type Exit struct {
 	TimedOut bool // by ExecSpec.Timeout
 	// Message says why it was not started; it was written to stderr as well.
 	Message string
+	// OutOfMemory names the process that the guest's kernel killed for want of memory, when that is how this one came to
+	// its end: itself, or one whose end it passes on as code 137.
+	OutOfMemory string
 }
 
 func (m Mount) wire() *wire.Mount {

@@ -150,6 +150,7 @@ func (p *Process) Wait(ctx context.Context) (Exit, error) {
 	}
 	exit := Exit{
 		Code: exitCode(resp.GetCode()), Signal: int(resp.GetSignal()), TimedOut: resp.GetTimedOut(), Message: cut(resp.GetMessage()),
+		OutOfMemory: cut(resp.GetOutOfMemory()),
 	}
 	stop := context.AfterFunc(ctx, p.closeStreams)
 	p.copies.Wait()

@@ -19,6 +19,7 @@ type runWire struct {
 	ExitCode    *int                 `json:"exit_code,omitempty"`
 	Stopped     bool                 `json:"stopped,omitempty"`
 	TimedOut    bool                 `json:"timed_out,omitempty"`
+	OutOfMemory string               `json:"out_of_memory,omitempty"`
 	Readiness   *readinessShape      `json:"readiness,omitempty"`
 	Restarts    *restartsShape       `json:"restarts,omitempty"`
 	Waits       string               `json:"waits,omitempty"`
@@ -86,7 +87,7 @@ type fetchedShape struct {
 func runWireOf(r driver.Run) runWire {
 	to := runWire{
 		ID: r.ID, Key: r.Key, Phase: r.Phase, Started: r.Started, Ready: r.Ready, Ended: r.Ended,
-		ExitCode: r.ExitCode, Stopped: r.Stopped, TimedOut: r.TimedOut, Waits: r.Waits, Error: r.Error,
+		ExitCode: r.ExitCode, Stopped: r.Stopped, TimedOut: r.TimedOut, OutOfMemory: r.OutOfMemory, Waits: r.Waits, Error: r.Error,
 		Console: r.Console, PID: r.PID, BootID: r.BootID, Start: r.Start, Tool: r.Tool, VMM: r.VMM,
 		Hardware: r.Hardware, SpecDigest: r.SpecDigest, Diagnostics: r.Diagnostics, Ports: r.Ports, Network: r.Network,
 	}
@@ -131,7 +132,7 @@ func fetchedOf(shapes []fetchedShape) (list []driver.Fetched) {
 func (r runWire) run() driver.Run {
 	to := driver.Run{
 		ID: r.ID, Key: r.Key, Phase: r.Phase, Started: r.Started, Ready: r.Ready, Ended: r.Ended,
-		ExitCode: r.ExitCode, Stopped: r.Stopped, TimedOut: r.TimedOut, Waits: r.Waits, Error: r.Error,
+		ExitCode: r.ExitCode, Stopped: r.Stopped, TimedOut: r.TimedOut, OutOfMemory: r.OutOfMemory, Waits: r.Waits, Error: r.Error,
 		Console: r.Console, PID: r.PID, BootID: r.BootID, Start: r.Start, Tool: r.Tool, VMM: r.VMM,
 		Hardware: r.Hardware, SpecDigest: r.SpecDigest, Diagnostics: r.Diagnostics, Ports: r.Ports, Network: r.Network,
 	}

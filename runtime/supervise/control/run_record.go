@@ -20,6 +20,7 @@ type runRecord struct {
 	ExitCode    *int                 `json:"exit_code,omitempty"`
 	Stopped     bool                 `json:"stopped,omitempty"`
 	TimedOut    bool                 `json:"timed_out,omitempty"`
+	OutOfMemory string               `json:"out_of_memory,omitempty"`
 	Readiness   *readinessShape      `json:"readiness,omitempty"`
 	Restarts    *restartsShape       `json:"restarts,omitempty"`
 	Waits       string               `json:"waits,omitempty"`

@@ -17,9 +17,10 @@ type Run struct {
 	ExitCode    *int                 `json:"exit_code,omitempty"` // of the task or service; 128+n for a signal
 	Stopped     bool                 `json:"stopped,omitempty"`   // it ended because a stop asked for it
 	TimedOut    bool                 `json:"timed_out,omitempty"`
-	Readiness   *Readiness           `json:"readiness,omitempty"` // of a workspace with ready
-	Restarts    *Restarts            `json:"restarts,omitempty"`  // of a run that began by itself in the place of another
-	Waits       string               `json:"waits,omitempty"`     // what a start takes long for, while it does
+	OutOfMemory bool                 `json:"out_of_memory,omitempty"` // the guest's kernel killed for want of it, and so it ended
+	Readiness   *Readiness           `json:"readiness,omitempty"`     // of a workspace with ready
+	Restarts    *Restarts            `json:"restarts,omitempty"`      // of a run that began by itself in the place of another
+	Waits       string               `json:"waits,omitempty"`         // what a start takes long for, while it does
 	Error       string               `json:"error,omitempty"`
 	Console     []string             `json:"console,omitempty"` // last console lines of a failed run
 	PID         int                  `json:"pid"`               // of its supervisor
@@ -95,7 +96,7 @@ func OfLeftOut(l driver.LeftOut) LeftOut { return LeftOut{Names: l.Names, Count:
 func OfRun(r driver.Run) Run {
 	v := Run{
 		ID: r.ID, Key: r.Key, Phase: string(r.Phase), Started: r.Started, Ready: r.Ready, Ended: r.Ended, ExitCode: r.ExitCode,
-		Stopped: r.Stopped, TimedOut: r.TimedOut, Waits: r.Waits, Error: r.Error, Console: r.Console, PID: r.PID, Tool: r.Tool,
+		Stopped: r.Stopped, TimedOut: r.TimedOut, OutOfMemory: r.OutOfMemory != "", Waits: r.Waits, Error: r.Error, Console: r.Console, PID: r.PID, Tool: r.Tool,
 		VMM: r.VMM, Hardware: r.Hardware, Collected: list(r.Collected, OfCollected), Ports: OfPorts(r.Ports), SpecDigest: r.SpecDigest,
 		Diagnostics: r.Diagnostics, Network: r.Network, DiskFaults: list(r.DiskFaults, func(f driver.DiskFault) DiskFault { return DiskFault(f) }),
 	}

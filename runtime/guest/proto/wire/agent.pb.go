@@ -845,7 +845,8 @@ type WaitResponse struct {
 	Code          int32                  `protobuf:"varint,1,opt,name=code,proto3" json:"code,omitempty"` // 128+n for a signal, 126 not executable, 127 not found
 	Signal        int32                  `protobuf:"varint,2,opt,name=signal,proto3" json:"signal,omitempty"`
 	TimedOut      bool                   `protobuf:"varint,3,opt,name=timed_out,json=timedOut,proto3" json:"timed_out,omitempty"`
-	Message       string                 `protobuf:"bytes,4,opt,name=message,proto3" json:"message,omitempty"` // why it did not start
+	Message       string                 `protobuf:"bytes,4,opt,name=message,proto3" json:"message,omitempty"`                              // why it did not start
+	OutOfMemory   string                 `protobuf:"bytes,5,opt,name=out_of_memory,json=outOfMemory,proto3" json:"out_of_memory,omitempty"` // name of the process that the kernel killed for want of memory: this one, or one of whose end its code 137 tells
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -904,6 +905,13 @@ func (x *WaitResponse) GetTimedOut() bool {
 func (x *WaitResponse) GetMessage() string {
 	if x != nil {
 		return x.Message
+	}
+	return ""
+}
+
+func (x *WaitResponse) GetOutOfMemory() string {
+	if x != nil {
+		return x.OutOfMemory
 	}
 	return ""
 }
@@ -1902,12 +1910,13 @@ const file_agent_proto_rawDesc = "" +
 	"\x04rows\x18\x01 \x01(\rR\x04rows\x12\x18\n" +
 	"\acolumns\x18\x02 \x01(\rR\acolumns\"\x1d\n" +
 	"\vWaitRequest\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\"q\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\x95\x01\n" +
 	"\fWaitResponse\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\x05R\x04code\x12\x16\n" +
 	"\x06signal\x18\x02 \x01(\x05R\x06signal\x12\x1b\n" +
 	"\ttimed_out\x18\x03 \x01(\bR\btimedOut\x12\x18\n" +
-	"\amessage\x18\x04 \x01(\tR\amessage\"7\n" +
+	"\amessage\x18\x04 \x01(\tR\amessage\x12\"\n" +
+	"\rout_of_memory\x18\x05 \x01(\tR\voutOfMemory\"7\n" +
 	"\rSignalRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06signal\x18\x02 \x01(\tR\x06signal\"\x10\n" +
