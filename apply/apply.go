@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"maps"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -63,7 +64,7 @@ func Run(ctx context.Context, d driver.Set, p *plan.Plan, files *folder.Folder, 
 		return nil, &driver.Error{Class: driver.ErrRefused, Op: "apply plan of project", Object: p.Project,
 			Err: fmt.Errorf("%d things forbid it: %s", n, p.Refusals[0].Summary), Next: "microagent plan"}
 	}
-	unlock, err := lock(ctx, d, p.Project, o)
+	unlock, err := lockAll(ctx, d, p, o)
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +79,13 @@ func Run(ctx context.Context, d driver.Set, p *plan.Plan, files *folder.Folder, 
 	r := &run{drivers: d, plan: p, files: files, events: o.Events, images: map[string]driver.Image{},
 		digests: map[string]string{}, waitTimeout: o.WaitTimeout, noWait: o.NoWait}
 	if !p.Destroy {
-		if err := r.recordProject(ctx, func(record *driver.Project) { record.Manifest = p.Manifest }); err != nil {
+		err := r.recordProject(ctx, func(record *driver.Project) {
+			record.Manifest = p.Manifest
+			if from := p.MovedFrom(); len(from) > 0 { // whoever comes after an interruption goes on
+				record.MovingFrom = from[0]
+			}
+		})
+		if err != nil {
 			return nil, err
 		}
 	}
@@ -104,6 +111,25 @@ func Settled(ctx context.Context, d driver.Set, project string, wait time.Durati
 	}
 	unlock()
 	return &StaleError{[]string{"project/" + project}}
+}
+
+// lockAll takes the locks of the project and of those that become it, in one order for all.
+func lockAll(ctx context.Context, d driver.Set, p *plan.Plan, o Options) (func(), error) {
+	var held []func()
+	unlock := func() {
+		for _, one := range slices.Backward(held) {
+			one()
+		}
+	}
+	for _, name := range slices.Sorted(slices.Values(append(p.MovedFrom(), p.Project))) {
+		one, err := lock(ctx, d, name, o)
+		if err != nil {
+			unlock()
+			return nil, err
+		}
+		held = append(held, one)
+	}
+	return unlock, nil
 }
 
 // lock takes the project's lock, and says for whom it waits.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -15,6 +16,7 @@ import (
 	"microagent/plan"
 	"microagent/runtime/driver"
 	"microagent/runtime/event"
+	"microagent/schema/spec"
 )
 
 // errKilled is what every driver says once the process that calls it is dead.
@@ -103,6 +105,13 @@ func (m mortalProjects) DeleteBundle(ctx context.Context, name string) error {
 	return m.Projects.DeleteBundle(ctx, name)
 }
 
+func (m mortalProjects) Move(ctx context.Context, from, to string) error {
+	if err := m.spend(); err != nil {
+		return err
+	}
+	return m.Projects.Move(ctx, from, to)
+}
+
 // live makes b's drivers end with l; nil never does.
 func (b *bench) live(l *life) driver.Set {
 	b.workspaces.Fail, b.volumes.Fail = nil, nil
@@ -122,6 +131,8 @@ type scene struct {
 	destroy  bool
 	before   func(b *bench) // happens to the world first
 	rerun    []string
+	// moved are workspaces and volumes that are the same afterwards, by the names that they had; no task of these runs.
+	moved map[string]string
 }
 
 // stories are what happens to one world each. Together they have a case of every operation.
@@ -194,6 +205,28 @@ outputs: {out: {from: job, path: /out, to: ./out/out}}
 		{manifest: alone("", "disk: 512MiB, stopGrace: 5s, service: [sh, -c, sleep 1]")},
 		{destroy: true},
 	},
+	"a workspace with another name": {
+		{manifest: alone("", "service: [sh, -c, sleep 1]")},
+		{manifest: strings.Replace(alone("moved: [{workspace: web, to: server}]", "service: [sh, -c, sleep 1]"), "{web:", "{server:", 1),
+			moved: map[string]string{"demo.web": "demo.server"}},
+		{manifest: alone("moved: [{workspace: server, to: web}]", "desired: stopped, service: [sh, -c, sleep 1]"),
+			moved: map[string]string{"demo.server": "demo.web"}},
+		{manifest: strings.Replace(alone("moved: [{workspace: web, to: server}]", "desired: stopped, service: [sh, -c, sleep 1]"), "{web:", "{server:", 1),
+			moved: map[string]string{"demo.web": "demo.server"}},
+		{destroy: true},
+	},
+	"a bundle's record with another name": {
+		{manifest: "project: demo\nbundles: {config: {source: ./config}}\n"},
+		{manifest: "project: shop\nbundles: {config: {source: ./config}}\nmoved: [{project: demo, to: shop}]\n"},
+	},
+	"a project with another name": {
+		{manifest: project("demo", "data", "job")},
+		{manifest: project("shop", "data", "job") + "moved: [{project: demo, to: shop}]\n",
+			moved: map[string]string{"demo.job": "shop.job", "demo.web": "shop.web", "demo.data": "shop.data"}},
+		{manifest: project("store", "stuff", "count") + "moved: [{project: shop, to: store}, {volume: data, to: stuff}, {workspace: job, to: count}]\n",
+			moved: map[string]string{"shop.job": "store.count", "shop.web": "store.web", "shop.data": "store.stuff"}},
+		{manifest: "project: bare\nmoved: [{project: store, to: bare}]\nvolumes: {stuff: {size: 64MiB}}\n", moved: map[string]string{"store.stuff": "bare.stuff"}},
+	},
 	"a start under way": {
 		{manifest: `project: demo
 workspaces:
@@ -209,6 +242,18 @@ workspaces:
 // alone is the manifest of one workspace beside what declared says.
 func alone(declared, web string) string {
 	return fmt.Sprintf("project: demo\n%s\nworkspaces: {web: {image: example.org/base:1, %s}}\n", declared, web)
+}
+
+// project is a manifest of a project, with the names of a volume and of a task in it.
+func project(name, data, job string) string {
+	return fmt.Sprintf(`project: %s
+volumes: {%s: {size: 64MiB}}
+bundles: {config: {source: ./config}}
+workspaces:
+  %s: {image: example.org/base:1, mounts: {/c: {bundle: config}}, task: [sh, -c, "echo 1 > /out"]}
+  web: {image: example.org/base:1, mounts: {/work: {volume: %s}}, service: [sh, -c, "sleep 1000"]}
+outputs: {out: {from: %s, path: /out, to: ./out/out}}
+`, name, data, job, data, job)
 }
 
 const turns = `project: demo
@@ -326,6 +371,7 @@ func (b *bench) settle(s *scene, l *life) *Result {
 	if s.before != nil {
 		s.before(b)
 	}
+	same := b.ids(slices.Collect(maps.Keys(s.moved)))
 	first := b.play(s, l)
 	b.t.Logf("done %v failed %v", first.Done, first.Failed)
 	b.drivers = whole
@@ -348,7 +394,31 @@ func (b *bench) settle(s *scene, l *life) *Result {
 		b.t.Errorf("a further apply would do %v", does(p))
 	}
 	b.checkTurns()
+	for was, id := range same {
+		if now := b.ids([]string{s.moved[was]})[s.moved[was]]; now != id {
+			b.t.Errorf("%s became %s: %q, and it was %q", was, s.moved[was], now, id)
+		}
+	}
 	return first
+}
+
+// ids tell of workspaces and volumes what makes them the same, and of tasks their newest run.
+func (b *bench) ids(names []string) map[string]string {
+	b.t.Helper()
+	list := map[string]string{}
+	for _, name := range names {
+		if v, err := b.volumes.Get(b.t.Context(), name); err == nil {
+			list[name] = v.ID
+			continue
+		}
+		ws, err := b.workspaces.Get(b.t.Context(), name)
+		b.must(err)
+		list[name] = ws.ID
+		if ws.Run != nil && ws.Spec.Process.Mode == spec.ModeTask {
+			list[name] += " " + ws.Run.ID
+		}
+	}
+	return list
 }
 
 // checkTurns sees that whatever comes after a task's end, and uses a volume that it writes, has run since.

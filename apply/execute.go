@@ -23,6 +23,8 @@ func (r *run) execute(ctx context.Context, c *plan.Change, p driver.Progress) er
 		return r.applyVolume(whole, c)
 	case plan.KindWorkspace:
 		return r.applyWorkspace(ctx, whole, c, p)
+	case plan.KindRename:
+		return r.renameWorkspace(whole, c)
 	case plan.KindTurn:
 		return r.giveTurn(whole, c)
 	case plan.KindReady:

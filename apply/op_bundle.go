@@ -2,6 +2,7 @@ package apply
 
 import (
 	"context"
+	"slices"
 
 	"microagent/plan"
 	"microagent/runtime/driver"
@@ -10,9 +11,14 @@ import (
 func (r *run) applyBundle(ctx context.Context, c *plan.Change, p driver.Progress) error {
 	switch {
 	case c.Action == plan.ActionDelete:
-		return r.drivers.Projects.DeleteBundle(ctx, plan.OnDisk(r.plan.Project, c.Address.Name))
+		if err := r.drivers.Projects.DeleteBundle(ctx, plan.OnDisk(r.plan.Project, c.Address.Name)); err != nil || c.Bundle == nil {
+			return err
+		}
+		return r.drivers.Projects.DeleteBundle(ctx, c.Bundle.From)
 	case c.Bundle == nil:
 		return unknownOperation(c)
+	case c.Action == plan.ActionMove:
+		return r.moveBundle(ctx, c.Bundle)
 	}
 	src := driver.BundleSource{Files: r.files, Path: c.Bundle.Source, Exclude: c.Bundle.Exclude}
 	want := c.Bundle.Digest
@@ -30,8 +36,33 @@ func (r *run) applyBundle(ctx context.Context, c *plan.Change, p driver.Progress
 	r.mu.Lock()
 	r.digests[c.Address.Name] = digest.Fingerprint.Digest
 	r.mu.Unlock()
-	return r.drivers.Projects.PutBundle(context.WithoutCancel(ctx), driver.BundleRecord{
+	whole := context.WithoutCancel(ctx)
+	err = r.drivers.Projects.PutBundle(whole, driver.BundleRecord{
 		Name: c.Bundle.Name, Project: r.plan.Project, Source: c.Bundle.Source, Exclude: c.Bundle.Exclude,
 		Fingerprint: digest.Fingerprint, Key: disk.Key,
 	})
+	if err != nil || c.Bundle.From == "" {
+		return err
+	}
+	return r.drivers.Projects.DeleteBundle(whole, c.Bundle.From)
+}
+
+// moveBundle gives a bundle's record its new name. Where one is there already, the old one is of before.
+func (r *run) moveBundle(ctx context.Context, b *plan.BundleObject) error {
+	whole := context.WithoutCancel(ctx)
+	list, err := r.drivers.Projects.Bundles(whole)
+	if err != nil {
+		return err
+	}
+	at := func(name string) int {
+		return slices.IndexFunc(list, func(one driver.BundleRecord) bool { return one.Name == name })
+	}
+	if old := at(b.From); old >= 0 && at(b.Name) < 0 {
+		moved := list[old]
+		moved.Name, moved.Project = b.Name, r.plan.Project
+		if err := r.drivers.Projects.PutBundle(whole, moved); err != nil {
+			return err
+		}
+	}
+	return r.drivers.Projects.DeleteBundle(whole, b.From)
 }

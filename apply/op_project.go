@@ -13,6 +13,11 @@ func (r *run) applyProject(ctx context.Context, c *plan.Change) error {
 	if c.Project == nil {
 		return unknownOperation(c)
 	}
+	for _, from := range c.Project.From { // what they had is here by now
+		if err := r.drivers.Projects.Move(ctx, from, r.plan.Project); err != nil {
+			return err
+		}
+	}
 	return r.recordProject(ctx, func(record *driver.Project) { record.Manifest = c.Project.Manifest })
 }
 

@@ -48,5 +48,5 @@ func (r *run) moveVolume(ctx context.Context, v *plan.VolumeObject) error {
 			return err
 		}
 	}
-	return r.drivers.Volumes.Move(ctx, v.From, v.Name)
+	return r.drivers.Volumes.Move(ctx, v.From, v.Name, r.plan.Project)
 }

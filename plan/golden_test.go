@@ -320,6 +320,9 @@ func (st *stage) happen(t *testing.T, f []string) {
 		s.workspaces[arg(1)] = w
 	case "workspace": // an imperative one that runs
 		s.workspaces[arg(1)] = observed.Workspace{Spec: observed.WorkspaceSpec{Name: arg(1)}, Running: true}
+	case "moving-from": // PROJECT: an apply that makes its objects the project's own was cut short
+		s.turnTo("shop")
+		s.project.MovingFrom = arg(1)
 	case "empty-store":
 		s.store = map[string]bool{}
 	case "empty-cache":

@@ -18,6 +18,8 @@ type Options struct {
 	Tool         string   // version of microagent
 	ManifestPath string   // absolute
 	AllowPaths   []string // of --allow-path
+	// ProjectGiven says that the project's name is not the manifest's own.
+	ProjectGiven bool
 	// MoveHere lets the project's manifest be another one than its record says.
 	MoveHere bool
 	// Rerun names workspaces, as in the manifest, whose task runs again although it need not.
@@ -39,8 +41,9 @@ type Options struct {
 func Make(m *schema.Manifest, w *observed.World, o Options) (*Plan, diag.List) {
 	p := newPlanner(m, w, o)
 	p.planProject()
-	p.refuseEmpty()
+	p.proposeProject()
 	p.planMoves()
+	p.refuseEmpty()
 	p.planVolumes()
 	p.planBundles()
 	p.planDisks()
@@ -50,11 +53,14 @@ func Make(m *schema.Manifest, w *observed.World, o Options) (*Plan, diag.List) {
 		p.planOutputsOf(name)
 	}
 	p.removeUndeclared(ReasonNotDeclared)
+	p.proposeWorkspaces()
+	p.moveRest()
 	p.checkReruns()
 	p.giveTurns()
 	p.planImages()
 	p.addDependencies()
 	p.addOrder()
+	p.awaitRenames()
 	p.checkLeases()
 	p.conditionTurns()
 	p.checkHost()
@@ -75,16 +81,15 @@ type planner struct {
 	state    map[string]*workspaceState // by name in the manifest
 	diags    []diag.Diagnostic
 	rerun    map[string]bool
-	// movedFrom is the name on disk that a volume still has, by the one that it gets.
-	movedFrom map[string]string
-	order     *schema.Order
-	want      map[string]observed.WorkspaceSpec // of each declared workspace, by name in the manifest
-	uses      []uses                            // of volumes and disks by workspaces that are to run
-	writers   map[string][]string               // by workspace, those that write what it uses, each last before it
-	made      map[string]string                 // bundles by what output they are made of
-	pending   map[string]bool                   // those of made whose output comes in this plan
-	turns     map[string][]string               // by workspace, those whose turn with what it uses is right before it
-	given     map[string]*given                 // turns by who gives them
+	moves    moves
+	order    *schema.Order
+	want     map[string]observed.WorkspaceSpec // of each declared workspace, by name in the manifest
+	uses     []uses                            // of volumes and disks by workspaces that are to run
+	writers  map[string][]string               // by workspace, those that write what it uses, each last before it
+	made     map[string]string                 // bundles by what output they are made of
+	pending  map[string]bool                   // those of made whose output comes in this plan
+	turns    map[string][]string               // by workspace, those whose turn with what it uses is right before it
+	given    map[string]*given                 // turns by who gives them
 	// outputsOf are the outputs by the workspace they come from, bundlesOf the bundles that are made of these.
 	outputsOf map[string][]spec.Output
 	bundlesOf map[string][]string
@@ -99,6 +104,8 @@ type workspaceState struct {
 	diff   difference
 	change *Change // of the workspace; nil when it is not to be touched
 	task   *Change // nil unless the mode is task
+	// renamed says that it gets its name by this plan.
+	renamed bool
 }
 
 func newPlanner(m *schema.Manifest, w *observed.World, o Options) *planner {

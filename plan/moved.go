@@ -3,153 +3,307 @@ package plan
 import (
 	"maps"
 	"slices"
+	"strings"
 
 	"microagent/plan/observed"
 	"microagent/schema"
+	"microagent/schema/diag"
 	"microagent/schema/spec"
 )
 
-// planMoves has the rest of the plan see the world in which everything has its new name already.
+// moves are what the plan gives another name, in the order in which that was found.
+type moves struct {
+	// volumes and bundles are the names on disk that they still have, by those that they get.
+	volumes, bundles map[string]string
+	renames          []*rename
+	projects         []string // that become this one
+}
+
+// rename is a workspace that gets another name.
+type rename struct {
+	from, to string // on disk
+	ran      bool   // it runs, and is stopped for that
+	mounts   []spec.Mount
+	pos      diag.Pos
+}
+
+// planMoves has the rest of the plan see the world in which everything has its new name already, and in which what has to be
+// stopped for that is.
 func (p *planner) planMoves() {
-	p.movedFrom = map[string]string{}
+	p.moves = moves{volumes: map[string]string{}, bundles: map[string]string{}}
 	if len(p.manifest.Moved) == 0 {
 		return
 	}
 	world := *p.world
-	world.Volumes = maps.Clone(world.Volumes)
+	world.Volumes, world.Workspaces, world.Bundles = maps.Clone(world.Volumes), maps.Clone(world.Workspaces), maps.Clone(world.Bundles)
 	p.world = &world
 	for _, m := range p.manifest.Moved {
-		from, to := OnDisk(p.plan.Project, m.Volume), OnDisk(p.plan.Project, declaredAs(p.manifest.Moved, m.To))
-		p.bind("volume", from)
-		have, there := world.Volumes[from]
-		if !there || !have.NoRecord && have.Project != p.plan.Project || p.refuseMove(m, from, to, have) {
-			continue
+		if kind, from := m.Of(); kind == "project" && p.manifest.NameNow(kind, from) == p.plan.Project && from != p.plan.Project {
+			p.moveProject(from, m.Pos)
 		}
-		delete(world.Volumes, from)
-		world.Volumes[to] = have
-		p.movedFrom[to] = from
+	}
+	for _, kind := range []string{"workspace", "volume"} { // a workspace first: it gives up what it holds
+		for _, m := range p.manifest.Moved {
+			if of, name := m.Of(); of == kind {
+				p.move(kind, OnDisk(p.plan.Project, name), OnDisk(p.plan.Project, p.manifest.NameNow(kind, name)), p.plan.Project, m.Pos)
+			}
+		}
+	}
+	p.addRenames()
+}
+
+// moveProject makes all that another project has this one's.
+func (p *planner) moveProject(old string, pos diag.Pos) {
+	p.bind("project", old)
+	record, recorded := p.world.Projects[old]
+	volumes, workspaces, bundles := p.objectsOf(old)
+	if !recorded && len(volumes)+len(workspaces)+len(bundles) == 0 || p.refuseProject(old, record, pos) {
+		return
+	}
+	p.moves.projects = append(p.moves.projects, old)
+	outputs := maps.Clone(record.Outputs)
+	maps.Copy(outputs, p.world.Project.Outputs)
+	if outputs != nil {
+		p.world.Project.Outputs = outputs
+	}
+	now := func(disk string) string { return OnDisk(p.plan.Project, inManifest(old, disk)) }
+	for _, disk := range workspaces {
+		p.move("workspace", disk, now(disk), old, pos)
+	}
+	for _, disk := range volumes {
+		p.move("volume", disk, now(disk), old, pos)
+	}
+	for _, disk := range bundles {
+		b := p.world.Bundles[disk]
+		delete(p.world.Bundles, disk)
+		p.bind("bundle", disk)
+		b.Project = p.plan.Project
+		if _, both := p.world.Bundles[now(disk)]; !both {
+			p.world.Bundles[now(disk)] = b
+		}
+		p.moves.bundles[now(disk)] = disk
 	}
 }
 
-// declaredAs is the name that name has now: it may have moved more than once.
-func declaredAs(moved []schema.Moved, name string) string {
-	for range moved { // the loader refuses a circle
-		i := slices.IndexFunc(moved, func(m schema.Moved) bool { return m.Volume == name })
-		if i < 0 {
-			break
+// objectsOf are what a project has, by name on disk.
+func (p *planner) objectsOf(project string) (volumes, workspaces, bundles []string) {
+	for disk, v := range p.world.Volumes {
+		if v.Project == project && !v.NoRecord {
+			volumes = append(volumes, disk)
 		}
-		name = moved[i].To
 	}
-	return name
+	for disk, ws := range p.world.Workspaces {
+		if ws.Spec.Project == project {
+			workspaces = append(workspaces, disk)
+		}
+	}
+	for disk, b := range p.world.Bundles {
+		if b.Project == project {
+			bundles = append(bundles, disk)
+		}
+	}
+	slices.Sort(volumes)
+	slices.Sort(workspaces)
+	slices.Sort(bundles)
+	return volumes, workspaces, bundles
 }
 
-// refuseMove refuses a move that would hide or take something.
-func (p *planner) refuseMove(m schema.Moved, from, to string, have observed.Volume) bool {
-	_, both := p.world.Volumes[to]
-	holder, held := p.world.Workspaces[have.Holder]
-	user := p.usedByOthers(from)
-	if held && holder.Spec.Project != p.plan.Project {
-		user = have.Holder
+// move gives one object of a project, which may be another, its new name, unless that is refused.
+func (p *planner) move(kind, from, to, owner string, pos diag.Pos) {
+	p.bind(kind, from)
+	if kind == "workspace" {
+		ws, there := p.world.Workspaces[from]
+		if there && ws.Spec.Project == owner && !p.refuseRename(from, to, ws, pos) {
+			p.moveWorkspace(from, to, ws, pos)
+		}
+		return
 	}
+	v, there := p.world.Volumes[from]
+	if !there || !v.NoRecord && v.Project != owner || p.refuseMove(from, to, v, pos) {
+		return
+	}
+	delete(p.world.Volumes, from)
+	v.Project = p.plan.Project
+	p.world.Volumes[to] = v
+	at := from
+	if earlier, moved := p.moves.volumes[from]; moved {
+		at = earlier
+		delete(p.moves.volumes, from)
+	}
+	p.moves.volumes[to] = at
+}
+
+func (p *planner) moveWorkspace(from, to string, ws observed.Workspace, pos diag.Pos) {
+	i := slices.IndexFunc(p.moves.renames, func(r *rename) bool { return r.to == from })
+	if i < 0 {
+		p.moves.renames = append(p.moves.renames, &rename{from: from, to: to, ran: ws.Running, mounts: ws.Spec.Mounts, pos: pos})
+	} else {
+		p.moves.renames[i].to = to
+	}
+	delete(p.world.Workspaces, from)
+	for disk, v := range p.world.Volumes {
+		if v.Holder == from {
+			if v.Holder = to; ws.Running {
+				v.Holder, v.HolderReadOnly = "", false
+			}
+			p.world.Volumes[disk] = v
+		}
+	}
+	if ws.Running {
+		run := *ws.Run
+		run.Phase, run.Stopped = spec.PhaseFinished, true
+		ws.Running, ws.Starting, ws.BacksOff, ws.NotReady, ws.Run = false, false, false, "", &run
+	}
+	ws.Spec.Name, ws.Spec.Project = to, p.plan.Project
+	p.world.Workspaces[to] = ws
+}
+
+// addRenames adds the changes of workspaces' names, which come before all else that is done to these.
+func (p *planner) addRenames() {
+	for _, r := range p.moves.renames {
+		c := Change{
+			Address: Address{KindRename, inManifest(p.plan.Project, r.to)}, Action: ActionMove, Reason: ReasonRequested, Pos: r.pos,
+			Detail: "was " + p.before(KindWorkspace, r.from) + "; its files, jobs and outputs stay",
+			Rename: &RenameObject{From: r.from, Name: r.to},
+		}
+		if r.ran {
+			c.Danger, c.Warning = DangerDowntime, "a running guest is stopped, and started again if it is declared to run"
+		}
+		p.add(c)
+	}
+}
+
+// renamed says that a workspace of the manifest gets that name by this plan.
+func (p *planner) renamed(name string) bool { return p.at[Address{KindRename, name}] != nil }
+
+// before says what an object was, as its user knows it.
+func (p *planner) before(kind Kind, disk string) string {
+	return Address{kind, inManifest(p.plan.Project, disk)}.String()
+}
+
+// ofOthers says that a name on disk is one of another project.
+func (p *planner) ofOthers(disk string) bool { return !strings.HasPrefix(disk, p.plan.Project+".") }
+
+// moveRest makes changes of the records that go with a project, once all else is planned.
+func (p *planner) moveRest() {
+	for _, disk := range slices.Sorted(maps.Keys(p.moves.bundles)) {
+		c := p.at[Address{KindBundle, inManifest(p.plan.Project, disk)}]
+		if c == nil {
+			continue // refused
+		}
+		if c.Bundle == nil {
+			c.Bundle = &BundleObject{Name: disk}
+		}
+		c.Bundle.From = p.moves.bundles[disk]
+		c.Bundle.Was, c.If = "", nil
+		if c.Action == ActionNone {
+			c.Action, c.Reason, c.Detail = ActionMove, ReasonRequested, "was "+p.before(KindBundle, c.Bundle.From)
+		}
+	}
+	if len(p.moves.projects) == 0 {
+		return
+	}
+	address := Address{KindProject, p.plan.Project}
+	c := p.at[address]
+	if c == nil {
+		c = p.add(Change{Address: address, Pos: p.manifest.Pos, Project: &ProjectObject{Manifest: p.options.ManifestPath}})
+	}
+	c.Action, c.Reason, c.Project.From = ActionMove, ReasonRequested, p.moves.projects
+	c.Detail = "all that project " + strings.Join(p.moves.projects, " and ") + " has becomes its own, with its history"
+	for _, other := range p.all {
+		if from := other.from(); from != "" && p.ofOthers(from) {
+			p.addEdge(c, other.Address)
+		}
+	}
+}
+
+// from is the name on disk that an object has which c moves, "" for none.
+func (c *Change) from() string {
 	switch {
-	case have.Broken.Why != "":
-		p.refuseBroken("volume "+from, have.Broken, "make it a new record: microagent volume adopt "+from+" --project "+p.plan.Project, m.Pos)
-	case have.NoRecord:
-		p.fail(CodeUnrecorded, m.Pos, "take it over: microagent volume adopt "+from+" --project "+p.plan.Project,
-			"there is a disk at the name of volume %s, and no record of it", from)
-	case both:
-		p.fail(CodeBothThere, m.Pos, "look which of the two has what you need, and leave the entry of moved out or delete the other one: microagent volume list",
-			"volume %s is to become %s, and there is a volume %s already", m.Volume, m.To, to)
-	case have.Missing || have.Changed != "":
-		return p.refuseDrifted(m.Volume, from, schema.Volume{Pos: m.Pos}, have)
-	case user != "":
-		p.fail(CodeHeld, m.Pos, "look at it: microagent status "+user,
-			"volume %s is to become %s, and workspace %s, which is no part of the project, mounts it by its name", m.Volume, m.To, user)
-	case held && holder.Running && holder.Spec.Mode == spec.ModeTask:
-		p.fail(CodeHeld, m.Pos, "wait for it: microagent wait "+have.Holder,
-			"volume %s is to become %s, and the task of workspace %s writes it now", m.Volume, m.To, have.Holder)
-	case have.Holder != "" && !held:
-		p.fail(CodeHeld, m.Pos, "wait until it is given up, or end what holds it", "volume %s is held by %s", m.Volume, have.Holder)
-	default:
-		return false
-	}
-	return true
-}
-
-// usedByOthers is a workspace outside of the project that mounts a volume, "" for none.
-func (p *planner) usedByOthers(disk string) string {
-	for _, name := range slices.Sorted(maps.Keys(p.world.Workspaces)) {
-		ws := p.world.Workspaces[name]
-		if ws.Spec.Project != p.plan.Project && slices.ContainsFunc(ws.Spec.Mounts, func(m spec.Mount) bool { return m.Kind == spec.MountVolume && m.Name == disk }) {
-			return name
-		}
+	case c.Rename != nil:
+		return c.Rename.From
+	case c.Address.Kind == KindVolume && c.Volume != nil:
+		return c.Volume.From
+	case c.Address.Kind == KindBundle && c.Bundle != nil:
+		return c.Bundle.From
 	}
 	return ""
 }
 
-// proposeMoves warns of each volume that would be new and empty where one that is like it is declared no more.
-func (p *planner) proposeMoves() {
-	vanished := p.vanished()
-	if len(vanished) == 0 {
-		return
-	}
-	like := p.mountedInItsPlace(vanished)
-	p.onlyOnesOfTheirSize(vanished, like)
-	for _, name := range slices.Sorted(maps.Keys(like)) {
-		c := p.at[Address{KindVolume, name}]
-		if c == nil || c.Action != ActionCreate {
-			continue
+// MovedFrom are the projects whose objects p makes its own, sorted.
+func (p *Plan) MovedFrom() []string {
+	found := map[string]bool{}
+	for i := range p.Changes {
+		c := &p.Changes[i]
+		if c.Project != nil {
+			for _, name := range c.Project.From {
+				found[name] = true
+			}
 		}
-		p.warn(CodeRenamed, c.Pos, "if it is that one under another name, write: moved: [{volume: "+like[name]+", to: "+name+"}]",
-			"volume %s would be new and empty, and volume %s, which has data, is declared no more", name, like[name])
+		if project, _, ok := strings.Cut(c.from(), "."); ok && project != p.Project {
+			found[project] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(found))
+}
+
+// awaitRenames lets what a workspace does wait for its name, and whatever takes what it holds as well.
+func (p *planner) awaitRenames() {
+	for _, r := range p.moves.renames {
+		name := inManifest(p.plan.Project, r.to)
+		address := Address{KindRename, name}
+		for _, kind := range []Kind{KindWorkspace, KindTask} {
+			if c := p.at[Address{kind, name}]; c != nil && c.Does() {
+				p.addEdge(c, address)
+			}
+		}
+		for _, o := range p.specOutputs(name) {
+			if c := p.at[Address{KindOutput, o.Name}]; c != nil && c.Does() {
+				p.addEdge(c, address)
+			}
+		}
+		if r.ran {
+			p.awaitRelease(r, address)
+		}
 	}
 }
 
-// vanished are the project's volumes that the manifest does not have any more, by name in it, with their sizes.
-func (p *planner) vanished() map[string]int64 {
-	list := map[string]int64{}
-	for disk, v := range p.world.Volumes {
-		name := inManifest(p.plan.Project, disk)
-		if _, declared := p.manifest.Volumes[name]; !declared && v.Project == p.plan.Project && v.Project != "" && !v.NoRecord && !v.Missing && v.Broken.Why == "" {
-			list[name] = v.Size
+// awaitRelease lets whatever takes what a workspace holds, which is stopped for its name, wait for that.
+func (p *planner) awaitRelease(r *rename, address Address) {
+	held := map[string]bool{}
+	for i := range r.mounts {
+		if id := target(&r.mounts[i]); id != "" {
+			held[id] = true
 		}
 	}
-	for _, m := range p.manifest.Moved {
-		delete(list, m.Volume)
+	for _, c := range p.all {
+		if c.Address.Kind == KindVolume && c.Volume != nil && c.Does() && (held["volume "+c.Volume.Name] || held["volume "+c.Volume.From]) {
+			p.addEdge(c, address)
+		}
 	}
-	return list
-}
-
-// mountedInItsPlace are the vanished volumes, each by the declared one that a workspace is to have where it has that.
-func (p *planner) mountedInItsPlace(vanished map[string]int64) map[string]string {
-	like := map[string]string{}
-	for _, in := range slices.Sorted(maps.Keys(p.manifest.Workspaces)) {
-		for _, m := range p.world.Workspaces[OnDisk(p.plan.Project, in)].Spec.Mounts {
-			now := p.manifest.Workspaces[in].Mounts[m.Path].Volume
-			old := inManifest(p.plan.Project, m.Name)
-			if _, gone := vanished[old]; gone && m.Kind == spec.MountVolume && now != "" && like[now] == "" {
-				like[now] = old
+	for _, s := range p.state {
+		c := s.starter()
+		for i := range s.want.Mounts {
+			m := s.want.Mounts[i]
+			if from := p.moves.volumes[m.Name]; m.Kind == spec.MountVolume && from != "" {
+				m.Name = from
+			}
+			if c != nil && held[target(&m)] {
+				p.addEdge(c, address)
 			}
 		}
 	}
-	return like
 }
 
-// onlyOnesOfTheirSize adds those that are like each other in size, where it is one that vanished and one that is new.
-func (p *planner) onlyOnesOfTheirSize(vanished map[string]int64, like map[string]string) {
-	bySize := func(count map[int64][]string, name string, size int64) { count[size] = append(count[size], name) }
-	gone, fresh := map[int64][]string{}, map[int64][]string{}
-	for name, size := range vanished {
-		bySize(gone, name, size)
-	}
-	for name, v := range p.manifest.Volumes {
-		if c := p.at[Address{KindVolume, name}]; c != nil && c.Action == ActionCreate {
-			bySize(fresh, name, int64(v.Size))
+// Formerly are the names on disk that a workspace of m may have: the one that it is to have, and those that it had.
+func Formerly(m *schema.Manifest, name string) []string {
+	list := []string{OnDisk(m.Project, name)}
+	for _, project := range append([]string{m.Project}, m.NamesBefore("project", m.Project)...) {
+		for _, one := range append([]string{name}, m.NamesBefore("workspace", name)...) {
+			if disk := OnDisk(project, one); !slices.Contains(list, disk) {
+				list = append(list, disk)
+			}
 		}
 	}
-	for size, names := range fresh {
-		if len(names) == 1 && len(gone[size]) == 1 && like[names[0]] == "" {
-			like[names[0]] = gone[size][0]
-		}
-	}
+	return list
 }

@@ -7,7 +7,7 @@ import (
 )
 
 var kindRank = map[Kind]int{
-	KindProject: 0, KindImage: 1, KindVolume: 2, KindBundle: 3, KindDisk: 4, KindTurn: 5, KindWorkspace: 6, KindReady: 7, KindTask: 8, KindOutput: 9,
+	KindProject: 0, KindImage: 1, KindVolume: 2, KindBundle: 3, KindDisk: 4, KindRename: 5, KindTurn: 6, KindWorkspace: 7, KindReady: 8, KindTask: 9, KindOutput: 10,
 }
 
 // earlier orders changes that don't wait for one another: by kind, then by name; deletes come last, in reverse.

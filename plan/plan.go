@@ -30,9 +30,10 @@ const (
 	KindBundle    Kind = "bundle"
 	KindDisk      Kind = "disk"
 	KindWorkspace Kind = "workspace"
-	KindTurn      Kind = "turn"  // of the workspace with the same name, with a volume or disk: it stops for another's
-	KindTask      Kind = "task"  // the task of the workspace with the same name
-	KindReady     Kind = "ready" // the readiness of the workspace with the same name
+	KindRename    Kind = "rename" // of the workspace with the same name, which it gets by that
+	KindTurn      Kind = "turn"   // of the workspace with the same name, with a volume or disk: it stops for another's
+	KindTask      Kind = "task"   // the task of the workspace with the same name
+	KindReady     Kind = "ready"  // the readiness of the workspace with the same name
 	KindOutput    Kind = "output"
 )
 
@@ -48,7 +49,7 @@ const (
 	ActionPull    Action = "pull"    // image: bring it into the store
 	ActionBuild   Action = "build"   // bundle: make its disk
 	ActionCreate  Action = "create"  // volume, workspace (a workspace is started as well unless desired is stopped)
-	ActionMove    Action = "move"    // volume: give it another name, and grow or protect it as declared
+	ActionMove    Action = "move"    // give it another name; volume: and grow or protect it as declared; rename: once it is stopped
 	ActionGrow    Action = "grow"    // volume
 	ActionUpdate  Action = "update"  // the record only; a workspace that runs goes on and takes the rest at its next start
 	ActionRestart Action = "restart" // workspace: stop if it runs, record the spec, start; its files stay
@@ -124,6 +125,7 @@ type Change struct {
 	Publish   bool                    `json:"publish,omitempty"`   // ActionUpdate: of a workspace that runs, whose ports change
 	Permit    bool                    `json:"permit,omitempty"`    // ActionUpdate: of a workspace that runs, which may reach something else
 	Workspace *observed.WorkspaceSpec `json:"workspace,omitempty"` // also for KindTask: what it runs in
+	Rename    *RenameObject           `json:"rename,omitempty"`
 	Output    *OutputObject           `json:"output,omitempty"`
 	Project   *ProjectObject          `json:"project,omitempty"`
 	RunKey    string                  `json:"run_key,omitempty"` // KindTask; "" is known when its parts are: see RunKey
@@ -137,6 +139,14 @@ func (c *Change) Does() bool { return c.Action != ActionNone && c.Action != Acti
 // ProjectObject is a project's record.
 type ProjectObject struct {
 	Manifest string `json:"manifest"` // absolute
+	// From are the projects that become this one; ActionMove comes once their objects have.
+	From []string `json:"from,omitempty"`
+}
+
+// RenameObject is a workspace that gets another name. It is stopped for that.
+type RenameObject struct {
+	From string `json:"from"` // on disk
+	Name string `json:"name"` // on disk
 }
 
 // ImageObject is an image to bring in.
@@ -164,7 +174,8 @@ type BundleObject struct {
 	Digest  string   `json:"digest"` // "" is known once Output has come
 	// Output is the output that the bundle is made of, "" for a source that is the user's.
 	Output string `json:"output,omitempty"`
-	Was    string `json:"was,omitempty"` // of one with causes: its digest when none holds
+	Was    string `json:"was,omitempty"`  // of one with causes: its digest when none holds
+	From   string `json:"from,omitempty"` // the name on disk of the record that this one takes the place of
 }
 
 // OutputObject is an output to bring to the host.

@@ -241,7 +241,7 @@ func TestProperties(t *testing.T) {
 		}
 	}
 	t.Logf("%d circles, %d deletes, %d turns, %d changes that were not needed", circles, deletes, turns, unneeded)
-	if circles == 0 || deletes == 0 || circles > rounds || turns == 0 || unneeded == 0 {
+	if circles == 0 || deletes == 0 || circles > rounds || turns == 0 || unneeded == 0 && !testing.Short() {
 		t.Errorf("%d circles, %d deletes, %d turns and %d changes not needed in %d rounds: the random manifests miss their aim", circles, deletes, turns, unneeded, rounds)
 	}
 }

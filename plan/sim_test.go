@@ -30,6 +30,8 @@ type sim struct {
 	records    map[string]string
 	diskIDs    map[string]string // by disk name
 	project    observed.Project
+	named      string                      // what project is of, once there is one
+	projects   map[string]observed.Project // all others
 	host       spec.Host
 	servers    []spec.Port
 	offline    bool
@@ -67,10 +69,11 @@ func (s *sim) write(kind, name string) { s.records[kind+"/"+name] = digestOf(s.i
 // observe is what refresh would hand to the planner for m.
 func (s *sim) observe(m *schema.Manifest) *observed.World {
 	s.manifest = m
+	s.turnTo(m.Project)
 	w := &observed.World{
 		Volumes: maps.Clone(s.volumes), Workspaces: maps.Clone(s.workspaces), Bundles: maps.Clone(s.bundles),
 		Sources: map[string]observed.Source{}, Images: map[string]observed.Image{}, Disks: map[string]observed.Disk{},
-		Outputs: map[string]observed.Output{}, Project: s.project, Host: s.host, Servers: s.servers, Records: maps.Clone(s.records),
+		Outputs: map[string]observed.Output{}, Project: s.project, Projects: maps.Clone(s.projects), Host: s.host, Servers: s.servers, Records: maps.Clone(s.records),
 	}
 	made := m.MadeOf()
 	for name, b := range m.Bundles {
@@ -105,7 +108,13 @@ func (s *sim) observe(m *schema.Manifest) *observed.World {
 		if !s.offline {
 			img.Digest = now
 		}
-		if old, ok := s.workspaces[plan.OnDisk(m.Project, name)]; ok && old.Spec.Image == ws.Image && old.Spec.Project == m.Project {
+		old, ok := observed.Workspace{}, false
+		for _, disk := range plan.Formerly(m, name) {
+			if !ok {
+				old, ok = s.workspaces[disk]
+			}
+		}
+		if ok && old.Spec.Image == ws.Image && strings.HasPrefix(old.Spec.Name, old.Spec.Project+".") {
 			if s.pull && old.Spec.ImageDigest != now {
 				img.Moved = now
 			}
@@ -119,6 +128,19 @@ func (s *sim) observe(m *schema.Manifest) *observed.World {
 		}
 	}
 	return w
+}
+
+// turnTo has the world seen by a plan of that project.
+func (s *sim) turnTo(project string) {
+	if s.named != "" && s.named != project {
+		if s.projects == nil {
+			s.projects = map[string]observed.Project{}
+		}
+		s.projects[s.named] = s.project
+		s.project = s.projects[project]
+		delete(s.projects, project)
+	}
+	s.named = project
 }
 
 // bundleAt is the digest of a bundle that is made of an output at path, "" when nothing is there.
@@ -141,6 +163,9 @@ func (s *sim) apply(p *plan.Plan) {
 	s.t.Helper()
 	if !p.Destroy && !p.Empty() {
 		s.project.Manifest, s.project.Moved = p.Manifest, false
+		if from := p.MovedFrom(); len(from) > 0 {
+			s.project.MovingFrom = from[0]
+		}
 	}
 	done := map[plan.Address]bool{}
 	s.unneeded = 0
@@ -171,7 +196,15 @@ func (s *sim) change(p *plan.Plan, c *plan.Change) {
 	s.t.Helper()
 	switch c.Address.Kind {
 	case plan.KindProject:
-		s.project.Manifest, s.project.Moved = c.Project.Manifest, false
+		s.project.Manifest, s.project.Moved, s.project.MovingFrom = c.Project.Manifest, false, ""
+		for _, from := range c.Project.From {
+			outputs := maps.Clone(s.projects[from].Outputs)
+			maps.Copy(outputs, s.project.Outputs)
+			s.project.Outputs = outputs
+			delete(s.projects, from)
+		}
+	case plan.KindRename:
+		s.rename(p, c)
 	case plan.KindImage:
 		digest := c.Image.Digest
 		if digest == "" {
@@ -183,6 +216,15 @@ func (s *sim) change(p *plan.Plan, c *plan.Change) {
 	case plan.KindBundle:
 		name := plan.OnDisk(p.Project, c.Address.Name)
 		s.write("bundle", name)
+		if c.Bundle != nil && c.Bundle.From != "" {
+			old := s.bundles[c.Bundle.From]
+			delete(s.bundles, c.Bundle.From)
+			delete(s.records, "bundle/"+c.Bundle.From)
+			if old.Project = p.Project; c.Action == plan.ActionMove {
+				s.bundles[name] = old
+				return
+			}
+		}
 		if c.Action == plan.ActionDelete {
 			for _, ws := range s.workspaces {
 				for _, m := range ws.Spec.Mounts {
@@ -267,7 +309,7 @@ func (s *sim) volume(p *plan.Plan, c *plan.Change) {
 		if c.Volume.Size < v.Size {
 			s.t.Fatalf("%s shrinks", c.Address)
 		}
-		v.Size, v.Protected = c.Volume.Size, c.Volume.Protected
+		v.Size, v.Protected, v.Project = c.Volume.Size, c.Volume.Protected, p.Project
 	default:
 		s.t.Fatalf("%s %s", c.Action, c.Address)
 	}
@@ -316,6 +358,21 @@ func (s *sim) workspace(p *plan.Plan, c *plan.Change) {
 		}
 	}
 	s.workspaces[name] = ws
+}
+
+// rename gives a workspace its name, stopped.
+func (s *sim) rename(p *plan.Plan, c *plan.Change) {
+	s.t.Helper()
+	ws, ok := s.workspaces[c.Rename.From]
+	if _, taken := s.workspaces[c.Rename.Name]; !ok || taken {
+		s.t.Fatalf("%s: %s is there: %v, its new name is taken: %v", c.Address, c.Rename.From, ok, taken)
+	}
+	s.stop(&ws)
+	delete(s.workspaces, c.Rename.From)
+	delete(s.records, "workspace/"+c.Rename.From)
+	ws.Spec.Name, ws.Spec.Project = c.Rename.Name, p.Project
+	s.workspaces[c.Rename.Name] = ws
+	s.write("workspace", c.Rename.Name)
 }
 
 func (s *sim) stop(ws *observed.Workspace) {

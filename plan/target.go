@@ -47,7 +47,7 @@ func (p *planner) targets(name string) []*Change {
 	for _, c := range p.all {
 		of := c.Address.Name == name
 		switch c.Address.Kind {
-		case KindWorkspace, KindTurn, KindTask, KindReady:
+		case KindWorkspace, KindRename, KindTurn, KindTask, KindReady:
 		case KindOutput:
 			of = p.manifest.Outputs[c.Address.Name].From == name
 		default:

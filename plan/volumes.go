@@ -24,7 +24,7 @@ func (p *planner) planVolumes() {
 			p.planVolume(name, v, applied)
 		}
 	}
-	p.proposeMoves()
+	p.proposeVolumes()
 }
 
 func (p *planner) planExternalVolume(name string, v schema.Volume) {
@@ -79,12 +79,19 @@ func (p *planner) planVolume(name string, v schema.Volume, applied map[string]bo
 		return
 	default:
 		p.changeVolume(&c, v, have)
-		if from := p.movedFrom[disk]; from != "" {
-			c.Action, c.Reason, c.Volume.From, c.Volume.Holder = ActionMove, ReasonRequested, from, have.Holder
-			c.Detail = "was " + Address{KindVolume, inManifest(p.plan.Project, from)}.String() + "; its data stay"
-		}
+		p.moveVolume(&c, disk, have)
 	}
 	p.add(c)
+}
+
+// moveVolume makes c one that gives a volume its name, where it has another.
+func (p *planner) moveVolume(c *Change, disk string, have observed.Volume) {
+	from := p.moves.volumes[disk]
+	if from == "" {
+		return
+	}
+	c.Action, c.Reason, c.Volume.From, c.Volume.Holder = ActionMove, ReasonRequested, from, have.Holder
+	c.Detail = "was " + p.before(KindVolume, from) + "; its data stay"
 }
 
 // refuseDrifted refuses a volume whose image is not the one that its record is of: what was in it may be elsewhere, and nothing
@@ -180,8 +187,10 @@ func (p *planner) keepVolume(disk string, reason Reason) {
 	if v.Broken.Why != "" {
 		detail = "its data stay, and its record can't be understood: " + v.Broken.Why
 	}
-	p.add(Change{
+	c := Change{
 		Address: address, Action: ActionKeep, Reason: reason, Detail: detail,
 		Volume: &VolumeObject{Name: disk, Size: v.Size, Protected: v.Protected},
-	})
+	}
+	p.moveVolume(&c, disk, v)
+	p.add(c)
 }

@@ -18,7 +18,7 @@ const (
 // planWorkspace compares one declared workspace with what is there, and its task with its newest run.
 func (p *planner) planWorkspace(name string) {
 	decl := p.manifest.Workspaces[name]
-	s := &workspaceState{name: name, decl: decl, want: p.want[name]}
+	s := &workspaceState{name: name, decl: decl, want: p.want[name], renamed: p.renamed(name)}
 	s.want.Outputs = p.specOutputs(name)
 	for i := range s.want.Mounts {
 		if m := &s.want.Mounts[i]; m.Kind == spec.MountBundle && p.pending[m.Name] {
@@ -143,6 +143,9 @@ func keepUp(c *Change, s *workspaceState) {
 	case s.have.Running:
 	case s.diff.any() && !s.diff.desiredOnly:
 		c.Action, c.Reason, c.Detail = ActionStart, fieldReason(&s.diff), "it is not running now; its files stay"
+		if s.renamed {
+			c.Detail = "it is stopped to get its name; its files stay"
+		}
 	default:
 		c.Action = ActionStart
 		c.Reason, c.Detail = downReason(s)
@@ -174,6 +177,8 @@ func downReason(s *workspaceState) (Reason, string) {
 		return ReasonDesired, "declared as running again"
 	case run == nil:
 		return ReasonUnfinished, "it was made and never started"
+	case s.renamed:
+		return ReasonDesired, "it is stopped to get its name"
 	case run.Stopped:
 		return ReasonDesired, "it was stopped by hand and is declared as running"
 	case run.Phase == spec.PhaseLost:

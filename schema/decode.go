@@ -59,7 +59,14 @@ func (d decoder) manifest(n *node, f *format) *Manifest {
 		}
 	})
 	root.items("moved", func(o fields) {
-		m.Moved = append(m.Moved, Moved{Volume: o.text("volume"), To: o.text("to"), Pos: d.pos(o.place("volume", o.n.at))})
+		one := Moved{Volume: o.text("volume"), Workspace: o.text("workspace"), Project: o.text("project"), To: o.text("to"), Pos: d.pos(o.n.at)}
+		for _, kind := range movedKinds {
+			one.Pos = d.pos(o.place(kind.key, o.n.at))
+			if o.n.entry(kind.key) != nil {
+				break
+			}
+		}
+		m.Moved = append(m.Moved, one)
 	})
 	return m
 }

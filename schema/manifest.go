@@ -39,13 +39,6 @@ func (m *Manifest) MadeOf() map[string]string {
 	return made
 }
 
-// Moved says that what was declared under another name is what is declared as To now.
-type Moved struct {
-	Volume string // the old name
-	To     string
-	Pos    diag.Pos // of the old name
-}
-
 // Volume is a named disk of the project.
 type Volume struct {
 	Size quantity.Size // 0 exactly when External

@@ -35,6 +35,7 @@ func Applied(recorded driver.WorkspaceSpec) (observed.WorkspaceSpec, error) {
 		return observed.WorkspaceSpec{}, fmt.Errorf("read applied spec of workspace %s: %w", recorded.Name, err)
 	}
 	want := form.WorkspaceSpec
+	want.Name, want.Project = recorded.Name, recorded.Project // which it may have got since
 	if len(form.EnvNames) > 0 {
 		want.Env = map[string]string{}
 	}

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"microagent/apply/folder"
+	"microagent/plan"
 	"microagent/plan/observed"
 	"microagent/runtime/driver"
 	"microagent/schema"
@@ -73,9 +75,14 @@ func images(ctx context.Context, d driver.Set, m *schema.Manifest, files *folder
 	for _, name := range slices.Sorted(maps.Keys(m.Workspaces)) { // the last one decides when an apply got half-way
 		ws := m.Workspaces[name]
 		refs[ws.Image] = true
-		old, ok := known[m.Project+"."+name]
-		if ok && old.Spec.Project == m.Project && (old.Spec.Image == ws.Image || old.Spec.Image == o.normal(ws.Image)) {
-			recorded[ws.Image] = old.Spec.ImageDigest
+		for _, disk := range plan.Formerly(m, name) {
+			old, ok := known[disk]
+			if project, _, _ := strings.Cut(disk, "."); ok && old.Spec.Project == project {
+				if old.Spec.Image == ws.Image || old.Spec.Image == o.normal(ws.Image) {
+					recorded[ws.Image] = old.Spec.ImageDigest
+				}
+				break
+			}
 		}
 	}
 	var mu sync.Mutex

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -37,7 +38,7 @@ func (o Options) normal(ref string) string {
 
 // World reads everything that a plan for m can rest on.
 func World(ctx context.Context, d driver.Set, m *schema.Manifest, files *folder.Folder, o Options) (*observed.World, error) {
-	w, state, err := objects(ctx, d, m.Project, o.Manifest)
+	w, state, err := objects(ctx, d, o.Manifest, append([]string{m.Project}, m.NamesBefore("project", m.Project)...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -83,13 +84,13 @@ func publishes(m *schema.Manifest) bool {
 
 // Project reads what a plan of destroy rests on: records, no sources.
 func Project(ctx context.Context, d driver.Set, project string, o Options) (*observed.World, error) {
-	w, _, err := objects(ctx, d, project, o.Manifest)
+	w, _, err := objects(ctx, d, o.Manifest, project)
 	return w, err
 }
 
 // Records is the digest of every record, by "kind/name on disk".
 func Records(ctx context.Context, d driver.Set) (map[string]string, error) {
-	w, _, err := objects(ctx, d, "", "")
+	w, _, err := objects(ctx, d, "")
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +102,9 @@ type recorded struct {
 	bundles map[string]driver.BundleRecord // by name on disk
 }
 
-func objects(ctx context.Context, d driver.Set, project, manifest string) (*observed.World, recorded, error) {
+// objects reads all records. What of them can't be understood is told of the objects of the projects; the first of these is
+// the one in hand.
+func objects(ctx context.Context, d driver.Set, manifest string, projects ...string) (*observed.World, recorded, error) {
 	w := &observed.World{
 		Volumes:    map[string]observed.Volume{},
 		Workspaces: map[string]observed.Workspace{},
@@ -111,6 +114,7 @@ func objects(ctx context.Context, d driver.Set, project, manifest string) (*obse
 		Disks:      map[string]observed.Disk{},
 		Outputs:    map[string]observed.Output{},
 		Records:    map[string]string{},
+		Projects:   map[string]observed.Project{},
 	}
 	rec := recorded{bundles: map[string]driver.BundleRecord{}}
 
@@ -120,7 +124,7 @@ func objects(ctx context.Context, d driver.Set, project, manifest string) (*obse
 		return nil, rec, err
 	}
 	for name, why := range broken {
-		if ownedBy(project, name) {
+		if project := ownerOf(projects, name); project != "" {
 			w.Volumes[name] = observed.Volume{Project: project, Broken: why}
 		}
 	}
@@ -142,7 +146,7 @@ func objects(ctx context.Context, d driver.Set, project, manifest string) (*obse
 		return nil, rec, err
 	}
 	for name, why := range broken {
-		if ownedBy(project, name) {
+		if project := ownerOf(projects, name); project != "" {
 			w.Workspaces[name] = observed.Workspace{Spec: observed.WorkspaceSpec{Name: name, Project: project}, Broken: why}
 		}
 	}
@@ -165,21 +169,24 @@ func objects(ctx context.Context, d driver.Set, project, manifest string) (*obse
 		w.Records["bundle/"+b.Name] = b.RecordDigest
 	}
 
-	projects, err := d.Projects.List(ctx)
+	list, err := d.Projects.List(ctx)
 	if err != nil {
 		return nil, rec, err
 	}
-	for _, p := range projects {
+	for _, p := range list {
 		w.Records["project/"+p.Name] = p.RecordDigest
-		if p.Name == project {
-			w.Project = observed.Project{Manifest: p.Manifest, Outputs: p.Outputs}
-			if manifest != "" && p.Manifest != "" && p.Manifest != manifest {
-				_, err := os.Stat(p.Manifest)
-				w.Project.Moved = err == nil
-			}
+		o := observed.Project{Manifest: p.Manifest, Outputs: p.Outputs, MovingFrom: p.MovingFrom}
+		if slices.Contains(projects, p.Name) && manifest != "" && p.Manifest != "" && p.Manifest != manifest {
+			_, err := os.Stat(p.Manifest)
+			o.Moved = err == nil
+		}
+		if len(projects) > 0 && p.Name == projects[0] {
+			w.Project = o
+		} else {
+			w.Projects[p.Name] = o
 		}
 	}
-	if project == "" {
+	if len(projects) == 0 {
 		return w, rec, nil
 	}
 	host, err := d.Hosts.Observe(ctx)
@@ -226,8 +233,14 @@ func each(err error) []error {
 	return []error{err}
 }
 
-// ownedBy says by its name on disk whether an object is one of project: its record can't say it.
-func ownedBy(project, name string) bool { return project != "" && strings.HasPrefix(name, project+".") }
+// ownerOf says by its name on disk which of the projects an object is of, "" for none: its record can't say it.
+func ownerOf(projects []string, name string) string {
+	project, _, ok := strings.Cut(name, ".")
+	if !ok || !slices.Contains(projects, project) {
+		return ""
+	}
+	return project
+}
 
 func workspace(ws driver.Workspace) observed.Workspace {
 	o := observed.Workspace{ID: ws.ID, RootFSMissing: ws.RootFSMissing}

@@ -36,9 +36,9 @@ func TestUnreadable(t *testing.T) {
 	if got, _ := unreadable(later); got["mine.two"].Next != later.Next || got["mine.two"].Why != "format 9" {
 		t.Errorf("%+v", got)
 	}
-	for name, mine := range map[string]bool{"mine.one": true, "yours.one": false, "mine-too.one": false, "scratch": false} {
-		if ownedBy("mine", name) != mine || ownedBy("", name) {
-			t.Errorf("%s is taken for one of another", name)
+	for name, of := range map[string]string{"mine.one": "mine", "old.one": "old", "yours.one": "", "mine-too.one": "", "scratch": ""} {
+		if got := ownerOf([]string{"mine", "old"}, name); got != of || ownerOf(nil, name) != "" {
+			t.Errorf("%s is taken for one of %q", name, got)
 		}
 	}
 }

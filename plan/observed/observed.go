@@ -24,7 +24,9 @@ type World struct {
 	// Outputs by name in the manifest.
 	Outputs map[string]Output
 	Project Project
-	Host    spec.Host
+	// Projects are the records of all others, by name.
+	Projects map[string]Project
+	Host     spec.Host
 	// Servers are the ports of the host that programs listen on, each with its address, when the manifest publishes some by
 	// number.
 	Servers []spec.Port
@@ -38,6 +40,8 @@ type Project struct {
 	// Outputs are the digests of what applies brought to the host, by absolute path.
 	Outputs map[string]string
 	Moved   bool // another manifest than the one in hand, and it still exists
+	// MovingFrom is the project whose objects are becoming this one's, "" for none.
+	MovingFrom string
 }
 
 // Volume is a volume as it stands.

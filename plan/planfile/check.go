@@ -58,6 +58,8 @@ func hasObject(c *plan.Change) bool {
 		return c.Volume != nil
 	case plan.KindBundle:
 		return c.Bundle != nil
+	case plan.KindRename:
+		return c.Rename != nil
 	case plan.KindWorkspace, plan.KindTask, plan.KindReady, plan.KindTurn:
 		return c.Workspace != nil
 	case plan.KindOutput:

@@ -11,8 +11,10 @@ type Project struct {
 	Manifest string `json:"manifest"` // absolute path; "" after destroy: any manifest may take the project up
 	// Outputs are the digests of the trees that were brought to the host, by absolute path. A later apply
 	// replaces what lies there only when it still is that tree.
-	Outputs      map[string]string `json:"outputs,omitempty"`
-	RecordDigest string            `json:"-"`
+	Outputs map[string]string `json:"outputs,omitempty"`
+	// MovingFrom is the project whose objects are becoming this one's, "" for none.
+	MovingFrom   string `json:"moving_from,omitempty"`
+	RecordDigest string `json:"-"`
 }
 
 // BundleRecord is what a project's apply remembers of a bundle. Its disk lies in the cache under Key.
@@ -37,6 +39,9 @@ type Projects interface {
 	Get(ctx context.Context, name string) (Project, error) // ErrNotFound
 	Put(ctx context.Context, p Project) error
 	Delete(ctx context.Context, name string) error
+	// Move ends what made the objects of one project another's: what from brought to the host and its history are to's as
+	// well, and to is moving no more; from is gone. Its objects are for others. Doing it again changes nothing.
+	Move(ctx context.Context, from, to string) error
 
 	Bundles(ctx context.Context) ([]BundleRecord, error)
 	PutBundle(ctx context.Context, b BundleRecord) error

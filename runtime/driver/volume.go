@@ -63,9 +63,9 @@ type Volumes interface {
 	Protect(ctx context.Context, name string, on bool) error
 	// Adopt writes project as the owner, and a fresh record for an image that has none. ErrBusy while attached.
 	Adopt(ctx context.Context, name, project string) error
-	// Move gives the volume another name; all else stays. ErrNotFound without one, ErrExists where the new name is taken,
-	// ErrBusy while a lease on it is held.
-	Move(ctx context.Context, from, to string) error
+	// Move gives the volume another name, and project as its owner, "" for none; all else stays. ErrNotFound without one,
+	// ErrExists where the new name is taken, ErrBusy while a lease on it is held.
+	Move(ctx context.Context, from, to, project string) error
 	// Delete removes the volume and its data. ErrBusy while a lease on it is held, ErrRefused while it
 	// is protected. One that is not there is a success.
 	Delete(ctx context.Context, name string) error

@@ -103,6 +103,9 @@ type Records interface {
 	// Replace puts a new root file system in place and keeps the old one as rootfs.prev. ErrBusy while
 	// it runs. The workspace gets a new id.
 	Replace(ctx context.Context, spec WorkspaceSpec, p Progress) (Workspace, error)
+	// Move gives a stopped workspace another name, and project as its owner, "" for none; all else stays, its newest run,
+	// outputs, logs and jobs as well. ErrNotFound without one, ErrExists where the new name is taken, ErrBusy while it runs.
+	Move(ctx context.Context, from, to, project string) error
 	// Delete removes a stopped workspace with its root file system. ErrBusy while it runs.
 	Delete(ctx context.Context, name string) error
 	// Prune removes the root file systems that replacements kept (rootfs.prev), and gives their bytes on disk

@@ -3,6 +3,7 @@ package drivertest
 import (
 	"context"
 	"errors"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -59,6 +60,27 @@ func Projects(t *testing.T, open func(t *testing.T) driver.Projects) {
 		must(t, p.Delete(t.Context(), "zeta"))
 		_, err = p.Get(t.Context(), "zeta")
 		wantClass(t, err, driver.ErrNotFound)
+	})
+	t.Run("move", func(t *testing.T) {
+		p := open(t)
+		must(t, p.Put(t.Context(), driver.Project{Name: "shop", Manifest: "/src/microagent.yaml", MovingFrom: "store", Outputs: map[string]string{"/a": "new"}}))
+		got, err := p.Get(t.Context(), "shop")
+		if err != nil || got.MovingFrom != "store" {
+			t.Errorf("under way: %+v, %v", got, err)
+		}
+		must(t, p.Put(t.Context(), driver.Project{Name: "store", Manifest: "/src/old.yaml", Outputs: map[string]string{"/a": "old", "/b": "old"}}))
+		for range 2 {
+			must(t, p.Move(t.Context(), "store", "shop"))
+			got, err = p.Get(t.Context(), "shop")
+			must(t, err)
+			if got.MovingFrom != "" || got.Manifest != "/src/microagent.yaml" || !maps.Equal(got.Outputs, map[string]string{"/a": "new", "/b": "old"}) {
+				t.Errorf("moved: %+v", got)
+			}
+			_, err = p.Get(t.Context(), "store")
+			wantClass(t, err, driver.ErrNotFound)
+		}
+		wantClass(t, p.Move(t.Context(), "shop", "shop"), driver.ErrInvalid)
+		wantClass(t, p.Move(t.Context(), "../up", "shop"), driver.ErrInvalid)
 	})
 	t.Run("bundle", func(t *testing.T) {
 		p := open(t)
@@ -230,6 +252,28 @@ func (f *FakeProjects) Delete(_ context.Context, name string) error {
 	defer f.mu.Unlock()
 	delete(f.projects, name)
 	return nil
+}
+
+// Move joins two projects.
+func (f *FakeProjects) Move(_ context.Context, from, to string) error {
+	const op = "move project"
+	if err := errors.Join(fakeName(op, from), fakeName(op, to)); err != nil {
+		return err
+	}
+	if from == to {
+		return &driver.Error{Class: driver.ErrInvalid, Op: op, Object: from, Err: errors.New("its name already")}
+	}
+	f.mu.Lock()
+	old, now := f.projects[from], f.projects[to]
+	delete(f.projects, from)
+	f.mu.Unlock()
+	outputs := maps.Clone(old.Outputs)
+	if outputs == nil {
+		outputs = map[string]string{}
+	}
+	maps.Copy(outputs, now.Outputs)
+	now.Name, now.Outputs, now.MovingFrom = to, outputs, ""
+	return f.Put(context.Background(), now)
 }
 
 // Bundles gives the bundles by name.

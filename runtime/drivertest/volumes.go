@@ -142,27 +142,27 @@ func volumesCreate(t *testing.T, v VolumesUnder) {
 }
 
 func volumesMove(t *testing.T, v VolumesUnder) {
-	wantClass(t, v.Move(t.Context(), "counter.data", "counter.stuff"), driver.ErrNotFound)
+	wantClass(t, v.Move(t.Context(), "counter.data", "counter.stuff", "shop"), driver.ErrNotFound)
 	made, _, err := v.Create(t.Context(), driver.VolumeSpec{Name: "counter.data", Project: "counter", Size: mib})
 	must(t, err)
 	must(t, v.Protect(t.Context(), "counter.data", true))
 	release := v.Attach(t, "counter.data", "db")
-	wantClass(t, v.Move(t.Context(), "counter.data", "counter.stuff"), driver.ErrBusy)
+	wantClass(t, v.Move(t.Context(), "counter.data", "counter.stuff", "shop"), driver.ErrBusy)
 	release()
-	must(t, v.Move(t.Context(), "counter.data", "counter.stuff"))
+	must(t, v.Move(t.Context(), "counter.data", "counter.stuff", "shop"))
 	got, err := v.Get(t.Context(), "counter.stuff")
 	must(t, err)
-	if got.ID != made.ID || got.Project != "counter" || got.Size != mib || !got.Protected || got.ImageMissing || got.Changed != "" || !got.Created.Equal(made.Created) {
+	if got.ID != made.ID || got.Project != "shop" || got.Size != mib || !got.Protected || got.ImageMissing || got.Changed != "" || !got.Created.Equal(made.Created) {
 		t.Errorf("%+v became %+v", made, got)
 	}
 	_, err = v.Get(t.Context(), "counter.data")
 	wantClass(t, err, driver.ErrNotFound)
-	wantClass(t, v.Move(t.Context(), "counter.data", "counter.stuff"), driver.ErrNotFound)
+	wantClass(t, v.Move(t.Context(), "counter.data", "counter.stuff", "shop"), driver.ErrNotFound)
 	_, _, err = v.Create(t.Context(), driver.VolumeSpec{Name: "counter.data", Project: "counter", Size: mib})
 	must(t, err) // the old name is free
-	wantClass(t, v.Move(t.Context(), "counter.stuff", "counter.data"), driver.ErrExists)
-	wantClass(t, v.Move(t.Context(), "counter.stuff", "counter.stuff"), driver.ErrInvalid)
-	wantClass(t, v.Move(t.Context(), "counter.stuff", "../stuff"), driver.ErrInvalid)
+	wantClass(t, v.Move(t.Context(), "counter.stuff", "counter.data", "shop"), driver.ErrExists)
+	wantClass(t, v.Move(t.Context(), "counter.stuff", "counter.stuff", "shop"), driver.ErrInvalid)
+	wantClass(t, v.Move(t.Context(), "counter.stuff", "../stuff", "shop"), driver.ErrInvalid)
 	if list, err := v.List(t.Context()); err != nil || len(list) != 2 {
 		t.Errorf("List: %v, %v", list, err)
 	}

@@ -130,7 +130,7 @@ func (f *FakeVolumes) Protect(_ context.Context, name string, on bool) error {
 }
 
 // Move changes the name.
-func (f *FakeVolumes) Move(_ context.Context, from, to string) error {
+func (f *FakeVolumes) Move(_ context.Context, from, to, project string) error {
 	const op = "move volume"
 	if err := errors.Join(fakeName(op, from), fakeName(op, to)); err != nil {
 		return err
@@ -154,7 +154,7 @@ func (f *FakeVolumes) Move(_ context.Context, from, to string) error {
 		return fakeBusy(op, v)
 	}
 	delete(f.volumes, from)
-	v.Name, v.Path, v.Holder = to, "/state/volumes/"+to+".ext4", nil
+	v.Name, v.Project, v.Path, v.Holder = to, project, "/state/volumes/"+to+".ext4", nil
 	f.put(v)
 	return nil
 }

@@ -117,6 +117,21 @@ func workspacesRecords(t *testing.T, w WorkspacesUnder) {
 	if freed != 0 || len(names) != 0 {
 		t.Errorf("Prune of nothing: %d, %v", freed, names)
 	}
+	wantClass(t, w.Move(t.Context(), "counter.none", "shop.two", "shop"), driver.ErrNotFound)
+	wantClass(t, w.Move(t.Context(), spec.Name, spec.Name, "counter"), driver.ErrInvalid)
+	wantClass(t, w.Move(t.Context(), spec.Name, "../two", "counter"), driver.ErrInvalid)
+	must(t, w.Move(t.Context(), spec.Name, "shop.two", "shop"))
+	moved, err := w.Get(t.Context(), "shop.two")
+	must(t, err)
+	if moved.ID != replaced.ID || moved.Spec.Name != "shop.two" || moved.Spec.Project != "shop" || moved.Spec.Image != other.Image || moved.RootFSMissing {
+		t.Errorf("%+v became %+v", replaced, moved)
+	}
+	_, err = w.Get(t.Context(), spec.Name)
+	wantClass(t, err, driver.ErrNotFound)
+	_, err = w.Create(t.Context(), spec, nil) // the old name is free
+	must(t, err)
+	wantClass(t, w.Move(t.Context(), "shop.two", spec.Name, "counter"), driver.ErrExists)
+	must(t, w.Delete(t.Context(), "shop.two"))
 	must(t, w.Delete(t.Context(), spec.Name))
 	must(t, w.Delete(t.Context(), spec.Name))
 	_, err = w.Get(t.Context(), spec.Name)

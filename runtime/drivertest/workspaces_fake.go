@@ -20,7 +20,7 @@ type FakeWorkspaces struct {
 	// Volumes, when it is set, is where runs attach the volumes that they mount.
 	Volumes *FakeVolumes
 	// Fail, when it is set, is asked before each change ("create", "update", "replace", "start", "stop",
-	// "delete") and before "wait" and "exec"; its error is what the call returns.
+	// "move", "delete") and before "wait" and "exec"; its error is what the call returns.
 	Fail func(op, name string) error
 
 	mu    sync.Mutex
@@ -222,6 +222,37 @@ func (f *FakeWorkspaces) Prune(_ context.Context, dry bool) (int64, []string, er
 
 func fakeRuns(op, name string) error {
 	return &driver.Error{Class: driver.ErrBusy, Op: op, Object: name, Err: errors.New("it runs"), Next: "microagent halt " + name}
+}
+
+// Move changes the name.
+func (f *FakeWorkspaces) Move(_ context.Context, from, to, project string) error {
+	const op = "move workspace"
+	if err := errors.Join(fakeName(op, from), fakeName(op, to)); err != nil {
+		return err
+	}
+	if from == to {
+		return &driver.Error{Class: driver.ErrInvalid, Op: op, Object: from, Err: errors.New("its name already")}
+	}
+	if err := f.call("move", from); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	w, err := f.get(op, from)
+	if err != nil {
+		return err
+	}
+	if _, taken := f.all[to]; taken {
+		return &driver.Error{Class: driver.ErrExists, Op: op, Object: from, Err: errors.New("the name is taken")}
+	}
+	if w.alive() {
+		return fakeRuns(op, from)
+	}
+	delete(f.all, from)
+	w.Spec.Name, w.Spec.Project, w.Folder = to, project, "/state/workspaces/"+to
+	w.record()
+	f.all[to] = w
+	return nil
 }
 
 // Delete removes a stopped workspace.

@@ -83,6 +83,8 @@ type projectRecord struct {
 	layout.Meta
 	Manifest string            `json:"manifest"`
 	Outputs  map[string]string `json:"outputs,omitempty"`
+	// MovingFrom is the project whose objects are becoming this one's.
+	MovingFrom string `json:"moving_from,omitempty"`
 }
 
 // List gives the projects that have a record, by name.
@@ -116,7 +118,7 @@ func (s *Store) Get(_ context.Context, name string) (driver.Project, error) {
 	if err != nil {
 		return driver.Project{}, recordError(op, name, err)
 	}
-	return driver.Project{Name: name, Manifest: r.Manifest, Outputs: r.Outputs, RecordDigest: digest}, nil
+	return driver.Project{Name: name, Manifest: r.Manifest, Outputs: r.Outputs, MovingFrom: r.MovingFrom, RecordDigest: digest}, nil
 }
 
 // Put writes a project's record, unless it says the same already. RecordDigest is ignored.
@@ -128,14 +130,15 @@ func (s *Store) Put(_ context.Context, p driver.Project) error {
 	var old projectRecord
 	meta := layout.Meta{Format: layout.Format, Kind: "project", Name: p.Name, ID: layout.NewID(), Tool: s.tool}
 	if _, err := readRecord(s.state.ProjectRecord(p.Name), "project", p.Name, &old); err == nil {
-		if old.Manifest == p.Manifest && maps.Equal(old.Outputs, p.Outputs) {
+		if old.Manifest == p.Manifest && maps.Equal(old.Outputs, p.Outputs) && old.MovingFrom == p.MovingFrom {
 			return nil
 		}
 		meta.ID = old.ID
 	} else if errors.Is(err, driver.ErrUnsupported) {
 		return recordError(op, p.Name, err)
 	}
-	return s.write(op, p.Name, s.state.Projects(), s.state.ProjectRecord(p.Name), &projectRecord{Meta: meta, Manifest: p.Manifest, Outputs: p.Outputs})
+	return s.write(op, p.Name, s.state.Projects(), s.state.ProjectRecord(p.Name),
+		&projectRecord{Meta: meta, Manifest: p.Manifest, Outputs: p.Outputs, MovingFrom: p.MovingFrom})
 }
 
 // Delete removes a project's record; its objects stay as they are.

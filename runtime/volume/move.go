@@ -13,10 +13,10 @@ import (
 	"microagent/runtime/layout"
 )
 
-// Move gives a volume another name; identity, owner, protection and data stay. The record says where it goes, a record
-// under the new name says where it comes from, the image goes over, the old record goes. Whenever that is cut short,
-// exactly one of the two names is a volume, and it is whole: see load.
-func (s *Store) Move(ctx context.Context, from, to string) error {
+// Move gives a volume another name, and project as its owner; identity, protection and data stay. The record says where
+// it goes, a record under the new name says where it comes from, the image goes over, the old record goes. Whenever that
+// is cut short, exactly one of the two names is a volume, and it is whole: see load.
+func (s *Store) Move(ctx context.Context, from, to, project string) error {
 	const op = "move volume"
 	unlock, err := s.lockBoth(ctx, op, from, to)
 	if err != nil {
@@ -32,7 +32,7 @@ func (s *Store) Move(ctx context.Context, from, to string) error {
 		return err
 	}
 	defer l.Close()
-	for _, step := range s.moveSteps(r, to) {
+	for _, step := range s.moveSteps(r, to, project) {
 		if err := step(); err != nil {
 			return fmt.Errorf("%s %s to %s: %w", op, from, to, err)
 		}
@@ -41,12 +41,12 @@ func (s *Store) Move(ctx context.Context, from, to string) error {
 }
 
 // moveSteps are what a move does, each whole.
-func (s *Store) moveSteps(r *record, to string) []func() error {
+func (s *Store) moveSteps(r *record, to, project string) []func() error {
 	from := r.Name
 	r.learn(s.State.VolumeImage(from))
 	going, moved := *r, *r
 	going.MovingTo = to
-	moved.Name, moved.MovedFrom = to, from
+	moved.Name, moved.Project, moved.MovedFrom = to, project, from
 	return []func() error{
 		func() error { return layout.WriteJSON(s.State.VolumeRecord(from), &going) },
 		func() error { return layout.WriteJSON(s.State.VolumeRecord(to), &moved) },

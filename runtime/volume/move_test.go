@@ -22,7 +22,7 @@ func TestMoveIsWholeAtEveryStep(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		all := s.moveSteps(r, "p.new")
+		all := s.moveSteps(r, "q.new", "q")
 		steps = len(all)
 		for _, step := range all[:done] {
 			if err := step(); err != nil {
@@ -47,10 +47,13 @@ func TestMoveIsWholeAtEveryStep(t *testing.T) {
 		}
 		name := onlyOne("after the sweep")
 		if name == "p.old" {
-			if err := next.Move(t.Context(), "p.old", "p.new"); err != nil {
+			if err := next.Move(t.Context(), "p.old", "q.new", "q"); err != nil {
 				t.Fatalf("%d steps: the same move again: %v", done, err)
 			}
-			onlyOne("moved again")
+			name = onlyOne("moved again")
+		}
+		if v, err := next.Get(t.Context(), name); err != nil || name != "q.new" || v.Project != "q" {
+			t.Errorf("%d steps: it is %+v, %v", done, v, err)
 		}
 		entries, err := os.ReadDir(s.State.Volumes())
 		if err != nil {
@@ -74,7 +77,7 @@ func TestMoveHidesNoLoss(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, step := range s.moveSteps(r, "new")[:2] {
+	for _, step := range s.moveSteps(r, "new", "")[:2] {
 		if err := step(); err != nil {
 			t.Fatal(err)
 		}

@@ -138,7 +138,7 @@ func TestSnapshotsFollowAMove(t *testing.T) {
 	if _, err := s.Snapshot(t.Context(), "old", "one", driver.MadeByHand); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Move(t.Context(), "old", "new"); err != nil {
+	if err := s.Move(t.Context(), "old", "new", ""); err != nil {
 		t.Fatal(err)
 	}
 	list, err := s.Snapshots(t.Context(), "")
@@ -149,7 +149,7 @@ func TestSnapshotsFollowAMove(t *testing.T) {
 		t.Fatal(err)
 	}
 	withFile(t, s, "old", "hello")
-	if err := s.Move(t.Context(), "old", "new"); driver.Next(err) != "look whether they are needed: microagent volume snapshots new" {
+	if err := s.Move(t.Context(), "old", "new", ""); driver.Next(err) != "look whether they are needed: microagent volume snapshots new" {
 		t.Errorf("%v", err)
 	}
 }

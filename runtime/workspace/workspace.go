@@ -68,6 +68,8 @@ type record struct {
 	Owner *lease.Process `json:"owner,omitempty"`
 	// Replacing is set while a new root file system takes the old one's place.
 	Replacing *replacing `json:"replacing,omitempty"`
+	// Moving is set while it gets another name.
+	Moving *moving `json:"moving,omitempty"`
 }
 
 func (s *Store) now() time.Time {
@@ -92,6 +94,10 @@ func (s *Store) loadAny(name string) (*record, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
+	if err != nil && r.arrived(name) {
+		r.arrive()
+		return &r, nil
+	}
 	if err != nil {
 		return nil, unreadable("read record of workspace", name, err)
 	}
@@ -109,6 +115,7 @@ func unreadable(op, name string, err error) error {
 }
 
 func (s *Store) save(r *record) error {
+	r.Moving = nil
 	err := layout.ReplaceRecord(s.State.Workspace(r.Name).Record(), r)
 	if _, later := errors.AsType[*layout.LaterRecordError](err); later {
 		return unreadable("write record of workspace", r.Name, err)

@@ -71,9 +71,8 @@ var everyday = []string{"run", "list", "show", "wait", "status", "image", "volum
 
 // inProse is advice that names a command in words, each with why it is no command.
 var inProse = map[string]string{
-	"look which of the two has what you need, and leave the entry of moved out or delete the other one: microagent volume list": "which of the two is the user's to say",
-	"name an ext4 image file, or attach the device yourself: run --disk or create --disk":                                       "which of the two is the user's to say, with all else of it",
-	"declare one of them desired: stopped, apply, and take that out again":                                                      "the manifest is edited before and after",
+	"name an ext4 image file, or attach the device yourself: run --disk or create --disk": "which of the two is the user's to say, with all else of it",
+	"declare one of them desired: stopped, apply, and take that out again":                "the manifest is edited before and after",
 	"pull the image again": "what is broken is known by its digest alone",
 }
 

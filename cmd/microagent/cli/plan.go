@@ -86,7 +86,7 @@ func (a *app) planOf(ctx context.Context, w *world, m *schema.Manifest, s source
 	if err != nil {
 		return nil, err
 	}
-	p, _ := plan.Make(m, seen, plan.Options{Tool: Version, ManifestPath: s.path, AllowPaths: allow, MoveHere: o.moveHere, Rerun: o.rerun, Targets: o.targets,
+	p, _ := plan.Make(m, seen, plan.Options{Tool: Version, ManifestPath: s.path, ProjectGiven: a.flags.project != "", AllowPaths: allow, MoveHere: o.moveHere, Rerun: o.rerun, Targets: o.targets,
 		OverwriteOutputs: o.over, AllowGit: o.git, Net: o.network.net, Grants: o.network.grants})
 	for i := range p.Refusals {
 		if d := &p.Refusals[i]; d.Code == plan.CodeNotGranted {
