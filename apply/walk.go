@@ -38,6 +38,8 @@ type run struct {
 
 	begun func(plan.Address) // tells the walk that a change has come so far that what it starts runs
 
+	looked int // how often a change was asked whether it can begin; of the walk's own goroutine
+
 	waitShown bool // what is waited for after the interrupt was shown; of the walk's own goroutine
 
 	recording sync.Mutex // held while the project's record is changed
@@ -74,8 +76,13 @@ func (r *run) walk(ctx context.Context, parallel int, keepGoing bool) *Result {
 	for {
 		stop := ctx.Err() != nil || !keepGoing && rootCause(failed)
 		var later []int
-		for _, i := range pending {
+		for at, i := range pending {
+			if running >= parallel && len(failed) == 0 { // then nothing can begin, and nothing is skipped
+				later = waiting(later, pending[at:])
+				break
+			}
 			c := &r.plan.Changes[i]
+			r.looked++
 			ready, because := readiness(c, byAddress, done, begun, failed)
 			switch {
 			case because != (plan.Address{}):
@@ -132,6 +139,14 @@ func (r *run) walk(ctx context.Context, parallel int, keepGoing bool) *Result {
 	res.Interrupted = ctx.Err() != nil
 	res.GoesOn, res.Notable = r.stillRunning, r.notable
 	return res
+}
+
+// waiting is before and rest behind each other, without a copy where that goes.
+func waiting(before, rest []int) []int {
+	if len(before) == 0 {
+		return rest
+	}
+	return append(before, rest...)
 }
 
 // needed says whether a change whose turn it is has a cause, and tells when it has none.

@@ -31,7 +31,7 @@ func (s State) Lock(ctx context.Context, kind, name string, wait time.Duration) 
 	if err := os.MkdirAll(s.Locks(), 0o700); err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(s.LockFile(kind, name), os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := open(s.LockFile(kind, name), unix.O_RDWR|unix.O_CREAT, 0o600)
 	if err != nil {
 		return nil, err
 	}

@@ -16,19 +16,27 @@ import (
 // The bytes are a function of v alone, and a file that has them already is left untouched. A crash leaves at most one
 // stray name, which the next write of the same path takes over.
 func WriteJSON(path string, v any) error {
+	data, err := encode(path, v)
+	if err != nil {
+		return err
+	}
+	return WriteFile(path, data)
+}
+
+func encode(path string, v any) ([]byte, error) {
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
 	if err := enc.Encode(v); err != nil {
-		return fmt.Errorf("encode %s: %w", path, err)
+		return nil, fmt.Errorf("encode %s: %w", path, err)
 	}
-	return WriteFile(path, buf.Bytes())
+	return buf.Bytes(), nil
 }
 
 // WriteFile is WriteJSON for bytes.
 func WriteFile(path string, data []byte) error {
-	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, data) {
+	if old, err := readFile(path); err == nil && bytes.Equal(old, data) {
 		return nil
 	}
 	for {
@@ -53,7 +61,7 @@ func writeOnce(path string, data []byte) error {
 
 // ReadJSON reads path into v. The error is fs.ErrNotExist when there is no such file.
 func ReadJSON(path string, v any) error {
-	data, err := os.ReadFile(path)
+	data, err := readFile(path)
 	if err != nil {
 		return err
 	}
@@ -65,7 +73,7 @@ func ReadJSON(path string, v any) error {
 
 // SyncDir makes names in dir durable.
 func SyncDir(dir string) error {
-	d, err := os.Open(dir)
+	d, err := Open(dir)
 	if err != nil {
 		return err
 	}

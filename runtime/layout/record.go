@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"os"
 	"reflect"
 	"regexp"
 	"strings"
@@ -23,7 +22,12 @@ type Meta struct {
 	Tool    string `json:"tool"`
 	// Deleting is set before the data goes: a record with it is finished off by the next command.
 	Deleting bool `json:"deleting,omitempty"`
+
+	digest string
 }
+
+// Digest is the RecordDigest of the file that the record was read from or replaced by, "" before that.
+func (m *Meta) Digest() string { return m.digest }
 
 // Head is the beginning of the record that m is embedded in.
 func (m *Meta) Head() *Meta { return m }
@@ -50,13 +54,14 @@ func (e *LaterRecordError) Error() string {
 // a later format, and anything else for one that can't be understood. Fields that r has no place for are left out: who only
 // looks needs none of them, and ReplaceRecord loses none.
 func ReadRecord(path, kind, name string, r Record) error {
-	data, err := os.ReadFile(path)
+	data, err := readFile(path)
 	if err != nil {
 		return err
 	}
 	if err := json.Unmarshal(data, r); err != nil {
 		return fmt.Errorf("read %s: %w", path, err)
 	}
+	r.Head().digest = digest(data)
 	switch m := r.Head(); {
 	case m.Format > Format:
 		return &LaterRecordError{Path: path, Tool: m.Tool, Format: m.Format}
@@ -71,7 +76,7 @@ func ReadRecord(path, kind, name string, r Record) error {
 // ReplaceRecord publishes r, as WriteJSON does, over the record of the same object. One that has fields for which r has no
 // place stays as it is, and the error is a *LaterRecordError.
 func ReplaceRecord(path string, r Record) error {
-	if data, err := os.ReadFile(path); err == nil {
+	if data, err := readFile(path); err == nil {
 		dec := json.NewDecoder(bytes.NewReader(data))
 		dec.DisallowUnknownFields()
 		known, _ := reflect.New(reflect.TypeOf(r).Elem()).Interface().(Record)
@@ -81,7 +86,15 @@ func ReplaceRecord(path string, r Record) error {
 			}
 		}
 	}
-	return WriteJSON(path, r)
+	data, err := encode(path, r)
+	if err != nil {
+		return err
+	}
+	if err := WriteFile(path, data); err != nil {
+		return err
+	}
+	r.Head().digest = digest(data)
+	return nil
 }
 
 // NewID is a fresh incarnation id: 16 hex digits.
@@ -93,10 +106,14 @@ func NewID() string {
 
 // RecordDigest identifies the bytes of a record file, "" when there is none.
 func RecordDigest(path string) string {
-	data, err := os.ReadFile(path)
+	data, err := readFile(path)
 	if err != nil {
 		return ""
 	}
+	return digest(data)
+}
+
+func digest(data []byte) string {
 	sum := sha256.Sum256(data)
 	return "sha256:" + hex.EncodeToString(sum[:])
 }

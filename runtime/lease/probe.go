@@ -28,11 +28,17 @@ func Probe(path string) (held bool, pids []int, err error) { return ReadLocks().
 
 // Locks are the kernel's locks at one moment. Reading them makes the kernel wait for all its processors: who probes
 // many images reads them once.
-type Locks struct{ flocks map[string][]int }
+type Locks struct{ flocks map[string][]taken } // by inode number
+
+// taken is a flock: "fd:01:1234", and the process that took it.
+type taken struct {
+	key string
+	pid int
+}
 
 // ReadLocks reads /proc/locks. Format: proc_locks(5).
 func ReadLocks() Locks {
-	l := Locks{map[string][]int{}}
+	l := Locks{map[string][]taken{}}
 	f, err := os.Open("/proc/locks")
 	if err != nil {
 		return l
@@ -44,7 +50,8 @@ func ReadLocks() Locks {
 			continue
 		}
 		if pid, err := strconv.Atoi(fields[4]); err == nil {
-			l.flocks[fields[5]] = append(l.flocks[fields[5]], pid)
+			inode := fields[5][strings.LastIndexByte(fields[5], ':')+1:]
+			l.flocks[inode] = append(l.flocks[inode], taken{fields[5], pid})
 		}
 	}
 	return l
@@ -60,7 +67,12 @@ func (l Locks) Probe(path string) (held bool, pids []int, err error) {
 		return false, nil, fmt.Errorf("probe lease: %w", err)
 	}
 	defer f.Close()
-	if pids = l.flocks[lockKey(f)]; len(pids) > 0 {
+	return l.ProbeFile(f)
+}
+
+// ProbeFile is Probe of the image that f has open.
+func (l Locks) ProbeFile(f *os.File) (held bool, pids []int, err error) {
+	if pids = l.takers(f); len(pids) > 0 {
 		return true, pids, nil
 	}
 	err = unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB)
@@ -68,7 +80,7 @@ func (l Locks) Probe(path string) (held bool, pids []int, err error) {
 		return true, lockers(f), nil
 	}
 	if err != nil {
-		return false, nil, fmt.Errorf("probe lease of %s: %w", path, err)
+		return false, nil, fmt.Errorf("probe lease of %s: %w", f.Name(), err)
 	}
 	if info, err := f.Stat(); err == nil && IsDevice(info) && errors.Is(claim(f), unix.EBUSY) {
 		return true, nil, nil
@@ -77,7 +89,27 @@ func (l Locks) Probe(path string) (held bool, pids []int, err error) {
 }
 
 // lockers lists the processes that took a flock on f's inode.
-func lockers(f *os.File) []int { return ReadLocks().flocks[lockKey(f)] }
+func lockers(f *os.File) []int { return ReadLocks().takers(f) }
+
+// takers is lockers as of when the locks were read. On which device f is costs much to find out, and is asked only where
+// something with its inode number is locked.
+func (l Locks) takers(f *os.File) (pids []int) {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return nil
+	}
+	locks := l.flocks[strconv.FormatUint(st.Ino, 10)]
+	if len(locks) == 0 {
+		return nil
+	}
+	key := lockKey(f)
+	for _, t := range locks {
+		if t.key == key {
+			pids = append(pids, t.pid)
+		}
+	}
+	return pids
+}
 
 // lockKey is how /proc/locks names f's inode: "fd:01:1234", the device in hexadecimal. The device is the
 // superblock's, which on btrfs and overlayfs is not what stat says: mountinfo has it.

@@ -38,7 +38,7 @@ func readRecord(path, kind, name string, r layout.Record) (string, error) {
 	case err != nil:
 		return "", classed(err)
 	}
-	return layout.RecordDigest(path), nil
+	return r.Head().Digest(), nil
 }
 
 // classed tells a record of a later version from one that can't be understood at all.

@@ -59,8 +59,10 @@ func (s *Store) Create(ctx context.Context, spec driver.VolumeSpec) (driver.Volu
 	if err := s.save(&fresh); err != nil {
 		return driver.Volume{}, false, err
 	}
-	v, err := s.Get(ctx, spec.Name)
-	return v, true, err
+	if info, err = s.stat(spec.Name); err != nil {
+		return driver.Volume{}, false, err
+	}
+	return *s.describe(spec.Name, &fresh, info), true, nil // whoever attaches it, does so from now on
 }
 
 // same says whether what is there is what was asked for.

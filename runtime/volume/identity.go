@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 
 	"microagent/runtime/disk/ext4/super"
@@ -13,13 +14,8 @@ import (
 )
 
 // uuid is that of the file system on an image.
-func uuid(image string) (string, error) {
-	f, err := os.Open(image)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	sb, err := super.Read(f)
+func uuid(image io.ReaderAt) (string, error) {
+	sb, err := super.Read(image)
 	if err != nil {
 		return "", err
 	}
@@ -29,11 +25,25 @@ func uuid(image string) (string, error) {
 // changed says why an image is not the one that its record is of, "" when it is. A larger one is: a grow that was killed
 // before it was noted leaves that.
 func changed(r *record, image string, size int64) string {
+	f, err := layout.Open(image)
+	if err != nil {
+		return changedSize(r, size)
+	}
+	defer f.Close()
+	return changedOn(r, f, size)
+}
+
+func changedSize(r *record, size int64) string {
 	if size < r.Size {
 		return fmt.Sprintf("its image has %s, and had %s when it was last changed by a command", quantity.Size(size), quantity.Size(r.Size))
 	}
-	if r.UUID == "" {
-		return ""
+	return ""
+}
+
+// changedOn is changed of an image that is open.
+func changedOn(r *record, image io.ReaderAt, size int64) string {
+	if why := changedSize(r, size); why != "" || r.UUID == "" {
+		return why
 	}
 	switch got, err := uuid(image); {
 	case errors.Is(err, super.ErrNone):
@@ -78,7 +88,15 @@ func adopt(name, project string) string {
 
 // learn notes the file system's identity in a record that has none. A volume that a guest just formats has none to note.
 func (r *record) learn(image string) {
-	if id, err := uuid(image); err == nil && r.UUID == "" {
+	if r.UUID != "" {
+		return
+	}
+	f, err := layout.Open(image)
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	if id, err := uuid(f); err == nil {
 		r.UUID = id
 	}
 }

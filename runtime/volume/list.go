@@ -60,12 +60,12 @@ func (s *Store) names() ([]string, error) {
 				continue
 			}
 		}
-		if layout.ValidName(name) && !slices.Contains(names, name) {
+		if layout.ValidName(name) {
 			names = append(names, name)
 		}
 	}
 	slices.Sort(names)
-	return names, nil
+	return slices.Compact(names), nil
 }
 
 // Get is one volume.
@@ -96,26 +96,46 @@ func (s *Store) observe(name string, locks lease.Locks) (*driver.Volume, error) 
 	if r == nil && info == nil || r != nil && r.Deleting {
 		return nil, nil
 	}
-	v := &driver.Volume{Name: name, Path: s.State.VolumeImage(name)}
-	if r != nil {
-		v.ID, v.Project, v.Size, v.Created, v.Protected = r.ID, r.Project, r.Size, r.Created, r.Protected
-		v.RecordDigest = layout.RecordDigest(s.State.VolumeRecord(name))
-	}
+	v := s.describe(name, r, info)
 	if info == nil {
-		v.ImageMissing = true
 		return v, nil
 	}
-	v.Size = info.Size()
-	if r != nil {
-		v.Changed = changed(r, v.Path, info.Size())
-	}
-	v.Allocated = layout.Allocated(info)
 	v.Unborn = r == nil && Pristine(v.Path)
-	if v.Attached, _, err = locks.Probe(v.Path); err != nil {
+	if err := look(v, r, locks); err != nil {
 		return nil, err
 	}
 	v.Holder, err = ReadHolder(s.State, name)
 	return v, err
+}
+
+// describe is what record and file tell of a volume, either of which may be nil.
+func (s *Store) describe(name string, r *record, info fs.FileInfo) *driver.Volume {
+	v := &driver.Volume{Name: name, Path: s.State.VolumeImage(name), ImageMissing: info == nil}
+	if r != nil {
+		v.ID, v.Project, v.Size, v.Created, v.Protected = r.ID, r.Project, r.Size, r.Created, r.Protected
+		v.RecordDigest = r.Digest()
+	}
+	if info != nil {
+		v.Size, v.Allocated = info.Size(), layout.Allocated(info)
+	}
+	return v
+}
+
+// look says what an image itself tells: that it is another one, or attached.
+func look(v *driver.Volume, r *record, locks lease.Locks) error {
+	f, err := layout.Open(v.Path)
+	if errors.Is(err, fs.ErrNotExist) { // gone this moment
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if r != nil {
+		v.Changed = changedOn(r, f, v.Size)
+	}
+	v.Attached, _, err = locks.ProbeFile(f)
+	return err
 }
 
 // ReadHolder is the last holder of a volume's lease, nil when nobody ever held it.

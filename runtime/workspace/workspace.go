@@ -236,7 +236,7 @@ func (s *Store) observe(r *record) (driver.Workspace, error) {
 	folder := s.State.Workspace(r.Name)
 	w := driver.Workspace{
 		Spec: r.Spec, ID: r.ID, Created: r.Created, Updated: r.Updated, Folder: folder.Dir,
-		RecordDigest: layout.RecordDigest(folder.Record()),
+		RecordDigest: r.Digest(),
 	}
 	info, err := os.Lstat(folder.RootFS())
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -10,8 +10,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// copyStep is how much is copied between two looks at the context.
-const copyStep = 16 << 20
+const (
+	copyStep = 16 << 20 // is copied between two looks at the context
+	// copyWriteback is after how many bytes the kernel is told to write them: what is smaller goes out at once, by fsync.
+	copyWriteback = 8 << 20
+)
 
 // Copy makes to a copy of from: by reflink where both are files and the file system can, else data by data with its
 // holes kept. Blocks are shared where possible and never between the two as far as writing goes. The copy ends with its
@@ -30,6 +33,7 @@ func Copy(ctx context.Context, to Draft, from *os.File) error {
 	if err := to.Truncate(size); err != nil {
 		return err
 	}
+	var copied, told int64 // bytes since the kernel was told, and up to where it was
 	for at := int64(0); at < size; {
 		start, end, err := DataFrom(from, at, size)
 		if err != nil || start == end {
@@ -43,8 +47,11 @@ func Copy(ctx context.Context, to Draft, from *os.File) error {
 			if err != nil {
 				return err
 			}
-			to.Writeback(start, n)
 			start += n
+			if copied += n; copied >= copyWriteback {
+				to.Writeback(told, start-told)
+				copied, told = 0, start
+			}
 		}
 		at = end
 	}
