@@ -5,11 +5,9 @@ import (
 	"errors"
 	"os"
 	"sync"
-	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"microagent/runtime/guest/chardev"
 	"microagent/runtime/guest/proto"
 	"microagent/runtime/network/packets"
 )
@@ -41,9 +39,14 @@ func (a *Agent) carryPackets(ctx context.Context, st *proto.Stream) {
 		finish(st, err)
 		return
 	}
-	device := a.system.Link()
-	if device == nil {
+	file := a.system.Link()
+	if file == nil {
 		finish(st, proto.Errorf(proto.CodeRefused, "this guest has no network"))
+		return
+	}
+	link, err := chardev.New(file)
+	if err != nil {
+		finish(st, err)
 		return
 	}
 	done := a.link.take(st)
@@ -55,34 +58,26 @@ func (a *Agent) carryPackets(ctx context.Context, st *proto.Stream) {
 	defer stop()
 	var out sync.WaitGroup
 	out.Go(func() {
-		if err := sendPackets(device, st); !errors.Is(err, os.ErrDeadlineExceeded) {
+		if err := sendPackets(link, st); !errors.Is(err, os.ErrDeadlineExceeded) {
 			_ = st.Close()
 		}
 	})
-	deliverPackets(device, st)
+	deliverPackets(link, st)
 	_ = st.Close()
-	_ = device.SetReadDeadline(time.Unix(1, 0))
+	_ = link.SetReadDeadline(time.Unix(1, 0))
 	out.Wait()
-	_ = device.SetReadDeadline(time.Time{})
+	_ = link.SetReadDeadline(time.Time{})
 }
 
 // sendPackets sends what the guest's kernel sends, until it can't. All that waits goes at once.
-func sendPackets(device *os.File, st *proto.Stream) error {
-	raw, err := device.SyscallConn()
-	if err != nil {
-		return err
-	}
+func sendPackets(link *chardev.File, st *proto.Stream) error {
 	var batch packets.Batch
 	for {
-		var failed error
-		err := raw.Read(func(fd uintptr) bool {
-			failed = batch.Fill(func(b []byte) (int, error) { return unix.Read(int(fd), b) })
-			if errors.Is(failed, syscall.EAGAIN) || errors.Is(failed, syscall.EINTR) {
-				failed = nil
-			}
-			return failed != nil || batch.Len() > 0
+		_, err := link.ReadBy(func(read func([]byte) (int, error)) (int, error) {
+			err := batch.Fill(read)
+			return batch.Len(), err
 		})
-		if err = errors.Join(err, failed); err != nil {
+		if err != nil {
 			return err
 		}
 		if err := batch.Send(st); err != nil {
@@ -92,7 +87,7 @@ func sendPackets(device *os.File, st *proto.Stream) error {
 }
 
 // deliverPackets gives the guest's kernel what comes from the host. What it does not take for a packet is dropped.
-func deliverPackets(device *os.File, st *proto.Stream) {
+func deliverPackets(link *chardev.File, st *proto.Stream) {
 	in := packets.NewReader(st)
 	buf := make([]byte, packets.MaxSize)
 	for {
@@ -100,6 +95,6 @@ func deliverPackets(device *os.File, st *proto.Stream) {
 		if err != nil {
 			return
 		}
-		_, _ = device.Write(p)
+		_, _ = link.Write(p)
 	}
 }

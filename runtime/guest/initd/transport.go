@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"microagent/runtime/guest/agent"
+	"microagent/runtime/guest/chardev"
 	"microagent/runtime/guest/proto"
 	"microagent/runtime/guest/proto/serialmux"
 )
@@ -86,13 +87,17 @@ func findSerial() (device string, ok bool) {
 	return "", false
 }
 
-func listenSerial(ctx context.Context, log *agent.Log, device string) (control, streams net.Listener, err error) {
-	fd, err := unix.Open(device, unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+func listenSerial(ctx context.Context, log *agent.Log, path string) (control, streams net.Listener, err error) {
+	fd, err := unix.Open(path, unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil, nil, fmt.Errorf("open serial port %s: %w", device, err)
+		return nil, nil, fmt.Errorf("open serial port %s: %w", path, err)
 	}
-	log.Printf("waiting for the host on %s", device)
-	session, err := serialmux.Guest(ctx, &port{os.NewFile(uintptr(fd), device)})
+	log.Printf("waiting for the host on %s", path)
+	file, err := chardev.New(os.NewFile(uintptr(fd), path))
+	if err != nil {
+		return nil, nil, err
+	}
+	session, err := serialmux.Guest(ctx, &port{file, chardev.Pages{File: file}})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -106,13 +111,16 @@ func listenSerial(ctx context.Context, log *agent.Log, device string) (control, 
 }
 
 // port reads a virtio-serial port: while the host's end is closed a read gives nothing at once.
-type port struct{ *os.File }
+type port struct {
+	*chardev.File
+	pages chardev.Pages
+}
 
 const hostAway = 20 * time.Millisecond
 
 func (p *port) Read(b []byte) (int, error) {
 	for {
-		n, err := p.File.Read(b)
+		n, err := p.pages.Read(b)
 		if n > 0 || err == nil || errors.Is(err, os.ErrClosed) {
 			return n, err
 		}
