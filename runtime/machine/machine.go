@@ -139,7 +139,7 @@ func (vm *VM) vmmError(ctx context.Context, op string, err error) error {
 	}
 	e := &driver.Error{
 		Class: driver.ErrGuest, Op: op + " of workspace", Object: vm.spec.Name, Err: err,
-		Next: "see " + filepath.Join(vm.spec.Folder, layout.VMMLog),
+		Next: "microagent logs --vmm-log " + vm.spec.Name,
 	}
 	switch {
 	case ch.IsLocked(err):

@@ -164,7 +164,7 @@ func Spawn(ctx context.Context, argv []string, spec Spec) (driver.Run, error) {
 			why = "its supervisor was killed before the guest was up: " + cmd.ProcessState.String()
 		}
 		return driver.Run{}, &driver.Error{
-			Class: driver.ErrGuest, Op: op, Object: name, Err: errors.New(why), Next: "see " + folder.File(layout.SupervisorLog),
+			Class: driver.ErrGuest, Op: op, Object: name, Err: errors.New(why), Next: "microagent logs --supervisor " + name,
 		}
 	}
 	if failed != nil {

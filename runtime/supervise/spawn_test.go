@@ -97,7 +97,7 @@ func TestSpawnOfWhatEnds(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err := Spawn(t.Context(), []string{"sh", "-c", script}, Spec{State: state.Dir, Workspace: driver.WorkspaceSpec{Name: "one"}})
-		if err == nil || !strings.HasSuffix(err.Error(), want) || !strings.HasPrefix(driver.Next(err), "see ") {
+		if err == nil || !strings.HasSuffix(err.Error(), want) || !strings.HasPrefix(driver.Next(err), "microagent logs --supervisor ") {
 			t.Errorf("%s: %v, next %q", script, err, driver.Next(err))
 		}
 	}

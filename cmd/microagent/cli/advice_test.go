@@ -155,6 +155,8 @@ func parses(command string) error {
 
 // unrun are commands that are advised and that no script runs as advice, each with why.
 var unrun = map[string]string{
+	"microagent logs --supervisor \x00":                                 "follows a supervisor that died while its guest came up: fail_service runs the same command",
+	"microagent logs --vmm-log \x00":                                    "follows a VMM that does not do what it is asked: fail_service runs the same command",
 	"microagent exec -it NAME -- sh":                                    "needs a terminal: exec_pty runs the same command on one",
 	"microagent forward NAME 8080":                                      "goes on until it is interrupted: ports runs it in the background",
 	"microagent forward \x00 \x00":                                      "goes on until it is interrupted: ports runs forward in the background",

@@ -17,6 +17,7 @@ import (
 type logsFlags struct {
 	driver.LogOptions
 	stdout, stderr, console bool
+	supervisor, vmm         bool
 	tail                    int
 	since                   string
 	times                   bool
@@ -33,7 +34,8 @@ func (a *app) logsCommand() *cobra.Command {
 			"before each line. -f goes on until the runs of the workspaces that are named have ended; without a name it goes on\n" +
 			"until it is interrupted, through restarts and with workspaces that come later. --console shows the kernel's\n" +
 			"console instead, --network what each guest asked of its network and was denied, and --job what a job in the one\n" +
-			"workspace that is named wrote, with -f until that ends. In a pipe the bytes are raw; on a terminal control\n" +
+			"workspace that is named wrote, with -f until that ends; --supervisor and --vmm-log are what the supervisor and the\n" +
+			"VMM of the newest run say, to look at when a start fails. In a pipe the bytes are raw; on a terminal control\n" +
 			"characters are shown as escapes.",
 		Example: "  microagent logs counter\n  microagent logs -f\n  microagent logs -t --since 10m db web\n" +
 			"  microagent logs --console --tail 20 web\n  microagent logs --network -f web",
@@ -62,13 +64,15 @@ func (a *app) logsCommand() *cobra.Command {
 	f.BoolVar(&o.stdout, "stdout", false, "stdout only")
 	f.BoolVar(&o.stderr, "stderr", false, "stderr only")
 	f.BoolVar(&o.console, "console", false, "the guest kernel's console")
+	f.BoolVar(&o.supervisor, "supervisor", false, "what the workspace's supervisor says of its newest run")
+	f.BoolVar(&o.vmm, "vmm-log", false, "what the VMM says of it")
 	wholeVar(f, &o.tail, "tail", 0, 0, "only the last `N` lines of each workspace, each one of its stream; 0 with -f is what comes from now on")
 	f.StringVar(&o.since, "since", "", "only lines that began at or after `TIME`: how long ago, as 10m, or a date as 2026-01-02T15:04:05Z")
 	f.BoolVarP(&o.times, "timestamps", "t", false, "show when each line began")
 	f.BoolVar(&o.network, "network", false, "what the guest was denied by its network")
 	a.jobFlag(cmd, &o.Job, "of the job with this `ID`, which exec -d began in the workspace")
-	cmd.MarkFlagsMutuallyExclusive("stdout", "stderr", "console", "network")
-	cmd.MarkFlagsMutuallyExclusive("job", "console", "network")
+	cmd.MarkFlagsMutuallyExclusive("stdout", "stderr", "console", "network", "supervisor", "vmm-log")
+	cmd.MarkFlagsMutuallyExclusive("job", "console", "network", "supervisor", "vmm-log")
 	return cmd
 }
 
@@ -77,13 +81,21 @@ func (o *logsFlags) settle(now time.Time) (err error) {
 	switch {
 	case o.console:
 		o.Stream = "console"
+	case o.supervisor:
+		o.Stream = "supervisor"
+	case o.vmm:
+		o.Stream = "vmm"
 	case o.stderr:
 		o.Stream = "stderr"
 	case o.stdout:
 		o.Stream = "stdout"
 	}
-	if o.console && (o.times || o.since != "") {
+	switch {
+	case !o.times && o.since == "":
+	case o.console:
 		return usagef("microagent logs", "--console has no times but the guest kernel's own: leave -t and --since out")
+	case o.supervisor, o.vmm:
+		return usagef("microagent logs", "--supervisor and --vmm-log have no times but their own: leave -t and --since out")
 	}
 	if o.since != "" {
 		o.Since, err = sinceWhen(o.since, now)

@@ -109,14 +109,18 @@ const (
 	streamNetwork = "network"
 )
 
+// ownFiles are the logs of other streams than a process's: bytes without times, but for the network's.
+var ownFiles = map[string]string{
+	streamConsole: layout.ConsoleLog, streamNetwork: layout.NetworkLog, "supervisor": layout.SupervisorLog, "vmm": layout.VMMLog,
+}
+
 // CheckStream refuses a stream that there is not.
 func CheckStream(op, object, stream string) error {
-	switch stream {
-	case "", streamStdout, streamStderr, streamConsole, streamNetwork:
+	if stream == "" || stream == streamStdout || stream == streamStderr || ownFiles[stream] != "" {
 		return nil
 	}
 	return &driver.Error{
 		Class: driver.ErrInvalid, Op: op, Object: object, Err: errors.New("there is no stream " + stream),
-		Next: "take stdout, stderr, console or network",
+		Next: "take stdout, stderr, console, supervisor, vmm or network",
 	}
 }

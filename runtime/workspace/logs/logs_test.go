@@ -310,22 +310,29 @@ func TestFollowGoesOnWithTheNextRun(t *testing.T) {
 	}
 }
 
-// TestConsoleIsFollowed: it has no times, and no records.
-func TestConsoleIsFollowed(t *testing.T) {
-	h := newHouse(t)
-	ws := h.workspace("a")
-	h.run(&ws, "1", driver.PhaseRunning, nil)
-	console, err := os.Create(layout.Workspace{Dir: ws.Folder}.File(layout.ConsoleLog))
-	if err != nil {
-		t.Fatal(err)
+// TestRawLogsAreFollowed: they have no times, and no records.
+func TestRawLogsAreFollowed(t *testing.T) {
+	for stream, file := range map[string]string{"console": layout.ConsoleLog, "supervisor": layout.SupervisorLog, "vmm": layout.VMMLog} {
+		t.Run(stream, func(t *testing.T) {
+			h := newHouse(t)
+			ws := h.workspace("a")
+			h.run(&ws, "1", driver.PhaseRunning, nil)
+			log, err := os.Create(layout.Workspace{Dir: ws.Folder}.File(file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer log.Close()
+			fmt.Fprint(log, "boot\nup\n")
+			got, end := following(t, Request{Of: []driver.Workspace{ws}, LogOptions: driver.LogOptions{Stream: stream, Tail: new(1)}})
+			expect(t, got, "a:up\n")
+			fmt.Fprint(log, "panic\n")
+			expect(t, got, "a:panic\n")
+			_ = end()
+			if err := CheckStream("show logs", "a", stream); err != nil {
+				t.Error(err)
+			}
+		})
 	}
-	defer console.Close()
-	fmt.Fprint(console, "boot\nup\n")
-	got, end := following(t, Request{Of: []driver.Workspace{ws}, LogOptions: driver.LogOptions{Stream: "console", Tail: new(1)}})
-	expect(t, got, "a:up\n")
-	fmt.Fprint(console, "panic\n")
-	expect(t, got, "a:panic\n")
-	_ = end()
 }
 
 // TestLostChangesAreFound: when too much happened at once to be told, a look at all finds it.

@@ -2,10 +2,13 @@ package logs
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"time"
 
 	"microagent/runtime/driver"
@@ -14,7 +17,7 @@ import (
 	"microagent/runtime/supervise/outlog"
 )
 
-// piece is the most of a console that is given at once, in bytes.
+// piece is the most of a raw log that is given at once, in bytes.
 const piece = 32 << 10
 
 // source is the log of one workspace, read piece by piece.
@@ -49,15 +52,14 @@ func newSource(ws driver.Workspace, o driver.LogOptions) (*source, error) {
 	return s, nil
 }
 
+// raw says that the log is one of bytes without times, such as the console.
+func (s *source) raw() bool { return ownFiles[s.options.Stream] != "" && !s.network() }
+
+func (s *source) network() bool { return s.options.Stream == streamNetwork }
+
 // file is the name of the log that is read.
 func (s *source) file() string {
-	switch s.options.Stream {
-	case streamConsole:
-		return layout.ConsoleLog
-	case streamNetwork:
-		return layout.NetworkLog
-	}
-	return layout.OutputLog
+	return cmp.Or(ownFiles[s.options.Stream], layout.OutputLog)
 }
 
 func (s *source) path() string { return s.folder.File(s.file()) }
@@ -67,7 +69,7 @@ func (s *source) leaveTail(lines int) error {
 	look := &source{name: s.name, folder: s.folder, options: s.options, files: s.files.Look(), since: map[string]*since{}}
 	t := newTail(lines)
 	counts := map[string]io.Writer{}
-	for _, name := range []string{streamStdout, streamStderr, streamConsole, streamNetwork} {
+	for _, name := range append(slices.Collect(maps.Keys(ownFiles)), streamStdout, streamStderr) {
 		counts[name] = t.stream(name)
 	}
 	for {
@@ -127,9 +129,9 @@ func (s *source) next() (*driver.Written, error) {
 			s.stretch = stretch
 			info, err := os.Stat(s.path())
 			s.changed = err == nil && !info.ModTime().Before(s.options.Since)
-			switch s.options.Stream {
-			case streamConsole:
-			case streamNetwork:
+			switch {
+			case s.raw():
+			case s.network():
 				if s.records, err = io.ReadAll(stretch); err != nil {
 					return nil, err
 				}
@@ -139,11 +141,11 @@ func (s *source) next() (*driver.Written, error) {
 		}
 		w := &driver.Written{Workspace: s.name}
 		var err error
-		switch s.options.Stream {
-		case streamConsole:
-			w.Stream = streamConsole
+		switch {
+		case s.raw():
+			w.Stream = s.options.Stream
 			w.Data, err = s.chunk()
-		case streamNetwork:
+		case s.network():
 			err = s.denial(w)
 		default:
 			err = s.record(w)
