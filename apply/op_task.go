@@ -91,20 +91,20 @@ func (r *run) judge(ctx context.Context, name string, timeout time.Duration, run
 	case *run.ExitCode == 0 && !run.TimedOut:
 		return nil
 	}
-	failure := &TaskError{Workspace: name, ExitCode: *run.ExitCode, TimedOut: run.TimedOut, Timeout: timeout, Written: r.lastWritten(ctx, name)}
+	failure := &TaskError{Workspace: name, ExitCode: *run.ExitCode, TimedOut: run.TimedOut, Timeout: timeout, Written: lastWritten(ctx, r.drivers.Runs, name)}
 	next := "read what it wrote: microagent logs " + name
-	if failure.OutOfMemory = r.outOfMemory(ctx, name, run); failure.OutOfMemory != "" {
+	if failure.OutOfMemory = outOfMemory(ctx, r.drivers, name, run); failure.OutOfMemory != "" {
 		next = "what the kernel says: microagent logs --console " + name
 	}
 	return &driver.Error{Class: driver.ErrGuest, Op: "run", Object: "task/" + name, Err: failure, Next: next}
 }
 
 // outOfMemory says that a run came to its end because its guest had too little memory; "" when it did not.
-func (r *run) outOfMemory(ctx context.Context, name string, ended driver.Run) string {
+func outOfMemory(ctx context.Context, d driver.Set, name string, ended driver.Run) string {
 	if ended.OutOfMemory == "" {
 		return ""
 	}
-	ws, err := r.drivers.Workspaces.Get(ctx, name)
+	ws, err := d.Workspaces.Get(ctx, name)
 	if err != nil {
 		return "" // it was deleted meanwhile
 	}

@@ -26,7 +26,7 @@ func (endlessLine) Logs(_ context.Context, _ string, _ driver.LogOptions, _, std
 func TestLastLinesHaveABound(t *testing.T) {
 	r := &run{}
 	r.drivers.Runs = endlessLine{}
-	lines := r.lastWritten(t.Context(), "job")
+	lines := lastWritten(t.Context(), r.drivers.Runs, "job")
 	if len(lines) != 2 || lines[1] != (Line{"stderr", "the end"}) || len(lines[0].Text) > 2*tailLine {
 		t.Errorf("%d lines, the first of %d bytes", len(lines), len(lines[0].Text))
 	}

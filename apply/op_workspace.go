@@ -39,8 +39,13 @@ func (r *run) applyWorkspace(ctx, whole context.Context, c *plan.Change, p drive
 			return err
 		}
 	}
+	var did []string
+	done := func(what string) { did = append(did, what) }
 	stop := func() error {
-		_, err := r.drivers.Runs.Stop(whole, name, driver.StopOptions{})
+		stopped, err := r.drivers.Runs.Stop(whole, name, driver.StopOptions{})
+		if err == nil && stopped.Was {
+			done("stopped")
+		}
 		return err
 	}
 	update := func() error {
@@ -48,6 +53,9 @@ func (r *run) applyWorkspace(ctx, whole context.Context, c *plan.Change, p drive
 			return nil
 		}
 		_, err := ws.Update(whole, spec)
+		if err == nil {
+			done("updated")
+		}
 		return err
 	}
 	publish := func() error { // before the record says so: a port may be taken
@@ -58,6 +66,7 @@ func (r *run) applyWorkspace(ctx, whole context.Context, c *plan.Change, p drive
 		if err != nil {
 			return err
 		}
+		done("its ports published")
 		now, err := r.drivers.Runs.Ports(whole, name)
 		r.sayPorts(name, now)
 		return err
@@ -66,17 +75,33 @@ func (r *run) applyWorkspace(ctx, whole context.Context, c *plan.Change, p drive
 		if !c.Permit {
 			return nil
 		}
-		return r.drivers.Runs.Permit(whole, name, spec.Network)
+		err := r.drivers.Runs.Permit(whole, name, spec.Network)
+		if err == nil {
+			done("its network changed")
+		}
+		return err
 	}
 	create := func() error {
 		_, err := ws.Create(whole, spec, p)
+		if err == nil {
+			done("created")
+		}
 		return err
 	}
 	replace := func() error {
 		_, err := ws.Replace(whole, spec, p)
+		if err == nil {
+			done("replaced")
+		}
 		return err
 	}
-	start := func() error { return r.start(ctx, whole, *c.Workspace) }
+	start := func() error {
+		return r.start(ctx, whole, *c.Workspace, func(what string) {
+			if c.Action != plan.ActionWait { // another command started it
+				done(what)
+			}
+		})
+	}
 	steps, ok := map[plan.Action][]func() error{
 		plan.ActionCreate:  {create, start},
 		plan.ActionUpdate:  {publish, permit, update},
@@ -91,32 +116,37 @@ func (r *run) applyWorkspace(ctx, whole context.Context, c *plan.Change, p drive
 	}
 	for _, step := range steps {
 		if err := step(); err != nil {
-			return err
+			return &partlyError{did, err}
 		}
 	}
 	return nil
 }
 
-// start boots what is declared to run without a task; a task is a change of its own.
-func (r *run) start(ctx, whole context.Context, want observed.WorkspaceSpec) error {
+// start boots what is declared to run without a task; a task is a change of its own. done names what it came to.
+func (r *run) start(ctx, whole context.Context, want observed.WorkspaceSpec, done func(string)) error {
 	if want.Desired == spec.DesiredStopped || want.Mode == spec.ModeTask {
 		return nil
 	}
-	began := time.Now()
-	started, err := r.drivers.Runs.Start(whole, want.Name, driver.StartOptions{})
-	if err == nil {
-		r.sayPorts(want.Name, started.Ports)
-	}
-	switch {
-	case err != nil:
+	begun, err := r.drivers.Runs.Start(whole, want.Name, driver.StartOptions{})
+	if err != nil {
 		return err
-	case want.Ready != nil && !r.noWait:
+	}
+	done("started")
+	r.sayPorts(want.Name, begun.Ports)
+	if want.Ready != nil && !r.noWait {
 		r.begun(r.address(want.Name))
 		return r.awaitReady(ctx, want)
-	case want.Mode != spec.ModeService:
-		return nil
 	}
-	return r.watchEarlyEnd(whole, want.Name, earlyEndWindow(time.Since(began)))
+	return Started{want.Name, want.Mode, begun}.AwaitStanding(whole, r.drivers)
+}
+
+// awaitReady waits until a workspace that was started is ready, and tells of it.
+func (r *run) awaitReady(ctx context.Context, want observed.WorkspaceSpec) error {
+	_, err := Started{Name: want.Name, Mode: want.Mode}.AwaitReady(ctx, r.drivers, r.waitTimeout)
+	if err == nil {
+		r.events.Emit(event.Event{Type: event.TypeReady, Time: time.Now(), Address: r.address(want.Name).String(), Message: want.Ready.Probe()})
+	}
+	return err
 }
 
 // address is that of a workspace of the project, by its name on disk.
@@ -135,32 +165,6 @@ func (r *run) sayPorts(name string, list []spec.PortState) {
 
 func portOf(p spec.PortState) event.Port {
 	return event.Port{Name: p.Name, Guest: int(p.Guest), Protocol: string(cmp.Or(p.Protocol, spec.TCP)), Host: int(p.Host), Socket: p.Socket}
-}
-
-// earlyEndWindow is how long a service is watched for an end right after its start: enough for a program that is not there or
-// refuses its configuration. Boot, which is what the start took, tells how slow the host is.
-func earlyEndWindow(boot time.Duration) time.Duration { return max(500*time.Millisecond, boot/3) }
-
-// watchEarlyEnd makes an error of a service that ends within a time from its start.
-func (r *run) watchEarlyEnd(ctx context.Context, name string, within time.Duration) error {
-	early, cancel := context.WithTimeout(ctx, within)
-	defer cancel()
-	ended, err := r.drivers.Runs.Wait(early, name)
-	switch {
-	case early.Err() != nil:
-		return nil
-	case err != nil:
-		return err
-	}
-	return r.endedEarly(ctx, name, ended)
-}
-
-// endedEarly is the error of a service that ended where it was expected to stay.
-func (r *run) endedEarly(ctx context.Context, name string, ended driver.Run) error {
-	failure := &ServiceError{Workspace: name, ExitCode: ended.ExitCode, Reason: ended.Error, Written: r.lastWritten(ctx, name),
-		OutOfMemory: r.outOfMemory(ctx, name, ended)}
-	return &driver.Error{Class: driver.ErrGuest, Op: "start service of workspace", Object: name, Err: failure,
-		Next: "read what it wrote: microagent logs " + name}
 }
 
 // resolve fills in what only the walk can know, makes the root file system's disk, and brings the spec into the

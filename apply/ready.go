@@ -6,32 +6,74 @@ import (
 	"fmt"
 	"time"
 
-	"microagent/plan/observed"
 	"microagent/runtime/driver"
-	"microagent/runtime/event"
 	"microagent/schema/spec"
 )
 
-// awaitReady waits until a workspace that was started is ready. What is not in time goes on.
-func (r *run) awaitReady(ctx context.Context, want observed.WorkspaceSpec) error {
+// Started is a workspace that was started, by a walk or by hand.
+type Started struct {
+	Name string // on disk
+	Mode spec.Mode
+	Run  driver.Run // as its start gave it
+}
+
+// AwaitReady waits until a workspace that was started is ready, for limit (0: until its probe decides). What is not so in time
+// goes on. A *ServiceError says that its service ended meanwhile.
+func (s Started) AwaitReady(ctx context.Context, d driver.Set, limit time.Duration) (driver.Run, error) {
 	waiting, cancel := ctx, context.CancelFunc(func() {})
-	if r.waitTimeout > 0 {
-		waiting, cancel = context.WithTimeout(ctx, r.waitTimeout)
+	if limit > 0 {
+		waiting, cancel = context.WithTimeout(ctx, limit)
 	}
 	defer cancel()
-	run, err := r.drivers.Runs.AwaitReady(waiting, want.Name)
+	run, err := d.Runs.AwaitReady(waiting, s.Name)
 	switch {
 	case err == nil:
-		r.events.Emit(event.Event{Type: event.TypeReady, Time: time.Now(), Address: r.address(want.Name).String(), Message: want.Ready.Probe()})
+		return run, nil
+	case ctx.Err() != nil:
+		return run, ctx.Err()
+	case errors.Is(err, context.DeadlineExceeded) && waiting.Err() != nil:
+		return run, s.notReadyInTime(run, limit)
+	case run.ID != "" && !run.Phase.Alive() && !run.Stopped && s.Mode == spec.ModeService:
+		return run, s.endedEarly(ctx, d, run)
+	}
+	return run, err
+}
+
+// AwaitStanding watches a service for as long after its start as a program needs that is not there or refuses its
+// configuration, and gives a *ServiceError when it has ended by then. What was started longer ago, or has no service, is not
+// waited for.
+func (s Started) AwaitStanding(ctx context.Context, d driver.Set) error {
+	if s.Mode != spec.ModeService || s.Run.Ready == nil {
 		return nil
+	}
+	settles := driver.Settling(s.Run.Ready.Sub(s.Run.Started))
+	early, cancel := context.WithTimeout(ctx, min(settles, settles-time.Since(*s.Run.Ready)))
+	defer cancel()
+	ended, err := d.Runs.Wait(early, s.Name)
+	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case errors.Is(err, context.DeadlineExceeded) && waiting.Err() != nil:
-		return NotReadyInTime(want.Name, run, r.waitTimeout)
-	case run.ID != "" && !run.Phase.Alive() && !run.Stopped && want.Mode == spec.ModeService:
-		return r.endedEarly(ctx, want.Name, run)
+	case early.Err() != nil:
+		ws, err := d.Workspaces.Get(ctx, s.Name)
+		if err != nil || ws.Run == nil || ws.Run.Phase.Alive() {
+			return nil
+		}
+		ended = *ws.Run // and its guest is going down still
+	case err != nil:
+		return err
 	}
-	return err
+	return s.endedEarly(ctx, d, ended)
+}
+
+// endedEarly is the error of a service that ended where it was expected to stay.
+func (s Started) endedEarly(ctx context.Context, d driver.Set, ended driver.Run) error {
+	failure := &ServiceError{Workspace: s.Name, ExitCode: ended.ExitCode, Reason: ended.Error, Written: lastWritten(ctx, d.Runs, s.Name),
+		OutOfMemory: outOfMemory(ctx, d, s.Name, ended)}
+	if ended.Stopped {
+		failure.ExitCode, failure.Reason = nil, "another command stopped it"
+	}
+	return &driver.Error{Class: driver.ErrGuest, Op: "start service of workspace", Object: s.Name, Err: failure,
+		Next: "read what it wrote: microagent logs " + s.Name}
 }
 
 // OutOfTime says that err is about a workspace that was not ready within Options.WaitTimeout.
@@ -50,11 +92,11 @@ func (e *notInTimeError) Error() string {
 	return fmt.Sprintf("it is not ready after %s, and goes on%s", e.limit, e.said)
 }
 
-// NotReadyInTime is the error of a workspace that is not ready within limit, of class ErrTimeout.
-func NotReadyInTime(name string, run driver.Run, limit time.Duration) error {
+// notReadyInTime is the error of a workspace that is not ready within limit, of class ErrTimeout.
+func (s Started) notReadyInTime(run driver.Run, limit time.Duration) error {
 	why := &notInTimeError{limit: limit}
 	if run.Readiness != nil && run.Readiness.Words != "" {
 		why.said = ": " + run.Readiness.Probe + ": " + run.Readiness.Words
 	}
-	return &driver.Error{Class: driver.ErrTimeout, Op: "wait until workspace is ready", Object: name, Err: why, Next: "microagent logs " + name}
+	return &driver.Error{Class: driver.ErrTimeout, Op: driver.OpAwaitReady, Object: s.Name, Err: why, Next: driver.NextNotReady(s.Name, s.Mode)}
 }

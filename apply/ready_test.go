@@ -44,7 +44,7 @@ func TestApplyWaitsUntilReady(t *testing.T) {
 			}
 			if c.fails != "" {
 				if len(res.Failed) != 1 || !strings.Contains(res.Failed[0].Err.Error(), c.fails) || !errors.Is(res.Failed[0].Err, c.class) ||
-					OutOfTime(res.Failed[0].Err) != c.time || driver.Next(res.Failed[0].Err) != "microagent logs demo.web" {
+					OutOfTime(res.Failed[0].Err) != c.time || driver.Next(res.Failed[0].Err) != "see what runs in it: microagent list --jobs demo.web" {
 					t.Errorf("%+v", res.Failed)
 				}
 			}

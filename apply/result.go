@@ -2,6 +2,7 @@ package apply
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/go-multierror"
@@ -30,6 +31,31 @@ type Failure struct {
 	Address plan.Address
 	Action  plan.Action
 	Err     error
+	// Did is what of the change was done before it failed, in words: "created", "started". It stays so.
+	Did []string
+}
+
+// partlyError is that of a change of which a part was done. It says no more than its cause does.
+type partlyError struct {
+	did []string
+	err error
+}
+
+func (e *partlyError) Error() string { return e.err.Error() }
+func (e *partlyError) Unwrap() error { return e.err }
+
+// failureOf is the failure of a change with err.
+func failureOf(c *plan.Change, err error) Failure {
+	f := Failure{Address: c.Address, Action: c.Action, Err: err}
+	if part, ok := err.(*partlyError); ok {
+		f.Did, f.Err = part.did, part.err
+	}
+	return f
+}
+
+// Changed says whether anything was done, be it a part of a change that failed.
+func (r *Result) Changed() bool {
+	return len(r.Done) > 0 || slices.ContainsFunc(r.Failed, func(f Failure) bool { return len(f.Did) > 0 })
 }
 
 // Skipped is a change that was not started. Because is the change it would have needed, the zero value when

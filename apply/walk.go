@@ -130,7 +130,7 @@ func (r *run) walk(ctx context.Context, parallel int, keepGoing bool) *Result {
 			res.Cut = append(res.Cut, Skipped{Address: c.Address, Action: c.Action})
 		default:
 			failed[c.Address] = out.err
-			res.Failed = append(res.Failed, Failure{c.Address, c.Action, out.err})
+			res.Failed = append(res.Failed, failureOf(c, out.err))
 		}
 	}
 	for _, i := range pending {
@@ -298,7 +298,7 @@ func (r *run) do(ctx context.Context, c *plan.Change, taskFailed bool) error {
 		return err
 	}
 	tell(event.TypeFailed, func(e *event.Event) {
-		e.Error, e.Next = err.Error(), driver.Next(err)
+		e.Error, e.Next, e.Did = err.Error(), driver.Next(err), failureOf(c, err).Did
 		if ended, ok := errors.AsType[ProcessError](err); ok {
 			e.ExitCode, _ = ended.Ended()
 		}

@@ -64,12 +64,12 @@ func (w *lineWriter) flush() {
 }
 
 // read gives the lines of a run's process to each, from one goroutine.
-func (r *run) read(ctx context.Context, name string, limit int, o driver.LogOptions, each func(Line)) error {
+func read(ctx context.Context, runs driver.Runs, name string, limit int, o driver.LogOptions, each func(Line)) error {
 	stream := func(of string) *lineWriter {
 		return &lineWriter{limit: limit, each: func(text string) { each(Line{of, text}) }}
 	}
 	stdout, stderr := stream("stdout"), stream("stderr")
-	err := r.drivers.Runs.Logs(ctx, name, o, stdout, stderr)
+	err := runs.Logs(ctx, name, o, stdout, stderr)
 	stdout.flush()
 	stderr.flush()
 	return err
@@ -77,10 +77,10 @@ func (r *run) read(ctx context.Context, name string, limit int, o driver.LogOpti
 
 // lastWritten gives the last lines that a run's process wrote to both streams, in their order; none when they can't be
 // read.
-func (r *run) lastWritten(ctx context.Context, name string) []Line {
+func lastWritten(ctx context.Context, runs driver.Runs, name string) []Line {
 	var lines []Line
 	count := map[string]int{}
-	_ = r.read(ctx, name, tailLine, driver.LogOptions{Tail: new(tailLines)}, func(l Line) {
+	_ = read(ctx, runs, name, tailLine, driver.LogOptions{Tail: new(tailLines)}, func(l Line) {
 		if l.Text == "" {
 			return
 		}
@@ -114,7 +114,7 @@ func (r *run) show(ctx context.Context, c *plan.Change) (end func()) {
 		defer close(done)
 		// What can't be read now is in the log: showing it decides nothing.
 		shown := 0
-		_ = r.read(ctx, c.Workspace.Name, liveLine, o, func(l Line) {
+		_ = read(ctx, r.drivers.Runs, c.Workspace.Name, liveLine, o, func(l Line) {
 			if shown > liveBudget {
 				return
 			}

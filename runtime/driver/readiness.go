@@ -1,9 +1,6 @@
 package driver
 
-import (
-	"fmt"
-	"time"
-)
+import "time"
 
 // ReadyState is what a run's probe says of it.
 type ReadyState string
@@ -49,13 +46,24 @@ func (e *NotReadyError) Error() string {
 // Is makes it an error of class ErrGuest.
 func (e *NotReadyError) Is(target error) bool { return target == ErrGuest }
 
-// NotReady is the error of a run that was given up, nil for any other.
-func (r Run) NotReady(workspace string) error {
+// OpAwaitReady is what those do who wait until a workspace is ready, as errors say it.
+const OpAwaitReady = "wait for readiness of workspace"
+
+// NotReady is the error of a run of a workspace that was given up, nil for any other.
+func (r Run) NotReady(workspace string, mode Mode) error {
 	if r.Readiness == nil || r.Readiness.State == ReadyYes || !r.Readiness.Decided() {
 		return nil
 	}
 	return &Error{
-		Class: ErrGuest, Op: "wait until workspace is ready", Object: workspace,
-		Err: &NotReadyError{workspace, *r.Readiness}, Next: fmt.Sprintf("microagent logs %s", workspace),
+		Class: ErrGuest, Op: OpAwaitReady, Object: workspace,
+		Err: &NotReadyError{workspace, *r.Readiness}, Next: NextNotReady(workspace, mode),
 	}
+}
+
+// NextNotReady is where to look why a workspace is not ready: what idles writes no log, but the jobs in it do.
+func NextNotReady(workspace string, mode Mode) string {
+	if mode == ModeIdle {
+		return "see what runs in it: microagent list --jobs " + workspace
+	}
+	return "microagent logs " + workspace
 }

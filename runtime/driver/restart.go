@@ -10,6 +10,10 @@ type Restarts struct {
 	Why  string     `json:"why"` // how the run before it ended
 }
 
+// Settling is how long a service without a probe runs until it counts as ready: long enough for a program that is not
+// there or refuses its configuration. The boot, which took that long, says how slow the host is.
+func Settling(boot time.Duration) time.Duration { return max(500*time.Millisecond, boot/3) }
+
 // BacksOff says that the run waits for the time at which its guest is to boot again.
 func (r *Run) BacksOff() bool {
 	return r != nil && r.Phase == PhaseStarting && r.Restarts != nil && r.Restarts.Next != nil

@@ -149,8 +149,8 @@ type Runs interface {
 	// Ports says which published ports of a running workspace have a server in its guest.
 	Ports(ctx context.Context, name string) ([]spec.PortState, error)
 	// AwaitReady returns when a running workspace is ready: its probe passed or, without one, its process was started. A
-	// *NotReadyError, of class ErrGuest, says that it was given up, and goes on running; a run that ends meanwhile is given
-	// with an error that says how. Ending ctx stops the waiting only.
+	// *NotReadyError, of class ErrGuest, says that it was given up, and goes on running; what was given up before this call is
+	// judged anew. A run that ends meanwhile is given with an error that says how. Ending ctx stops the waiting only.
 	AwaitReady(ctx context.Context, name string) (Run, error)
 	// Current gives the run of a running workspace as its supervisor sees it: what is of the moment is not in its record.
 	Current(ctx context.Context, name string) (Run, error)

@@ -33,18 +33,18 @@ func (f *FakeWorkspaces) AwaitReady(ctx context.Context, name string) (driver.Ru
 		return driver.Run{}, err
 	}
 	f.mu.Lock()
-	w, err := f.running("wait until workspace is ready", name)
+	w, err := f.running(driver.OpAwaitReady, name)
 	if err != nil {
 		f.mu.Unlock()
 		return driver.Run{}, err
 	}
-	run := *w.Run
+	run, mode := *w.Run, w.Spec.Process.Mode
 	f.mu.Unlock()
 	if run.Readiness != nil && !run.Readiness.Decided() {
 		<-ctx.Done()
 		return run, ctx.Err()
 	}
-	return run, run.NotReady(name)
+	return run, run.NotReady(name, mode)
 }
 
 // NoteLossShown has nothing to note: no run of these is lost.

@@ -67,6 +67,7 @@ type Event struct {
 	Because    string          `json:"because,omitempty"`
 	Error      string          `json:"error,omitempty"`
 	Next       string          `json:"next,omitempty"`
+	Did        []string        `json:"did,omitempty"`        // of a change that failed: what of it was done before that
 	Diagnostic json.RawMessage `json:"diagnostic,omitempty"` // as validate --json gives it
 	// ExitCode is the guest's, of a task that failed; in the result it is the command's own.
 	ExitCode  *int       `json:"exit_code,omitempty"`

@@ -42,8 +42,8 @@
 //
 // # Who may touch what
 //
-//	supervisor.mu      run, moved, last, stand, pause, untold, vm, life, stopReq, overdue, forced; held for a moment, never while anything
-//	                   is waited for
+//	supervisor.mu      run, moved, last, stand, probes, pause, untold, vm, life, stopReq, overdue, forced; held for a moment, never while
+//	                   anything is waited for
 //	supervisor.saving  run.json: held from the look at run until that is on disk, so that no older run overwrites a newer
 //	                   one; mu is taken within it
 //	supervisor.telling held while what is untold is written and told of; saving and mu are taken within it

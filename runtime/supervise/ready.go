@@ -28,13 +28,18 @@ func (s *supervisor) probe(ctx context.Context, session *proto.Session, line *re
 	go func() {
 		defer close(done)
 		restarts := ready.OnLoss == spec.OnLossRestart
-		readiness.Follow(ctx, *ready, probed{session}, line.Found(), func(now driver.Readiness, changed bool) {
+		count := s.countProbes()
+		readiness.Follow(ctx, *ready, probed{session}, line.Found(), func(now driver.Readiness, changed bool, failed int) {
 			s.setReadiness(now, changed)
+			count(failed, false)
 			if restarts && now.State == driver.ReadyLost {
 				restarts = false
 				close(lost)
 			}
 		})
+		if ctx.Err() == nil {
+			count(0, true)
+		}
 	}()
 	return func() { cancel(); <-done }
 }
@@ -78,19 +83,47 @@ func (s *supervisor) setReadiness(now driver.Readiness, changed bool) {
 	}
 }
 
-// Ready returns when the run is ready or was given up, or has ended.
+// probes are those that were made of all of the supervisor's runs.
+type probes struct {
+	failed int  // how many failed that counted
+	over   bool // no more can be made in this boot
+}
+
+// countProbes begins to count those of one boot.
+func (s *supervisor) countProbes() (count func(failed int, over bool)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.probes.over = false
+	before := s.probes.failed
+	return func(failed int, over bool) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.probes = probes{max(before+failed, s.probes.failed), over}
+		s.moved.ring()
+	}
+}
+
+// Ready returns when the run is ready or was given up, or has ended. What was given up before is judged anew: it is given up
+// again when as many probes have failed since.
 func (s calls) Ready(ctx context.Context) (driver.Run, error) {
+	until := -1 // how many have to have failed
 	for {
 		s.mu.Lock()
-		moved := s.moved.wait()
+		moved, probes := s.moved.wait(), s.probes
 		s.mu.Unlock()
 		run := s.snapshot()
+		decided := run.Readiness != nil && run.Readiness.Decided()
+		if until < 0 {
+			if until = 0; decided {
+				until = probes.failed + max(s.spec.Workspace.Ready.Failures, 1)
+			}
+		}
 		switch {
 		case !run.Phase.Alive():
 			return run, control.EndedDuringCall(s.spec.Workspace.Name, run)
 		case run.Phase == driver.PhaseStarting:
-		case s.spec.Workspace.Ready == nil, run.Readiness != nil && run.Readiness.Decided():
-			return run, run.NotReady(s.spec.Workspace.Name)
+		case s.spec.Workspace.Ready == nil, decided && (run.Readiness.State == driver.ReadyYes || probes.failed >= until || probes.over):
+			return run, run.NotReady(s.spec.Workspace.Name, s.spec.Workspace.Process.Mode)
 		}
 		select {
 		case <-moved:

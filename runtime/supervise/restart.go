@@ -22,10 +22,6 @@ type standing struct {
 	once    bool          // it was ready since a command started the workspace, in this run or in one before
 }
 
-// settling is how long a service without a probe runs until it counts as ready: long enough for a program that is not
-// there or refuses its configuration. The boot, which took that long, says how slow the host is.
-func settling(boot time.Duration) time.Duration { return max(500*time.Millisecond, boot/3) }
-
 // begin is of a guest that is up. With a probe that says when it is ready.
 func (s *standing) begin(w driver.WorkspaceSpec, boot time.Duration) {
 	s.since, s.settles, s.was = time.Now(), 0, 0
@@ -33,7 +29,7 @@ func (s *standing) begin(w driver.WorkspaceSpec, boot time.Duration) {
 	case w.Ready != nil:
 		s.since = time.Time{}
 	case w.Process.Mode == driver.ModeService:
-		s.settles = settling(boot)
+		s.settles = driver.Settling(boot)
 	}
 }
 

@@ -60,6 +60,7 @@ type supervisor struct {
 	moved       turn        // rung at each change of run
 	last        *driver.Run // that ended, of the guest that is going away; run may be its successor
 	stand       standing
+	probes      probes
 	pause       backOff
 	untold      []driver.DiskFault // that are in the history yet to be
 	vm          *machine.VM

@@ -14,8 +14,12 @@ const lastWordsLimit = time.Second
 
 // AwaitReady asks the supervisor.
 func (s *Store) AwaitReady(ctx context.Context, name string) (driver.Run, error) {
-	const op = "wait until workspace is ready"
-	client, err := s.Running(op, name)
+	const op = driver.OpAwaitReady
+	of, err := s.need(op, name)
+	if err != nil {
+		return driver.Run{}, err
+	}
+	client, err := s.client(op, name)
 	if err != nil {
 		return driver.Run{}, err
 	}
@@ -34,7 +38,7 @@ func (s *Store) AwaitReady(ctx context.Context, name string) (driver.Run, error)
 			run = *last
 		}
 	}
-	if notReady := run.NotReady(name); notReady != nil && run.Phase.Alive() {
+	if notReady := run.NotReady(name, of.Spec.Process.Mode); notReady != nil && run.Phase.Alive() {
 		return run, notReady
 	}
 	if err != nil {

@@ -32,7 +32,7 @@ func (a *app) verdict(p *plan.Plan, res *apply.Result) error {
 		return nil
 	case slices.ContainsFunc(res.Failed, func(f apply.Failure) bool { return apply.OutOfTime(f.Err) }):
 		return &printedError{exits(ExitTimeout, res.Err())}
-	case len(res.Done) > 0:
+	case res.Changed():
 		return &printedError{exits(ExitPartly, res.Err())}
 	}
 	return &printedError{exits(worst(res.Failed), res.Err())}
@@ -72,6 +72,11 @@ func (a *app) summary(p *plan.Plan, res *apply.Result, saved bool) {
 	for _, name := range res.GoesOn {
 		a.Say("the task of %s goes on; stop it with: microagent halt %s", name, name)
 	}
+	for _, f := range res.Failed {
+		if len(f.Did) > 0 {
+			a.Say("done in part: %s %s, which was %s", f.Action, f.Address, joined(f.Did))
+		}
+	}
 	for _, s := range res.Cut {
 		a.Say("interrupted: %s %s", s.Action, s.Address)
 	}
@@ -100,11 +105,12 @@ func (a *app) summary(p *plan.Plan, res *apply.Result, saved bool) {
 }
 
 type failureRecord struct {
-	Address  string `json:"address"`
-	Action   string `json:"action"`
-	ExitCode *int   `json:"exit_code,omitempty"` // of the process in the guest
-	TimedOut bool   `json:"timed_out,omitempty"`
-	Memory   bool   `json:"out_of_memory,omitempty"` // the guest's kernel killed for want of it
+	Address  string   `json:"address"`
+	Action   string   `json:"action"`
+	Did      []string `json:"did,omitempty"`       // what of the change was done before it failed
+	ExitCode *int     `json:"exit_code,omitempty"` // of the process in the guest
+	TimedOut bool     `json:"timed_out,omitempty"`
+	Memory   bool     `json:"out_of_memory,omitempty"` // the guest's kernel killed for want of it
 	report
 }
 
@@ -155,7 +161,7 @@ func (a *app) resultRecord(p *plan.Plan, res *apply.Result) applyRecord {
 		r.Cut = append(r.Cut, c.Address.String())
 	}
 	for _, f := range res.Failed {
-		rec := failureRecord{Address: f.Address.String(), Action: string(f.Action), report: a.describe(f.Err)}
+		rec := failureRecord{Address: f.Address.String(), Action: string(f.Action), Did: f.Did, report: a.describe(f.Err)}
 		if ended, ok := errors.AsType[apply.ProcessError](f.Err); ok {
 			rec.ExitCode, _ = ended.Ended()
 		}

@@ -37,8 +37,9 @@ func (a *app) execCommand() *cobra.Command {
 			"8 to 16 MiB of it. logs, wait and halt know it by --job, of which the beginning is enough, and list --jobs shows it\n" +
 			"also after its end; it ends with the run at the latest. A workspace has up to 32 jobs at once and remembers the\n" +
 			"last 64. What --output names is held with the workspace when the job ends; wait --job and output get --job bring\n" +
-			"it out.\n\n" +
-			"With --if-run nothing is begun unless the workspace is in that run still, whose id start --json and status have.",
+			"it out. The exit code is not the command's then, but 0 when the job was begun, and as of other commands when not.\n\n" +
+			"With --if-run nothing is begun unless the workspace is in that run still, whose id start --json and status have;\n" +
+			"the exit code is 5 otherwise.",
 		Example: "  microagent exec scratch -- cat /etc/os-release\n  microagent exec -it scratch -- sh\n" +
 			"  echo hello | microagent exec -i scratch -- cat\n  microagent exec -d --output report=/report.xml:./report.xml scratch -- make test",
 		Annotations: exitsWith(ExitOK, ExitRefused, ExitGuest, ExitTimeout, ExitOurs, ExitInterrupted),

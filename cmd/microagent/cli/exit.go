@@ -44,7 +44,7 @@ var exitMeanings = map[int]string{
 	ExitLocked:      "in use: another command or workspace has it",
 	ExitUsage:       "the command line is wrong",
 	ExitTimeout:     "the time given ran out",
-	ExitOurs:        "run, exec and wait: microagent itself failed; every other code is the guest's",
+	ExitOurs:        "run, exec and wait: microagent itself failed",
 	ExitInterrupted: "interrupted",
 }
 

@@ -59,14 +59,8 @@ func (a *app) jobOutputs(flags []string) (list []driver.JobOutput, err error) {
 	return list, nil
 }
 
-// listJobs shows the jobs of all workspaces.
-func (a *app) listJobs(ctx context.Context) error {
-	w, err := a.open(false)
-	if err != nil {
-		return err
-	}
-	workspaces, broken := w.Workspaces.List(ctx)
-	workspaces = asked(a, workspaces, func(ws driver.Workspace) string { return ws.Spec.Project })
+// listJobs shows the jobs of workspaces; broken is what is wrong with others.
+func (a *app) listJobs(ctx context.Context, w *world, workspaces []driver.Workspace, broken error) error {
 	var all []driver.Job
 	for _, ws := range workspaces {
 		list, err := w.Jobs.Jobs(ctx, ws.Spec.Name)

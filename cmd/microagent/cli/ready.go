@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -11,23 +10,33 @@ import (
 	"microagent/runtime/driver"
 )
 
-// waitFlags bound how long it is waited until a workspace is ready.
-type waitFlags struct{ timeout time.Duration }
+// waitFlags say whether and for how long it is waited until what a command starts is ready.
+type waitFlags struct {
+	wait    bool
+	timeout time.Duration
+}
 
 func (o *waitFlags) add(f *pflag.FlagSet) {
 	spanVar(f, &o.timeout, "wait-timeout", "how long to wait for each workspace to be ready (default: until its probe gives up)")
 }
 
-// awaitReady waits until a workspace that was started is ready.
-func awaitReady(ctx context.Context, w *world, name string, limit time.Duration) (driver.Run, error) {
-	waiting, cancel := ctx, context.CancelFunc(func() {})
-	if limit > 0 {
-		waiting, cancel = context.WithTimeout(ctx, limit)
+func (o *waitFlags) check(command string) error {
+	if o.timeout > 0 && !o.wait {
+		return usagef("microagent "+command, "--wait-timeout is for --wait")
 	}
-	defer cancel()
-	run, err := w.Runs.AwaitReady(waiting, name)
-	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
-		err = apply.NotReadyInTime(name, run, limit)
+	return nil
+}
+
+// bringUp starts a workspace and returns when it is ready, where that is asked for and it has a probe, and else once its
+// service, if any, did not end at once.
+func (a *app) bringUp(ctx context.Context, w *world, ws driver.Workspace, o driver.StartOptions, until waitFlags) (driver.Run, error) {
+	run, err := a.startGuest(ctx, w, ws.Spec.Name, o, false)
+	if err != nil {
+		return run, err
 	}
-	return run, err
+	started := apply.Started{Name: ws.Spec.Name, Mode: ws.Spec.Process.Mode, Run: run}
+	if until.wait && ws.Spec.Ready != nil {
+		return started.AwaitReady(ctx, w.Set, until.timeout)
+	}
+	return run, started.AwaitStanding(ctx, w.Set)
 }

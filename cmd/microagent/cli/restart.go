@@ -19,8 +19,7 @@ type restarted struct {
 
 func (a *app) restartCommand() *cobra.Command {
 	var o driver.StopOptions
-	var wait bool
-	var limit waitFlags
+	var until waitFlags
 	cmd := &cobra.Command{
 		Use: "restart WORKSPACE...", Short: "stop workspaces and start them again",
 		Long: "As halt and start do, one after the other: the guest boots anew, and its disks stay. What flags of start gave to the\n" +
@@ -28,8 +27,8 @@ func (a *app) restartCommand() *cobra.Command {
 		Example:     "  microagent restart web\n  microagent restart --grace 1m db web",
 		Annotations: exitsWith(ExitOK, ExitFailed, ExitRefused, ExitLocked, ExitUsage, ExitTimeout),
 		RunE: does(func(ctx context.Context, args []string) error {
-			if limit.timeout > 0 && !wait {
-				return usagef("microagent restart", "--wait-timeout is for --wait")
+			if err := until.check("restart"); err != nil {
+				return err
 			}
 			w, err := a.open(true)
 			if err != nil {
@@ -40,10 +39,7 @@ func (a *app) restartCommand() *cobra.Command {
 				if err != nil {
 					return told{}, err
 				}
-				run, err := a.startGuest(ctx, w, ws.Spec.Name, driver.StartOptions{}, false)
-				if err == nil && wait {
-					run, err = awaitReady(ctx, w, ws.Spec.Name, limit.timeout)
-				}
+				run, err := a.bringUp(ctx, w, ws, driver.StartOptions{}, until)
 				if err != nil {
 					return told{}, err
 				}
@@ -53,8 +49,8 @@ func (a *app) restartCommand() *cobra.Command {
 	}
 	spanVar(cmd.Flags(), &o.Grace, "grace", "how long the guest may take to stop (default: the workspace's own)")
 	cmd.Flags().BoolVar(&o.Force, "force", false, "don't ask the guest to stop")
-	cmd.Flags().BoolVar(&wait, "wait", false, "wait until it is ready again")
-	limit.add(cmd.Flags())
+	cmd.Flags().BoolVar(&until.wait, "wait", false, "wait until it is ready again")
+	until.add(cmd.Flags())
 	return cmd
 }
 

@@ -36,20 +36,19 @@ func (a *app) opened(ctx context.Context, writes bool, op, name string) (*world,
 func (a *app) listCommand() *cobra.Command {
 	var jobs bool
 	cmd := &cobra.Command{
-		Use: "list", Aliases: []string{"ls", "ps"}, Short: "list workspaces, or jobs",
-		Long:        "All in the state directory, or with --project those of that project.",
-		Example:     "  microagent list\n  microagent list --json\n  microagent list --jobs",
+		Use: "list [WORKSPACE...]", Aliases: []string{"ls", "ps"}, Short: "list workspaces, or jobs",
+		Long:        "Those that are named; else all in the state directory, or with --project those of that project.",
+		Example:     "  microagent list\n  microagent list --json\n  microagent list --jobs\n  microagent list --jobs scratch",
 		Annotations: exitsWith(ExitOK, ExitFailed),
-		RunE: does(func(ctx context.Context, _ []string) error {
-			if jobs {
-				return a.listJobs(ctx)
-			}
+		RunE: does(func(ctx context.Context, args []string) error {
 			w, err := a.open(false)
 			if err != nil {
 				return err
 			}
-			list, broken := w.Workspaces.List(ctx)
-			list = asked(a, list, func(ws driver.Workspace) string { return ws.Spec.Project })
+			list, broken := a.listed(ctx, w, args)
+			if jobs {
+				return a.listJobs(ctx, w, list, broken)
+			}
 			askGuests(ctx, w, list)
 			if a.JSON {
 				return errors.Join(a.PrintJSON(view.OfWorkspaces(list)), broken)
@@ -73,6 +72,24 @@ func (a *app) listCommand() *cobra.Command {
 	return cmd
 }
 
+// listed are the workspaces with those names, without any all that are asked for, and what is wrong with others.
+func (a *app) listed(ctx context.Context, w *world, names []string) (list []driver.Workspace, broken error) {
+	if len(names) == 0 {
+		list, broken = w.Workspaces.List(ctx)
+		return asked(a, list, func(ws driver.Workspace) string { return ws.Spec.Project }), broken
+	}
+	chosen := a.choose(ctx, w, "list workspace", names)
+	var failed severalError
+	for i, ws := range chosen.workspaces {
+		if err := chosen.errs[i]; err != nil {
+			failed = append(failed, err)
+			continue
+		}
+		list = append(list, ws)
+	}
+	return list, failed.of()
+}
+
 // started is the record of a start.
 type started struct {
 	Name string `json:"name"`
@@ -82,12 +99,12 @@ type started struct {
 func (a *app) startCommand() *cobra.Command {
 	var flags []string
 	var network networkFlags
-	var wait bool
-	var limit waitFlags
+	var until waitFlags
 	cmd := &cobra.Command{
 		Use: "start WORKSPACE...", Short: "start workspaces",
 		Long: "Starts a workspace and returns when its guest and its command run; with --wait when it is ready, as its ready\n" +
-			"says. It goes on also when it does not become so. " + severalText,
+			"says. It goes on also when it does not become so. A service that ends at once is a failure, told with what it\n" +
+			"wrote. " + severalText,
 		Example:     "  microagent start scratch\n  microagent start scratch -p 8080:80\n  microagent start db web --wait --wait-timeout 1m",
 		Annotations: exitsWith(ExitOK, ExitFailed, ExitRefused, ExitLocked, ExitUsage, ExitTimeout),
 		RunE: does(func(ctx context.Context, args []string) error {
@@ -98,8 +115,8 @@ func (a *app) startCommand() *cobra.Command {
 			if err != nil {
 				return usagef("microagent start", "%w", err)
 			}
-			if limit.timeout > 0 && !wait {
-				return usagef("microagent start", "--wait-timeout is for --wait")
+			if err := until.check("start"); err != nil {
+				return err
 			}
 			if len(args) > 1 && len(ports) > 0 {
 				return usagef("microagent start", "-p publishes ports of one workspace, and there are %d", len(args))
@@ -113,14 +130,9 @@ func (a *app) startCommand() *cobra.Command {
 				if network.given() {
 					own.Network = network.widen(ws.Spec.Network)
 				}
-				run, err := a.startGuest(ctx, w, ws.Spec.Name, own, false)
+				run, err := a.bringUp(ctx, w, ws, own, until)
 				if err != nil {
 					return told{}, err
-				}
-				if wait {
-					if run, err = awaitReady(ctx, w, ws.Spec.Name, limit.timeout); err != nil {
-						return told{}, err
-					}
 				}
 				if !run.Hardware {
 					a.Say("%s: runs on %s, which is no security boundary", ws.Spec.Name, run.VMM)
@@ -131,8 +143,8 @@ func (a *app) startCommand() *cobra.Command {
 	}
 	addPorts(cmd.Flags(), &flags, "`[ADDR:]HOST:GUEST[/tcp|udp]` or unix:PATH:GUEST, published until this run ends")
 	network.add(cmd.Flags(), "what the guest may reach in this run, besides what it may anyway; host:PORT is a port of this host")
-	cmd.Flags().BoolVar(&wait, "wait", false, "wait until it is ready")
-	limit.add(cmd.Flags())
+	cmd.Flags().BoolVar(&until.wait, "wait", false, "wait until it is ready")
+	until.add(cmd.Flags())
 	return cmd
 }
 

@@ -20,6 +20,7 @@ type Judge struct {
 	spec   spec.Ready
 	began  time.Time
 	failed int // in a row
+	count  int // that failed and counted, in all; one that can't be made as often as gives it up
 	now    driver.Readiness
 }
 
@@ -30,6 +31,13 @@ func NewJudge(r spec.Ready, began time.Time) *Judge {
 
 // State is what it is now.
 func (j *Judge) State() driver.Readiness { return j.now }
+
+// Count is how many probes failed that counted: within the start period none does. A probe that can't be made counts for as
+// many as give a workspace up.
+func (j *Judge) Count() int { return j.count }
+
+// enough is how many failures in a row give it up.
+func (j *Judge) enough() int { return max(j.spec.Failures, 1) }
 
 // Passed takes a probe that passed, and says whether that makes it another.
 func (j *Judge) Passed(at time.Time) (changed bool) {
@@ -44,7 +52,8 @@ func (j *Judge) Failed(at time.Time, words string) (changed bool) {
 	if waits && at.Sub(j.began) < j.spec.StartPeriod {
 		return false
 	}
-	if j.failed++; j.failed < max(j.spec.Failures, 1) {
+	j.count++
+	if j.failed++; j.failed < j.enough() {
 		return false
 	}
 	return j.give(at)
@@ -52,7 +61,9 @@ func (j *Judge) Failed(at time.Time, words string) (changed bool) {
 
 // Broken takes a probe that can't be made: waiting for one that passes is of no use.
 func (j *Judge) Broken(at time.Time, words string) (changed bool) {
+	j.count += j.enough()
 	if j.now.State != driver.ReadyWaiting {
+		j.count-- // which Failed counts
 		return j.Failed(at, words)
 	}
 	j.now.Words = words

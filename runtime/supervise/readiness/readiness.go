@@ -28,10 +28,11 @@ type Guest interface {
 }
 
 // Follow probes until ctx ends, and tells what it makes of that: each change, of which the first is that it waits, and
-// between those what a probe that failed said. line is closed when the line of a log was written.
-func Follow(ctx context.Context, r spec.Ready, g Guest, line <-chan struct{}, tell func(now driver.Readiness, changed bool)) {
+// between those what a probe that failed said, and how many did that count. line is closed when the line of a log was
+// written. When it returns while ctx lasts, no probe can be made any more.
+func Follow(ctx context.Context, r spec.Ready, g Guest, line <-chan struct{}, tell func(now driver.Readiness, changed bool, failed int)) {
 	f := &follower{Judge: NewJudge(r, time.Now()), ready: r, tell: tell}
-	tell(f.State(), true)
+	tell(f.State(), true, 0)
 	switch r.Kind() {
 	case spec.ProbeExec:
 		f.exec(ctx, g)
@@ -47,14 +48,15 @@ func Follow(ctx context.Context, r spec.Ready, g Guest, line <-chan struct{}, te
 type follower struct {
 	*Judge
 	ready spec.Ready
-	tell  func(driver.Readiness, bool)
+	tell  func(driver.Readiness, bool, int)
 	words string // that were told
+	told  int    // likewise
 }
 
 func (f *follower) note(changed bool) {
-	if now := f.State(); changed || now.Words != f.words {
-		f.words = now.Words
-		f.tell(now, changed)
+	if now := f.State(); changed || now.Words != f.words || f.Count() != f.told {
+		f.words, f.told = now.Words, f.Count()
+		f.tell(now, changed, f.told)
 	}
 }
 

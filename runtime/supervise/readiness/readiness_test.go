@@ -71,7 +71,7 @@ func follow(t *testing.T, r spec.Ready, g *acted, line <-chan struct{}, within t
 	ctx, cancel := context.WithTimeout(t.Context(), within)
 	defer cancel()
 	var all []string
-	Follow(ctx, r, g, line, func(now driver.Readiness, changed bool) {
+	Follow(ctx, r, g, line, func(now driver.Readiness, changed bool, _ int) {
 		if changed {
 			text := fmt.Sprintf("%s@%s", now.State, time.Since(g.began))
 			if now.Words != "" {
