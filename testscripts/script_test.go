@@ -77,6 +77,8 @@ func condition(what string) (bool, error) {
 		return os.Geteuid() == 0, nil
 	case "loop":
 		return exec.Command("losetup", "-f").Run() == nil && os.Geteuid() == 0, nil
+	case "all":
+		return lane.All(), nil
 	case "history":
 		return hasHistory(), nil
 	case "postgres":

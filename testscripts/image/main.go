@@ -88,6 +88,9 @@ func write(name string, files []File, config v1.ImageConfig) error {
 	if err != nil {
 		return err
 	}
+	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
+		return fmt.Errorf("write %s: it is no file", name) // a device would be replaced
+	}
 	temp := name + ".new"
 	f, err := os.Create(temp)
 	if err != nil {
