@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -61,6 +63,7 @@ func (b *bench) runContext(ctx context.Context, args ...string) said {
 	b.t.Helper()
 	var out, errs bytes.Buffer
 	a := &app{Screen: &term.Screen{In: strings.NewReader(""), Out: &out, Err: &errs, Getenv: func(string) string { return "" }}, world: b.world}
+	a.outside.Dialer.Connect = func(context.Context, string, netip.AddrPort) (net.Conn, error) { return nil, errors.ErrUnsupported } // nothing is outside
 	return said{a.main(ctx, args), out.String(), errs.String()}
 }
 

@@ -101,7 +101,7 @@ func (a *app) explain(ctx context.Context, ws driver.Workspace, host string, por
 	if err != nil {
 		return e, err
 	}
-	e.Explanation = explain.Connection(ctx, p, a.resolver(), ownAddresses(), host, port, protocol)
+	e.Explanation = explain.Connection(ctx, p, explain.Host{Resolver: a.resolver(), Own: ownAddresses(), Route: a.outside.Dialer.Route}, host, port, protocol)
 	if state.May == nil {
 		e.Rule, e.Reason = "none", "the workspace has no network"
 	}

@@ -127,7 +127,7 @@ func (a *app) resolver() dns.Resolver {
 	if a.outside.Resolver != nil {
 		return a.outside.Resolver
 	}
-	return net.DefaultResolver
+	return &net.Resolver{PreferGo: true} // as a gateway
 }
 
 // serveGateway is the process through which a workspace reaches what is outside.

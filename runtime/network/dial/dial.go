@@ -7,6 +7,7 @@ package dial
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -58,6 +59,26 @@ func (d Dialer) Dial(ctx context.Context, protocol spec.Protocol, to netip.AddrP
 		return nil, err
 	}
 	return withFile(conn)
+}
+
+// Route says why a host of an address can't be reached from here at all, as when this one is offline; nil when it may be.
+// It sends nothing.
+func (d Dialer) Route(to netip.AddrPort) error {
+	if d.Connect != nil {
+		return nil
+	}
+	network, err := networkOf(spec.UDP, to.Addr())
+	if err != nil {
+		return err
+	}
+	conn, err := net.Dial(network, to.String()) // of UDP it looks for a way, and no more
+	if errno, ok := errors.AsType[syscall.Errno](err); ok {
+		return errno
+	}
+	if err != nil {
+		return err
+	}
+	return conn.Close()
 }
 
 // DialLoopback connects to a port of the host's own loopback, of IPv4, or of IPv6 where nothing listens on that.

@@ -13,8 +13,18 @@ import (
 	"microagent/schema/spec"
 )
 
-// RuleResolver is the rule of a step at which the host's resolver gives nothing.
-const RuleResolver = "resolver"
+// Rules of steps at which the host gives nothing: its resolver no address, or itself no way to one.
+const (
+	RuleResolver = "resolver"
+	RuleRoute    = "route"
+)
+
+// Host is what explanations ask of this host.
+type Host struct {
+	Resolver dns.Resolver
+	Own      func(netip.Addr) bool      // whether an interface has an address
+	Route    func(netip.AddrPort) error // why there is no way to an address, without anything being sent; nil for there may be
+}
 
 // Step is what is decided at one stage, of one address from StageAnswer on.
 type Step struct {
@@ -33,21 +43,21 @@ type Explanation struct {
 	Steps    []Step        `json:"steps"`
 }
 
-// Connection explains one to host, which is a name or an address. own says that an interface of this host has an address.
-func Connection(ctx context.Context, p *policy.Policy, r dns.Resolver, own func(netip.Addr) bool, host string, port uint16, protocol spec.Protocol) Explanation {
+// Connection explains one to host, which is a name or an address.
+func Connection(ctx context.Context, p *policy.Policy, here Host, host string, port uint16, protocol spec.Protocol) Explanation {
 	e := Explanation{Host: host, Port: port, Protocol: protocol, Steps: []Step{}}
 	if a, err := netip.ParseAddr(host); err == nil {
-		e.address(p, own, a, "")
+		e.address(p, here, a, "")
 		return e
 	}
 	if v := p.Question(host); !e.add(v, "") {
 		return e
 	}
 	if a, ok := p.Synthetic(host); ok {
-		e.address(p, own, a, host)
+		e.address(p, here, a, host)
 		return e
 	}
-	list, err := r.LookupNetIP(ctx, "ip", host+".")
+	list, err := here.Resolver.LookupNetIP(ctx, "ip", host+".")
 	if err != nil || len(list) == 0 {
 		reason := "the host's resolver knows no address of it"
 		if err != nil {
@@ -58,14 +68,14 @@ func Connection(ctx context.Context, p *policy.Policy, r dns.Resolver, own func(
 	}
 	for _, a := range list {
 		if a = a.WithZone(""); e.add(p.Answer(host, a), a.String()) {
-			e.address(p, own, a, host)
+			e.address(p, here, a, host)
 		}
 	}
 	return e
 }
 
 // address judges a flow to an address that was given for a name, "" for none.
-func (e *Explanation) address(p *policy.Policy, own func(netip.Addr) bool, a netip.Addr, name string) {
+func (e *Explanation) address(p *policy.Policy, here Host, a netip.Addr, name string) {
 	f := policy.Flow{Protocol: e.Protocol, To: netip.AddrPortFrom(a, e.Port)}
 	if name != "" {
 		f.Names = []string{name}
@@ -81,7 +91,11 @@ func (e *Explanation) address(p *policy.Policy, own func(netip.Addr) bool, a net
 		}
 	}
 	if decided.Route == policy.RouteOut {
-		if v = p.Dial(f.To, own(a)); !e.add(v, a.String()) {
+		if v = p.Dial(f.To, here.Own(a)); !e.add(v, a.String()) {
+			return
+		}
+		if err := here.Route(f.To); err != nil {
+			e.add(policy.Verdict{Stage: policy.StageDial, Rule: RuleRoute, Reason: "this host has no way to it: " + err.Error()}, a.String())
 			return
 		}
 	}

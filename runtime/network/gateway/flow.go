@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -127,7 +128,11 @@ const helloPatience = 10 * time.Second
 
 // checkName reads what the guest sends first, and passes it on when it is a handshake for a name that may be reached.
 func (g *gateway) checkName(f *flow, in *stack.Conn, out dial.Conn) bool {
-	late := time.AfterFunc(helloPatience, in.Abort)
+	late := time.AfterFunc(g.helloPatience, func() {
+		g.denials.Add(denial.OfFlow(f.Flow, "", policy.Verdict{Stage: policy.StageName, Rule: policy.RuleDefault,
+			Reason: fmt.Sprintf("port %d is allowed for TLS, and no handshake came within %s", f.To.Port(), g.helloPatience)}))
+		in.Abort()
+	})
 	var read []byte
 	var h policy.Hello
 	for more := true; more; {

@@ -71,13 +71,16 @@ type gateway struct {
 
 	policy atomic.Pointer[policy.Policy]
 
+	helloPatience time.Duration
+	flooded       uint64 // connections that noteFlood has recorded
+
 	mu   sync.Mutex // what follows
 	open map[stack.Flow]*flow
 }
 
 // newGateway gives each record of a denial to denied, which must not wait.
 func newGateway(o Outside, denied func(driver.Denial)) (*gateway, error) {
-	g := &gateway{outside: o, pins: dns.NewPins(time.Now), open: map[stack.Flow]*flow{}, denials: denial.NewLog(denied, time.Now)}
+	g := &gateway{outside: o, pins: dns.NewPins(time.Now), open: map[stack.Flow]*flow{}, denials: denial.NewLog(denied, time.Now), helloPatience: helloPatience}
 	g.ctx, g.cancel = context.WithCancel(context.Background())
 	g.policy.Store(policy.None)
 	g.names = dns.New(policy.None, o.resolver(), g.pins, g.denials.Add)
@@ -129,6 +132,18 @@ func (g *gateway) permit(n *spec.Network) error {
 	}
 	g.stack.Abort(func(f stack.Flow) bool { return ends[f] })
 	return nil
+}
+
+// noteFlood records how many connections were not begun since the last call, since too many were under way: the guest's
+// kernel tries those again. One goroutine at a time calls it.
+func (g *gateway) noteFlood() {
+	n := g.stack.Counters().Flood
+	if n == g.flooded {
+		return
+	}
+	g.denials.Add(driver.Denial{Stage: string(policy.StageTCP), Protocol: string(spec.TCP), Rule: "limit:opening",
+		Reason: "too many connections are being opened at once", Count: int(n - g.flooded)})
+	g.flooded = n
 }
 
 // full records a flow that has no place.

@@ -2,12 +2,10 @@ package gateway
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net"
-	"net/http/httptest"
 	"net/netip"
 	"os"
 	"strings"
@@ -17,167 +15,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"microagent/runtime/driver"
 	"microagent/runtime/network/dial"
-	"microagent/runtime/network/policy"
-	"microagent/runtime/network/stack/stacktest"
 	"microagent/schema/spec"
 )
-
-// world is what is outside: names, and servers of the test behind public addresses.
-type world struct {
-	names map[string][]string
-
-	mu      sync.Mutex
-	servers map[netip.AddrPort]net.Listener
-	dialled []string
-}
-
-func (w *world) LookupNetIP(_ context.Context, _, name string) (list []netip.Addr, err error) {
-	for _, a := range w.names[strings.TrimSuffix(name, ".")] {
-		list = append(list, netip.MustParseAddr(a))
-	}
-	if list == nil {
-		err = &net.DNSError{IsNotFound: true}
-	}
-	return list, err
-}
-
-func (w *world) connect(ctx context.Context, network string, to netip.AddrPort) (net.Conn, error) {
-	w.mu.Lock()
-	w.dialled = append(w.dialled, to.String())
-	l := w.servers[to]
-	w.mu.Unlock()
-	if l == nil {
-		return nil, errors.New("nobody is there")
-	}
-	var d net.Dialer
-	return d.DialContext(ctx, l.Addr().Network(), l.Addr().String())
-}
-
-// at serves each connection to an address by handle.
-func (w *world) at(t testing.TB, where string, handle func(*net.TCPConn)) {
-	t.Helper()
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.mu.Lock()
-	w.servers[netip.MustParseAddrPort(where)] = l
-	w.mu.Unlock()
-	var work sync.WaitGroup
-	over, end := context.WithCancel(context.Background())
-	work.Go(func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			work.Go(func() {
-				defer c.Close()
-				defer context.AfterFunc(over, func() { c.Close() })()
-				handle(c.(*net.TCPConn))
-			})
-		}
-	})
-	t.Cleanup(func() { l.Close(); end(); work.Wait() })
-}
-
-func echo(c *net.TCPConn) {
-	_, _ = io.Copy(c, c)
-	_ = c.CloseWrite()
-}
-
-// bench is a guest and its gateway.
-type bench struct {
-	*stacktest.Guest
-	gateway *gateway
-	world   *world
-
-	mu      sync.Mutex
-	denials []driver.Denial
-}
-
-func newBench(t testing.TB, w *world, n *spec.Network) *bench {
-	t.Helper()
-	if w.servers == nil {
-		w.servers = map[netip.AddrPort]net.Listener{}
-	}
-	b := &bench{Guest: stacktest.New(policy.Guest4, policy.Guest6), world: w}
-	g, err := newGateway(Outside{Resolver: w, Dialer: dial.Dialer{Connect: w.connect}}, func(d driver.Denial) {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		b.denials = append(b.denials, d)
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := g.permit(n); err != nil {
-		t.Fatal(err)
-	}
-	b.gateway = g
-	near, far := net.Pipe()
-	done := make(chan struct{}, 2)
-	go func() { _ = g.stack.Carry(near); done <- struct{}{} }()
-	go func() { b.Carry(far); done <- struct{}{} }()
-	t.Cleanup(func() {
-		near.Close()
-		far.Close()
-		<-done
-		<-done
-		g.close()
-		b.Close()
-	})
-	return b
-}
-
-// lookup asks the gateway as a guest does; a question that was sent before packets were carried is asked again.
-func (b *bench) lookup(ctx context.Context, name string) ([]netip.Addr, error) {
-	r := net.Resolver{PreferGo: true, Dial: func(_ context.Context, network, _ string) (net.Conn, error) {
-		at := netip.AddrPortFrom(policy.Gateway4, 53)
-		if strings.HasPrefix(network, "tcp") {
-			return b.Dial(ctx, at)
-		}
-		return b.DialUDP(at)
-	}}
-	return r.LookupNetIP(ctx, "ip", name+".")
-}
-
-// reach resolves a name and connects.
-func (b *bench) reach(t testing.TB, name string, port uint16) (net.Conn, error) {
-	t.Helper()
-	list, err := b.lookup(t.Context(), name)
-	if err != nil {
-		return nil, err
-	}
-	return b.Dial(t.Context(), netip.AddrPortFrom(list[0].Unmap(), port))
-}
-
-// last is the newest record, which has come or is about to.
-func (b *bench) last(t testing.TB, n int) driver.Denial {
-	t.Helper()
-	for late := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
-		b.mu.Lock()
-		list := b.denials
-		b.mu.Unlock()
-		if len(list) >= n {
-			return list[n-1]
-		}
-		if time.Now().After(late) {
-			t.Fatalf("%d records, not %d: %+v", len(list), n, list)
-		}
-	}
-}
-
-func allow(rules ...spec.Rule) *spec.Network { return &spec.Network{Allow: rules} }
-
-func host(name string, ports ...uint16) spec.Rule {
-	r := spec.Rule{Name: "by-" + name[:1], Host: name}
-	for _, p := range ports {
-		r.Ports = append(r.Ports, spec.PortRange{First: p, Last: p})
-	}
-	return r
-}
 
 func TestByNameAndNothingElse(t *testing.T) {
 	w := &world{names: map[string][]string{"api.example.com": {"203.0.113.9"}, "evil.example.com": {"203.0.113.10"}}}
@@ -233,73 +73,46 @@ func TestAnswersAreNotBelieved(t *testing.T) {
 	}
 }
 
-func TestHandshakeNamesTheServer(t *testing.T) {
-	server := httptest.NewUnstartedServer(nil)
-	server.StartTLS()
-	defer server.Close()
-	config := &tls.Config{Certificates: server.TLS.Certificates}
-	w := &world{names: map[string][]string{"api.example.com": {"203.0.113.9"}}}
-	b := newBench(t, w, allow(host("api.example.com", 443)))
-	saw := make(chan int, 8)
-	w.at(t, "203.0.113.9:443", func(c *net.TCPConn) {
-		counted := &counting{Conn: c}
-		if s := tls.Server(counted, config); s.Handshake() == nil {
-			_, _ = io.Copy(s, s)
-		}
-		saw <- counted.n
-	})
-	c, err := b.reach(t, "api.example.com", 443)
+// A guest that opens connections without end to where nobody answers is told of in a line with a count, and what it opened
+// before goes on.
+func TestFloodIsALine(t *testing.T) {
+	w := &world{names: map[string][]string{"api.example.com": {"203.0.113.9"}, "slow.example.com": {"203.0.113.10"}}}
+	b := newBench(t, w, allow(host("api.example.com", 80), host("slow.example.com", 80)))
+	w.at(t, "203.0.113.9:80", echo)
+	silent := make(chan struct{})
+	w.mu.Lock()
+	w.silent = map[netip.AddrPort]<-chan struct{}{netip.MustParseAddrPort("203.0.113.10:80"): silent}
+	w.mu.Unlock()
+	c, err := b.reach(t, "api.example.com", 80)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := tls.Client(c, &tls.Config{ServerName: "api.example.com", InsecureSkipVerify: true})
-	if err := s.Handshake(); err != nil {
-		t.Error(err)
+	defer c.Close()
+	if _, err := b.lookup(t.Context(), "slow.example.com"); err != nil {
+		t.Fatal(err)
 	}
-	_ = s.Close()
-	c.Close()
-	if n := <-saw; n == 0 {
-		t.Error("the server saw nothing")
-	}
-	for i, begin := range []func(net.Conn) error{
-		func(c net.Conn) error {
-			return tls.Client(c, &tls.Config{ServerName: "evil.example.com", InsecureSkipVerify: true}).Handshake()
-		},
-		func(c net.Conn) error { return tls.Client(c, &tls.Config{InsecureSkipVerify: true}).Handshake() },
-		func(c net.Conn) error {
-			_, err := c.Write([]byte("GET / HTTP/1.0\r\nHost: api.example.com\r\n\r\n"))
-			if err == nil {
-				_, err = c.Read(make([]byte, 1))
+	ctx, cancel := context.WithCancel(t.Context())
+	var open sync.WaitGroup
+	for range 300 {
+		open.Go(func() {
+			if c, err := b.Dial(ctx, netip.MustParseAddrPort("203.0.113.10:80")); err == nil {
+				c.Close()
 			}
-			return err
-		},
-	} {
-		c, err := b.reach(t, "api.example.com", 443)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := begin(c); err == nil {
-			t.Errorf("beginning %d goes through", i)
-		}
-		c.Close()
-		if n := <-saw; n > 0 {
-			t.Errorf("of beginning %d the server saw %d bytes", i, n)
-		}
-		if s := b.gateway.denials.State(); s.Denied != i+1 || s.Last.Stage != "sni" || i == 0 && s.Last.Server != "evil.example.com" {
-			t.Errorf("beginning %d: %+v", i, s)
+		})
+	}
+	for late := time.Now().Add(20 * time.Second); b.gateway.stack.Counters().Flood == 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(late) {
+			t.Fatal("nothing is dropped")
 		}
 	}
-}
-
-type counting struct {
-	net.Conn
-	n int
-}
-
-func (c *counting) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
-	c.n += n
-	return n, err
+	b.gateway.noteFlood()
+	if d := b.last(t, 1); d.Rule != "limit:opening" || d.Count == 0 || !strings.HasPrefix(d.Text(), "tcp denied by limit:opening: too many connections") {
+		t.Errorf("%+v", d)
+	}
+	said(t, c)
+	cancel()
+	close(silent)
+	open.Wait()
 }
 
 // What is allowed may be so no longer a moment later.

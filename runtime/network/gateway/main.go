@@ -208,6 +208,7 @@ func (c *child) report() {
 				return
 			}
 		case <-ticker.C:
+			c.noteFlood()
 		case <-c.ctx.Done():
 			return
 		}

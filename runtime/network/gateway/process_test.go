@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -16,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"microagent/runtime/confine"
 	"microagent/runtime/driver"
 	"microagent/runtime/guest/proto"
 	"microagent/runtime/network/dial"
@@ -30,13 +32,37 @@ const asGateway = "gateway"
 // TestMain is also the process of a gateway, to which every public address is this host's loopback.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == asGateway {
-		os.Exit(Main(Outside{Resolver: &world{names: map[string][]string{"api.example.com": {"203.0.113.9"}}},
+		os.Exit(Main(Outside{Resolver: reads{&world{names: map[string][]string{"api.example.com": {"203.0.113.9"}}}, os.Args[2:]},
 			Dialer: dial.Dialer{Connect: func(ctx context.Context, network string, to netip.AddrPort) (net.Conn, error) {
 				var d net.Dialer
 				return d.DialContext(ctx, network, fmt.Sprint("127.0.0.1:", to.Port()))
 			}}}, os.Stderr))
 	}
 	os.Exit(m.Run())
+}
+
+// reads is a resolver that tells of the process that it is in: reads.example.com has the address 203.0.113.100 and one more
+// for each path that can be read there, by its number.
+type reads struct {
+	*world
+	paths []string
+}
+
+func (r reads) LookupNetIP(ctx context.Context, network, name string) ([]netip.Addr, error) {
+	if name != "reads.example.com." {
+		return r.world.LookupNetIP(ctx, network, name)
+	}
+	list := []netip.Addr{netip.AddrFrom4([4]byte{203, 0, 113, 100})}
+	for i, path := range r.paths {
+		_, err := os.ReadFile(path)
+		if err != nil {
+			_, err = os.ReadDir(path)
+		}
+		if err == nil {
+			list = append(list, netip.AddrFrom4([4]byte{203, 0, 113, byte(101 + i)}))
+		}
+	}
+	return list, nil
 }
 
 // running is a gateway with a guest that is reached as a guest's agent is.
@@ -48,12 +74,12 @@ type running struct {
 	states chan State
 }
 
-func startProcess(t *testing.T, n *spec.Network) *running {
+func startProcess(t *testing.T, n *spec.Network, reads ...string) *running {
 	t.Helper()
 	r := &running{Guest: stacktest.New(policy.Guest4, policy.Guest6), denied: make(chan driver.Denial, 100), gone: make(chan struct{}, 10), states: make(chan State, 1000)}
 	var err error
 	r.Process, err = Start(Options{
-		Argv: []string{os.Args[0], asGateway}, Stderr: os.Stderr,
+		Argv: append([]string{os.Args[0], asGateway}, reads...), Stderr: os.Stderr,
 		Denied: func(d driver.Denial) { r.denied <- d }, State: func(s State) { r.states <- s },
 		Log: func(line string) { t.Log("gateway:", line) }, Gone: func() { r.gone <- struct{}{} },
 	})
@@ -198,6 +224,31 @@ func TestProcessHasLittle(t *testing.T) {
 		if !strings.Contains(string(limits), want) {
 			t.Errorf("no %q in\n%s", want, limits)
 		}
+	}
+}
+
+// The process reads how the host resolves names, and no other file of its user's.
+func TestProcessReadsLittle(t *testing.T) {
+	own := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(own, []byte("secret"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	paths := []string{"/etc/hosts", own, filepath.Dir(own), "/", "/etc", "/etc/passwd", "/proc/version", fmt.Sprintf("/proc/%d/environ", os.Getpid()), "/sys/class/net", "/var", "/home", "/root", "/tmp", "/dev/urandom"}
+	r := startProcess(t, allow(host("reads.example.com", 80)), paths...)
+	list, err := lookupBy(t.Context(), r.Guest, "reads.example.com")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if confine.LandlockVersion() == 0 { // the kernel keeps it from nothing
+		list = list[:min(len(list), 2)]
+	}
+	for _, a := range list {
+		if n := int(a.Unmap().As4()[3]); n != 100 && n != 101 {
+			t.Errorf("it can read %s", paths[n-101])
+		}
+	}
+	if len(list) != 2 {
+		t.Errorf("%d can be read: it does not resolve as the host does", len(list)-1)
 	}
 }
 
