@@ -198,11 +198,18 @@ outputs: {out: {from: job, path: /out, to: ./out/out}}
 	"one change after another": {
 		{manifest: alone("volumes: {data: {size: 64MiB}}", "service: [sh, -c, sleep 1]")},
 		{manifest: alone("volumes: {data: {size: 64MiB}}", "disk: 512MiB, service: [sh, -c, sleep 1]")},
-		{manifest: alone("volumes: {data: {size: 64MiB}}", "disk: 512MiB, desired: stopped, service: [sh, -c, sleep 1]")},
-		{manifest: alone("volumes: {data: {size: 128MiB, protected: true}}", "disk: 512MiB, desired: stopped, service: [sh, -c, sleep 1]")},
-		{manifest: alone("volumes: {new: {size: 128MiB, protected: false}}\nmoved: [{volume: data, to: new}]", "disk: 512MiB, desired: stopped, service: [sh, -c, sleep 1]")},
-		{manifest: alone("", "disk: 512MiB, desired: stopped, stopGrace: 5s, service: [sh, -c, sleep 1]")},
-		{manifest: alone("", "disk: 512MiB, stopGrace: 5s, service: [sh, -c, sleep 1]")},
+		{manifest: alone("volumes: {data: {size: 64MiB}}", "disk: 512MiB, memory: 1GiB, service: [sh, -c, sleep 1]")},
+		{manifest: alone("volumes: {data: {size: 64MiB}}", "disk: 512MiB, memory: 1GiB, desired: stopped, service: [sh, -c, sleep 1]")},
+		{manifest: alone("volumes: {data: {size: 128MiB, protected: true}}", "disk: 512MiB, memory: 1GiB, desired: stopped, service: [sh, -c, sleep 1]")},
+		{manifest: alone("volumes: {new: {size: 128MiB, protected: false}}\nmoved: [{volume: data, to: new}]", "disk: 512MiB, memory: 1GiB, desired: stopped, service: [sh, -c, sleep 1]")},
+		{manifest: alone("", "disk: 512MiB, memory: 1GiB, desired: stopped, stopGrace: 5s, service: [sh, -c, sleep 1]")},
+		{manifest: alone("", "disk: 512MiB, memory: 1GiB, stopGrace: 5s, service: [sh, -c, sleep 1]")},
+		{destroy: true},
+	},
+	"a guest that changes while it runs": {
+		{manifest: alone("", "disk: 512MiB, env: {A: b}")},
+		{manifest: alone("", "disk: 1GiB, env: {A: c, B: d}, ports: {http: {guest: 80, host: auto}}")},
+		{manifest: alone("", "disk: 1GiB")},
 		{destroy: true},
 	},
 	"a workspace with another name": {

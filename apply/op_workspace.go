@@ -81,6 +81,18 @@ func (r *run) applyWorkspace(ctx, whole context.Context, c *plan.Change, p drive
 		}
 		return err
 	}
+	grow := func() error {
+		if !c.GrowRoot {
+			return nil
+		}
+		return r.drivers.Runs.GrowRoot(whole, name, spec.DiskSize)
+	}
+	environ := func() error {
+		if !c.SetEnv {
+			return nil
+		}
+		return r.drivers.Runs.SetEnv(whole, name, spec.Process.Env)
+	}
 	create := func() error {
 		_, err := ws.Create(whole, spec, p)
 		if err == nil {
@@ -104,7 +116,7 @@ func (r *run) applyWorkspace(ctx, whole context.Context, c *plan.Change, p drive
 	}
 	steps, ok := map[plan.Action][]func() error{
 		plan.ActionCreate:  {create, start},
-		plan.ActionUpdate:  {publish, permit, update},
+		plan.ActionUpdate:  {publish, permit, grow, environ, update},
 		plan.ActionRestart: {stop, update, start},
 		plan.ActionReplace: {stop, replace, start},
 		plan.ActionStart:   {update, start},

@@ -43,6 +43,18 @@ func (d *difference) publishes() bool {
 	return slices.ContainsFunc(d.fields, func(f FieldChange) bool { return strings.HasPrefix(f.Path, "ports.") })
 }
 
+// grows and environs say that the root file system grows, and that what begins from now on has another environment, both
+// while a guest runs.
+func (d *difference) grows() bool    { return d.live("disk") }
+func (d *difference) environs() bool { return d.live("env") }
+
+// live says that the field, or one below it, changes without a restart.
+func (d *difference) live(field string) bool {
+	return slices.ContainsFunc(d.fields, func(f FieldChange) bool {
+		return f.Effect == observed.EffectLive && (f.Path == field || strings.HasPrefix(f.Path, field+"."))
+	})
+}
+
 // stops says that applying d to a running guest needs it stopped.
 func (d *difference) stops() bool {
 	return d.effect == observed.EffectRestart || d.effect == observed.EffectReplace
@@ -56,12 +68,14 @@ type comparison struct {
 	difference
 	grew  bool   // the disk, while it is compared
 	comes bool   // the field at hand, or goes
+	idles bool   // it did, and does
 	label string // what to call the field at hand, "" for its path
 }
 
 // compare finds how want differs from have: both name the same workspace.
 func compare(have, want *observed.WorkspaceSpec) difference {
 	var c comparison
+	c.idles = have.Mode == spec.ModeIdle && want.Mode == spec.ModeIdle
 	c.becomesTask = want.Mode == spec.ModeTask && have.Mode != spec.ModeTask
 	c.compareText("image", "image", have.Image, want.Image)
 	c.compareDigest("image_digest", "image.digest", have.ImageDigest, want.ImageDigest)
@@ -120,7 +134,13 @@ func (c *comparison) add(field, path, before, after string, why cause) {
 	if effect == observed.EffectGrowOnly {
 		effect = observed.EffectReplace
 		if c.grew {
-			effect = observed.EffectRestart
+			effect = observed.EffectLive
+		}
+	}
+	if effect == observed.EffectNext {
+		effect = observed.EffectRestart
+		if c.idles {
+			effect = observed.EffectLive
 		}
 	}
 	if effect == observed.EffectComes {
@@ -136,7 +156,7 @@ func (c *comparison) add(field, path, before, after string, why cause) {
 		c.reruns = append(c.reruns, cmp.Or(c.label, path))
 	}
 	c.cause = max(c.cause, why)
-	c.fields = append(c.fields, FieldChange{Path: path, Before: before, After: after, Forces: effect == observed.EffectReplace})
+	c.fields = append(c.fields, FieldChange{Path: path, Before: before, After: after, Forces: effect == observed.EffectReplace, Effect: effect})
 }
 
 // compareEnv tells which variables differ and never their values: plans end up in logs.

@@ -26,7 +26,7 @@ var update = flag.Bool("update", false, "write the goldens anew")
 
 // TestGolden goes through testdata/*.txtar: "before.yaml", if there is one, is applied to an empty world; the lines of
 // "world" happen to it; "after.yaml" (before.yaml when it is missing) is planned; what people are told is "plan". When
-// "json", where it is there, is what programs are told of the order. When
+// "json", where it is there, is what programs are told of the order and of what each field costs. When
 // there are no errors, the plan is applied, and the next one has to be empty.
 func TestGolden(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txtar")
@@ -121,6 +121,14 @@ func orderJSON(t *testing.T, p *plan.Plan) string {
 			After   json.RawMessage `json:"after,omitempty"`
 			If      json.RawMessage `json:"if,omitempty"`
 			Writers []string        `json:"writers,omitempty"`
+			Fields  []struct {
+				Path   string          `json:"path"`
+				Effect observed.Effect `json:"effect,omitempty"`
+			} `json:"fields,omitempty"`
+			Publish  bool `json:"publish,omitempty"`
+			Permit   bool `json:"permit,omitempty"`
+			GrowRoot bool `json:"grow_root,omitempty"`
+			SetEnv   bool `json:"set_env,omitempty"`
 		} `json:"changes"`
 	}
 	if err := json.Unmarshal(whole.Bytes(), &doc); err != nil {

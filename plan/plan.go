@@ -91,13 +91,16 @@ const (
 	DangerDataLoss Danger = "data_loss" // files outside volumes are replaced or deleted
 )
 
-// FieldChange is one field before and after, as text for people and programs. Forces marks the fields that make
-// the change a replacement.
+// FieldChange is one field before and after, as text for people and programs. Effect is what such a change costs a
+// workspace or volume that is in use: cosmetic, live, restart or replace; "" where there was none before. Forces marks the
+// fields that make the change a replacement.
 type FieldChange struct {
 	Path   string `json:"path"` // "memory", "mounts./work.volume"
 	Before string `json:"before"`
 	After  string `json:"after"`
 	Forces bool   `json:"forces,omitempty"`
+
+	Effect observed.Effect `json:"effect,omitempty"`
 }
 
 // Change is one node of the plan: one operation on one object. What it works on is in the field of its kind,
@@ -124,6 +127,8 @@ type Change struct {
 	Bundle    *BundleObject           `json:"bundle,omitempty"`
 	Publish   bool                    `json:"publish,omitempty"`   // ActionUpdate: of a workspace that runs, whose ports change
 	Permit    bool                    `json:"permit,omitempty"`    // ActionUpdate: of a workspace that runs, which may reach something else
+	GrowRoot  bool                    `json:"grow_root,omitempty"` // ActionUpdate: of a workspace that runs, whose root file system grows
+	SetEnv    bool                    `json:"set_env,omitempty"`   // ActionUpdate: of a workspace that runs, where what begins later has another environment
 	Workspace *observed.WorkspaceSpec `json:"workspace,omitempty"` // also for KindTask: what it runs in
 	Rename    *RenameObject           `json:"rename,omitempty"`
 	Output    *OutputObject           `json:"output,omitempty"`
@@ -132,6 +137,9 @@ type Change struct {
 	Writers   []string                `json:"writers,omitempty"` // KindTask: whose newest runs are parts of its run key, by name on disk
 	Pos       diag.Pos                `json:"pos,omitzero"`
 }
+
+// InPlace says that a workspace is changed while it runs.
+func (c *Change) InPlace() bool { return c.Publish || c.Permit || c.GrowRoot || c.SetEnv }
 
 // Does says whether apply has something to do for this change.
 func (c *Change) Does() bool { return c.Action != ActionNone && c.Action != ActionKeep }

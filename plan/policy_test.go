@@ -89,6 +89,7 @@ func TestPolicyIsFollowed(t *testing.T) {
 		observed.EffectRestart: plan.ActionRestart, observed.EffectReplace: plan.ActionReplace,
 		observed.EffectGrowOnly: plan.ActionReplace, // altered made the recorded one larger
 		observed.EffectComes:    plan.ActionRestart, // or goes
+		observed.EffectNext:     plan.ActionRestart, // of a service
 	}
 	for name, field := range specFields() {
 		policy := observed.WorkspacePolicy[name]

@@ -113,8 +113,8 @@ func (p *planner) giveTurn(w *workspaceState, taker *Change) {
 		c.Action, c.Reason, c.Detail = ActionStart, ReasonDependency, "it stopped to give a turn"
 	case ActionUpdate:
 		c.Action, c.Detail = ActionStart, "it stopped to give a turn; its files stay"
-		if c.Publish || c.Permit { // which a start of what may run yet would not do
-			c.Action, c.Publish, c.Permit = ActionRestart, false, false
+		if c.InPlace() { // which a start of what may run yet would not do
+			c.Action, c.Publish, c.Permit, c.GrowRoot, c.SetEnv = ActionRestart, false, false, false, false
 		}
 	}
 	p.addEdge(taker, g.turn.Address)

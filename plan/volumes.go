@@ -140,13 +140,16 @@ func (p *planner) changeVolume(c *Change, v schema.Volume, have observed.Volume)
 			c.Detail = "its protection against deletion is lifted"
 		}
 		c.Fields = append(c.Fields, FieldChange{
-			Path: "protected", Before: strconv.FormatBool(have.Protected), After: strconv.FormatBool(c.Volume.Protected),
+			Path: "protected", Before: strconv.FormatBool(have.Protected), After: strconv.FormatBool(c.Volume.Protected), Effect: observed.EffectCosmetic,
 		})
 	}
 	if v.Size > was {
 		c.Action, c.Reason = ActionGrow, ReasonFieldChanged
 		c.Detail = "its files stay"
-		c.Fields = append(c.Fields, FieldChange{Path: "size", Before: was.String(), After: v.Size.String()})
+		if have.Holder != "" {
+			c.Detail = "its files stay, and workspace " + have.Holder + " runs on"
+		}
+		c.Fields = append(c.Fields, FieldChange{Path: "size", Before: was.String(), After: v.Size.String(), Effect: observed.EffectLive})
 	}
 }
 

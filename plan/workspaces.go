@@ -124,7 +124,7 @@ func updateForTask(c *Change, s *workspaceState, stop bool) {
 // keepUp is for services and workspaces that idle.
 func keepUp(c *Change, s *workspaceState) {
 	switch {
-	case s.have.Running && s.diff.stops():
+	case s.have.Running && (s.diff.stops() || s.have.Starting && (s.diff.grows() || s.diff.environs())):
 		c.Action, c.Reason, c.Detail = ActionRestart, fieldReason(&s.diff), "its files stay"
 		c.Danger, c.Warning = DangerDowntime, "a running guest is stopped and started"
 	case s.have.BacksOff:
@@ -136,6 +136,7 @@ func keepUp(c *Change, s *workspaceState) {
 			c.Detail = "its ports change while it runs; connections of those that go are reset"
 		}
 		c.permit(s)
+		c.changeGuest(s)
 	case s.have.Starting:
 		c.Action, c.Reason, c.Detail = ActionWait, ReasonUnderWay, "its start is under way"
 	case s.have.Running && s.have.NotReady != "" && s.want.Ready != nil:
@@ -163,6 +164,28 @@ func (c *Change) permit(s *workspaceState) {
 		return
 	}
 	c.Detail = "what it may reach changes while it runs; connections that are denied now end"
+}
+
+// changeGuest makes an update one of what the guest itself has.
+func (c *Change) changeGuest(s *workspaceState) {
+	c.GrowRoot, c.SetEnv = s.diff.grows(), s.diff.environs()
+	var parts []string
+	if c.GrowRoot {
+		parts = append(parts, "its disk grows")
+	}
+	if c.SetEnv {
+		parts = append(parts, "what begins in it from now on has the new environment")
+	}
+	if len(parts) == 0 {
+		return
+	}
+	if c.Publish {
+		parts = append(parts, "its ports change")
+	}
+	if c.Permit {
+		parts = append(parts, "what it may reach changes")
+	}
+	c.Detail = "while it runs: " + strings.Join(parts, ", ")
 }
 
 // downReason says why a workspace that should run does not.

@@ -15,7 +15,10 @@ const (
 	EffectRestart Effect = "restart"
 	// EffectComes fields are EffectLive, and EffectRestart when there was nothing before or is nothing after.
 	EffectComes Effect = "comes"
-	// EffectGrowOnly fields are EffectRestart when they grow and EffectReplace when they shrink.
+	// EffectNext fields are what a process has from its start: EffectLive where none but those that begin later are meant,
+	// in a workspace that idles, and EffectRestart elsewhere.
+	EffectNext Effect = "next"
+	// EffectGrowOnly fields are EffectLive when they grow and EffectReplace when they shrink.
 	EffectGrowOnly Effect = "grow-only"
 	// EffectReplace fields need a new root file system.
 	EffectReplace Effect = "replace"
@@ -43,7 +46,7 @@ var WorkspacePolicy = map[string]FieldPolicy{
 	"argv":          {EffectRestart, true},
 	"entrypoint":    {EffectRestart, true},
 	"no_entrypoint": {EffectRestart, true},
-	"env":           {EffectRestart, true},
+	"env":           {EffectNext, true},
 	"user":          {EffectRestart, true},
 	"workdir":       {EffectRestart, true},
 	"hostname":      {EffectRestart, false},

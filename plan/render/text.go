@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"microagent/plan"
+	"microagent/plan/observed"
 	"microagent/schema/spec"
 )
 
@@ -159,6 +160,12 @@ func (t *text) fields(c *plan.Change) {
 		line := fmt.Sprintf("%s%s  %s -> %s", under, pad(esc(f.Path), width), t.value(f.Before), t.value(f.After))
 		if f.Forces {
 			line += "  " + t.paint(red, "# forces replacement")
+		}
+		switch {
+		case c.Action == plan.ActionRestart && f.Effect == observed.EffectRestart:
+			line += "  " + t.paint(yellow, "# needs a restart")
+		case c.InPlace() && f.Effect == observed.EffectLive:
+			line += "  " + t.paint(green, "# in place, running")
 		}
 		t.line(line)
 	}

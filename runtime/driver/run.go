@@ -140,6 +140,12 @@ type Runs interface {
 	// Permit makes what a running workspace may reach that, without a restart: what it is about to deny ends. ErrRefused when
 	// it is not running, or runs without a network.
 	Permit(ctx context.Context, name string, n *spec.Network) error
+	// SetEnv gives what begins in a running workspace from now on another environment; what runs keeps its own. ErrRefused
+	// when it is not running, ErrUnsupported when what runs it is too old.
+	SetEnv(ctx context.Context, name string, env map[string]string) error
+	// GrowRoot makes the root file system of a running workspace that large, in bytes, while it is used. One that is as large
+	// is a success. ErrRefused when it is not running, or larger.
+	GrowRoot(ctx context.Context, name string, size int64) error
 	// Denials are the records of what the guest of a workspace was denied by its network, the oldest first, as far back as
 	// they are kept.
 	Denials(ctx context.Context, name string) ([]Denial, error)

@@ -248,6 +248,8 @@ func workspacesIdle(t *testing.T, w WorkspacesUnder) {
 	must(t, err)
 	wantClass(t, w.Publish(t.Context(), "one", nil), driver.ErrRefused)
 	wantClass(t, w.Permit(t.Context(), "one", nil), driver.ErrRefused)
+	wantClass(t, w.SetEnv(t.Context(), "one", nil), driver.ErrRefused)
+	wantClass(t, w.GrowRoot(t.Context(), "one", 1<<30), driver.ErrRefused)
 	if denials, err := w.Denials(t.Context(), "one"); err != nil || len(denials) != 0 {
 		t.Errorf("denials of a workspace that never ran: %+v, %v", denials, err)
 	}
@@ -281,6 +283,7 @@ func workspacesIdle(t *testing.T, w WorkspacesUnder) {
 	if code != 7 || stdout.String() != "out\n" || stderr.String() != "err\n" {
 		t.Errorf("exec: %d, %q, %q", code, stdout.String(), stderr.String())
 	}
+	workspacesLive(t, w, spec.DiskSize)
 	stdout.Reset()
 	input := strings.Repeat("0123456789abcdef", 1<<14)
 	code, err = w.Exec(t.Context(), "one", driver.ExecSpec{Argv: []string{"cat"}},
@@ -316,4 +319,27 @@ func workspacesIdle(t *testing.T, w WorkspacesUnder) {
 		t.Errorf("after the stop: %+v", end)
 	}
 	must(t, w.Delete(t.Context(), "one"))
+}
+
+// workspacesLive changes what a running workspace takes in place.
+func workspacesLive(t *testing.T, w WorkspacesUnder, size int64) {
+	t.Helper()
+	for _, want := range []string{"blue", ""} {
+		env := map[string]string{"PATH": "/bin:/usr/bin"}
+		if want != "" {
+			env["COLOUR"] = want
+		}
+		must(t, w.SetEnv(t.Context(), "one", env))
+		var stdout bytes.Buffer
+		_, err := w.Exec(t.Context(), "one", driver.ExecSpec{Argv: []string{"sh", "-c", "echo $COLOUR"}}, driver.Streams{Stdout: &stdout})
+		must(t, err)
+		if stdout.String() != want+"\n" {
+			t.Errorf("the environment is not the new one: %q, not %q", stdout.String(), want)
+		}
+	}
+	larger := size + 16<<20
+	for range 2 {
+		must(t, w.GrowRoot(t.Context(), "one", larger))
+	}
+	wantClass(t, w.GrowRoot(t.Context(), "one", size), driver.ErrRefused)
 }

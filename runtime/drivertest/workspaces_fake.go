@@ -42,7 +42,9 @@ type fakeWorkspace struct {
 	hold     bool          // the next task does not end by itself
 	ended    chan struct{} // closed at the end of the run
 	shell    *fakeShell
-	network  *spec.Network // of its run
+	network  *spec.Network     // of its run
+	env      map[string]string // of what begins in its run
+	root     int64             // size of its root file system
 	outputs  map[string][]byte
 	jobs     []*fakeJob // oldest first
 }

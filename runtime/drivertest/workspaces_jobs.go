@@ -41,7 +41,7 @@ func (f *FakeWorkspaces) StartJob(_ context.Context, name string, spec driver.Jo
 			ID: fmt.Sprintf("job%03d", len(w.jobs)+1), Workspace: name, RunID: w.Run.ID, Argv: spec.Exec.Argv, User: spec.Exec.User,
 			Workdir: spec.Exec.Workdir, Timeout: spec.Exec.Timeout, Started: f.clock(), State: driver.JobRunning, Outputs: spec.Outputs,
 		},
-		shell: runFakeShell(spec.Exec.Argv, w.files), over: make(chan struct{}), outputs: map[string][]byte{},
+		shell: runFakeShell(spec.Exec.Argv, w.files, w.env), over: make(chan struct{}), outputs: map[string][]byte{},
 	}
 	w.jobs = append(w.jobs, j)
 	begun := j.Job

@@ -3,6 +3,7 @@ package drivertest
 import (
 	"context"
 	"errors"
+	"maps"
 	"testing"
 
 	"microagent/runtime/driver"
@@ -72,6 +73,38 @@ func (f *FakeWorkspaces) Permit(_ context.Context, name string, _ *spec.Network)
 	w, err := f.running(op, name)
 	if err == nil && w.network == nil {
 		err = &driver.Error{Class: driver.ErrRefused, Op: op, Object: name, Err: errors.New("it runs without a network"), Next: "microagent halt " + name}
+	}
+	return err
+}
+
+// SetEnv takes any environment, of a workspace that runs.
+func (f *FakeWorkspaces) SetEnv(_ context.Context, name string, env map[string]string) error {
+	if err := f.call("set environment", name); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	w, err := f.running("change environment of workspace", name)
+	if err == nil {
+		w.env = maps.Clone(env)
+	}
+	return err
+}
+
+// GrowRoot takes any size that is no smaller, of a workspace that runs.
+func (f *FakeWorkspaces) GrowRoot(_ context.Context, name string, size int64) error {
+	const op = "grow root file system of workspace"
+	if err := f.call("grow root", name); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	w, err := f.running(op, name)
+	if err == nil && size < w.root {
+		err = &driver.Error{Class: driver.ErrRefused, Op: op, Object: name, Err: errors.New("it is larger")}
+	}
+	if err == nil {
+		w.root = size
 	}
 	return err
 }

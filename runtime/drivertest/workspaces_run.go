@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -47,10 +48,10 @@ func (f *FakeWorkspaces) Start(_ context.Context, name string, o driver.StartOpt
 		ID: fmt.Sprintf("run-%d", f.next), Key: o.RunKey, Phase: driver.PhaseReady, Started: now, Ready: &now,
 		PID: 1000 + f.next, BootID: "fake", Start: uint64(f.next), Tool: "fake", VMM: "fake", SpecDigest: fakeDigest(w.Spec),
 	}
-	w.network = o.NetworkOf(&w.Spec)
+	w.network, w.env, w.root = o.NetworkOf(&w.Spec), maps.Clone(w.Spec.Process.Env), w.Spec.DiskSize
 	w.Run.Readiness = f.readiness(w)
 	w.publish(append(slices.Clone(w.Spec.Ports), o.Ports...))
-	w.ended, w.outputs, w.shell = make(chan struct{}), nil, runFakeShell(w.Spec.Process.Argv, w.files)
+	w.ended, w.outputs, w.shell = make(chan struct{}), nil, runFakeShell(w.Spec.Process.Argv, w.files, w.env)
 	if w.Spec.Process.Mode != driver.ModeIdle {
 		w.Run.Phase = driver.PhaseRunning
 	}
@@ -175,7 +176,7 @@ func (f *FakeWorkspaces) Exec(_ context.Context, name string, spec driver.ExecSp
 	if err := w.InRun(spec.IfRun); err != nil {
 		return 0, err
 	}
-	out := runFakeShell(spec.Argv, w.files)
+	out := runFakeShell(spec.Argv, w.files, w.env)
 	if spec.Collect {
 		w.collectAll()
 	}

@@ -1,6 +1,7 @@
 package drivertest
 
 import (
+	"os"
 	"strconv"
 	"strings"
 
@@ -10,7 +11,7 @@ import (
 // fakeShell is what FakeWorkspaces understands of `sh -c SCRIPT`, so that one spec works with the fake and in a
 // real guest. Statements are parted by "; ":
 //
-//	echo WORDS          to standard output
+//	echo WORDS          to standard output; $NAME is a variable of the environment
 //	echo WORDS >&2      to standard error
 //	echo WORDS > PATH   into a file
 //	exit N
@@ -19,13 +20,13 @@ import (
 // Any other program does nothing and succeeds.
 type fakeShell struct {
 	stdout, stderr strings.Builder
-	files          map[string]string
+	files, env     map[string]string
 	code           int
 	sleeps         bool
 }
 
-func runFakeShell(argv []string, files map[string]string) *fakeShell {
-	s := &fakeShell{files: files}
+func runFakeShell(argv []string, files, env map[string]string) *fakeShell {
+	s := &fakeShell{files: files, env: env}
 	if len(argv) != 3 || argv[0] != "sh" || argv[1] != "-c" {
 		return s
 	}
@@ -54,7 +55,7 @@ func (s *fakeShell) echo(rest string) {
 		s.files[path] = text + "\n"
 		return
 	}
-	s.stdout.WriteString(rest + "\n")
+	s.stdout.WriteString(os.Expand(rest, func(name string) string { return s.env[name] }) + "\n")
 }
 
 // Shell is a process of mode that runs script; see fakeShell for what a script may hold.

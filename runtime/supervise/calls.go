@@ -97,6 +97,20 @@ func (s calls) Sync(ctx context.Context) error {
 	return s.withGuest(ctx, "sync in workspace", func(ctx context.Context, session *proto.Session) error { return session.Sync(ctx) })
 }
 
+// SetEnv reaches the guest that is there; one that comes later is configured with it.
+func (s calls) SetEnv(ctx context.Context, env map[string]string) error {
+	err := s.withGuest(ctx, "change environment of workspace", func(ctx context.Context, session *proto.Session) error {
+		return session.SetEnv(ctx, env)
+	})
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.environment = &env
+	return nil
+}
+
 // Grow makes a disk larger, then the file system on it.
 func (s calls) Grow(ctx context.Context, volume string, size int64) (grown int64, err error) {
 	err = s.withGuest(ctx, "grow in workspace", func(ctx context.Context, session *proto.Session) error {

@@ -309,6 +309,11 @@ func (s *supervisor) config() proto.Config {
 		Network: s.guestNetwork(),
 	}
 	_, _ = rand.Read(c.Seed)
+	s.mu.Lock()
+	if s.environment != nil {
+		c.Guest.Env = *s.environment
+	}
+	s.mu.Unlock()
 	for _, d := range s.disks {
 		if d.Kind == "" {
 			c.Root = d.Mount

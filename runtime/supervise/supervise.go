@@ -53,9 +53,10 @@ type supervisor struct {
 
 	telling sync.Mutex // faults, in their order
 
-	denialsTold int        // in the project's history
-	saving      sync.Mutex // run.json
-	mu          sync.Mutex // what follows
+	denialsTold int                // in the project's history
+	saving      sync.Mutex         // run.json
+	mu          sync.Mutex         // what follows
+	environment *map[string]string // of the guests to come, when it is not the spec's any more
 	run         driver.Run
 	moved       turn        // rung at each change of run
 	last        *driver.Run // that ended, of the guest that is going away; run may be its successor

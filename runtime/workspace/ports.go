@@ -34,6 +34,32 @@ func (s *Store) Permit(ctx context.Context, name string, n *driver.Network) erro
 	return nil
 }
 
+// SetEnv gives what begins in a running workspace another environment.
+func (s *Store) SetEnv(ctx context.Context, name string, env map[string]string) error {
+	const op = "change environment of workspace"
+	client, err := s.Running(op, name)
+	if err != nil {
+		return err
+	}
+	if err := client.SetEnv(ctx, env); err != nil {
+		return s.controlError(ctx, op, name, name, err)
+	}
+	return nil
+}
+
+// GrowRoot makes the root file system of a running workspace larger.
+func (s *Store) GrowRoot(ctx context.Context, name string, size int64) error {
+	const op = "grow root file system of workspace"
+	client, err := s.Running(op, name)
+	if err != nil {
+		return err
+	}
+	if _, err := client.Grow(ctx, "", size); err != nil {
+		return s.controlError(ctx, op, name, name, err)
+	}
+	return nil
+}
+
 // Denials reads what the supervisors of a workspace's runs recorded.
 func (s *Store) Denials(_ context.Context, name string) ([]driver.Denial, error) {
 	const op = "show what the network of workspace denied"

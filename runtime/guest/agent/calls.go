@@ -22,8 +22,9 @@ func (a *Agent) Hello(_ context.Context, req *wire.HelloRequest) (*wire.HelloRes
 	defer a.mu.Unlock()
 	return &wire.HelloResponse{
 		Major: proto.Major, Minor: proto.Minor, Build: proto.Build(), Nonce: req.GetNonce(),
-		Capabilities: []string{proto.CapExec, proto.CapTerminal, proto.CapFiles, proto.CapGrow, proto.CapLog, proto.CapDial, proto.CapStats, proto.CapPackets, proto.CapChanged},
-		BootId:       a.boot, Kernel: kernelRelease(), Configured: a.configured != nil, UptimeNanos: uptime(),
+		Capabilities: []string{proto.CapExec, proto.CapTerminal, proto.CapFiles, proto.CapGrow, proto.CapLog, proto.CapDial, proto.CapStats, proto.CapPackets, proto.CapChanged,
+			proto.CapEnv},
+		BootId: a.boot, Kernel: kernelRelease(), Configured: a.configured != nil, UptimeNanos: uptime(),
 	}, nil
 }
 
@@ -221,6 +222,26 @@ func (a *Agent) SetTime(_ context.Context, req *wire.SetTimeRequest) (*wire.SetT
 		return nil, answer(err)
 	}
 	return &wire.SetTimeResponse{}, nil
+}
+
+// SetEnv sets what processes that begin later get.
+func (a *Agent) SetEnv(_ context.Context, req *wire.SetEnvRequest) (*wire.SetEnvResponse, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch {
+	case a.configured == nil:
+		return nil, proto.Errorf(proto.CodeRefused, "the guest was not configured yet")
+	case a.closing:
+		return nil, proto.Errorf(proto.CodeRefused, "the guest is shutting down")
+	}
+	// Those that begin now read the old one without the lock.
+	now := pb.CloneOf(a.configured)
+	if now.Process == nil {
+		now.Process = &wire.Process{}
+	}
+	now.Process.Env = req.GetEnv()
+	a.configured = now
+	return &wire.SetEnvResponse{}, nil
 }
 
 // Ping answers.

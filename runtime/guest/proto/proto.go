@@ -63,6 +63,7 @@ const (
 	CapPackets  = "packets"
 	CapStats    = "stats"
 	CapChanged  = "changed"
+	CapEnv      = "env" // SetEnv
 )
 
 // Kinds of streams.

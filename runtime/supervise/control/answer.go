@@ -129,6 +129,8 @@ func (s *Server) serve(v *serving, call Call) result {
 		return ask(v, func(r portsRequest) result { return outcome{FailureOf(s.service.Publish(v.ctx, r.Ports))} })
 	case CallPermit:
 		return ask(v, func(r networkRequest) result { return outcome{FailureOf(s.service.Permit(v.ctx, r.Network))} })
+	case CallSetEnv:
+		return ask(v, func(r envRequest) result { return outcome{FailureOf(s.service.SetEnv(v.ctx, r.Env))} })
 	case CallStats:
 		use, err := s.service.Stats(v.ctx)
 		return statsResult{outcome{FailureOf(err)}, use}

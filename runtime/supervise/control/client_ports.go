@@ -22,6 +22,12 @@ func (c Client) Permit(ctx context.Context, n *spec.Network) error {
 	return c.tooOld(err)
 }
 
+// SetEnv gives what begins in the guest from now on another environment. ErrUnsupported says that an older microagent runs it.
+func (c Client) SetEnv(ctx context.Context, env map[string]string) error {
+	_, err := call[outcome](ctx, c, exchange{request: envRequest{c.head(CallSetEnv), env}})
+	return c.tooOld(err)
+}
+
 // Forward publishes ports until ctx ends, which is no error, or the run does. bound is called once, with the numbers
 // that they have.
 func (c Client) Forward(ctx context.Context, ports []spec.Port, bound func([]spec.Port) error) error {

@@ -19,7 +19,8 @@ const Version = 1
 //	4  ready
 //	5  stats
 //	6  jobs; a call may name the only run that it is for
-const Minor = 6
+//	7  set_env
+const Minor = 7
 
 const minorSteered = 1
 
@@ -48,6 +49,8 @@ const (
 	CallPublish Call = "publish" // ports, in the place of those that were
 	CallPermit  Call = "permit"  // what the guest may reach, in the place of what it might
 	CallForward Call = "forward" // ports, until the client goes away
+
+	CallSetEnv Call = "set_env" // of what begins in the guest from now on
 
 	CallReady Call = "ready" // answers when the run is
 

@@ -21,7 +21,7 @@ var shapes = map[string]any{
 	"request hello": header{}, "request status": header{}, "request kill": header{}, "request wait": header{}, "request ping": header{},
 	"request sync": header{}, "request logs": logsRequest{}, "request halt": haltRequest{}, "request exec": execRequest{},
 	"request signal": signalRequest{}, "request resize": resizeRequest{}, "request fetch": fetchRequest{}, "request put": putRequest{},
-	"request stat": statRequest{}, "request grow": growRequest{}, "request publish": portsRequest{}, "request permit": networkRequest{},
+	"request stat": statRequest{}, "request grow": growRequest{}, "request publish": portsRequest{}, "request permit": networkRequest{}, "request set_env": envRequest{},
 	"request start_job": jobRequest{}, "request wait_job": ofJobRequest{}, "request stop_job": ofJobRequest{},
 	"result job":   jobResult{},
 	"result hello": helloResult{}, "result ended": endedResult{}, "result exec": execResult{}, "result stat": statResult{},
@@ -67,6 +67,7 @@ func TestWireNow(t *testing.T) {
 	}{
 		{"request ping", Client{}.head(CallPing)},
 		{"request exec", execRequest{Client{}.head(CallExec), &exec}},
+		{"request set_env", envRequest{Client{}.head(CallSetEnv), map[string]string{"A": "b"}}},
 		{"request permit", networkRequest{Client{}.head(CallPermit), fullNetwork(t)}},
 		{"request publish", portsRequest{Client{}.head(CallPublish), []spec.Port{drivertest.Filled[spec.Port](t)}, true}},
 		{"result hello", helloResult{outcome{FailureOf(&driver.Error{Class: driver.ErrBusy, Op: "op", Object: "ob", Next: "n"})}, Version, Minor, "tool", new(runWireOf(run))}},

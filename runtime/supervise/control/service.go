@@ -43,6 +43,8 @@ type Service interface {
 	Publish(ctx context.Context, ports []spec.Port) error
 	// Permit makes what the guest may reach that; flows that it denies end.
 	Permit(ctx context.Context, n *spec.Network) error
+	// SetEnv gives what begins in the guest from now on, and after a reboot or a restart of it, another environment.
+	SetEnv(ctx context.Context, env map[string]string) error
 	// Stats is what the guest says that it uses now.
 	Stats(ctx context.Context) (driver.GuestUse, error)
 	// Forward publishes ports until ctx or the run ends, and tells their numbers once; with settled not before the guest has

@@ -132,6 +132,11 @@ type networkRequest struct {
 	Network *spec.Network `json:"network,omitempty"`
 }
 
+type envRequest struct {
+	header
+	Env map[string]string `json:"env,omitempty"`
+}
+
 // outcome is in every result.
 type outcome struct {
 	Failure *Failure `json:"failure,omitempty"`

@@ -1476,6 +1476,86 @@ func (*SetTimeResponse) Descriptor() ([]byte, []int) {
 	return file_agent_proto_rawDescGZIP(), []int{23}
 }
 
+type SetEnvRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Env           map[string]string      `protobuf:"bytes,1,rep,name=env,proto3" json:"env,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetEnvRequest) Reset() {
+	*x = SetEnvRequest{}
+	mi := &file_agent_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetEnvRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetEnvRequest) ProtoMessage() {}
+
+func (x *SetEnvRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetEnvRequest.ProtoReflect.Descriptor instead.
+func (*SetEnvRequest) Descriptor() ([]byte, []int) {
+	return file_agent_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *SetEnvRequest) GetEnv() map[string]string {
+	if x != nil {
+		return x.Env
+	}
+	return nil
+}
+
+type SetEnvResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetEnvResponse) Reset() {
+	*x = SetEnvResponse{}
+	mi := &file_agent_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetEnvResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetEnvResponse) ProtoMessage() {}
+
+func (x *SetEnvResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetEnvResponse.ProtoReflect.Descriptor instead.
+func (*SetEnvResponse) Descriptor() ([]byte, []int) {
+	return file_agent_proto_rawDescGZIP(), []int{25}
+}
+
 type PingRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1484,7 +1564,7 @@ type PingRequest struct {
 
 func (x *PingRequest) Reset() {
 	*x = PingRequest{}
-	mi := &file_agent_proto_msgTypes[24]
+	mi := &file_agent_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1496,7 +1576,7 @@ func (x *PingRequest) String() string {
 func (*PingRequest) ProtoMessage() {}
 
 func (x *PingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[24]
+	mi := &file_agent_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1509,7 +1589,7 @@ func (x *PingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PingRequest.ProtoReflect.Descriptor instead.
 func (*PingRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{24}
+	return file_agent_proto_rawDescGZIP(), []int{26}
 }
 
 type PingResponse struct {
@@ -1521,7 +1601,7 @@ type PingResponse struct {
 
 func (x *PingResponse) Reset() {
 	*x = PingResponse{}
-	mi := &file_agent_proto_msgTypes[25]
+	mi := &file_agent_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1533,7 +1613,7 @@ func (x *PingResponse) String() string {
 func (*PingResponse) ProtoMessage() {}
 
 func (x *PingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[25]
+	mi := &file_agent_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1546,7 +1626,7 @@ func (x *PingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PingResponse.ProtoReflect.Descriptor instead.
 func (*PingResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{25}
+	return file_agent_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *PingResponse) GetUptimeNanos() uint64 {
@@ -1565,7 +1645,7 @@ type ShutdownRequest struct {
 
 func (x *ShutdownRequest) Reset() {
 	*x = ShutdownRequest{}
-	mi := &file_agent_proto_msgTypes[26]
+	mi := &file_agent_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1577,7 +1657,7 @@ func (x *ShutdownRequest) String() string {
 func (*ShutdownRequest) ProtoMessage() {}
 
 func (x *ShutdownRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[26]
+	mi := &file_agent_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1590,7 +1670,7 @@ func (x *ShutdownRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutdownRequest.ProtoReflect.Descriptor instead.
 func (*ShutdownRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{26}
+	return file_agent_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ShutdownRequest) GetGraceNanos() int64 {
@@ -1610,7 +1690,7 @@ type ShutdownResponse struct {
 
 func (x *ShutdownResponse) Reset() {
 	*x = ShutdownResponse{}
-	mi := &file_agent_proto_msgTypes[27]
+	mi := &file_agent_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1622,7 +1702,7 @@ func (x *ShutdownResponse) String() string {
 func (*ShutdownResponse) ProtoMessage() {}
 
 func (x *ShutdownResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[27]
+	mi := &file_agent_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1635,7 +1715,7 @@ func (x *ShutdownResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutdownResponse.ProtoReflect.Descriptor instead.
 func (*ShutdownResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{27}
+	return file_agent_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ShutdownResponse) GetKilled() bool {
@@ -1666,7 +1746,7 @@ type StreamHeader struct {
 
 func (x *StreamHeader) Reset() {
 	*x = StreamHeader{}
-	mi := &file_agent_proto_msgTypes[28]
+	mi := &file_agent_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1678,7 +1758,7 @@ func (x *StreamHeader) String() string {
 func (*StreamHeader) ProtoMessage() {}
 
 func (x *StreamHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[28]
+	mi := &file_agent_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1691,7 +1771,7 @@ func (x *StreamHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamHeader.ProtoReflect.Descriptor instead.
 func (*StreamHeader) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{28}
+	return file_agent_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *StreamHeader) GetKind() string {
@@ -1740,7 +1820,7 @@ type Port struct {
 
 func (x *Port) Reset() {
 	*x = Port{}
-	mi := &file_agent_proto_msgTypes[29]
+	mi := &file_agent_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1752,7 +1832,7 @@ func (x *Port) String() string {
 func (*Port) ProtoMessage() {}
 
 func (x *Port) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[29]
+	mi := &file_agent_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1765,7 +1845,7 @@ func (x *Port) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Port.ProtoReflect.Descriptor instead.
 func (*Port) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{29}
+	return file_agent_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Port) GetNumber() uint32 {
@@ -1793,7 +1873,7 @@ type StreamError struct {
 
 func (x *StreamError) Reset() {
 	*x = StreamError{}
-	mi := &file_agent_proto_msgTypes[30]
+	mi := &file_agent_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1805,7 +1885,7 @@ func (x *StreamError) String() string {
 func (*StreamError) ProtoMessage() {}
 
 func (x *StreamError) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[30]
+	mi := &file_agent_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1818,7 +1898,7 @@ func (x *StreamError) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamError.ProtoReflect.Descriptor instead.
 func (*StreamError) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{30}
+	return file_agent_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *StreamError) GetCode() string {
@@ -1946,7 +2026,13 @@ const file_agent_proto_rawDesc = "" +
 	"\x0eSetTimeRequest\x12\x1d\n" +
 	"\n" +
 	"wall_nanos\x18\x01 \x01(\x03R\twallNanos\"\x11\n" +
-	"\x0fSetTimeResponse\"\r\n" +
+	"\x0fSetTimeResponse\"\x86\x01\n" +
+	"\rSetEnvRequest\x12=\n" +
+	"\x03env\x18\x01 \x03(\v2+.microagent.guest.v1.SetEnvRequest.EnvEntryR\x03env\x1a6\n" +
+	"\bEnvEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x10\n" +
+	"\x0eSetEnvResponse\"\r\n" +
 	"\vPingRequest\"1\n" +
 	"\fPingResponse\x12!\n" +
 	"\fuptime_nanos\x18\x01 \x01(\x04R\vuptimeNanos\"2\n" +
@@ -1967,7 +2053,7 @@ const file_agent_proto_rawDesc = "" +
 	"\x03udp\x18\x02 \x01(\bR\x03udp\";\n" +
 	"\vStreamError\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x18\n" +
-	"\amessage\x18\x02 \x01(\tR\amessage2\xd9\a\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage2\xac\b\n" +
 	"\x05Agent\x12N\n" +
 	"\x05Hello\x12!.microagent.guest.v1.HelloRequest\x1a\".microagent.guest.v1.HelloResponse\x12Z\n" +
 	"\tConfigure\x12%.microagent.guest.v1.ConfigureRequest\x1a&.microagent.guest.v1.ConfigureResponse\x12N\n" +
@@ -1978,7 +2064,8 @@ const file_agent_proto_rawDesc = "" +
 	"\x04Stat\x12 .microagent.guest.v1.StatRequest\x1a!.microagent.guest.v1.StatResponse\x12K\n" +
 	"\x04Sync\x12 .microagent.guest.v1.SyncRequest\x1a!.microagent.guest.v1.SyncResponse\x12K\n" +
 	"\x04Grow\x12 .microagent.guest.v1.GrowRequest\x1a!.microagent.guest.v1.GrowResponse\x12T\n" +
-	"\aSetTime\x12#.microagent.guest.v1.SetTimeRequest\x1a$.microagent.guest.v1.SetTimeResponse\x12K\n" +
+	"\aSetTime\x12#.microagent.guest.v1.SetTimeRequest\x1a$.microagent.guest.v1.SetTimeResponse\x12Q\n" +
+	"\x06SetEnv\x12\".microagent.guest.v1.SetEnvRequest\x1a#.microagent.guest.v1.SetEnvResponse\x12K\n" +
 	"\x04Ping\x12 .microagent.guest.v1.PingRequest\x1a!.microagent.guest.v1.PingResponse\x12W\n" +
 	"\bShutdown\x12$.microagent.guest.v1.ShutdownRequest\x1a%.microagent.guest.v1.ShutdownResponseB*Z(microagent/runtime/guest/proto/wire;wireb\x06proto3"
 
@@ -1994,7 +2081,7 @@ func file_agent_proto_rawDescGZIP() []byte {
 	return file_agent_proto_rawDescData
 }
 
-var file_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
+var file_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
 var file_agent_proto_goTypes = []any{
 	(*HelloRequest)(nil),      // 0: microagent.guest.v1.HelloRequest
 	(*HelloResponse)(nil),     // 1: microagent.guest.v1.HelloResponse
@@ -2020,54 +2107,60 @@ var file_agent_proto_goTypes = []any{
 	(*GrowResponse)(nil),      // 21: microagent.guest.v1.GrowResponse
 	(*SetTimeRequest)(nil),    // 22: microagent.guest.v1.SetTimeRequest
 	(*SetTimeResponse)(nil),   // 23: microagent.guest.v1.SetTimeResponse
-	(*PingRequest)(nil),       // 24: microagent.guest.v1.PingRequest
-	(*PingResponse)(nil),      // 25: microagent.guest.v1.PingResponse
-	(*ShutdownRequest)(nil),   // 26: microagent.guest.v1.ShutdownRequest
-	(*ShutdownResponse)(nil),  // 27: microagent.guest.v1.ShutdownResponse
-	(*StreamHeader)(nil),      // 28: microagent.guest.v1.StreamHeader
-	(*Port)(nil),              // 29: microagent.guest.v1.Port
-	(*StreamError)(nil),       // 30: microagent.guest.v1.StreamError
-	nil,                       // 31: microagent.guest.v1.Process.EnvEntry
+	(*SetEnvRequest)(nil),     // 24: microagent.guest.v1.SetEnvRequest
+	(*SetEnvResponse)(nil),    // 25: microagent.guest.v1.SetEnvResponse
+	(*PingRequest)(nil),       // 26: microagent.guest.v1.PingRequest
+	(*PingResponse)(nil),      // 27: microagent.guest.v1.PingResponse
+	(*ShutdownRequest)(nil),   // 28: microagent.guest.v1.ShutdownRequest
+	(*ShutdownResponse)(nil),  // 29: microagent.guest.v1.ShutdownResponse
+	(*StreamHeader)(nil),      // 30: microagent.guest.v1.StreamHeader
+	(*Port)(nil),              // 31: microagent.guest.v1.Port
+	(*StreamError)(nil),       // 32: microagent.guest.v1.StreamError
+	nil,                       // 33: microagent.guest.v1.Process.EnvEntry
+	nil,                       // 34: microagent.guest.v1.SetEnvRequest.EnvEntry
 }
 var file_agent_proto_depIdxs = []int32{
 	5,  // 0: microagent.guest.v1.ConfigureRequest.root:type_name -> microagent.guest.v1.Mount
 	5,  // 1: microagent.guest.v1.ConfigureRequest.mounts:type_name -> microagent.guest.v1.Mount
 	6,  // 2: microagent.guest.v1.ConfigureRequest.process:type_name -> microagent.guest.v1.Process
 	3,  // 3: microagent.guest.v1.ConfigureRequest.network:type_name -> microagent.guest.v1.Network
-	31, // 4: microagent.guest.v1.Process.env:type_name -> microagent.guest.v1.Process.EnvEntry
+	33, // 4: microagent.guest.v1.Process.env:type_name -> microagent.guest.v1.Process.EnvEntry
 	6,  // 5: microagent.guest.v1.StartRequest.process:type_name -> microagent.guest.v1.Process
 	9,  // 6: microagent.guest.v1.StartRequest.size:type_name -> microagent.guest.v1.WindowSize
 	9,  // 7: microagent.guest.v1.ResizeRequest.size:type_name -> microagent.guest.v1.WindowSize
-	29, // 8: microagent.guest.v1.StreamHeader.ports:type_name -> microagent.guest.v1.Port
-	0,  // 9: microagent.guest.v1.Agent.Hello:input_type -> microagent.guest.v1.HelloRequest
-	2,  // 10: microagent.guest.v1.Agent.Configure:input_type -> microagent.guest.v1.ConfigureRequest
-	7,  // 11: microagent.guest.v1.Agent.Start:input_type -> microagent.guest.v1.StartRequest
-	10, // 12: microagent.guest.v1.Agent.Wait:input_type -> microagent.guest.v1.WaitRequest
-	12, // 13: microagent.guest.v1.Agent.Signal:input_type -> microagent.guest.v1.SignalRequest
-	14, // 14: microagent.guest.v1.Agent.Resize:input_type -> microagent.guest.v1.ResizeRequest
-	16, // 15: microagent.guest.v1.Agent.Stat:input_type -> microagent.guest.v1.StatRequest
-	18, // 16: microagent.guest.v1.Agent.Sync:input_type -> microagent.guest.v1.SyncRequest
-	20, // 17: microagent.guest.v1.Agent.Grow:input_type -> microagent.guest.v1.GrowRequest
-	22, // 18: microagent.guest.v1.Agent.SetTime:input_type -> microagent.guest.v1.SetTimeRequest
-	24, // 19: microagent.guest.v1.Agent.Ping:input_type -> microagent.guest.v1.PingRequest
-	26, // 20: microagent.guest.v1.Agent.Shutdown:input_type -> microagent.guest.v1.ShutdownRequest
-	1,  // 21: microagent.guest.v1.Agent.Hello:output_type -> microagent.guest.v1.HelloResponse
-	4,  // 22: microagent.guest.v1.Agent.Configure:output_type -> microagent.guest.v1.ConfigureResponse
-	8,  // 23: microagent.guest.v1.Agent.Start:output_type -> microagent.guest.v1.StartResponse
-	11, // 24: microagent.guest.v1.Agent.Wait:output_type -> microagent.guest.v1.WaitResponse
-	13, // 25: microagent.guest.v1.Agent.Signal:output_type -> microagent.guest.v1.SignalResponse
-	15, // 26: microagent.guest.v1.Agent.Resize:output_type -> microagent.guest.v1.ResizeResponse
-	17, // 27: microagent.guest.v1.Agent.Stat:output_type -> microagent.guest.v1.StatResponse
-	19, // 28: microagent.guest.v1.Agent.Sync:output_type -> microagent.guest.v1.SyncResponse
-	21, // 29: microagent.guest.v1.Agent.Grow:output_type -> microagent.guest.v1.GrowResponse
-	23, // 30: microagent.guest.v1.Agent.SetTime:output_type -> microagent.guest.v1.SetTimeResponse
-	25, // 31: microagent.guest.v1.Agent.Ping:output_type -> microagent.guest.v1.PingResponse
-	27, // 32: microagent.guest.v1.Agent.Shutdown:output_type -> microagent.guest.v1.ShutdownResponse
-	21, // [21:33] is the sub-list for method output_type
-	9,  // [9:21] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	34, // 8: microagent.guest.v1.SetEnvRequest.env:type_name -> microagent.guest.v1.SetEnvRequest.EnvEntry
+	31, // 9: microagent.guest.v1.StreamHeader.ports:type_name -> microagent.guest.v1.Port
+	0,  // 10: microagent.guest.v1.Agent.Hello:input_type -> microagent.guest.v1.HelloRequest
+	2,  // 11: microagent.guest.v1.Agent.Configure:input_type -> microagent.guest.v1.ConfigureRequest
+	7,  // 12: microagent.guest.v1.Agent.Start:input_type -> microagent.guest.v1.StartRequest
+	10, // 13: microagent.guest.v1.Agent.Wait:input_type -> microagent.guest.v1.WaitRequest
+	12, // 14: microagent.guest.v1.Agent.Signal:input_type -> microagent.guest.v1.SignalRequest
+	14, // 15: microagent.guest.v1.Agent.Resize:input_type -> microagent.guest.v1.ResizeRequest
+	16, // 16: microagent.guest.v1.Agent.Stat:input_type -> microagent.guest.v1.StatRequest
+	18, // 17: microagent.guest.v1.Agent.Sync:input_type -> microagent.guest.v1.SyncRequest
+	20, // 18: microagent.guest.v1.Agent.Grow:input_type -> microagent.guest.v1.GrowRequest
+	22, // 19: microagent.guest.v1.Agent.SetTime:input_type -> microagent.guest.v1.SetTimeRequest
+	24, // 20: microagent.guest.v1.Agent.SetEnv:input_type -> microagent.guest.v1.SetEnvRequest
+	26, // 21: microagent.guest.v1.Agent.Ping:input_type -> microagent.guest.v1.PingRequest
+	28, // 22: microagent.guest.v1.Agent.Shutdown:input_type -> microagent.guest.v1.ShutdownRequest
+	1,  // 23: microagent.guest.v1.Agent.Hello:output_type -> microagent.guest.v1.HelloResponse
+	4,  // 24: microagent.guest.v1.Agent.Configure:output_type -> microagent.guest.v1.ConfigureResponse
+	8,  // 25: microagent.guest.v1.Agent.Start:output_type -> microagent.guest.v1.StartResponse
+	11, // 26: microagent.guest.v1.Agent.Wait:output_type -> microagent.guest.v1.WaitResponse
+	13, // 27: microagent.guest.v1.Agent.Signal:output_type -> microagent.guest.v1.SignalResponse
+	15, // 28: microagent.guest.v1.Agent.Resize:output_type -> microagent.guest.v1.ResizeResponse
+	17, // 29: microagent.guest.v1.Agent.Stat:output_type -> microagent.guest.v1.StatResponse
+	19, // 30: microagent.guest.v1.Agent.Sync:output_type -> microagent.guest.v1.SyncResponse
+	21, // 31: microagent.guest.v1.Agent.Grow:output_type -> microagent.guest.v1.GrowResponse
+	23, // 32: microagent.guest.v1.Agent.SetTime:output_type -> microagent.guest.v1.SetTimeResponse
+	25, // 33: microagent.guest.v1.Agent.SetEnv:output_type -> microagent.guest.v1.SetEnvResponse
+	27, // 34: microagent.guest.v1.Agent.Ping:output_type -> microagent.guest.v1.PingResponse
+	29, // 35: microagent.guest.v1.Agent.Shutdown:output_type -> microagent.guest.v1.ShutdownResponse
+	23, // [23:36] is the sub-list for method output_type
+	10, // [10:23] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_agent_proto_init() }
@@ -2081,7 +2174,7 @@ func file_agent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agent_proto_rawDesc), len(file_agent_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   32,
+			NumMessages:   35,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -18,6 +18,7 @@ type AgentService interface {
 	Sync(context.Context, *SyncRequest) (*SyncResponse, error)
 	Grow(context.Context, *GrowRequest) (*GrowResponse, error)
 	SetTime(context.Context, *SetTimeRequest) (*SetTimeResponse, error)
+	SetEnv(context.Context, *SetEnvRequest) (*SetEnvResponse, error)
 	Ping(context.Context, *PingRequest) (*PingResponse, error)
 	Shutdown(context.Context, *ShutdownRequest) (*ShutdownResponse, error)
 }
@@ -94,6 +95,13 @@ func RegisterAgentService(srv *ttrpc.Server, svc AgentService) {
 					return nil, err
 				}
 				return svc.SetTime(ctx, &req)
+			},
+			"SetEnv": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
+				var req SetEnvRequest
+				if err := unmarshal(&req); err != nil {
+					return nil, err
+				}
+				return svc.SetEnv(ctx, &req)
 			},
 			"Ping": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
 				var req PingRequest
@@ -198,6 +206,14 @@ func (c *agentClient) Grow(ctx context.Context, req *GrowRequest) (*GrowResponse
 func (c *agentClient) SetTime(ctx context.Context, req *SetTimeRequest) (*SetTimeResponse, error) {
 	var resp SetTimeResponse
 	if err := c.client.Call(ctx, "microagent.guest.v1.Agent", "SetTime", req, &resp); err != nil {
+		return nil, err
+	}
+	return &resp, nil
+}
+
+func (c *agentClient) SetEnv(ctx context.Context, req *SetEnvRequest) (*SetEnvResponse, error) {
+	var resp SetEnvResponse
+	if err := c.client.Call(ctx, "microagent.guest.v1.Agent", "SetEnv", req, &resp); err != nil {
 		return nil, err
 	}
 	return &resp, nil
