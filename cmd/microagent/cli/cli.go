@@ -64,6 +64,7 @@ func (a *app) main(ctx context.Context, args []string) int {
 	cmd, err := root.ExecuteContextC(ctx)
 	if err != nil && !a.parsed {
 		err = pointToOurs(&usageError{err: flagWords(err), command: cmd.CommandPath()}, args)
+		a.lookFor(args)
 	}
 	if err != nil && errors.Is(context.Cause(ctx), errInterrupted) && errors.Is(err, context.Canceled) {
 		err = errInterrupted
@@ -72,6 +73,20 @@ func (a *app) main(ctx context.Context, args []string) int {
 		a.printError(err)
 	}
 	return exitCode(err)
+}
+
+// lookFor finds the flags that say how an error looks behind the one that is wrong, where reading ended.
+func (a *app) lookFor(args []string) {
+	for i, arg := range args {
+		switch {
+		case arg == "--":
+			return
+		case arg == "--json":
+			a.JSON = true
+		case arg == "--progress=json", arg == "--progress" && i+1 < len(args) && args[i+1] == "json":
+			a.Progress = "json"
+		}
+	}
 }
 
 var errInterrupted = errors.New("interrupted")

@@ -106,6 +106,8 @@ const maxMessage = 4096
 //	  | last lines of the guest's console, or of the process's stderr
 //	next: what to do
 //
+// For programs, with --json or --progress json, it is one line {"error": report}.
+//
 // Message and advice are one printable line each, on a terminal and in a pipe: a guest may have written parts of them.
 func (a *app) printError(err error) {
 	if several, ok := err.(interface{ Unwrap() []error }); ok {
@@ -123,13 +125,13 @@ func (a *app) printError(err error) {
 	var invalid *invalidError
 	if errors.As(err, &invalid) {
 		a.diagnostics(invalid.list)
-		if !a.JSON {
+		if !a.Records() {
 			fmt.Fprintf(a.Err, "%s\n", countingFaults(invalid.list))
 		}
 		return
 	}
 	r := a.describe(err)
-	if a.JSON {
+	if a.Records() {
 		data, _ := json.Marshal(struct {
 			Error report `json:"error"`
 		}{r})

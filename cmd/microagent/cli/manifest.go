@@ -161,7 +161,7 @@ func (a *app) diagnostics(list *diag.List) {
 		d.Next = a.reaching(d.Next)
 		told.Add(d)
 	}
-	if a.JSON {
+	if a.Records() {
 		_ = told.WriteJSON(a.Err)
 		return
 	}

@@ -109,7 +109,11 @@ func (a *app) log() *slog.Logger {
 	if !a.Verbose {
 		return slog.New(slog.DiscardHandler)
 	}
-	return slog.New(slog.NewTextHandler(a.Err, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	o := &slog.HandlerOptions{Level: slog.LevelDebug}
+	if a.Records() {
+		return slog.New(slog.NewJSONHandler(a.Err, o))
+	}
+	return slog.New(slog.NewTextHandler(a.Err, o))
 }
 
 func normalReference(ref string) string { return image.Normal(ref) }

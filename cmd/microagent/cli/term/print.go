@@ -6,7 +6,9 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
+	"time"
 
+	"microagent/runtime/event"
 	"microagent/schema/printable"
 )
 
@@ -67,14 +69,20 @@ func Size(n int64) string {
 	return fmt.Sprintf("%d B", n)
 }
 
-// Say writes a line for people to stderr, unless --progress=quiet or --json.
+// Say writes a line for people to stderr, unless --progress=quiet or --json; with --progress=json it is a note among the
+// events.
 func (t *Screen) Say(format string, args ...any) {
 	if t.Progress == "quiet" || t.JSON {
 		return
 	}
 	t.saying.Lock()
 	defer t.saying.Unlock()
-	fmt.Fprintln(t.Err, printable.Line(fmt.Sprintf(format, args...)))
+	text := fmt.Sprintf(format, args...)
+	if t.Records() {
+		_ = writeRecord(t.Err, event.Event{Type: event.TypeNote, Time: time.Now(), Message: text})
+		return
+	}
+	fmt.Fprintln(t.Err, printable.Line(text))
 }
 
 // Done writes a line that is the result of a command for people, or v for programs.

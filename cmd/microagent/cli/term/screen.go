@@ -22,3 +22,7 @@ type Screen struct {
 
 	saying sync.Mutex // one line at a time, whoever says it
 }
+
+// Records says that programs read stderr: what a command writes there itself is JSON, a line each. What a guest wrote to
+// its own stderr is passed on as it is.
+func (t *Screen) Records() bool { return t.JSON || t.Progress == "json" }
