@@ -1,4 +1,4 @@
-// Package compress reads compressed streams: the one place that knows how compressions begin, go on and end.
+// Package compress reads compressed streams, and writes those of zstd: the one place that knows how compressions begin, go on and end.
 //
 // It promises that a stream is told by its first bytes and never by a name; that members follow each other (gzip and
 // zstd files may be put together) and zeros may pad the last one of gzip, as on tapes; that what lies behind the end

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -156,4 +157,31 @@ func (f *FakeVolumes) DeleteSnapshot(_ context.Context, name, tag string) error 
 	defer f.mu.Unlock()
 	delete(f.snapshots, name+":"+tag)
 	return nil
+}
+
+var _ driver.VolumeStreams = (*FakeVolumes)(nil)
+
+// Export writes the size of the source.
+func (f *FakeVolumes) Export(_ context.Context, source string, _ driver.ExportForm, w io.Writer) (driver.Exported, error) {
+	f.mu.Lock()
+	size, err := f.size("export volume", source)
+	f.mu.Unlock()
+	if err != nil {
+		return driver.Exported{}, err
+	}
+	n, err := fmt.Fprintln(w, size)
+	return driver.Exported{Size: size, Written: int64(n)}, err
+}
+
+// Import reads that again.
+func (f *FakeVolumes) Import(ctx context.Context, spec driver.ImportSpec, r io.Reader) (driver.Volume, error) {
+	var size int64
+	if _, err := fmt.Fscanln(r, &size); err != nil {
+		return driver.Volume{}, &driver.Error{Class: driver.ErrCorrupt, Op: "import volume", Object: spec.Name, Err: err}
+	}
+	v, created, err := f.Create(ctx, driver.VolumeSpec{Name: spec.Name, Size: max(size, spec.Size)})
+	if err == nil && !created {
+		return driver.Volume{}, &driver.Error{Class: driver.ErrExists, Op: "import volume", Object: spec.Name, Next: "microagent volume status " + spec.Name}
+	}
+	return v, err
 }

@@ -98,7 +98,7 @@ func (s *Store) movable(op, from, to string) (*record, error) {
 			return nil, err
 		}
 		return nil, &driver.Error{Class: driver.ErrExists, Op: op, Object: from, Err: fmt.Errorf("there are snapshots of a volume %s that was deleted", to),
-			Next: "look whether they are needed: microagent volume snapshots " + to}
+			Next: "look whether they are needed: microagent volume snapshots"}
 	}
 	return r, nil
 }

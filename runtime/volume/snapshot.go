@@ -94,7 +94,7 @@ func recoverJournal(image *os.File) error {
 func (s *Store) newSnapshot(of *record, tag string, made driver.Maker) *snapshotRecord {
 	return &snapshotRecord{
 		Meta: layout.Meta{Format: layout.Format, Kind: snapshotKind, Name: tag, ID: layout.NewID(), Project: of.Project, Tool: s.Tool},
-		Of:   of.ID, Size: of.Size, Created: s.now(), Made: made,
+		Of:   of.ID, Size: of.Size, Created: s.moment(), Made: made,
 	}
 }
 

@@ -149,7 +149,7 @@ func TestSnapshotsFollowAMove(t *testing.T) {
 		t.Fatal(err)
 	}
 	withFile(t, s, "old", "hello")
-	if err := s.Move(t.Context(), "old", "new", ""); driver.Next(err) != "look whether they are needed: microagent volume snapshots new" {
+	if err := s.Move(t.Context(), "old", "new", ""); driver.Next(err) != "look whether they are needed: microagent volume snapshots" {
 		t.Errorf("%v", err)
 	}
 }

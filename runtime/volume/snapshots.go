@@ -87,7 +87,7 @@ func (s *Store) tags(volume string) (tags []string, err error) {
 // observeSnapshot looks at a snapshot; ErrNotFound where there is none, or one that was never made or is being deleted.
 func (s *Store) observeSnapshot(volume, tag string) (driver.Snapshot, error) {
 	none := &driver.Error{Class: driver.ErrNotFound, Op: "look at snapshot", Object: volume + ":" + tag, Err: errors.New("there is no such snapshot"),
-		Next: "microagent volume snapshots " + volume}
+		Next: "microagent volume snapshots"}
 	path := s.State.SnapshotImage(volume, tag)
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {

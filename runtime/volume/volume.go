@@ -37,8 +37,9 @@ type Store struct {
 }
 
 var (
-	_ driver.Volumes    = (*Store)(nil)
-	_ driver.VolumeData = (*Store)(nil)
+	_ driver.Volumes       = (*Store)(nil)
+	_ driver.VolumeData    = (*Store)(nil)
+	_ driver.VolumeStreams = (*Store)(nil)
 )
 
 // kind is the volume's name in records and locks.
@@ -65,11 +66,14 @@ type record struct {
 	Making bool `json:"making,omitempty"`
 }
 
-func (s *Store) now() time.Time {
+func (s *Store) now() time.Time { return s.moment().Truncate(time.Second) }
+
+// moment is now to the microsecond, for what is put in the order of its times.
+func (s *Store) moment() time.Time {
 	if s.Now != nil {
-		return s.Now().UTC().Truncate(time.Second)
+		return s.Now().UTC().Truncate(time.Microsecond)
 	}
-	return time.Now().UTC().Truncate(time.Second)
+	return time.Now().UTC().Truncate(time.Microsecond)
 }
 
 func (s *Store) newRecord(name, project string, size int64) record {

@@ -62,12 +62,7 @@ func (a *app) cpCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			for _, name := range got.LeftOut.Names {
-				a.Say("left out: %s", printable.Line(name))
-			}
-			if more := got.LeftOut.Count - len(got.LeftOut.Names); more > 0 {
-				a.Say("left out: %d more", more)
-			}
+			a.leftOut(got.LeftOut)
 			if len(got.Git) > 0 && fromGuest {
 				a.Say("note: %s came from the guest, and git runs what the configuration in it says", printable.Line(strings.Join(got.Git, ", ")))
 			}

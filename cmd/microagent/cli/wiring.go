@@ -77,16 +77,17 @@ func (a *app) open(writes bool) (*world, error) {
 	w.history = projects
 	volumes := &volume.Store{State: state, Disks: disks, Tool: Version, GrowLive: workspaces.GrowVolume}
 	w.Set = driver.Set{
-		Images:     images,
-		Disks:      disks,
-		Volumes:    volumes,
-		VolumeData: volumes,
-		Workspaces: workspaces,
-		Runs:       workspaces,
-		Jobs:       workspaces,
-		Projects:   projects,
-		Outputs:    output.New(),
-		Hosts:      hosts,
+		Images:        images,
+		Disks:         disks,
+		Volumes:       volumes,
+		VolumeData:    volumes,
+		VolumeStreams: volumes,
+		Workspaces:    workspaces,
+		Runs:          workspaces,
+		Jobs:          workspaces,
+		Projects:      projects,
+		Outputs:       output.New(),
+		Hosts:         hosts,
 	}
 	return w, nil
 }

@@ -38,6 +38,7 @@ var spokenCommands = []string{
 	"volume protect data2", "volume status data2", "volume list", "volume delete data2", "volume unprotect data2", "volume list", "volume adopt data2",
 	"volume clone data2 copy", "volume clone data2 copy", "volume clone nosuch copy", "volume clone data2 a/b", "volume delete copy",
 	"volume snapshots", "volume snapshot data2:one", "volume snapshot data2:one", "volume snapshot data2", "volume snapshots", "volume snapshots data2", "volume snapshots nosuch", "volume restore data2:one", "volume restore data2:none", "volume restore data2", "volume clone data2:one copy", "volume delete copy", "volume delete data2:one", "volume delete data2:none", "volume delete data2:before-one",
+	"volume export data2 data2.zst", "volume export data2 data2.zst", "volume export data2 - --format zip", "volume export nosuch x", "volume import again data2.zst", "volume import again data2.zst", "volume import again nosuch", "volume import again data2.zst --size 1", "volume delete again",
 	"create one --image docker.io/library/alpine:3.20 -v data2:/work -v new:/new:size=16MiB --disk d=disk.ext4:/d --bundle b=b.tar:/b --env-file env -e A=1 --hostname box --cpus 2 -p auto:80",
 	"status one", "start one", "start one", "exec one -- sh -c 'echo hello; exit 4'", "exec -e B=2 one -- sh -c 'echo x >&2'", "exec nosuch -- true", "list", "volume list", "list --project shop", "volume list --project shop", "list --project other", "output list --project other", "volume status data2",
 	"# jobs",

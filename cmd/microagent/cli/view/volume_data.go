@@ -52,3 +52,18 @@ func OfRestored(r driver.Restored) Restored {
 	}
 	return out
 }
+
+// Exported is a file that a volume was written to.
+type Exported struct {
+	Source       string   `json:"source"`
+	To           string   `json:"to"`
+	Size         int64    `json:"size"`    // of the disk
+	Written      int64    `json:"written"` // bytes of the file
+	LeftOut      []string `json:"left_out,omitempty"`
+	LeftOutCount int      `json:"left_out_count,omitempty"`
+}
+
+// OfExported shows one.
+func OfExported(source, to string, e driver.Exported) Exported {
+	return Exported{source, to, e.Size, e.Written, e.LeftOut.Names, e.LeftOut.Count}
+}

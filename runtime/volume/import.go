@@ -1,0 +1,206 @@
+package volume
+
+import (
+	"bufio"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"microagent/runtime/compress"
+	"microagent/runtime/disk/ext4"
+	"microagent/runtime/disk/ext4/build"
+	"microagent/runtime/disk/ext4/read"
+	"microagent/runtime/disk/ext4/super"
+	"microagent/runtime/disk/layer"
+	"microagent/runtime/disk/target"
+	"microagent/runtime/driver"
+	"microagent/schema/quantity"
+)
+
+const opImport = "import volume"
+
+// formats are those that an import reads.
+var formats = []compress.Format{compress.Zstd, compress.Gzip, compress.XZ}
+
+// headSize is how much of a stream tells what it holds.
+const headSize = 4096
+
+// Import makes a volume of a disk image or of a tar, whichever r is, packed or not. What a stream says of itself is not
+// believed: nothing is written behind spec.Max, and the volume appears when all of it was read and is sound.
+func (s *Store) Import(ctx context.Context, spec driver.ImportSpec, r io.Reader) (driver.Volume, error) {
+	if spec.Size != 0 {
+		if err := checkSize(opImport, spec.Name, spec.Size); err != nil {
+			return driver.Volume{}, err
+		}
+	}
+	unlock, err := s.lock(ctx, opImport, spec.Name)
+	if err != nil {
+		return driver.Volume{}, err
+	}
+	defer unlock()
+	if err := s.free(opImport, spec.Name); err != nil {
+		return driver.Volume{}, err
+	}
+	fresh := s.newRecord(spec.Name, "", 0)
+	if err := s.make(&fresh, func(draft *target.FileDraft) error { return s.unpack(ctx, spec, r, draft) }); err != nil {
+		return driver.Volume{}, explain(spec, err)
+	}
+	return s.Get(ctx, spec.Name)
+}
+
+// explain says what a stream that was refused is, and what to do.
+func explain(spec driver.ImportSpec, err error) error {
+	if e, ok := errors.AsType[*driver.Error](err); ok && e.Op == opImport {
+		return err
+	}
+	e := &driver.Error{Op: opImport, Object: spec.Name, Err: err, Next: driver.Next(err)}
+	var room *build.NoSpaceError
+	switch {
+	case errors.As(err, &room):
+		e.Class, e.Next = driver.ErrInvalid, "give it more: --size "+quantity.Size(room.Need).Text()
+	case isFull(err):
+		e.Class, e.Next = driver.ErrNoSpace, "free some space on the host: microagent storage"
+	case errors.Is(err, ext4.ErrUnsupported):
+		e.Class, e.Next = driver.ErrUnsupported, "pack its files as a tar, and give that"
+	case errors.Is(err, ext4.ErrCorrupt), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, driver.ErrCorrupt):
+		e.Class, e.Next = driver.ErrCorrupt, "get a whole copy of it, or mend the image with e2fsck -f"
+	case errors.Is(err, ext4.ErrInvalid):
+		e.Class = driver.ErrInvalid
+	}
+	return e
+}
+
+// unpack tells what a stream is, and writes it into a draft.
+func (s *Store) unpack(ctx context.Context, spec driver.ImportSpec, r io.Reader, draft *target.FileDraft) error {
+	plain, err := compress.Open(r, compress.Limits{Formats: formats})
+	if err != nil {
+		return err
+	}
+	defer plain.Close()
+	in := bufio.NewReaderSize(plain, 1<<20)
+	head, err := in.Peek(headSize)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	if len(head) >= super.Offset+super.Size {
+		switch sb, err := super.Parse(head[super.Offset:]); {
+		case err == nil:
+			return s.unpackImage(ctx, spec, in, sb, draft)
+		case !errors.Is(err, super.ErrNone):
+			return fmt.Errorf("%w: %w", ext4.ErrCorrupt, err)
+		}
+	}
+	if len(head) >= 512 && string(head[257:262]) == "ustar" {
+		return s.unpackTar(ctx, spec, in, draft)
+	}
+	return &driver.Error{Class: driver.ErrInvalid, Op: opImport, Object: spec.Name, Err: errors.New("it is neither an image of an ext4 file system nor a tar"),
+		Next: "give an image of an ext4 file system, or a tar of files"}
+}
+
+// unpackImage writes an image with its zeros as holes.
+func (s *Store) unpackImage(ctx context.Context, spec driver.ImportSpec, in io.Reader, sb super.Superblock, draft *target.FileDraft) error {
+	length := sb.Length()
+	if length > spec.Max {
+		return tooLarge(spec, length)
+	}
+	at := int64(0)
+	for buf, more := make([]byte, exportStep), true; more; {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		n := 0
+		for more && n < len(buf) {
+			k, err := in.Read(buf[n:])
+			n += k
+			if more = !errors.Is(err, io.EOF); err != nil && more {
+				return err
+			}
+		}
+		if at+int64(n) > spec.Max {
+			return tooLarge(spec, at+int64(n))
+		}
+		if err := s.scatter(draft, buf[:n], at, length); err != nil {
+			return err
+		}
+		at += int64(n)
+	}
+	if at < length {
+		return &driver.Error{Class: driver.ErrCorrupt, Op: opImport, Object: spec.Name, Next: "get a whole copy of it",
+			Err: fmt.Errorf("it ends after %d bytes of the %d that its file system has", at, length)}
+	}
+	size := max(at, spec.Size)
+	size += -size & (sizeStep - 1)
+	if err := draft.Truncate(size); err != nil {
+		return err
+	}
+	if err := recoverJournal(draft.File); err != nil {
+		return err
+	}
+	return usable(draft, size)
+}
+
+// scatter writes what is not zero. Behind the file system there is nothing else.
+func (s *Store) scatter(draft *target.FileDraft, b []byte, at, length int64) error {
+	for len(b) > 0 {
+		n := min(len(b), len(zeroBlock))
+		if !allZero(b[:n]) {
+			if at >= length {
+				return fmt.Errorf("%w: there are data behind the %d bytes of its file system", ext4.ErrCorrupt, length)
+			}
+			if _, err := draft.WriteAt(b[:n], at); err != nil {
+				return err
+			}
+		}
+		b, at = b[n:], at+int64(n)
+	}
+	return nil
+}
+
+func tooLarge(spec driver.ImportSpec, size int64) error {
+	return &driver.Error{Class: driver.ErrRefused, Op: opImport, Object: spec.Name,
+		Err:  fmt.Errorf("it is a disk of %s or more, and at most %s is taken", quantity.Size(size), quantity.Size(spec.Max)),
+		Next: "to take it all the same: --max-size, with a size that it fits in"}
+}
+
+// usable refuses a file system that a guest could not use as a volume.
+func usable(draft *target.FileDraft, size int64) error {
+	f, err := read.Open(draft, size)
+	if err != nil {
+		return err
+	}
+	switch sb := &f.Super; {
+	case sb.ExternalJournal():
+		return fmt.Errorf("%w: its journal lies on another device", ext4.ErrUnsupported)
+	case sb.ReadOnly():
+		return fmt.Errorf("%w: it was made to be mounted read-only", ext4.ErrUnsupported)
+	case sb.Incompat&(super.Encrypt|super.Casefold) != 0:
+		return fmt.Errorf("%w: features that guests don't mount: %v", ext4.ErrUnsupported, sb.Incompat&(super.Encrypt|super.Casefold))
+	}
+	return nil
+}
+
+// unpackTar makes a file system of a tar's files.
+func (s *Store) unpackTar(ctx context.Context, spec driver.ImportSpec, in io.Reader, draft *target.FileDraft) error {
+	size := spec.Size
+	if size == 0 {
+		size = driver.ImportTarSize
+	}
+	opt := build.Options{Size: size, Journal: true, Label: label(spec.Name), Time: time.Now()}
+	_, _ = rand.Read(opt.UUID[:])
+	_, _ = rand.Read(opt.HashSeed[:])
+	opt.UUID[6] = opt.UUID[6]&0x0F | 0x40 // version 4: random
+	opt.UUID[8] = opt.UUID[8]&0x3F | 0x80
+	b, err := build.New(draft, opt)
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	if _, err := layer.Tar(ctx, b, in, layer.Limits{Bytes: min(size, spec.Max)}, nil); err != nil {
+		return err
+	}
+	_, err = b.Finish()
+	return err
+}
