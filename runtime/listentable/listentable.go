@@ -1,4 +1,4 @@
-// Package listentable reads which ports are taken by servers, from the kernel's tables in /proc/net (their format:
+// Package listentable reads which ports are taken by servers, and which connections are open, from the kernel's tables in /proc/net (their format:
 // proc_net_tcp in the kernel's documentation, Documentation/networking/proc_net_tcp.rst). It opens no socket, needs no
 // module and no right, and sees the network namespace of who asks. A socket that is bound and does not listen is in
 // none of the tables.
@@ -93,19 +93,28 @@ func parse(line string) (s Socket, state uint64, err error) {
 	if len(words) < 4 {
 		return s, 0, fmt.Errorf("a line of %d words", len(words))
 	}
-	address, port, _ := strings.Cut(words[1], ":")
-	if s.Address, err = parseAddress(address); err != nil {
+	at, err := parseEnd(words[1])
+	if err != nil {
 		return s, 0, err
 	}
-	n, err := strconv.ParseUint(port, 16, 16)
-	if err != nil {
-		return s, 0, fmt.Errorf("port %q", port)
-	}
-	s.Port = uint16(n)
+	s.Address, s.Port = at.Addr(), at.Port()
 	if state, err = strconv.ParseUint(words[3], 16, 8); err != nil {
 		return s, 0, fmt.Errorf("state %q", words[3])
 	}
 	return s, state, nil
+}
+
+func parseEnd(text string) (netip.AddrPort, error) {
+	address, port, _ := strings.Cut(text, ":")
+	a, err := parseAddress(address)
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	n, err := strconv.ParseUint(port, 16, 16)
+	if err != nil {
+		return netip.AddrPort{}, fmt.Errorf("port %q", port)
+	}
+	return netip.AddrPortFrom(a, uint16(n)), nil
 }
 
 // parseAddress reads words of 32 bits as this machine writes numbers, whose bytes in memory are the address.

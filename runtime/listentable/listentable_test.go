@@ -1,6 +1,7 @@
 package listentable
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -107,5 +108,31 @@ func TestTablesThatAreNone(t *testing.T) {
 		if list, err := Read(dir, false); err == nil {
 			t.Errorf("%q is read as %+v", line, list)
 		}
+	}
+}
+
+func TestConnections(t *testing.T) {
+	l, err := net.Listen("tcp", ":0") // on a host with IPv6 connections to it from IPv4 have mapped addresses
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	conn, err := net.Dial("tcp4", fmt.Sprint("127.0.0.1:", portOf(l.Addr())))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	near, far := netip.MustParseAddrPort(conn.LocalAddr().String()), netip.MustParseAddrPort(conn.RemoteAddr().String())
+	got, err := Connections("/proc/net")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []Connection{{near, far}, {far, near}} {
+		if !slices.Contains(got, want) {
+			t.Errorf("%v is not among %v", want, got)
+		}
+	}
+	if slices.ContainsFunc(got, func(c Connection) bool { return c.Remote.Port() == 0 }) {
+		t.Error("who listens is taken for a connection")
 	}
 }

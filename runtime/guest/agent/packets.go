@@ -62,6 +62,9 @@ func (a *Agent) carryPackets(ctx context.Context, st *proto.Stream) {
 			_ = st.Close()
 		}
 	})
+	if err := endStale(link, tables); err != nil {
+		a.log.Printf("connections of an earlier stream of packets: %v", err)
+	}
 	deliverPackets(link, st)
 	_ = st.Close()
 	_ = link.SetReadDeadline(time.Unix(1, 0))
