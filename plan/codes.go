@@ -9,6 +9,7 @@ const (
 	CodeVolumeMissing = "volume_missing"  // external and not there
 	CodeVolumeShrinks = "volume_shrinks"  //
 	CodeVolumeDrifted = "volume_drifted"  // its image is not the one that its record is of
+	CodeVolumeGrown   = "volume_grown"    // outside of any command
 	CodeBothThere     = "both_there"      // what moved names is there under the old name and the new one
 	CodeRenamed       = "renamed"         // something is declared no more and something like it is new
 	CodeEmpty         = "empty_manifest"  // it declares nothing, and the project has objects
@@ -29,6 +30,7 @@ const (
 	CodeNotGranted    = "not_granted"     // a manifest asks for what is the user's to grant
 	CodeNotAsked      = "not_asked"       // a grant that nothing asks for
 	CodeSpace         = "space_short"     //
+	CodeCapacity      = "capacity_short"  // when all that is made is full
 	CodeTargets       = "targets"         // a plan of --target, which leaves something out
 	CodeUnknownName   = "unknown_name"    // --rerun names nothing, or nothing with a task
 	CodeNotObserved   = "not_observed"    // the world says nothing about something declared

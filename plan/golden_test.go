@@ -19,6 +19,7 @@ import (
 	"microagent/schema"
 	"microagent/schema/diag"
 	"microagent/schema/netrule"
+	"microagent/schema/quantity"
 	"microagent/schema/spec"
 )
 
@@ -294,6 +295,20 @@ func (st *stage) happen(t *testing.T, f []string) {
 		v := s.volumes[arg(1)]
 		v.Changed = strings.Join(f[2:], " ")
 		s.volumes[arg(1)] = v
+	case "grown-image": // NAME SIZE, by no command
+		v := s.volumes[arg(1)]
+		size, err := quantity.ParseSize(arg(2))
+		if err != nil {
+			t.Fatal(err)
+		}
+		v.Recorded, v.Size = v.Size, int64(size)
+		s.volumes[arg(1)] = v
+	case "disk-free":
+		size, err := quantity.ParseSize(arg(1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.host.DiskFree = int64(size)
 	case "torn": // KIND NAME: its record can't be understood
 		why := observed.Broken{Why: "record.json: unexpected end of JSON input"}
 		if arg(1) == "volume" {

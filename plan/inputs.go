@@ -82,6 +82,9 @@ func (p *planner) planBundle(name string, b schema.Bundle) {
 	case have.Source != b.Source:
 		c.Action, c.Reason, c.Detail = ActionUpdate, ReasonFieldChanged, "the same files from another place"
 	}
+	if c.Action == ActionBuild && !src.Built && c.Bundle.Output == "" {
+		c.Bundle.Bytes = src.Bytes
+	}
 	if recorded && have.Source != b.Source {
 		c.Fields = append(c.Fields, FieldChange{Path: "source", Before: have.Source, After: b.Source})
 		if c.Reason == ReasonDigestChanged {

@@ -182,8 +182,9 @@ type BundleObject struct {
 	Digest  string   `json:"digest"` // "" is known once Output has come
 	// Output is the output that the bundle is made of, "" for a source that is the user's.
 	Output string `json:"output,omitempty"`
-	Was    string `json:"was,omitempty"`  // of one with causes: its digest when none holds
-	From   string `json:"from,omitempty"` // the name on disk of the record that this one takes the place of
+	Bytes  int64  `json:"bytes,omitempty"` // of the files that are read to build it; 0 is none or unknown
+	Was    string `json:"was,omitempty"`   // of one with causes: its digest when none holds
+	From   string `json:"from,omitempty"`  // the name on disk of the record that this one takes the place of
 }
 
 // OutputObject is an output to bring to the host.
@@ -219,12 +220,22 @@ type Plan struct {
 	Bound map[string]string `json:"bound"`
 	// Host says what would run the workspaces.
 	Host spec.Host `json:"host"`
+	// Capacity is what it needs of the host.
+	Capacity Capacity `json:"capacity,omitzero"`
 	// AllowPaths are the folders of --allow-path.
 	AllowPaths []string `json:"allow_paths,omitempty"`
 	// Refusals forbid to apply this plan, which is for showing then; in the order of their places.
 	Refusals []diag.Diagnostic `json:"refusals,omitempty"`
 	// Warnings do not stop an apply.
 	Warnings []diag.Diagnostic `json:"warnings,omitempty"`
+}
+
+// Capacity is what a plan needs of the host, as far as it is known, in bytes. What is free is in Host.
+type Capacity struct {
+	Written int64 `json:"written"` // at least, by what is pulled and built
+	Disks   int64 `json:"disks"`   // more, at most, once the volumes and root file systems that are made or grow are full
+	Memory  int64 `json:"memory"`  // more, at once, of the guests that start
+	Ports   int   `json:"ports"`   // of the host, published by number by the guests that start
 }
 
 // Refused says whether every refusal of p is one for safety: the input is right, and the user has to say more, or act

@@ -35,7 +35,16 @@ func (p *planner) checkHost() {
 			p.warn(CodeCPUs, s.decl.Pos, "", "workspace %s is to have %d CPUs, and this host has %d", s.name, s.want.CPUs, n)
 		}
 	}
-	if free, memory := p.world.Host.Memory, p.memoryAtOnce(starting); free > 0 && memory > free {
+	for _, s := range starting {
+		for _, port := range s.want.Ports {
+			if port.Host != 0 {
+				p.plan.Capacity.Ports += len(port.Each())
+			}
+		}
+	}
+	memory := p.memoryAtOnce(starting)
+	p.plan.Capacity.Memory = max(memory, 0)
+	if free := p.world.Host.Memory; free > 0 && memory > free {
 		p.warn(CodeMemory, diag.Pos{}, "", "what starts is to have %s of memory, and %s are available",
 			rounded(memory), rounded(free))
 	}
@@ -80,21 +89,44 @@ func (p *planner) memoryAtOnce(starting []*workspaceState) (most int64) {
 	return most
 }
 
-// checkSpace compares what is known to be written with what is free. Disks are sparse: sizes of volumes don't count.
+// checkSpace compares what is known to be written with what is free, and then what disks may take that are sparse until they
+// are full.
 func (p *planner) checkSpace() {
-	var need int64
+	need := &p.plan.Capacity
 	for _, c := range p.all {
 		switch {
 		case c.Action == ActionPull:
-			need += c.Image.Size
-		case c.Action == ActionBuild && !p.world.Sources[c.Address.Name].Built:
-			need += p.world.Sources[c.Address.Name].Bytes
+			need.Written += c.Image.Size
+		case c.Action == ActionBuild:
+			need.Written += c.Bundle.Bytes
+		case c.Action == ActionCreate && c.Volume != nil:
+			need.Disks += c.Volume.Size
+		case c.Action == ActionGrow:
+			need.Disks += c.Volume.Size - p.world.Volumes[c.Volume.Name].Size
+		case c.Workspace != nil && c.Address.Kind == KindWorkspace:
+			need.Disks += p.rootGrowth(c)
 		}
 	}
-	if free := p.world.Host.DiskFree; free > 0 && need > free {
-		p.warn(CodeSpace, diag.Pos{}, "to free what nothing uses: microagent prune",
-			"at least %s are to be written, and %s are free", rounded(need), rounded(free))
+	const next = "to free what nothing uses: microagent prune"
+	switch free := p.world.Host.DiskFree; {
+	case free <= 0:
+	case need.Written > free:
+		p.warn(CodeSpace, diag.Pos{}, next, "at least %s are to be written, and %s are free", rounded(need.Written), rounded(free))
+	case need.Written+need.Disks > free:
+		p.warn(CodeCapacity, diag.Pos{}, next, "the disks that are made may take %s more once they are full, and %s are free",
+			rounded(need.Written+need.Disks), rounded(free))
 	}
+}
+
+// rootGrowth is by how much the root file systems of a workspace may grow: one that is replaced stays beside the new one.
+func (p *planner) rootGrowth(c *Change) int64 {
+	switch c.Action {
+	case ActionCreate, ActionReplace:
+		return c.Workspace.DiskSize
+	case ActionUpdate, ActionRestart, ActionStart:
+		return max(0, c.Workspace.DiskSize-p.world.Workspaces[c.Workspace.Name].Spec.DiskSize)
+	}
+	return 0
 }
 
 // rounded is a size cut to MiB, so that odd figures stay readable.

@@ -127,7 +127,14 @@ func projectFlag(name string) string {
 
 func (p *planner) changeVolume(c *Change, v schema.Volume, have observed.Volume) {
 	was := quantity.Size(have.Size)
-	if v.Size < was {
+	grown := have.Recorded > 0 && have.Size > have.Recorded && int64(v.Size) >= have.Recorded
+	switch {
+	case v.Size >= was:
+	case grown: // which no apply asked for, and none takes back
+		p.warn(CodeVolumeGrown, v.Pos, "to keep it that way, write size: "+was.Text(),
+			"volume %s has drifted: its record has %s, and its image %s; it stays as it is, since a volume never shrinks", c.Address.Name, quantity.Size(have.Recorded), was)
+		c.Volume.Size = have.Size
+	default:
 		p.fail(CodeVolumeShrinks, v.Pos,
 			fmt.Sprintf("write size: %s, or declare a second volume and copy what you need", was.Text()),
 			"volume %s would shrink from %s to %s, and a volume never shrinks", c.Address.Name, was, v.Size)

@@ -48,6 +48,7 @@ type Project struct {
 type Volume struct {
 	ID, Project string
 	Size        int64
+	Recorded    int64 // the size that its record has; 0 is unknown
 	Protected   bool
 	// Holder is the workspace that holds it now, "" for none.
 	Holder         string

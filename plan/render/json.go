@@ -29,6 +29,7 @@ type document struct {
 	Host          spec.Host         `json:"host"`
 	Isolation     string            `json:"isolation"` // the sentence of the text form
 	Changes       []plan.Change     `json:"changes"`
+	Capacity      plan.Capacity     `json:"capacity"` // what it needs of the host
 	Bound         map[string]string `json:"bound"`
 	Warnings      []diag.Diagnostic `json:"warnings"`
 }
@@ -39,7 +40,7 @@ func JSON(w io.Writer, p *plan.Plan) error {
 	doc := document{
 		FormatVersion: FormatVersion, Tool: p.Tool, Project: p.Project, Manifest: p.Manifest, Destroy: p.Destroy, Targets: p.Targets,
 		Empty: p.Empty(), Errors: len(p.Refusals), Refusals: p.Refusals, Summary: Summarise(p), Host: p.Host, Isolation: isolation(p), Changes: withoutEnv(p.Changes),
-		Bound: p.Bound, Warnings: p.Warnings,
+		Capacity: p.Capacity, Bound: p.Bound, Warnings: p.Warnings,
 	}
 	if doc.Warnings == nil {
 		doc.Warnings = []diag.Diagnostic{}

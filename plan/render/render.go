@@ -43,6 +43,8 @@ func why(c *plan.Change) string {
 		return "when the task has ended, to " + c.Output.To
 	case c.Address.Kind == plan.KindImage && c.Action == plan.ActionPull && c.Image != nil:
 		return pullSentence(c)
+	case c.Action == plan.ActionBuild && c.Bundle != nil && c.Bundle.Bytes > 0:
+		return c.Detail + ", " + bytes(c.Bundle.Bytes)
 	case c.Detail != "":
 		return c.Detail
 	case c.Action == plan.ActionDelete && c.Reason == plan.ReasonRequested:

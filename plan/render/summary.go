@@ -25,6 +25,8 @@ type Summary struct {
 	DataLoss  int                 `json:"data_loss"`  // changes that replace or delete files outside volumes
 	Downtime  int                 `json:"downtime"`   // changes that stop a running guest
 	PullBytes int64               `json:"pull_bytes"` // as far as it is known
+	// BuildBytes are of the files that bundles are built of, as far as they are known.
+	BuildBytes int64 `json:"build_bytes"`
 }
 
 // Summarise counts.
@@ -49,6 +51,9 @@ func Summarise(p *plan.Plan) Summary {
 		if c.Action == plan.ActionPull && c.Image != nil {
 			s.PullBytes += c.Image.Size
 		}
+		if c.Action == plan.ActionBuild && c.Bundle != nil {
+			s.BuildBytes += c.Bundle.Bytes
+		}
 	}
 	return s
 }
@@ -65,6 +70,9 @@ func (t *text) summary(p *plan.Plan) {
 			part := fmt.Sprintf("%d to %s", n, verb)
 			if a == plan.ActionPull && s.PullBytes > 0 {
 				part += " (" + bytes(s.PullBytes) + ")"
+			}
+			if a == plan.ActionBuild && s.BuildBytes > 0 {
+				part += " (" + bytes(s.BuildBytes) + ")"
 			}
 			parts = append(parts, part)
 		}

@@ -27,6 +27,9 @@ type Volume struct {
 	Attached bool    `json:"attached"`
 	// ImageMissing says that the record is there and the image is not.
 	ImageMissing bool `json:"image_missing,omitempty"`
+	// Recorded is the size that the record has, in bytes, 0 without one: a larger image was grown by hand, or by a grow that was
+	// killed.
+	Recorded int64 `json:"recorded,omitempty"`
 	// Changed says why the image is not the one that the record is of: it was cut short, or holds another file system.
 	Changed string `json:"changed,omitempty"`
 	// RecordDigest identifies the record's bytes; "" when there is an image without a record.

@@ -51,9 +51,17 @@ func changedOn(r *record, image io.ReaderAt, size int64) string {
 	case err != nil: // not to be read, or damaged, which is told to whoever attaches it
 		return ""
 	case got != r.UUID:
-		return "its image holds another file system: it was formatted anew, or is another file"
+		return fmt.Sprintf("its image holds another file system, %s and not %s: it was formatted anew, or is another file", dashed(got), dashed(r.UUID))
 	}
 	return ""
+}
+
+// dashed is an identity as other tools show it, such as blkid(8).
+func dashed(id string) string {
+	if len(id) != 32 {
+		return id
+	}
+	return id[:8] + "-" + id[8:12] + "-" + id[12:16] + "-" + id[16:20] + "-" + id[20:]
 }
 
 // Changed refuses a volume whose image is not the one that its record is of.

@@ -61,7 +61,10 @@ func TestChangedImages(t *testing.T) {
 	told("cut", "8 MiB, and had 16 MiB")
 	told("formatted", "another file system")
 	told("zeroed", "no ext4 file system")
-	told("grown", "") // a grow that was killed before it was noted
+	told("grown", "") // a grow that was killed before it was noted, or one by hand: both sizes are told
+	if v, err := s.Get(t.Context(), "grown"); err != nil || v.Recorded != 16<<20 || v.Size != 32<<20 {
+		t.Errorf("grown: %+v, %v", v, err)
+	}
 
 	// A record of an older version knows no identity: nothing is told, and the next write learns it.
 	var r record
