@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"microagent/cmd/microagent/cli/term"
 	"microagent/runtime/driver"
@@ -16,9 +17,13 @@ type slowStart struct {
 	let chan struct{}
 }
 
-func (s slowStart) Start(context.Context, string, driver.StartOptions) (driver.Run, error) {
-	<-s.let
-	return driver.Run{}, nil
+func (s slowStart) Start(ctx context.Context, _ string, _ driver.StartOptions) (driver.Run, error) {
+	select {
+	case <-s.let:
+		return driver.Run{}, nil
+	case <-ctx.Done():
+		return driver.Run{}, ctx.Err()
+	}
 }
 
 // watched is a terminal that notes when a text was drawn.
@@ -39,6 +44,12 @@ func (w *watched) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+func (w *watched) shown() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.all.String()
+}
+
 // Who runs a command sees that its guest boots.
 func TestABootIsShown(t *testing.T) {
 	s := slowStart{let: make(chan struct{})}
@@ -46,7 +57,9 @@ func TestABootIsShown(t *testing.T) {
 	a := &app{Screen: &term.Screen{Err: terminal, Progress: "tty", Getenv: func(string) string { return "" }}}
 	w := &world{}
 	w.Runs, w.Workspaces = s, newBench(t).workspaces
-	if _, err := a.startGuest(t.Context(), w, "one", driver.StartOptions{}, true); err != nil {
-		t.Fatal(err)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // of a start that shows nothing
+	defer cancel()
+	if _, err := a.startGuest(ctx, w, "one", driver.StartOptions{}, true); err != nil {
+		t.Fatalf("%v, and all that was shown is %q", err, terminal.shown())
 	}
 }
