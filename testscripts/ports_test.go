@@ -80,7 +80,7 @@ func fetch(ts *testscript.TestScript, neg bool, args []string) {
 	client := &http.Client{Transport: transport, Timeout: 20 * time.Second}
 	var text []byte
 	var err error
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		var answer *http.Response
 		if answer, err = client.Get("http://guest/"); err != nil {
 			if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENOENT) { // the server is not up yet

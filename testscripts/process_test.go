@@ -95,7 +95,7 @@ func killall(ts *testscript.TestScript, neg bool, args []string) {
 
 // gone waits until a process has ended; a zombie has.
 func gone(ts *testscript.TestScript, pid int) {
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for time.Now().Before(deadline) {
 		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 		if err != nil {
@@ -109,10 +109,10 @@ func gone(ts *testscript.TestScript, pid int) {
 	ts.Fatalf("process %d does not end", pid)
 }
 
-// idle: no process of this script's state directory is left, or none is within a few seconds.
+// idle: no process of this script's state directory is left, or none is soon.
 func idle(ts *testscript.TestScript, neg bool, args []string) {
 	need(ts, neg, args, 0, "idle")
-	deadline := time.Now().Add(15 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for {
 		left := below(ts.Getenv("STATE"))
 		if len(left) == 0 {

@@ -31,7 +31,7 @@ func registry(ts *testscript.TestScript, neg bool, args []string) {
 		_ = server.Process.Kill()
 		_ = server.Wait()
 	})
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for {
 		conn, err := net.Dial("tcp", address)
 		if err == nil {
