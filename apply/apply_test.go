@@ -47,6 +47,7 @@ type bench struct {
 	volumes    *drivertest.FakeVolumes
 	workspaces *drivertest.FakeWorkspaces
 	disks      *drivertest.FakeDisks
+	lossy      []string // what --allow-data-loss names
 	drivers    driver.Set
 }
 
@@ -99,7 +100,7 @@ func (b *bench) planWith(rerun []string) *plan.Plan {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	p, planned := plan.Make(m, w, plan.Options{Tool: "test", ManifestPath: path, Rerun: rerun})
+	p, planned := plan.Make(m, w, plan.Options{Tool: "test", ManifestPath: path, Rerun: rerun, AllowDataLoss: b.lossy})
 	if err := planned.Err(); err != nil {
 		b.t.Fatal(err)
 	}

@@ -133,6 +133,7 @@ type scene struct {
 	rerun    []string
 	// moved are workspaces and volumes that are the same afterwards, by the names that they had; no task of these runs.
 	moved map[string]string
+	lossy []string // what --allow-data-loss names
 }
 
 // stories are what happens to one world each. Together they have a case of every operation.
@@ -234,6 +235,10 @@ outputs: {out: {from: job, path: /out, to: ./out/out}}
 			moved: map[string]string{"shop.job": "store.count", "shop.web": "store.web", "shop.data": "store.stuff"}},
 		{manifest: "project: bare\nmoved: [{project: store, to: bare}]\nvolumes: {stuff: {size: 64MiB}}\n", moved: map[string]string{"store.stuff": "bare.stuff"}},
 	},
+	"a volume that is given up": {
+		{manifest: alone("volumes: {data: {size: 128MiB}}", "mounts: {/d: {volume: data}}, service: [sh, -c, sleep 1]")},
+		{manifest: alone("volumes: {data: {size: 64MiB, protected: true}}", "mounts: {/d: {volume: data}}, service: [sh, -c, sleep 1]"), lossy: []string{"volume/data"}},
+	},
 	"a start under way": {
 		{manifest: `project: demo
 workspaces:
@@ -314,6 +319,7 @@ func (b *bench) play(s *scene, l *life) *Result {
 		p = made
 	} else {
 		b.write("microagent.yaml", s.manifest)
+		b.lossy = s.lossy
 		p = b.planWith(s.rerun)
 	}
 	b.t.Logf("%v", does(p))

@@ -26,7 +26,7 @@ func (r *run) applyWorkspace(ctx, whole context.Context, c *plan.Change, p drive
 		if _, err := r.drivers.Runs.Stop(whole, name, driver.StopOptions{}); err != nil && !errors.Is(err, driver.ErrNotFound) {
 			return err
 		}
-		return ws.Delete(whole, name)
+		return r.takeAway(whole, c, name)
 	}
 	if c.Workspace == nil {
 		return unknownOperation(c)
@@ -101,7 +101,7 @@ func (r *run) applyWorkspace(ctx, whole context.Context, c *plan.Change, p drive
 		return err
 	}
 	replace := func() error {
-		_, err := ws.Replace(whole, spec, p)
+		err := r.replaceWorkspace(whole, c, spec, p)
 		if err == nil {
 			done("replaced")
 		}

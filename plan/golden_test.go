@@ -76,7 +76,7 @@ func golden(t *testing.T, file string) {
 	checkPlan(t, p)
 	if !list.Errors() {
 		st.sim.apply(p)
-		st.opts.Rerun, st.opts.MoveHere = nil, false
+		st.opts.Rerun, st.opts.MoveHere, st.opts.AllowDataLoss = nil, false, nil
 		if again, list := st.make(m); !again.Empty() || list.Err() != nil {
 			var b bytes.Buffer
 			_ = render.Text(&b, again, render.Options{})
@@ -263,6 +263,9 @@ func (st *stage) happen(t *testing.T, f []string) {
 		if len(f) > 3 {
 			s.targets[arg(3)] = digestOf("with git")
 		}
+	case "--allow-data-loss":
+		st.opts.AllowDataLoss = append(st.opts.AllowDataLoss, arg(1))
+		s.lossy = st.opts.AllowDataLoss
 	case "--allow-git":
 		st.opts.AllowGit = true
 	case "--net":

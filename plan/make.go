@@ -30,6 +30,8 @@ type Options struct {
 	OverwriteOutputs bool
 	// AllowGit lets outputs bring git folders.
 	AllowGit bool
+	// AllowDataLoss names what may lose what is in it, "workspace/web" or "volume/data".
+	AllowDataLoss []string
 	// Net is one of NetPolicy, NetNone and NetPublic.
 	Net string
 	// Grants are those of --allow-net.
@@ -66,6 +68,7 @@ func Make(m *schema.Manifest, w *observed.World, o Options) (*Plan, diag.List) {
 	p.checkHost()
 	p.checkPorts()
 	p.checkNetworks()
+	p.checkLoss()
 	p.keepTargets()
 	return p.finish()
 }
@@ -82,6 +85,7 @@ type planner struct {
 	diags    []diag.Diagnostic
 	rerun    map[string]bool
 	moves    moves
+	lossUsed map[string]bool // of AllowDataLoss
 	order    *schema.Order
 	want     map[string]observed.WorkspaceSpec // of each declared workspace, by name in the manifest
 	uses     []uses                            // of volumes and disks by workspaces that are to run
@@ -115,7 +119,7 @@ func newPlanner(m *schema.Manifest, w *observed.World, o Options) *planner {
 			Format: Format, Tool: o.Tool, Project: m.Project, Manifest: o.ManifestPath, Changes: []Change{},
 			Bound: map[string]string{}, Host: w.Host, AllowPaths: slices.Clone(o.AllowPaths),
 		},
-		at: map[Address]*Change{}, state: map[string]*workspaceState{}, rerun: map[string]bool{}, order: m.Order(),
+		lossUsed: map[string]bool{}, at: map[Address]*Change{}, state: map[string]*workspaceState{}, rerun: map[string]bool{}, order: m.Order(),
 		want: map[string]observed.WorkspaceSpec{}, writers: map[string][]string{}, turns: map[string][]string{}, made: m.MadeOf(), pending: map[string]bool{}, given: map[string]*given{},
 	}
 	p.plan.Host.Missing = slices.Clone(w.Host.Missing)

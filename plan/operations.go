@@ -4,7 +4,7 @@ package plan
 var Operations = map[Kind][]Action{
 	KindProject: {ActionUpdate, ActionMove},
 	KindImage:   {ActionNone, ActionPull},
-	KindVolume:  {ActionNone, ActionCreate, ActionMove, ActionGrow, ActionUpdate, ActionKeep},
+	KindVolume:  {ActionNone, ActionCreate, ActionMove, ActionGrow, ActionUpdate, ActionReplace, ActionKeep},
 	KindBundle:  {ActionNone, ActionBuild, ActionMove, ActionUpdate, ActionDelete},
 	KindDisk:    {ActionNone},
 	KindWorkspace: {ActionNone, ActionCreate, ActionUpdate, ActionRestart, ActionReplace,

@@ -1,7 +1,7 @@
 // Package plan says what an apply would do: Make compares a manifest with the observed world, Destroy takes a
 // project down, and both give a Plan, a value that apply executes without deciding anything. It touches nothing: no
 // files, network, processes, clock or randomness, and the same input gives the same plan, byte for byte. No plan ever
-// deletes a volume. apply and the commands import it.
+// deletes a volume that --allow-data-loss does not name. apply and the commands import it.
 package plan
 
 import (
@@ -53,7 +53,7 @@ const (
 	ActionGrow    Action = "grow"    // volume
 	ActionUpdate  Action = "update"  // the record only; a workspace that runs goes on and takes the rest at its next start
 	ActionRestart Action = "restart" // workspace: stop if it runs, record the spec, start; its files stay
-	ActionReplace Action = "replace" // workspace: stop if it runs, new root file system and spec, start
+	ActionReplace Action = "replace" // workspace: stop if it runs, new root file system and spec, start; volume: delete it, and make it anew
 	ActionStart   Action = "start"   // workspace: record the spec when Fields is not empty, start
 	ActionStop    Action = "stop"    // workspace: stop, record the spec when Fields is not empty; turn: stop
 	ActionRun     Action = "run"     // task
@@ -88,7 +88,7 @@ type Danger string
 const (
 	DangerNone     Danger = ""
 	DangerDowntime Danger = "downtime"  // a running guest is stopped
-	DangerDataLoss Danger = "data_loss" // files outside volumes are replaced or deleted
+	DangerDataLoss Danger = "data_loss" // files outside volumes are replaced or deleted, but kept for a while; a volume's are lost
 )
 
 // FieldChange is one field before and after, as text for people and programs. Effect is what such a change costs a
@@ -113,6 +113,8 @@ type Change struct {
 	Fields  []FieldChange `json:"fields,omitempty"` // sorted by path
 	Danger  Danger        `json:"danger,omitempty"`
 	Warning string        `json:"warning,omitempty"` // the danger in words
+	// Loss says that --allow-data-loss names the object: what can't be kept of it is lost.
+	Loss bool `json:"allow_data_loss,omitempty"`
 	// Deps are the changes of this plan that must be done before. Only changes that do something are named.
 	Deps []Address `json:"deps,omitempty"`
 	// After are the workspaces that come first, as far as this plan brings them there. Deps has the changes that do, but
@@ -170,7 +172,7 @@ type VolumeObject struct {
 	Size      int64  `json:"size"`
 	Protected bool   `json:"protected,omitempty"`
 	From      string `json:"from,omitempty"` // ActionMove: the name that it has now, on disk
-	// Holder is the workspace of the project that has it now, and is stopped for the move; "" for none.
+	// Holder is the workspace of the project that has it now, and is stopped for a move or a replacement; "" for none.
 	Holder string `json:"holder,omitempty"`
 }
 

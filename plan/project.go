@@ -63,5 +63,6 @@ func Destroy(project string, w *observed.World, o Options) (*Plan, diag.List) {
 	p.removeUndeclared(ReasonRequested)
 	p.addDependencies()
 	p.addOrder()
+	p.checkLoss()
 	return p.finish()
 }

@@ -30,6 +30,7 @@ type sim struct {
 	records    map[string]string
 	diskIDs    map[string]string // by disk name
 	project    observed.Project
+	lossy      []string                    // what --allow-data-loss names
 	named      string                      // what project is of, once there is one
 	projects   map[string]observed.Project // all others
 	host       spec.Host
@@ -289,6 +290,18 @@ func (s *sim) volume(p *plan.Plan, c *plan.Change) {
 	case plan.ActionCreate:
 		if v.ID != "" {
 			s.t.Fatalf("%s is made over another", c.Address)
+		}
+		v = observed.Volume{ID: s.id("volume"), Project: p.Project, Size: c.Volume.Size, Protected: c.Volume.Protected}
+	case plan.ActionReplace:
+		if v.ID == "" || v.Protected || !c.Loss || !slices.Contains(s.lossy, c.Address.String()) {
+			s.t.Fatalf("%s is given up, and nobody said so: %+v", c.Address, v)
+		}
+		if ws, ok := s.workspaces[c.Volume.Holder]; ok {
+			s.stop(&ws)
+			s.workspaces[c.Volume.Holder] = ws
+		}
+		if v = s.volumes[c.Volume.Name]; v.Holder != "" {
+			s.t.Fatalf("%s is given up while %s has it", c.Address, v.Holder)
 		}
 		v = observed.Volume{ID: s.id("volume"), Project: p.Project, Size: c.Volume.Size, Protected: c.Volume.Protected}
 	case plan.ActionMove, plan.ActionGrow, plan.ActionUpdate:

@@ -75,6 +75,7 @@ func (p *planner) planVolume(name string, v schema.Volume, applied map[string]bo
 		p.refuseForeign(KindVolume, disk, have.Project, v.Pos,
 			fmt.Sprintf("choose another name, or take it over with: microagent volume adopt %s --project %s", disk, p.manifest.Project))
 		return
+	case p.giveUpVolume(&c, disk, v, have):
 	case p.refuseDrifted(name, disk, v, have):
 		return
 	default:
@@ -127,10 +128,9 @@ func projectFlag(name string) string {
 
 func (p *planner) changeVolume(c *Change, v schema.Volume, have observed.Volume) {
 	was := quantity.Size(have.Size)
-	grown := have.Recorded > 0 && have.Size > have.Recorded && int64(v.Size) >= have.Recorded
 	switch {
 	case v.Size >= was:
-	case grown: // which no apply asked for, and none takes back
+	case grownByHand(v, have): // which no apply asked for, and none takes back
 		p.warn(CodeVolumeGrown, v.Pos, "to keep it that way, write size: "+was.Text(),
 			"volume %s has drifted: its record has %s, and its image %s; it stays as it is, since a volume never shrinks", c.Address.Name, quantity.Size(have.Recorded), was)
 		c.Volume.Size = have.Size
@@ -158,6 +158,11 @@ func (p *planner) changeVolume(c *Change, v schema.Volume, have observed.Volume)
 		}
 		c.Fields = append(c.Fields, FieldChange{Path: "size", Before: was.String(), After: v.Size.String(), Effect: observed.EffectLive})
 	}
+}
+
+// grownByHand says that a volume is larger than its record and what is declared.
+func grownByHand(v schema.Volume, have observed.Volume) bool {
+	return have.Recorded > 0 && have.Size > have.Recorded && int64(v.Size) >= have.Recorded
 }
 
 func (p *planner) refuseUnrecorded(disk string, v schema.Volume) {

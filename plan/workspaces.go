@@ -11,8 +11,9 @@ import (
 )
 
 const (
-	warnReplaced = "files outside volumes are replaced; the old root file system stays as rootfs.prev until the next replacement or prune"
-	warnDeleted  = "files outside volumes are deleted"
+	warnReplaced = "files outside volumes are replaced; the old root file system stays until the next replacement or prune"
+	warnDeleted  = "files outside volumes go with it; its root file system stays until the next replacement or prune"
+	warnNoRoom   = "; it is lost if there is no room to keep it"
 )
 
 // planWorkspace compares one declared workspace with what is there, and its task with its newest run.
@@ -78,6 +79,7 @@ func (p *planner) compareAll(s *workspaceState, still bool) (Change, *Change) {
 func (p *planner) replace(c *Change, s *workspaceState) {
 	c.Action, c.Reason = ActionReplace, fieldReason(&s.diff)
 	c.Danger, c.Warning = DangerDataLoss, warnReplaced
+	p.allowLoss(c)
 	c.Detail = "its root file system is made anew"
 	for _, f := range s.diff.fields {
 		if f.Forces && f.Path == "disk" {
@@ -279,6 +281,7 @@ func (p *planner) removeWorkspaces(reason Reason, stays func(name string) bool) 
 		if ws.Running {
 			c.Warning = "it is stopped, and " + warnDeleted
 		}
+		p.allowLoss(&c)
 		if ws.Broken.Why != "" {
 			c.Detail = "its record can't be understood: " + ws.Broken.Why
 		}

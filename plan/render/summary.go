@@ -21,10 +21,11 @@ var verbs = map[plan.Action]string{plan.ActionWait: "wait for"}
 type Summary struct {
 	Actions   map[plan.Action]int `json:"actions"` // only those that occur, with "keep"; never "none"
 	Unchanged int                 `json:"unchanged"`
-	OnlyIf    int                 `json:"only_if"`    // changes that are done only if one of their causes holds
-	DataLoss  int                 `json:"data_loss"`  // changes that replace or delete files outside volumes
-	Downtime  int                 `json:"downtime"`   // changes that stop a running guest
-	PullBytes int64               `json:"pull_bytes"` // as far as it is known
+	OnlyIf    int                 `json:"only_if"`      // changes that are done only if one of their causes holds
+	DataLoss  int                 `json:"data_loss"`    // changes that replace or delete files outside volumes, or a volume
+	Volumes   int                 `json:"volumes_lost"` // those of them that are of volumes
+	Downtime  int                 `json:"downtime"`     // changes that stop a running guest
+	PullBytes int64               `json:"pull_bytes"`   // as far as it is known
 	// BuildBytes are of the files that bundles are built of, as far as they are known.
 	BuildBytes int64 `json:"build_bytes"`
 }
@@ -45,6 +46,9 @@ func Summarise(p *plan.Plan) Summary {
 		switch c.Danger {
 		case plan.DangerDataLoss:
 			s.DataLoss++
+			if c.Address.Kind == plan.KindVolume {
+				s.Volumes++
+			}
 		case plan.DangerDowntime:
 			s.Downtime++
 		}
@@ -85,9 +89,15 @@ func (t *text) summary(p *plan.Plan) {
 	if s.OnlyIf > 0 {
 		t.line(plural(s.OnlyIf, "change is", "changes are") + " made only if what they rest on becomes another.")
 	}
-	if s.DataLoss > 0 {
-		t.line(t.paint(red, plural(s.DataLoss, "workspace loses", "workspaces lose")+" files outside volumes.") +
-			" No volume loses data.")
+	if n := s.DataLoss - s.Volumes; n > 0 {
+		line := t.paint(red, plural(n, "workspace loses", "workspaces lose")+" files outside volumes.")
+		if s.Volumes == 0 {
+			line += " No volume loses data."
+		}
+		t.line(line)
+	}
+	if s.Volumes > 0 {
+		t.line(t.paint(red, plural(s.Volumes, "volume loses", "volumes lose")+" all data, as --allow-data-loss says."))
 	}
 	if s.Downtime > 0 {
 		t.line(t.paint(yellow, plural(s.Downtime, "running guest is", "running guests are")+" stopped on the way."))

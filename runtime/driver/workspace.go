@@ -65,6 +65,18 @@ type Workspace struct {
 	RecordDigest string `json:"record_digest"`
 }
 
+// Kept is a root file system that is not in use any more, until the next replacement or prune.
+type Kept struct {
+	Workspace string    `json:"workspace"` // its name on disk
+	Project   string    `json:"project,omitempty"`
+	Image     string    `json:"image,omitempty"` // normalised; "" when it is not known
+	Bytes     int64     `json:"bytes"`           // on disk
+	Since     time.Time `json:"since"`
+	Deleted   bool      `json:"deleted"` // there is no workspace of that name now
+	// Known says that the record which it had is there; without it one that was deleted can't be restored.
+	Known bool `json:"known"`
+}
+
 // InRun is nil when the workspace is in that run still, or ended it and is as it was left; else it is ErrRefused and says
 // what happened since.
 func (w Workspace) InRun(id string) error {
@@ -108,7 +120,15 @@ type Records interface {
 	Move(ctx context.Context, from, to, project string) error
 	// Delete removes a stopped workspace with its root file system. ErrBusy while it runs.
 	Delete(ctx context.Context, name string) error
-	// Prune removes the root file systems that replacements kept (rootfs.prev), and gives their bytes on disk
+	// Retire removes a stopped workspace as Delete does, and keeps its root file system with its record as Replace does. One
+	// that is not there is a success.
+	Retire(ctx context.Context, name string) error
+	// Kept lists the root file systems that Replace and Retire kept, by workspace.
+	Kept(ctx context.Context) ([]Kept, error)
+	// Restore brings back what was kept of a workspace, with the record that it had; what the workspace has now is kept in
+	// its place. ErrNotFound where nothing is kept, ErrBusy while it runs.
+	Restore(ctx context.Context, name string) (Workspace, error)
+	// Prune removes the root file systems that Replace and Retire kept, and gives their bytes on disk
 	// and the workspaces they were of. One that an interrupted replacement needs stays. With dry nothing is
 	// removed.
 	Prune(ctx context.Context, dry bool) (freed int64, workspaces []string, err error)

@@ -105,6 +105,10 @@ func workspacesRecords(t *testing.T, w WorkspacesUnder) {
 	if len(list) != 1 || list[0].RecordDigest != replaced.RecordDigest {
 		t.Errorf("List: %+v", list)
 	}
+	if kept, err := w.Kept(t.Context()); err != nil || len(kept) != 1 || kept[0].Workspace != spec.Name || kept[0].Deleted || kept[0].Image != spec.Image || kept[0].Bytes <= 0 {
+		t.Errorf("Kept: %+v, %v", kept, err)
+	}
+	workspacesRestored(t, w, made, replaced)
 	for _, dry := range []bool{true, false} {
 		freed, names, err := w.Prune(t.Context(), dry)
 		must(t, err)
@@ -123,7 +127,7 @@ func workspacesRecords(t *testing.T, w WorkspacesUnder) {
 	must(t, w.Move(t.Context(), spec.Name, "shop.two", "shop"))
 	moved, err := w.Get(t.Context(), "shop.two")
 	must(t, err)
-	if moved.ID != replaced.ID || moved.Spec.Name != "shop.two" || moved.Spec.Project != "shop" || moved.Spec.Image != other.Image || moved.RootFSMissing {
+	if moved.ID == made.ID || moved.Spec.Name != "shop.two" || moved.Spec.Project != "shop" || moved.Spec.Image != other.Image || moved.RootFSMissing {
 		t.Errorf("%+v became %+v", replaced, moved)
 	}
 	_, err = w.Get(t.Context(), spec.Name)
@@ -136,6 +140,38 @@ func workspacesRecords(t *testing.T, w WorkspacesUnder) {
 	must(t, w.Delete(t.Context(), spec.Name))
 	_, err = w.Get(t.Context(), spec.Name)
 	wantClass(t, err, driver.ErrNotFound)
+}
+
+// workspacesRestored brings back what a replacement kept, and what Retire kept, and ends with a workspace as it was replaced.
+func workspacesRestored(t *testing.T, w WorkspacesUnder, made, replaced driver.Workspace) {
+	t.Helper()
+	name := made.Spec.Name
+	back, err := w.Restore(t.Context(), name)
+	must(t, err)
+	if back.ID != made.ID || back.Spec.Image != made.Spec.Image || back.RootFSMissing {
+		t.Errorf("restored: %+v", back)
+	}
+	must(t, w.Retire(t.Context(), name))
+	must(t, w.Retire(t.Context(), name))
+	_, err = w.Get(t.Context(), name)
+	wantClass(t, err, driver.ErrNotFound)
+	if kept, err := w.Kept(t.Context()); err != nil || len(kept) != 1 || !kept[0].Deleted || kept[0].Project != "counter" {
+		t.Errorf("Kept: %+v, %v", kept, err)
+	}
+	back, err = w.Restore(t.Context(), name)
+	must(t, err)
+	if back.ID != made.ID || back.Run != nil || back.RootFSMissing {
+		t.Errorf("restored once more: %+v", back)
+	}
+	_, err = w.Restore(t.Context(), name)
+	wantClass(t, err, driver.ErrNotFound)
+	_, err = w.Restore(t.Context(), "counter.none")
+	wantClass(t, err, driver.ErrNotFound)
+	again, err := w.Replace(t.Context(), replaced.Spec, nil)
+	must(t, err)
+	if again.Spec.Image != replaced.Spec.Image {
+		t.Errorf("replaced again: %+v", again)
+	}
 }
 
 // compact makes JSON texts comparable whose blanks differ.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"slices"
 	"sync"
 	"time"
 
@@ -20,11 +19,12 @@ type FakeWorkspaces struct {
 	// Volumes, when it is set, is where runs attach the volumes that they mount.
 	Volumes *FakeVolumes
 	// Fail, when it is set, is asked before each change ("create", "update", "replace", "start", "stop",
-	// "move", "delete") and before "wait" and "exec"; its error is what the call returns.
+	// "move", "retire", "restore", "delete") and before "wait" and "exec"; its error is what the call returns.
 	Fail func(op, name string) error
 
 	mu    sync.Mutex
 	all   map[string]*fakeWorkspace
+	gone  map[string]*fakeWorkspace // that were retired
 	next  int
 	calls []string
 	asked int // how often Usage was
@@ -37,16 +37,16 @@ type FakeWorkspaces struct {
 
 type fakeWorkspace struct {
 	driver.Workspace
-	files    map[string]string
-	replaced bool          // a replacement kept the root file system before
-	hold     bool          // the next task does not end by itself
-	ended    chan struct{} // closed at the end of the run
-	shell    *fakeShell
-	network  *spec.Network     // of its run
-	env      map[string]string // of what begins in its run
-	root     int64             // size of its root file system
-	outputs  map[string][]byte
-	jobs     []*fakeJob // oldest first
+	files   map[string]string
+	prev    *fakeWorkspace // what a replacement kept
+	hold    bool           // the next task does not end by itself
+	ended   chan struct{}  // closed at the end of the run
+	shell   *fakeShell
+	network *spec.Network     // of its run
+	env     map[string]string // of what begins in its run
+	root    int64             // size of its root file system
+	outputs map[string][]byte
+	jobs    []*fakeJob // oldest first
 }
 
 var _ driver.Workspaces = (*FakeWorkspaces)(nil)
@@ -199,25 +199,107 @@ func (f *FakeWorkspaces) Replace(_ context.Context, spec driver.WorkspaceSpec, _
 	if w.alive() {
 		return driver.Workspace{}, fakeRuns(op, spec.Name)
 	}
+	w.prev = &fakeWorkspace{Workspace: w.copy(), files: w.files}
 	w.Spec, w.Updated, w.files = cloneSpec(spec), f.clock(), map[string]string{}
-	w.ID, w.RootFSMissing, w.replaced = fmt.Sprintf("%016x", f.next), false, true
+	w.ID, w.RootFSMissing = fmt.Sprintf("%016x", f.next), false
 	w.record()
 	return w.copy(), nil
 }
 
-// Prune forgets what replacements kept.
+// Retire removes a stopped workspace and keeps its root file system.
+func (f *FakeWorkspaces) Retire(_ context.Context, name string) error {
+	if err := f.call("retire", name); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	w, ok := f.all[name]
+	if !ok {
+		return nil
+	}
+	if w.alive() {
+		return fakeRuns("retire workspace", name)
+	}
+	if f.gone == nil {
+		f.gone = map[string]*fakeWorkspace{}
+	}
+	delete(f.all, name)
+	w.Run, w.prev, w.jobs = nil, nil, nil
+	f.gone[name] = w
+	return nil
+}
+
+// Kept lists what replacements and Retire kept.
+func (f *FakeWorkspaces) Kept(context.Context) ([]driver.Kept, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.kept(), nil
+}
+
+func (f *FakeWorkspaces) kept() []driver.Kept {
+	list := map[string]driver.Kept{}
+	add := func(name string, w *fakeWorkspace, deleted bool) {
+		list[name] = driver.Kept{Workspace: name, Project: w.Spec.Project, Image: w.Spec.Image, Bytes: w.Spec.DiskSize, Since: w.Updated, Deleted: deleted, Known: true}
+	}
+	for name, w := range f.gone {
+		add(name, w, f.all[name] == nil)
+	}
+	for name, w := range f.all {
+		if w.prev != nil {
+			add(name, w.prev, false)
+		}
+	}
+	return sortedValues(list)
+}
+
+// Restore brings back what is kept.
+func (f *FakeWorkspaces) Restore(_ context.Context, name string) (driver.Workspace, error) {
+	const op = "restore workspace"
+	if err := errors.Join(fakeName(op, name), f.call("restore", name)); err != nil {
+		return driver.Workspace{}, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	w, gone := f.all[name], f.gone[name]
+	switch {
+	case w == nil && gone != nil:
+		delete(f.gone, name)
+		w = gone
+		f.all[name] = w
+	case w == nil || w.prev == nil && gone == nil:
+		return driver.Workspace{}, &driver.Error{Class: driver.ErrNotFound, Op: op, Object: name, Err: errors.New("nothing of it was kept")}
+	case w.alive():
+		return driver.Workspace{}, fakeRuns(op, name)
+	default:
+		was := w.prev
+		if was == nil {
+			was = gone
+			delete(f.gone, name)
+		}
+		now := &fakeWorkspace{Workspace: w.copy(), files: w.files}
+		w.Spec, w.ID, w.files, w.prev = was.Spec, was.ID, was.files, now
+		w.Spec.Name, w.Spec.Project = now.Spec.Name, now.Spec.Project
+	}
+	w.Updated = f.clock()
+	w.record()
+	return w.copy(), nil
+}
+
+// Prune forgets what is kept.
 func (f *FakeWorkspaces) Prune(_ context.Context, dry bool) (int64, []string, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var freed int64
 	var names []string
-	for _, name := range slices.Sorted(maps.Keys(f.all)) {
-		w := f.all[name]
-		if !w.replaced {
-			continue
-		}
-		freed, names = freed+w.Spec.DiskSize, append(names, name)
-		w.replaced = dry
+	for _, k := range f.kept() {
+		freed, names = freed+k.Bytes, append(names, k.Workspace)
+	}
+	if dry {
+		return freed, names, nil
+	}
+	f.gone = nil
+	for _, w := range f.all {
+		w.prev = nil
 	}
 	return freed, names, nil
 }

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 
+	"golang.org/x/sys/unix"
+
 	"microagent/runtime/disk/target"
 	"microagent/runtime/driver"
 	"microagent/runtime/layout"
@@ -69,14 +71,35 @@ func (s *Store) moveSteps(r *record, to, project string) []func() error {
 	return []func() error{
 		func() error { return layout.ReplaceRecord(old.Record(), &going) },
 		func() error {
-			if err := os.Rename(old.Dir, now.Dir); err != nil { // an empty folder gives way, and no other does
+			if err := s.makeWay(old, now); err != nil {
 				return err
+			}
+			if err := unix.Rename(old.Dir, now.Dir); err != nil { // an empty folder gives way, and no other does
+				return &os.LinkError{Op: "rename", Old: old.Dir, New: now.Dir, Err: err}
 			}
 			return layout.SyncDir(s.State.Workspaces())
 		},
 		func() error { return s.save(&moved) },
 		func() error { return s.moveHolders(from, &moved) },
 	}
+}
+
+// makeWay has what is kept at the new name, of a workspace that is gone, go with the one that comes, unless that has its own.
+func (s *Store) makeWay(old, now layout.Workspace) error {
+	for _, one := range []string{layout.RecordPrev, layout.RootFSPrev} {
+		switch {
+		case inode(now.File(one)) == 0:
+		case inode(old.File(layout.RootFSPrev)) != 0:
+			if err := os.Remove(now.File(one)); err != nil {
+				return err
+			}
+		default:
+			if err := os.Rename(now.File(one), old.File(one)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // arrive makes r the record of what it moves to.

@@ -24,7 +24,7 @@ type replacing struct {
 // nextFile is where a new root file system waits for its turn.
 const nextFile = "rootfs.next"
 
-// Replace puts a new root file system in place; the old one is kept until the next replacement.
+// Replace puts a new root file system in place; the old one is kept until the next replacement, with its record.
 func (s *Store) Replace(ctx context.Context, spec driver.WorkspaceSpec, p driver.Progress) (driver.Workspace, error) {
 	const op = "replace workspace"
 	if err := checkSpec(op, spec); err != nil {
@@ -80,6 +80,9 @@ func (s *Store) swap(ctx context.Context, op string, r *record, spec driver.Work
 		return err
 	}
 	if r.Replacing.Old != 0 {
+		if err := s.keepRecord(r); err != nil {
+			return err
+		}
 		if err := os.Rename(root, folder.File(layout.RootFSPrev)); err != nil {
 			return err
 		}

@@ -70,6 +70,10 @@ type record struct {
 	Replacing *replacing `json:"replacing,omitempty"`
 	// Moving is set while it gets another name.
 	Moving *moving `json:"moving,omitempty"`
+	// Retiring is set beside Deleting where the root file system is kept.
+	Retiring bool `json:"retiring,omitempty"`
+	// Restoring is set while what was kept takes the root file system's place.
+	Restoring *restoring `json:"restoring,omitempty"`
 }
 
 func (s *Store) now() time.Time {
@@ -85,7 +89,7 @@ func (s *Store) load(name string) (*record, error) {
 	if r != nil && r.Deleting {
 		return nil, err
 	}
-	return r, err
+	return s.asItStands(r), err
 }
 
 func (s *Store) loadAny(name string) (*record, error) {
@@ -96,12 +100,26 @@ func (s *Store) loadAny(name string) (*record, error) {
 	}
 	if err != nil && r.arrived(name) {
 		r.arrive()
-		return &r, nil
+		err = nil
 	}
 	if err != nil {
 		return nil, unreadable("read record of workspace", name, err)
 	}
 	return &r, nil
+}
+
+// asItStands is r as it is now: an interrupted restore has come to its point, or has not.
+func (s *Store) asItStands(r *record) *record {
+	if r == nil || r.Restoring == nil {
+		return r
+	}
+	stands := *r
+	if s.restored(r) {
+		stands = r.Restoring.Was
+		stands.Name, stands.Spec.Name, stands.Project, stands.Spec.Project = r.Name, r.Name, r.Project, r.Project
+	}
+	stands.Restoring = nil
+	return &stands
 }
 
 // unreadable is the error of a record that can't be understood, or not by this version.
@@ -139,8 +157,12 @@ func (s *Store) lock(ctx context.Context, op, name string, wait time.Duration) (
 		return nil, fmt.Errorf("%s %s: %w", op, name, err)
 	}
 	r, err := s.loadAny(name)
-	if err == nil && r != nil && r.Deleting {
-		err = s.removeFiles(name)
+	switch {
+	case err != nil || r == nil:
+	case r.Deleting:
+		err = s.finishDelete(r)
+	case r.Restoring != nil:
+		err = s.settle(r)
 	}
 	if err != nil && !errors.Is(err, driver.ErrCorrupt) { // that is told to whoever needs the record
 		unlock()

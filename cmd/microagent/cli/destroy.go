@@ -17,25 +17,30 @@ import (
 func (a *app) destroyCommand() *cobra.Command {
 	var o applyFlags
 	var moveHere bool
+	var loss lossFlag
 	cmd := &cobra.Command{
 		Use: "destroy", Short: "remove what applies created, but volumes",
-		Long: "Stops and deletes the project's workspaces. Its volumes stay with their data; the plan says how each is\n" +
-			"deleted by name. What can't be deleted is told, and the rest is. With --project NAME no manifest is needed.",
+		Long: "Stops and deletes the project's workspaces. Their root file systems are kept until prune, and restore brings one\n" +
+			"back. Its volumes stay with their data; the plan says how each is deleted by name. What can't be deleted is told, and the rest is. With --project NAME no manifest is needed.",
 		Example:     "  microagent destroy\n  microagent destroy --yes\n  microagent destroy --project counter",
 		Annotations: exitsWith(ExitOK, ExitFailed, ExitPartly, ExitInvalid, ExitRefused, ExitLocked, ExitInterrupted),
 		RunE: does(func(ctx context.Context, _ []string) error {
 			return a.runStreamed(ctx, "destroy", func(ctx context.Context, s *stream) error {
-				return a.retryStale(func() error { return a.destroyProject(ctx, s, moveHere, o) })
+				return a.retryStale(func() error { return a.destroyProject(ctx, s, moveHere, loss, o) })
 			})
 		}),
 	}
 	o.add(cmd)
+	loss.add(cmd.Flags())
 	cmd.Flags().BoolVar(&moveHere, "move-here", false, "also when the project was applied from another manifest")
 	return cmd
 }
 
 // destroyProject makes a plan of deletions, asks, and executes it.
-func (a *app) destroyProject(ctx context.Context, s *stream, moveHere bool, o applyFlags) error {
+func (a *app) destroyProject(ctx context.Context, s *stream, moveHere bool, loss lossFlag, o applyFlags) error {
+	if err := loss.check(a.command.CommandPath(), "workspace"); err != nil {
+		return err
+	}
 	project, path, err := a.destroyed(ctx)
 	if err != nil {
 		return err
@@ -48,7 +53,7 @@ func (a *app) destroyProject(ctx context.Context, s *stream, moveHere bool, o ap
 	if err != nil {
 		return err
 	}
-	p, _ := plan.Destroy(project, seen, plan.Options{Tool: Version, ManifestPath: path, MoveHere: moveHere})
+	p, _ := plan.Destroy(project, seen, plan.Options{Tool: Version, ManifestPath: path, MoveHere: moveHere, AllowDataLoss: loss})
 	if err := a.refuse(s, p, o.yes); err != nil {
 		return err
 	}

@@ -59,7 +59,7 @@ var goldenCommands = []string{
 	"cp microagent.yaml one:/x", "cp one:/x ./got",
 	"halt one", "halt one", "restart one", "halt one none", "delete one --yes", "run docker.io/library/alpine:3.20 true",
 	"output get job count", "output get job none", "kernel install --vmlinuz none --modules none", "kernel rm none",
-	"prune", "image import none.tar", "image rm docker.io/library/alpine:3.20", "destroy --yes --parallel 1", "destroy --yes", "plan -o refused.plan --rerun nobody", "show refused.plan", "apply refused.plan", "apply --yes --rerun nobody", "nonsense", "plan --file other.yaml",
+	"list --kept", "restore one", "prune", "image import none.tar", "image rm docker.io/library/alpine:3.20", "destroy --yes --parallel 1", "destroy --yes", "plan -o refused.plan --rerun nobody", "show refused.plan", "apply refused.plan", "apply --yes --rerun nobody", "nonsense", "plan --file other.yaml",
 }
 
 // TestJSONIsPromised compares what every command gives programs with what it gave before. A difference is a promise broken,

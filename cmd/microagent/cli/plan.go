@@ -28,6 +28,7 @@ type planFlags struct {
 	pull     bool
 	offline  bool
 	network  networkFlags
+	loss     lossFlag
 	drafts   bool // no flag: disks of bundles may be made while their sources are read, as what is planned is applied
 }
 
@@ -40,6 +41,7 @@ func (o *planFlags) add(f *pflag.FlagSet) {
 	f.BoolVar(&o.moveHere, "move-here", false, "take the project over from the manifest it was applied from")
 	f.BoolVar(&o.pull, "pull", false, "ask registries what their tags stand for now")
 	f.BoolVar(&o.offline, "offline", false, "ask no registry")
+	o.loss.add(f)
 	o.network.add(f, "grant what the manifest asks for of private networks and of this host")
 }
 
@@ -54,6 +56,9 @@ type planned struct {
 func (a *app) makePlan(ctx context.Context, o planFlags) (*planned, error) {
 	if err := o.network.parse(); err != nil {
 		return nil, usagef(a.command.CommandPath(), "%w", err)
+	}
+	if err := o.loss.check(a.command.CommandPath(), "workspace", "volume"); err != nil {
+		return nil, err
 	}
 	m, s, err := a.load(o.allow)
 	if err != nil {
@@ -87,7 +92,7 @@ func (a *app) planOf(ctx context.Context, w *world, m *schema.Manifest, s source
 		return nil, err
 	}
 	p, _ := plan.Make(m, seen, plan.Options{Tool: Version, ManifestPath: s.path, ProjectGiven: a.flags.project != "", AllowPaths: allow, MoveHere: o.moveHere, Rerun: o.rerun, Targets: o.targets,
-		OverwriteOutputs: o.over, AllowGit: o.git, Net: o.network.net, Grants: o.network.grants})
+		OverwriteOutputs: o.over, AllowDataLoss: o.loss, AllowGit: o.git, Net: o.network.net, Grants: o.network.grants})
 	for i := range p.Refusals {
 		if d := &p.Refusals[i]; d.Code == plan.CodeNotGranted {
 			d.Next = strings.Replace(d.Next, plan.GrantBy, a.commandInHand(), 1)

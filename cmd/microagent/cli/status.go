@@ -33,8 +33,16 @@ func (a *app) statusCommand() *cobra.Command {
 				one := []driver.Workspace{ws}
 				askGuests(ctx, w, one)
 				ws = one[0]
+				kept, err := w.Workspaces.Kept(ctx)
+				if err != nil {
+					return err
+				}
+				shown := withKept([]view.Workspace{view.OfWorkspace(ws)}, kept)[0]
 				if a.JSON {
-					return a.PrintJSON(view.OfWorkspace(ws))
+					return a.PrintJSON(shown)
+				}
+				if shown.Kept != nil {
+					a.sayKept(*shown.Kept)
 				}
 				if err := a.showWorkspace(ws); err != nil || newLoss(ws) == nil {
 					return err
@@ -62,8 +70,12 @@ func (a *app) showObjects(ctx context.Context, project string) error {
 	workspaces = slices.DeleteFunc(workspaces, func(ws driver.Workspace) bool { return project != "" && ws.Spec.Project != project })
 	askGuests(ctx, w, workspaces)
 	volumes, brokenVolumes := w.Volumes.List(ctx)
+	kept, err := a.keptOf(ctx, w, project, nil)
+	if err != nil {
+		return err
+	}
 	broken := errors.Join(brokenWorkspaces, brokenVolumes)
-	mine := view.Project{Project: project, Workspaces: view.OfWorkspaces(workspaces), Volumes: []view.Volume{}}
+	mine := view.Project{Project: project, Workspaces: withKept(view.OfWorkspaces(workspaces), kept), Volumes: []view.Volume{}, Kept: view.OfKepts(kept)}
 	var rows [][]string
 	for _, ws := range workspaces {
 		a.sayDrift(ws)

@@ -34,24 +34,31 @@ func (a *app) opened(ctx context.Context, writes bool, op, name string) (*world,
 }
 
 func (a *app) listCommand() *cobra.Command {
-	var jobs bool
+	var jobs, kept bool
 	cmd := &cobra.Command{
 		Use: "list [WORKSPACE...]", Aliases: []string{"ls", "ps"}, Short: "list workspaces, or jobs",
 		Long:        "Those that are named; else all in the state directory, or with --project those of that project.",
-		Example:     "  microagent list\n  microagent list --json\n  microagent list --jobs\n  microagent list --jobs scratch",
+		Example:     "  microagent list\n  microagent list --json\n  microagent list --jobs\n  microagent list --jobs scratch\n  microagent list --kept",
 		Annotations: exitsWith(ExitOK, ExitFailed),
 		RunE: does(func(ctx context.Context, args []string) error {
 			w, err := a.open(false)
 			if err != nil {
 				return err
 			}
+			if kept {
+				return a.listKept(ctx, w, args)
+			}
 			list, broken := a.listed(ctx, w, args)
 			if jobs {
 				return a.listJobs(ctx, w, list, broken)
 			}
 			askGuests(ctx, w, list)
+			before, err := a.keptOf(ctx, w, a.flags.project, args)
+			if err != nil {
+				return err
+			}
 			if a.JSON {
-				return errors.Join(a.PrintJSON(view.OfWorkspaces(list)), broken)
+				return errors.Join(a.PrintJSON(withKept(view.OfWorkspaces(list), before)), broken)
 			}
 			head, rows := []string{"NAME", "STATE", "IMAGE"}, [][]string{}
 			if slices.ContainsFunc(list, hasPorts) {
@@ -69,6 +76,8 @@ func (a *app) listCommand() *cobra.Command {
 		}),
 	}
 	cmd.Flags().BoolVar(&jobs, "jobs", false, "list what exec -d began, those that ended as well")
+	cmd.Flags().BoolVar(&kept, "kept", false, "list the root file systems that were replaced, or whose workspace was deleted, and that restore brings back")
+	cmd.MarkFlagsMutuallyExclusive("jobs", "kept")
 	return cmd
 }
 
@@ -191,13 +200,18 @@ func (a *app) haltCommand() *cobra.Command {
 
 func (a *app) deleteCommand() *cobra.Command {
 	var yes bool
+	var loss lossFlag
 	cmd := &cobra.Command{
 		Use: "delete WORKSPACE...", Aliases: []string{"rm"}, Short: "delete workspaces",
-		Long: "Stops the workspace, within five seconds, and deletes it with its root file system. Its volumes are released\n" +
-			"and keep their data; halt it first when what runs in it needs longer to end. " + severalText,
+		Long: "Stops the workspace, within five seconds, and deletes it with its root file system. That of a project's workspace\n" +
+			"is kept until the next replacement or prune, and restore brings it back, unless --allow-data-loss names it. Its\n" +
+			"volumes are released and keep their data; halt it first when what runs in it needs longer to end. " + severalText,
 		Example:     "  microagent delete scratch --yes\n  microagent delete one two --yes",
 		Annotations: exitsWith(ExitOK, ExitFailed, ExitRefused),
 		RunE: does(func(ctx context.Context, args []string) error {
+			if err := loss.check(a.command.CommandPath(), "workspace"); err != nil {
+				return err
+			}
 			w, err := a.open(true)
 			if err != nil {
 				return err
@@ -214,15 +228,16 @@ func (a *app) deleteCommand() *cobra.Command {
 					return err
 				}
 			}
-			return a.each(ctx, chosen, func(ctx context.Context, ws driver.Workspace) (told, error) { return a.remove(ctx, w, ws) })
+			return a.each(ctx, chosen, func(ctx context.Context, ws driver.Workspace) (told, error) { return a.remove(ctx, w, ws, loss) })
 		}),
 	}
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "don't ask")
+	loss.add(cmd.Flags())
 	return cmd
 }
 
 // remove stops a workspace and deletes it.
-func (a *app) remove(ctx context.Context, w *world, ws driver.Workspace) (told, error) {
+func (a *app) remove(ctx context.Context, w *world, ws driver.Workspace, loss lossFlag) (told, error) {
 	how, err := stopToDelete(ctx, w, ws.Spec.Name)
 	if err != nil {
 		return told{}, err
@@ -230,8 +245,16 @@ func (a *app) remove(ctx context.Context, w *world, ws driver.Workspace) (told, 
 	if how.Forced {
 		a.Say("%s: the guest did not stop in time and was forced; what it had not synced to its volumes may be lost", ws.Spec.Name)
 	}
-	if err := w.Workspaces.Delete(ctx, ws.Spec.Name); err != nil {
+	keep := ws.Spec.Project != "" && !ws.Spec.OneShot && !slices.Contains(loss, "workspace/"+ws.Spec.Name)
+	away := w.Workspaces.Delete
+	if keep {
+		away = w.Workspaces.Retire
+	}
+	if err := away(ctx, ws.Spec.Name); err != nil {
 		return told{}, err
+	}
+	if keep {
+		a.Say("its root file system is kept until the next replacement or prune; to bring it back: microagent restore %s", ws.Spec.Name)
 	}
 	var volumes []string
 	for _, m := range ws.Spec.Mounts {
@@ -242,7 +265,7 @@ func (a *app) remove(ctx context.Context, w *world, ws driver.Workspace) (told, 
 	if len(volumes) > 0 {
 		a.Say("kept: volume %s", joined(volumes))
 	}
-	return told{map[string]any{"deleted": ws.Spec.Name, "kept_volumes": nonNil(volumes)}, "Deleted %q", []any{ws.Spec.Name}}, nil
+	return told{map[string]any{"deleted": ws.Spec.Name, "kept_volumes": nonNil(volumes), "kept_rootfs": keep}, "Deleted %q", []any{ws.Spec.Name}}, nil
 }
 
 // What a guest gets that is to be deleted: its volumes are worth a proper end, itself is worth no wait.

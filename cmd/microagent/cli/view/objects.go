@@ -56,6 +56,7 @@ type Project struct {
 	Project    string      `json:"project,omitempty"`
 	Workspaces []Workspace `json:"workspaces"`
 	Volumes    []Volume    `json:"volumes"`
+	Kept       []Kept      `json:"kept"` // root file systems that restore brings back
 }
 
 // Image is an image in the store.

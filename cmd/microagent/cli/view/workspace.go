@@ -24,6 +24,8 @@ type Workspace struct {
 	// Silent says that the guest runs and did not answer.
 	Silent       bool   `json:"silent,omitempty"`
 	RecordDigest string `json:"record_digest"`
+	// Kept is the root file system before, absent when none is kept.
+	Kept *Kept `json:"kept,omitempty"`
 }
 
 // Spec is what makes a workspace, with all that its image says merged in.
