@@ -11,11 +11,8 @@ import (
 )
 
 // BringOut writes the outputs of a job that ended to where they were asked for, each whole or not at all, and notes those
-// that lie there. A job that was lost has none.
+// that lie there. Of a job that was lost each is told of as not collected.
 func BringOut(ctx context.Context, d driver.Set, j driver.Job, how Writing) (written []driver.Fetched, unwritten []error) {
-	if j.State == driver.JobLost {
-		return nil, nil
-	}
 	for _, o := range j.Outputs {
 		got, err := bringOne(ctx, d, j, o, how)
 		if err == nil {

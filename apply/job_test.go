@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"microagent/runtime/driver"
@@ -33,7 +34,7 @@ func finishedJob(t *testing.T, places map[string]string) (driver.Set, driver.Job
 	if err != nil {
 		t.Fatal(err)
 	}
-	return driver.Set{Jobs: w, Outputs: writing{}}, j
+	return driver.Set{Workspaces: w, Jobs: w, Outputs: writing{}}, j
 }
 
 // writing writes what it is given as one file, where the target says.
@@ -110,8 +111,16 @@ func TestBringOut(t *testing.T) {
 	if err != nil || len(list[0].Taken) != 1 || list[0].Taken[0] != "new" || !list[0].Holds() {
 		t.Errorf("%+v, %v", list, err)
 	}
-	j.State = driver.JobLost
-	if written, unwritten := BringOut(t.Context(), d, j, Writing{}); len(written)+len(unwritten) > 0 {
+	lost, err := d.Jobs.StartJob(t.Context(), "one", driver.JobSpec{Exec: driver.ExecSpec{Argv: []string{"sh", "-c", "sleep 1000"}},
+		Outputs: []driver.JobOutput{{Name: "x", From: "/x", To: at("lost")}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.Workspaces.(*drivertest.FakeWorkspaces).Break("one", driver.PhaseFailed, "kernel panic")
+	if lost, err = d.Jobs.WaitJob(t.Context(), "one", lost.ID); err != nil || lost.State != driver.JobLost {
+		t.Fatal(lost, err)
+	}
+	if written, unwritten := BringOut(t.Context(), d, lost, Writing{}); len(written) > 0 || len(unwritten) != 1 || !strings.Contains(unwritten[0].Error(), "was not collected: ") {
 		t.Errorf("of a lost one: %v, %v", written, unwritten)
 	}
 }

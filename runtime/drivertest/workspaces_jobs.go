@@ -57,6 +57,10 @@ func (f *FakeWorkspaces) endJob(w *fakeWorkspace, j *fakeJob, state driver.JobSt
 	}
 	j.State, j.Error, j.ExitCode, j.Ended = state, why, code, new(f.clock())
 	for _, o := range j.Outputs {
+		if state == driver.JobLost {
+			j.Collected = append(j.Collected, driver.Fetched{Name: o.Name, From: o.From, Error: why})
+			continue
+		}
 		held := w.outputs
 		w.outputs = j.outputs
 		j.Collected = append(j.Collected, w.collect(driver.Output{Name: o.Name, Path: o.From}))
@@ -154,7 +158,7 @@ func (f *FakeWorkspaces) JobOutput(_ context.Context, name, id, output string) (
 		if data, ok := j.outputs[output]; ok && got.Name == output {
 			return io.NopCloser(bytes.NewReader(data)), got, nil
 		} else if got.Name == output {
-			return nil, got, &driver.Error{Class: driver.ErrNotFound, Op: op, Object: name, Err: errors.New(got.Error)}
+			return nil, got, &driver.Error{Class: driver.ErrNotFound, Op: op, Object: name, Err: fmt.Errorf("output %q was not collected: %s", output, got.Error)}
 		}
 	}
 	return nil, driver.Fetched{}, &driver.Error{Class: driver.ErrNotFound, Op: op, Object: name, Err: fmt.Errorf("output %q was not collected", output)}

@@ -88,6 +88,8 @@ func (s *supervisor) endJob(j *job, signal string, within time.Duration) bool {
 		return true
 	case <-j.life.over:
 		return true
+	case <-s.guest.Done():
+		return true
 	case <-t.C:
 		return false
 	}

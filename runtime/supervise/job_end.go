@@ -2,6 +2,7 @@ package supervise
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"microagent/runtime/driver"
@@ -53,14 +54,11 @@ func (s *supervisor) judgeJob(ctx context.Context, j *job, exit proto.Exit, err 
 		fallthrough
 	case err != nil:
 		state, why := s.jobEndedWithGuest(j)
-		return func(r *driver.Job) { r.State, r.Error = state, why }
-	case stopping:
+		return func(r *driver.Job) { r.State, r.Error, r.Collected = state, why, uncollected(j.outputs, why) }
+	case !stopping && j.life.ending.Load():
 		return func(r *driver.Job) {
-			r.State, r.Error, r.ExitCode = driver.JobStopped, control.JobWorkspaceStopped, &exit.Code
-			r.Collected = uncollected(j.outputs, control.JobWorkspaceStopped)
+			r.State, r.Error, r.Collected = driver.JobLost, control.JobRunEnded, uncollected(j.outputs, control.JobRunEnded)
 		}
-	case j.life.ending.Load():
-		return func(r *driver.Job) { r.State, r.Error = driver.JobLost, control.JobRunEnded }
 	}
 	var collected []driver.Fetched
 	if len(j.outputs) > 0 {
@@ -72,7 +70,31 @@ func (s *supervisor) judgeJob(ctx context.Context, j *job, exit proto.Exit, err 
 		if j.stopped {
 			r.State = driver.JobStopped
 		}
+		if stopping {
+			r.State, r.Error = driver.JobStopped, control.JobWorkspaceStopped
+		}
 	}
+}
+
+// stopJobs asks the jobs that leave outputs to end with their workspace, kills at until those that have not, and returns when
+// what they leave was collected, or their guest is gone.
+func (s *supervisor) stopJobs(w *watch, session *proto.Session, until time.Time) {
+	var all sync.WaitGroup
+	for _, j := range s.jobs.leaving() {
+		all.Go(func() {
+			if !s.endJob(j, "SIGTERM", time.Until(until)) {
+				s.setForced()
+				s.endJob(j, "SIGKILL", killLimit)
+			}
+			select {
+			case <-j.over:
+			case <-s.guest.Done():
+			case <-session.Done():
+			case <-w.done:
+			}
+		})
+	}
+	all.Wait()
 }
 
 // collectJob brings a job's outputs into its folder.
@@ -103,7 +125,7 @@ func (s *supervisor) jobEndedWithGuest(j *job) (driver.JobState, string) {
 
 func uncollected(outputs []driver.Output, why string) (list []driver.Fetched) {
 	for _, o := range outputs {
-		list = append(list, driver.Fetched{Name: o.Name, From: o.Path, Error: "it was not collected: " + why})
+		list = append(list, driver.Fetched{Name: o.Name, From: o.Path, Error: why})
 	}
 	return list
 }

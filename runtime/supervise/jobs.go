@@ -52,6 +52,18 @@ func (k *jobs) find(id string) *job {
 	return k.running[id]
 }
 
+// leaving gives those that leave outputs.
+func (k *jobs) leaving() (list []*job) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, j := range k.running {
+		if len(j.outputs) > 0 {
+			list = append(list, j)
+		}
+	}
+	return list
+}
+
 // reserve counts one more that is begun, unless there are too many.
 func (k *jobs) reserve() bool {
 	k.mu.Lock()

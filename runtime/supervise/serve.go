@@ -145,8 +145,15 @@ func (s *supervisor) shutDown(ctx context.Context, w *watch, session *proto.Sess
 	}
 	defer s.syncAhead(ctx, session)()
 	if ends == nil {
-		return s.powerOffStopped(ctx, w, session, req.grace)
+		s.stopJobs(w, session, req.until)
+		return s.powerOffStopped(ctx, w, session, max(0, time.Until(req.until)))
 	}
+	jobs := make(chan struct{})
+	go func() {
+		defer close(jobs)
+		s.stopJobs(w, session, req.until)
+	}()
+	defer func() { <-jobs }()
 	s.signalMain(ctx, session, s.stopSignal())
 	e, ok := s.awaitEnd(w, ends, time.Until(req.until))
 	if !ok {
@@ -162,6 +169,7 @@ func (s *supervisor) shutDown(ctx context.Context, w *watch, session *proto.Sess
 	case errors.Is(e.err, driver.ErrUnavailable):
 		return s.recordEarlyStop()
 	}
+	<-jobs
 	return s.finish(ctx, w, session, e, true)
 }
 
