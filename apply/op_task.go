@@ -43,7 +43,7 @@ func (r *run) runTask(ctx, whole context.Context, c *plan.Change) error {
 	if err != nil {
 		return err
 	}
-	return r.judge(whole, name, c.Workspace.Timeout, run)
+	return judge(whole, r.drivers, name, c.Workspace.Timeout, run)
 }
 
 // runKey is the plan's, or computed now when the plan could not know all its parts.
@@ -75,7 +75,7 @@ func (r *run) runKey(ctx context.Context, c *plan.Change) (string, error) {
 }
 
 // judge turns the end of a run into the change's outcome.
-func (r *run) judge(ctx context.Context, name string, timeout time.Duration, run driver.Run) error {
+func judge(ctx context.Context, d driver.Set, name string, timeout time.Duration, run driver.Run) error {
 	switch {
 	case run.Phase == spec.PhaseFailed:
 		return &driver.Error{Class: driver.ErrGuest, Op: "run task of workspace", Object: name, Err: run.Crash(name)}
@@ -91,9 +91,9 @@ func (r *run) judge(ctx context.Context, name string, timeout time.Duration, run
 	case *run.ExitCode == 0 && !run.TimedOut:
 		return nil
 	}
-	failure := &TaskError{Workspace: name, ExitCode: *run.ExitCode, TimedOut: run.TimedOut, Timeout: timeout, Written: lastWritten(ctx, r.drivers.Runs, name)}
+	failure := &TaskError{Workspace: name, ExitCode: *run.ExitCode, TimedOut: run.TimedOut, Timeout: timeout, Written: lastWritten(ctx, d.Runs, name)}
 	next := "read what it wrote: microagent logs " + name
-	if failure.OutOfMemory = outOfMemory(ctx, r.drivers, name, run); failure.OutOfMemory != "" {
+	if failure.OutOfMemory = outOfMemory(ctx, d, name, run); failure.OutOfMemory != "" {
 		next = "what the kernel says: microagent logs --console " + name
 	}
 	return &driver.Error{Class: driver.ErrGuest, Op: "run", Object: "task/" + name, Err: failure, Next: next}

@@ -65,6 +65,19 @@ func (s Started) AwaitStanding(ctx context.Context, d driver.Set) error {
 	return s.endedEarly(ctx, d, ended)
 }
 
+// AwaitCompleted waits for the end of a task that was started, and gives the error of one that did not end well.
+func (s Started) AwaitCompleted(ctx context.Context, d driver.Set) (driver.Run, error) {
+	run, err := d.Runs.Wait(ctx, s.Name)
+	if err != nil {
+		return run, err
+	}
+	ws, err := d.Workspaces.Get(ctx, s.Name)
+	if err != nil {
+		return run, err
+	}
+	return run, judge(ctx, d, s.Name, ws.Spec.Process.Timeout, run)
+}
+
 // endedEarly is the error of a service that ended where it was expected to stay.
 func (s Started) endedEarly(ctx context.Context, d driver.Set, ended driver.Run) error {
 	failure := &ServiceError{Workspace: s.Name, ExitCode: ended.ExitCode, Reason: ended.Error, Written: lastWritten(ctx, d.Runs, s.Name),

@@ -190,7 +190,7 @@ func (s *supervisor) awaitTurn() (again bool, err error) {
 		r.Started, r.Waits, r.Restarts = now(), "", &restarts
 	})
 	s.log.Info("starts again", "restarts", restarts.Count, "because", restarts.Why)
-	s.tell(event.Event{Type: event.TypeRestart, Error: restarts.Why})
+	s.tell(event.Event{Type: event.TypeRestart, Error: restarts.Why, Message: "what comes after it goes on"})
 	return true, err
 }
 

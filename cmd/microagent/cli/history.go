@@ -90,7 +90,11 @@ func eventText(e event.Event) string {
 	case event.TypeHostFull, event.TypeDiskFault:
 		return at + e.Address + ": " + e.Message
 	case event.TypeRestart:
-		return at + e.Address + ": starts again: " + e.Error
+		text := at + e.Address + ": starts again: " + e.Error
+		if e.Message != "" {
+			text += "; " + e.Message
+		}
+		return text
 	case event.TypeResult:
 		return at + "it ended with code " + fmt.Sprint(value(e.ExitCode))
 	}

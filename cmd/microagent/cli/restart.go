@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"microagent/apply"
 	"microagent/cmd/microagent/cli/view"
 	"microagent/runtime/driver"
 )
@@ -23,7 +24,8 @@ func (a *app) restartCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "restart WORKSPACE...", Short: "stop workspaces and start them again",
 		Long: "As halt and start do, one after the other: the guest boots anew, and its disks stay. What flags of start gave to the\n" +
-			"run that ends, ports and network, goes with it. " + severalText,
+			"run that ends, ports and network, goes with it. One that others come after when it is ready is waited for.\n" +
+			sequenceText + "What comes after them and is not named goes on.\n" + severalText,
 		Example:     "  microagent restart web\n  microagent restart --grace 1m db web",
 		Annotations: exitsWith(ExitOK, ExitFailed, ExitRefused, ExitLocked, ExitUsage, ExitTimeout),
 		RunE: does(func(ctx context.Context, args []string) error {
@@ -34,12 +36,20 @@ func (a *app) restartCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.each(ctx, a.choose(ctx, w, "restart workspace", args), func(ctx context.Context, ws driver.Workspace) (told, error) {
-				how, err := a.halt(ctx, w, ws.Spec.Name, o)
+			all, _ := w.Workspaces.List(ctx)
+			return a.inSequence(ctx, a.choose(ctx, w, "restart workspace", args), func(ctx context.Context, seq *apply.Sequence, ws driver.Workspace) (told, error) {
+				var how driver.Stopped
+				var run driver.Run
+				err := seq.Down(ctx, ws.Spec.Name, func() (err error) {
+					how, err = a.halt(ctx, w, ws.Spec.Name, o)
+					return err
+				})
 				if err != nil {
 					return told{}, err
 				}
-				run, err := a.bringUp(ctx, w, ws, driver.StartOptions{}, until)
+				until := until
+				until.wait = until.wait || apply.AwaitedReady(all, ws.Spec.Name)
+				run, err = a.bringUpIn(ctx, w, seq, ws, driver.StartOptions{}, until)
 				if err != nil {
 					return told{}, err
 				}

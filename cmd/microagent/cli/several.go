@@ -8,12 +8,16 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"microagent/apply"
 	"microagent/runtime/driver"
 )
 
 // severalText is what the help of a command says that takes several names.
 const severalText = "Several are done side by side, each also if another fails; the exit code is that of the first in their order\n" +
 	"that failed. With --json each that was done is a record, of several one a line."
+
+// sequenceText is the help on order, of a command that stops or starts several.
+const sequenceText = "What comes after another of them, as their manifests' after says, goes down before it and up after it.\n"
 
 // severalError is what went wrong with some of several, in the order of their names.
 type severalError []error
@@ -78,10 +82,30 @@ func (s *selected) unreadableToo() {
 
 // each does something with each workspace, some at once, and tells of each in the order of their names.
 func (a *app) each(ctx context.Context, s selected, do func(ctx context.Context, ws driver.Workspace) (told, error)) error {
+	return a.eachOf(ctx, s, min(10, 2*runtime.NumCPU()), do)
+}
+
+// inSequence is each in the order of the workspaces, which has the turns of what do does: many wait for them at once.
+func (a *app) inSequence(ctx context.Context, s selected, do func(ctx context.Context, seq *apply.Sequence, ws driver.Workspace) (told, error)) error {
+	var found []driver.Workspace
+	for i, ws := range s.workspaces {
+		if s.errs[i] == nil {
+			found = append(found, ws)
+		}
+	}
+	seq := apply.NewSequence(found)
+	return a.eachOf(ctx, s, -1, func(ctx context.Context, ws driver.Workspace) (t told, err error) {
+		defer func() { seq.Leave(ws.Spec.Name, err) }()
+		return do(ctx, seq, ws)
+	})
+}
+
+// eachOf is each with so many at once, any number where limit is negative.
+func (a *app) eachOf(ctx context.Context, s selected, limit int, do func(ctx context.Context, ws driver.Workspace) (told, error)) error {
 	results := make([]told, len(s.workspaces))
 	over := make([]chan struct{}, len(s.workspaces))
 	var all errgroup.Group
-	all.SetLimit(min(10, 2*runtime.NumCPU()))
+	all.SetLimit(limit)
 	started := make(chan struct{})
 	for i := range over {
 		over[i] = make(chan struct{})

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"errors"
+	"os"
 	"strings"
 	"testing"
 
@@ -61,6 +62,44 @@ func TestSeveralExitLikeTheFirst(t *testing.T) {
 	}{{severalError{refused, busy}.of(), ExitRefused}, {severalError{busy, refused}.of(), ExitLocked}, {severalError{errors.New("x"), busy}.of(), ExitFailed}, {severalError{}.of(), ExitOK}} {
 		if code := exitCode(c.err); code != c.code {
 			t.Errorf("%v: %d, want %d", c.err, code, c.code)
+		}
+	}
+}
+
+// TestSeveralKeepTheirOrder, whichever is named first: what comes after another goes down before it and up after it, once the
+// other is as far as its manifest says.
+func TestSeveralKeepTheirOrder(t *testing.T) {
+	b := newBench(t)
+	const manifest = `project: shop
+workspaces:
+  db: {image: "docker.io/library/alpine:3.20", ready: {port: 80}}
+  web: {image: "docker.io/library/alpine:3.20", after: {db: ready}}
+`
+	if err := os.WriteFile(ManifestName, []byte(manifest), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if s := b.run("apply", "--yes"); s.code != 0 {
+		t.Fatal(s)
+	}
+	for _, c := range []struct{ line, calls string }{
+		{"restart web db", "stop shop.web, stop shop.db, start shop.db, await shop.db, start shop.web"},
+		{"halt db web", "stop shop.web, stop shop.db"},
+		{"start web db", "start shop.db, await shop.db, start shop.web"},
+		{"restart db", "stop shop.db, start shop.db, await shop.db"},
+		{"restart web", "stop shop.web, start shop.web"},
+	} {
+		before := len(b.workspaces.Calls())
+		if s := b.run(strings.Fields(c.line)...); s.code != 0 {
+			t.Fatalf("%s: %+v", c.line, s)
+		}
+		var calls []string
+		for _, call := range b.workspaces.Calls()[before:] {
+			if op, _, _ := strings.Cut(call, " "); op == "start" || op == "stop" || op == "await" {
+				calls = append(calls, call)
+			}
+		}
+		if got := strings.Join(calls, ", "); got != c.calls {
+			t.Errorf("%s: %s, not %s", c.line, got, c.calls)
 		}
 	}
 }

@@ -113,7 +113,7 @@ func (a *app) startCommand() *cobra.Command {
 		Use: "start WORKSPACE...", Short: "start workspaces",
 		Long: "Starts a workspace and returns when its guest and its command run; with --wait when it is ready, as its ready\n" +
 			"says. It goes on also when it does not become so. A service that ends at once is a failure, told with what it\n" +
-			"wrote. " + severalText,
+			"wrote.\n" + sequenceText + severalText,
 		Example:     "  microagent start scratch\n  microagent start scratch -p 8080:80\n  microagent start db web --wait --wait-timeout 1m",
 		Annotations: exitsWith(ExitOK, ExitFailed, ExitRefused, ExitLocked, ExitUsage, ExitTimeout),
 		RunE: does(func(ctx context.Context, args []string) error {
@@ -134,12 +134,12 @@ func (a *app) startCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.each(ctx, a.choose(ctx, w, "start workspace", args), func(ctx context.Context, ws driver.Workspace) (told, error) {
+			return a.inSequence(ctx, a.choose(ctx, w, "start workspace", args), func(ctx context.Context, seq *apply.Sequence, ws driver.Workspace) (told, error) {
 				own := driver.StartOptions{Ports: ports, NoNetwork: network.net == "none"}
 				if network.given() {
 					own.Network = network.widen(ws.Spec.Network)
 				}
-				run, err := a.bringUp(ctx, w, ws, own, until)
+				run, err := a.bringUpIn(ctx, w, seq, ws, own, until)
 				if err != nil {
 					return told{}, err
 				}
@@ -163,7 +163,7 @@ func (a *app) haltCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "halt WORKSPACE...", Aliases: []string{"stop"}, Short: "stop workspaces, or a job",
 		Long: "Asks the guest to shut down, and forces it when the grace period is over. Whatever the guest does, it has\n" +
-			"ended five seconds after that. " + severalText + "\n\n" +
+			"ended five seconds after that.\n" + sequenceText + severalText + "\n\n" +
 			"With --job the workspace goes on, and the job alone gets a SIGTERM, and a SIGKILL when the grace (10 seconds)\n" +
 			"is over, or with --force at once.",
 		Example:     "  microagent halt scratch\n  microagent halt db web --grace 1m",
@@ -179,8 +179,12 @@ func (a *app) haltCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.each(ctx, a.choose(ctx, w, "halt workspace", args), func(ctx context.Context, ws driver.Workspace) (told, error) {
-				how, err := a.halt(ctx, w, ws.Spec.Name, o)
+			return a.inSequence(ctx, a.choose(ctx, w, "halt workspace", args), func(ctx context.Context, seq *apply.Sequence, ws driver.Workspace) (told, error) {
+				var how driver.Stopped
+				err := seq.Down(ctx, ws.Spec.Name, func() (err error) {
+					how, err = a.halt(ctx, w, ws.Spec.Name, o)
+					return err
+				})
 				if err != nil {
 					return told{}, err
 				}
