@@ -26,9 +26,8 @@ import (
 var update = flag.Bool("update", false, "write the goldens anew")
 
 // TestGolden goes through testdata/*.txtar: "before.yaml", if there is one, is applied to an empty world; the lines of
-// "world" happen to it; "after.yaml" (before.yaml when it is missing) is planned; what people are told is "plan". When
-// "json", where it is there, is what programs are told of the order and of what each field costs. When
-// there are no errors, the plan is applied, and the next one has to be empty.
+// "world" happen to it; "after.yaml" (before.yaml when it is missing) is planned; what people are told is "plan",
+// and what programs are told "json". When there are no errors, the plan is applied, and the next one has to be empty.
 func TestGolden(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(files) == 0 {
@@ -91,9 +90,7 @@ func golden(t *testing.T, file string) {
 			}
 		}
 		a.Files = append(files, txtar.File{Name: "plan", Data: got.Bytes()})
-		if _, ok := parts["json"]; ok {
-			a.Files = append(a.Files, txtar.File{Name: "json", Data: []byte(orderJSON(t, p))})
-		}
+		a.Files = append(a.Files, txtar.File{Name: "json", Data: []byte(shownJSON(t, p))})
 		if err := os.WriteFile(file, txtar.Format(a), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -102,20 +99,27 @@ func golden(t *testing.T, file string) {
 	if want := parts["plan"]; got.String() != want {
 		t.Errorf("got:\n%s\nwant:\n%s", got.String(), want)
 	}
-	if want, ok := parts["json"]; ok && orderJSON(t, p) != want {
-		t.Errorf("got:\n%s\nwant:\n%s", orderJSON(t, p), want)
+	if got := shownJSON(t, p); got != parts["json"] {
+		t.Errorf("got:\n%s\nwant:\n%s", got, parts["json"])
 	}
 }
 
-// orderJSON is what plan --json says of the order: a line for each change that does something.
-func orderJSON(t *testing.T, p *plan.Plan) string {
+// shownJSON is what plan --json says: a line of what it comes to, then one for each change that does something.
+func shownJSON(t *testing.T, p *plan.Plan) string {
 	t.Helper()
 	var whole bytes.Buffer
 	if err := render.JSON(&whole, p); err != nil {
 		t.Fatal(err)
 	}
+	type code struct {
+		Code string `json:"code"`
+	}
 	var doc struct {
-		Changes []struct {
+		Empty    bool `json:"empty"`
+		Refusals []code
+		Warnings []code
+		Summary  json.RawMessage
+		Changes  []struct {
 			Address json.RawMessage `json:"address"`
 			Action  plan.Action     `json:"action"`
 			Deps    json.RawMessage `json:"deps,omitempty"`
@@ -136,6 +140,17 @@ func orderJSON(t *testing.T, p *plan.Plan) string {
 		t.Fatal(err)
 	}
 	var lines strings.Builder
+	head := struct {
+		Empty    bool            `json:"empty"`
+		Refusals []code          `json:"refusals,omitempty"`
+		Warnings []code          `json:"warnings,omitempty"`
+		Summary  json.RawMessage `json:"summary"`
+	}{doc.Empty, doc.Refusals, doc.Warnings, doc.Summary}
+	first, err := json.Marshal(head)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines.Write(append(first, '\n'))
 	for _, c := range doc.Changes {
 		if c.Action == plan.ActionNone || c.Action == plan.ActionKeep {
 			continue
