@@ -20,7 +20,8 @@ type Volume struct {
 	Protected bool      `json:"protected,omitempty"`
 	Holder    *Holder   `json:"holder,omitempty"` // the last one, also when it is free
 	Attached  bool      `json:"attached"`
-	// What is not as its record has it.
+	// What is not as its record has it; recorded is the size that it has there.
+	Recorded     int64  `json:"recorded,omitempty"`
 	ImageMissing bool   `json:"image_missing,omitempty"`
 	Changed      string `json:"changed,omitempty"`
 	Unborn       bool   `json:"unborn,omitempty"`
@@ -41,6 +42,9 @@ func OfVolume(v driver.Volume) Volume {
 		Name: v.Name, ID: v.ID, Project: v.Project, Size: v.Size, Allocated: v.Allocated, Created: v.Created, Path: v.Path,
 		Protected: v.Protected, Attached: v.Attached, ImageMissing: v.ImageMissing, Changed: v.Changed, Unborn: v.Unborn,
 		RecordDigest: v.RecordDigest,
+	}
+	if v.Recorded != v.Size {
+		shown.Recorded = v.Recorded
 	}
 	if h := v.Holder; h != nil {
 		shown.Holder = &Holder{Workspace: h.Workspace, PID: h.PID, ReadOnly: h.ReadOnly, Since: h.Since}
