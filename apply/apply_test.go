@@ -265,7 +265,7 @@ func TestDestroyGoesPastFailures(t *testing.T) {
 		t.Fatal(res.Err())
 	}
 	b.workspaces.Fail = func(op, name string) error {
-		if op == "delete" && name == "demo.counter" {
+		if op == "retire" && name == "demo.counter" {
 			return errors.New("boom")
 		}
 		return nil
