@@ -52,6 +52,7 @@ func workspace(t *testing.T) (*vm, *proto.Session, string) {
 func TestWorkspaceOnRealGuest(t *testing.T) {
 	v, s, volume := workspace(t)
 	t.Run("environment", func(t *testing.T) { testEnvironment(t, s) })
+	t.Run("precedence", func(t *testing.T) { testPrecedence(t, s) })
 	t.Run("mounts", func(t *testing.T) { testMounts(t, s) })
 	t.Run("exec", func(t *testing.T) { testExec(t, s) })
 	t.Run("signals", func(t *testing.T) { testSignals(t, s) })
@@ -96,6 +97,22 @@ func testEnvironment(t *testing.T, s *proto.Session) {
 	}
 	if strings.Contains(out, "newroot") || strings.Contains(out, "modules") {
 		t.Errorf("the initramfs left something: %q", out)
+	}
+}
+
+// testPrecedence: each thread of the agent goes before what it starts, which has no precedence over anything.
+func testPrecedence(t *testing.T, s *proto.Session) {
+	_, out, _ := output(t, s, root("cat /proc/self/stat /proc/1/task/*/stat"), nil)
+	for i, line := range strings.Split(strings.TrimSpace(out), "\n") {
+		_, rest, _ := strings.Cut(line, ") ")
+		fields := strings.Fields(rest) // from the third of proc(5) on
+		want := "-11 3"
+		if i == 0 {
+			want = "0 0"
+		}
+		if got := fields[19-3] + " " + fields[41-3]; got != want {
+			t.Errorf("nice and policy are %s, not %s: %s", got, want, line)
+		}
 	}
 }
 

@@ -29,7 +29,7 @@ func (c *children) start(path string, argv []string, attr *syscall.ProcAttr, end
 	// The lock keeps the reaper from the pid until it is known.
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	pid, err := syscall.ForkExec(path, argv, attr)
+	pid, err := behind(func() (int, error) { return syscall.ForkExec(path, argv, attr) })
 	if err != nil {
 		return 0, err
 	}

@@ -44,6 +44,9 @@ func live(log *agent.Log, serve func(ctx context.Context, g *Guest) error) error
 			return fmt.Errorf("%s: %w", s, err)
 		}
 	}
+	if err := agent.GoAhead(); err != nil {
+		log.Printf("the agent waits for its turn as any process: %v", err)
+	}
 	raiseLimits(log)
 	saveMemory()
 	loadModules(log, ModuleList)
