@@ -58,7 +58,7 @@ func testPackets(t *testing.T, s Server) {
 				must(t, batch.Send(st))
 			}
 			for _, size := range sizes {
-				p, err := in.Next(func(n int) []byte { return make([]byte, n) })
+				p, err := in.Next()
 				must(t, err)
 				if !bytes.Equal(p, bytes.Repeat([]byte{byte(round)}, size)) {
 					t.Fatalf("round %d: %d bytes came back for %d", round, len(p), size)

@@ -90,6 +90,23 @@ func (w *Writer) Send(kind byte, content []byte) error {
 	return err
 }
 
+// SendInPlace is Send of b without its first PrefixSize bytes, which it overwrites: nothing is copied.
+func (w *Writer) SendInPlace(kind byte, b []byte) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	size := len(b) - PrefixSize
+	if size > w.Limit {
+		return &TooLargeError{size}
+	}
+	PutPrefix(b, kind, size)
+	if len(w.buf) > 0 {
+		b = append(w.buf, b...)
+		w.buf = w.buf[:0]
+	}
+	_, err := w.W.Write(b)
+	return err
+}
+
 // Hold writes a frame in one piece with the next that is sent.
 func (w *Writer) Hold(kind byte, content []byte) error {
 	w.mu.Lock()

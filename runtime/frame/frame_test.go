@@ -36,10 +36,14 @@ func TestHeldFramesGoWithTheNext(t *testing.T) {
 	if err := errors.Join(w.Hold('a', nil), w.Hold('b', []byte("x"))); err != nil || b.Len() > 0 {
 		t.Fatalf("%v, %d bytes written", err, b.Len())
 	}
-	if w.Hold('c', make([]byte, 4)) == nil || w.Send('c', make([]byte, 4)) == nil {
+	if w.SendInPlace('c', make([]byte, PrefixSize+4)) == nil || w.Hold('c', make([]byte, 4)) == nil || w.Send('c', make([]byte, 4)) == nil {
 		t.Error("one is too large")
 	}
 	if err := w.Send('d', nil); err != nil || b.String() != "a\x00\x00\x00\x00b\x00\x00\x00\x01xd\x00\x00\x00\x00" {
+		t.Errorf("%q, %v", b.String(), err)
+	}
+	b.Reset()
+	if err := errors.Join(w.Hold('a', nil), w.SendInPlace('d', []byte("12345x"))); err != nil || b.String() != "a\x00\x00\x00\x00d\x00\x00\x00\x01x" {
 		t.Errorf("%q, %v", b.String(), err)
 	}
 }

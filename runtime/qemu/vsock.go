@@ -107,18 +107,46 @@ func splice(conn *net.UnixConn, stream *serialmux.Conn) {
 	upward := make(chan struct{})
 	go func() {
 		defer close(upward)
-		if _, err := io.Copy(stream, conn); err != nil {
+		if err := relay(stream, conn); err != nil {
 			_ = stream.Close() // so that the other direction ends too
 			return
 		}
 		_ = stream.CloseWrite() // fails only where the session is gone, which the other direction notices
 	}()
-	if _, err := io.Copy(conn, stream); err != nil {
+	if err := relay(conn, stream); err != nil {
 		_ = conn.Close() // so that the other direction ends too
 	} else {
 		_ = conn.CloseWrite() // fails only where the client is gone, which the other direction notices
 	}
 	<-upward
+}
+
+// What a relay has in hand, in bytes: as little as most connections need, as much as one write of a stream holds.
+const (
+	leastRelay = 4 << 10
+	mostRelay  = 64 << 10
+)
+
+// relay copies all, with a buffer that grows where much waits. nil is for an end.
+func relay(to io.Writer, from io.Reader) error {
+	buf := make([]byte, leastRelay)
+	for {
+		n, err := from.Read(buf)
+		if n > 0 {
+			if _, err := to.Write(buf[:n]); err != nil {
+				return err
+			}
+		}
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if n == len(buf) && n < mostRelay {
+			buf = make([]byte, min(4*n, mostRelay))
+		}
+	}
 }
 
 var errNoConnect = errors.New("not a CONNECT line")

@@ -92,9 +92,8 @@ func sendPackets(link *chardev.File, st *proto.Stream) error {
 // deliverPackets gives the guest's kernel what comes from the host. What it does not take for a packet is dropped.
 func deliverPackets(link *chardev.File, st *proto.Stream) {
 	in := packets.NewReader(st)
-	buf := make([]byte, packets.MaxSize)
 	for {
-		p, err := in.Next(func(size int) []byte { return buf[:size] })
+		p, err := in.Next()
 		if err != nil {
 			return
 		}

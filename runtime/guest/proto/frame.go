@@ -193,6 +193,18 @@ func (f *frameWriter) Write(p []byte) (int, error) {
 	return written, nil
 }
 
+// writeInPlace is Write of b without its first frame.PrefixSize bytes; these it overwrites, and more of b.
+func (f *frameWriter) writeInPlace(b []byte) error {
+	for len(b) > frame.PrefixSize {
+		n := min(len(b), MaxFrame)
+		if err := f.put(frameData, b[:n], f.out.SendInPlace); err != nil {
+			return err
+		}
+		b = b[n-frame.PrefixSize:]
+	}
+	return nil
+}
+
 func (f *frameWriter) frame(kind byte, data []byte) error { return f.put(kind, data, f.out.Send) }
 
 // hold is a frame that goes with the next one.

@@ -23,6 +23,13 @@ func TestFramesBringEveryByteAndTheEnd(t *testing.T) {
 		if n, err := w.Write(want); n != size || err != nil {
 			t.Fatalf("write %d: %d, %v", size, n, err)
 		}
+		var inPlace bytes.Buffer
+		if err := newFrameWriter(&inPlace).writeInPlace(append(make([]byte, frame.PrefixSize), want...)); err != nil {
+			t.Fatalf("write %d in place: %v", size, err)
+		}
+		if !bytes.Equal(inPlace.Bytes(), buf.Bytes()) {
+			t.Errorf("%d bytes in place are other frames", size)
+		}
 		if err := w.frame(frameEnd, nil); err != nil {
 			t.Fatal(err)
 		}

@@ -27,6 +27,9 @@ func (s *Stream) Read(p []byte) (int, error) { return s.r.Read(p) }
 
 func (s *Stream) Write(p []byte) (int, error) { return s.w.Write(p) }
 
+// WriteInPlace is Write of b without its first frame.PrefixSize bytes, and copies nothing: it overwrites these, and more of b.
+func (s *Stream) WriteInPlace(b []byte) error { return s.w.writeInPlace(b) }
+
 // CloseWrite sends the end of this direction.
 func (s *Stream) CloseWrite() error {
 	if err := s.w.frame(frameEnd, nil); !errors.Is(err, errEnded) {

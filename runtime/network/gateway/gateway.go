@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"microagent/runtime/driver"
+	"microagent/runtime/frame"
 	"microagent/runtime/network/denial"
 	"microagent/runtime/network/dial"
 	"microagent/runtime/network/dns"
@@ -27,8 +28,11 @@ import (
 	"microagent/schema/spec"
 )
 
-// MTU is that of the guest's interface, in bytes: a packet costs the same whatever its size is.
-const MTU = 65520
+// MTU is that of the guest's interface, in bytes: a packet costs the same whatever its size is. With the prefixes of the
+// packet's and the stream's frame and of serialmux, the largest has to fit in what a serial port takes by two writes.
+const MTU = 65504
+
+const _ = uint(64<<10 - MTU - 2*frame.PrefixSize - 12)
 
 // Link is what a guest's interface has. It is the same in every workspace.
 type Link struct {

@@ -23,7 +23,7 @@ const Room = frame.PrefixSize + MaxSize
 
 // Batch gathers packets, so that all that wait go in one write. Its zero value is empty.
 type Batch struct {
-	buf []byte
+	buf []byte // with room before for what the stream puts there
 	n   int
 }
 
@@ -34,10 +34,10 @@ const batchSize = 60 << 10
 // an error or 0.
 func (b *Batch) Fill(read func([]byte) (int, error)) error {
 	if b.buf == nil {
-		b.buf = make([]byte, batchSize+Room)
+		b.buf = make([]byte, frame.PrefixSize+batchSize+Room)
 	}
 	for b.n < batchSize {
-		at := b.buf[b.n : b.n+Room]
+		at := b.buf[frame.PrefixSize+b.n:][:Room]
 		size, err := read(at[frame.PrefixSize:])
 		if size > 0 {
 			frame.PutPrefix(at, Kind, size)
@@ -53,37 +53,48 @@ func (b *Batch) Fill(read func([]byte) (int, error)) error {
 // Len is how many bytes were gathered.
 func (b *Batch) Len() int { return b.n }
 
+// inPlace is a stream that puts its own prefix before what is written, and may overwrite that.
+type inPlace interface{ WriteInPlace(b []byte) error }
+
 // Send writes what was gathered, in one write, and empties the batch.
 func (b *Batch) Send(w io.Writer) error {
 	if b.n == 0 {
 		return nil
 	}
-	_, err := w.Write(b.buf[:b.n])
+	all := b.buf[:frame.PrefixSize+b.n]
 	b.n = 0
+	if s, ok := w.(inPlace); ok {
+		return s.WriteInPlace(all)
+	}
+	_, err := w.Write(all[frame.PrefixSize:])
 	return err
 }
 
 // Reader gives the packets of a stream.
-type Reader struct{ r *bufio.Reader }
+type Reader struct {
+	r    *bufio.Reader
+	held int // of r's buffer, by what Next gave
+}
 
 // NewReader begins with the next byte of r.
-func NewReader(r io.Reader) *Reader { return &Reader{bufio.NewReaderSize(r, MaxSize)} }
+func NewReader(r io.Reader) *Reader { return &Reader{r: bufio.NewReaderSize(r, Room)} }
 
-// Next gives the next packet: take is told its size and gives the place for as many bytes. io.EOF where the stream ends
-// between packets, io.ErrUnexpectedEOF within one, *frame.TooLargeError.
-func (r *Reader) Next(take func(size int) []byte) ([]byte, error) {
+// Next gives the next packet, up to the next call. io.EOF where the stream ends between packets, io.ErrUnexpectedEOF
+// within one, *frame.TooLargeError.
+func (r *Reader) Next() ([]byte, error) {
 	for {
+		_, _ = r.r.Discard(r.held) // which is in the buffer
+		r.held = 0
 		kind, size, err := frame.Prefix(r.r, MaxSize)
 		if err != nil {
 			return nil, err
 		}
-		if kind == Kind {
-			p := take(size)
-			_, err := io.ReadFull(r.r, p)
-			return p, frame.Cut(err)
-		}
-		if _, err := r.r.Discard(size); err != nil {
+		p, err := r.r.Peek(size)
+		if err != nil {
 			return nil, frame.Cut(err)
+		}
+		if r.held = size; kind == Kind {
+			return p, nil
 		}
 	}
 }

@@ -31,19 +31,15 @@ func batch(t testing.TB, list ...[]byte) []byte {
 	return out.Bytes()
 }
 
-func next(r *Reader) ([]byte, error) {
-	return r.Next(func(size int) []byte { return make([]byte, size) })
-}
-
 func TestBatch(t *testing.T) {
 	small, large := []byte("a packet"), bytes.Repeat([]byte{0x45}, MaxSize)
 	r := NewReader(bytes.NewReader(batch(t, small, large, small, large)))
 	for i, want := range [][]byte{small, large, small, large} {
-		if p, err := next(r); err != nil || !bytes.Equal(p, want) {
+		if p, err := r.Next(); err != nil || !bytes.Equal(p, want) {
 			t.Errorf("packet %d: %d bytes, %v", i, len(p), err)
 		}
 	}
-	if _, err := next(r); err != io.EOF {
+	if _, err := r.Next(); err != io.EOF {
 		t.Error(err)
 	}
 }
@@ -83,10 +79,10 @@ func TestUnknownKindsAreSkipped(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := NewReader(&b)
-	if p, err := next(r); string(p) != "x" || err != nil {
+	if p, err := r.Next(); string(p) != "x" || err != nil {
 		t.Errorf("%q, %v", p, err)
 	}
-	if _, err := next(r); err != io.EOF {
+	if _, err := r.Next(); err != io.EOF {
 		t.Error(err)
 	}
 }
@@ -94,7 +90,7 @@ func TestUnknownKindsAreSkipped(t *testing.T) {
 func TestTooLarge(t *testing.T) {
 	head := make([]byte, frame.PrefixSize)
 	frame.PutPrefix(head, Kind, MaxSize+1)
-	if _, err := next(NewReader(bytes.NewReader(head))); err == nil {
+	if _, err := NewReader(bytes.NewReader(head)).Next(); err == nil {
 		t.Error("a packet above the bound is read")
 	}
 }
@@ -105,7 +101,7 @@ func FuzzReader(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		r, total := NewReader(bytes.NewReader(data)), 0
 		for {
-			p, err := next(r)
+			p, err := r.Next()
 			if total += len(p); total > len(data)+MaxSize {
 				t.Fatalf("%d bytes of %d", total, len(data))
 			}

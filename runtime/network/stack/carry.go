@@ -35,22 +35,14 @@ func (s *Stack) EndFlows() { s.flows.abort(func(Flow) bool { return true }) }
 func (s *Stack) receive(r io.Reader) error {
 	in := packets.NewReader(r)
 	for {
-		var view *buffer.View
-		_, err := in.Next(func(size int) []byte {
-			view = buffer.NewViewSize(size)
-			return view.AsSlice()
-		})
-		if err == nil {
-			s.Deliver(view)
-			continue
-		}
-		if view != nil {
-			view.Release()
-		}
+		p, err := in.Next()
 		if err == io.EOF {
 			return nil
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		s.Deliver(buffer.NewViewWithData(p))
 	}
 }
 

@@ -8,7 +8,10 @@ import (
 // maxWhole is the largest body that is copied behind its header.
 const maxWhole = 64 << 10
 
-// wholeFrames writes a frame of data at once: yamux writes header and body apart (sendLoop in its session.go), and each
+// portWrite is how much a virtio port takes at a time (port_fops_write in Linux's drivers/char/virtio_console.c).
+const portWrite = 32 << 10
+
+// wholeFrames writes a frame of data at once, as far as a port takes it: yamux writes header and body apart (sendLoop in its session.go), and each
 // write to a virtio port is a notice to the VMM and a wakeup of whoever reads. Only yamux's one sender may use it.
 type wholeFrames struct {
 	io.ReadWriteCloser
@@ -23,9 +26,13 @@ func (w *wholeFrames) Write(p []byte) (int, error) {
 	if len(w.frame) == 0 {
 		return w.ReadWriteCloser.Write(p)
 	}
-	w.frame = append(w.frame, p...)
+	first := min(len(p), portWrite-frameHeader)
+	w.frame = append(w.frame, p[:first]...)
 	_, err := w.ReadWriteCloser.Write(w.frame)
 	w.frame = w.frame[:0]
+	if err == nil && first < len(p) {
+		_, err = w.ReadWriteCloser.Write(p[first:])
+	}
 	if err != nil {
 		return 0, err
 	}

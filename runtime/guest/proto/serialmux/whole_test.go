@@ -26,16 +26,17 @@ func TestHeaderGoesWithItsBody(t *testing.T) {
 	}
 	small, window, empty := header(frameData, 0, 0, 0, 3), header(1, 0, 0, 0, 3), header(frameData, 0, 0, 0, 0)
 	large, body := header(frameData, 0, 1, 0, 1), string(bytes.Repeat([]byte{0}, maxWhole+1))
+	two, twice := header(frameData, 0, 0, 0x80, 0), string(bytes.Repeat([]byte{1}, portWrite))
 	twelve := header(frameData, 0, 0, 0, frameHeader)
 	var got writes
 	w := &wholeFrames{ReadWriteCloser: &got}
 	// A body may look like a header.
-	for _, p := range []string{small, "abc", window, empty, large, body, twelve, small, small, "def"} {
+	for _, p := range []string{small, "abc", window, empty, large, body, two, twice, twelve, small, small, "def"} {
 		if n, err := io.WriteString(w, p); n != len(p) || err != nil {
 			t.Fatal(n, err)
 		}
 	}
-	if want := []string{small + "abc", window, empty, large, body, twelve + small, small + "def"}; !slices.Equal(got.all, want) {
+	if want := []string{small + "abc", window, empty, large, body, two + twice[frameHeader:], twice[:frameHeader], twelve + small, small + "def"}; !slices.Equal(got.all, want) {
 		t.Errorf("%q, not %q", got.all, want)
 	}
 }

@@ -97,7 +97,7 @@ func (g *Guest) Carry(rw io.ReadWriteCloser) {
 	})
 	in := packets.NewReader(rw)
 	for {
-		p, err := in.Next(func(size int) []byte { return make([]byte, size) })
+		p, err := in.Next()
 		if err != nil || len(p) == 0 {
 			break
 		}
