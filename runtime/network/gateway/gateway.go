@@ -32,7 +32,11 @@ import (
 // packet's and the stream's frame and of serialmux, the largest has to fit in what a serial port takes by two writes.
 const MTU = 65504
 
-const _ = uint(64<<10 - MTU - 2*frame.PrefixSize - 12)
+// Compiles that fail here say that the largest packet does not fit, or a chunk with the headers of IPv6 and TCP.
+const (
+	_ = uint(64<<10 - MTU - 2*frame.PrefixSize - 12)
+	_ = uint(MTU - stack.WideChunk - 40 - 20 - 40)
+)
 
 // Link is what a guest's interface has. It is the same in every workspace.
 type Link struct {

@@ -80,7 +80,7 @@ func handshake(r *tcp.ForwarderRequest, own *flow) (*Conn, error) {
 			}
 			return
 		}
-		chunk := wideChunk
+		chunk := WideChunk
 		if !own.wide {
 			chunk = narrowChunk
 			ep.SocketOptions().SetReceiveBufferSize(narrowIn, true)

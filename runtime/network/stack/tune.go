@@ -26,14 +26,15 @@ const (
 	MostFlows = 512
 )
 
-// Chunks are what a flow has in hand, in bytes each way.
-const (
-	wideChunk   = 64 << 10
-	narrowChunk = 8 << 10
-)
+// WideChunk is what a flow with wide buffers has in hand, in bytes each way. What doesn't fit in one packet of the guest's
+// MTU would be a packet of its own, however small.
+const WideChunk = 65280
+
+// narrowChunk is WideChunk of the others.
+const narrowChunk = 8 << 10
 
 // A compile that fails here says that the sum is above the budget.
-const _ = uint(Budget - wideFlows*(wide+wideOut+2*wideChunk) - (MostFlows-wideFlows)*(narrowIn+narrowOut+2*narrowChunk) - queueSize)
+const _ = uint(Budget - wideFlows*(wide+wideOut+2*WideChunk) - (MostFlows-wideFlows)*(narrowIn+narrowOut+2*narrowChunk) - queueSize)
 
 // How long what is left of a connection is kept that has ended on this side, or on both: nothing on the way between stack
 // and guest comes late.
