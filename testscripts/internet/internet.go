@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 // hosts are the addresses of names. Of those without a server nobody answers; those that are no public ones a resolver
@@ -23,6 +24,7 @@ var hosts = map[string][]string{
 	"shared.example.com": {"203.0.113.10"}, // as one server has several names
 	"api.example.com":    {"203.0.113.21", "2001:db8::21"},
 	"mirror.example.com": {"203.0.113.22"},
+	"far.example.com":    {offline.String()},
 	"deb.example.com":    {"203.0.113.31"},
 	"get.example.com":    {"203.0.113.32", "2001:db8::32"},
 	"else.example.com":   {"203.0.113.33"}, // to which get.example.com leads on
@@ -35,6 +37,9 @@ var hosts = map[string][]string{
 	"npm.example.com":    {"203.0.113.53"},
 	"rebind.example.com": {"127.0.0.1", "::1", "169.254.169.254", "::ffff:127.0.0.1", "10.0.0.1"},
 }
+
+// offline is where the host of the tests has no way to.
+var offline = netip.MustParseAddr("203.0.113.99")
 
 // Resolver knows the names.
 type Resolver struct{}
@@ -59,6 +64,9 @@ func Connect(ctx context.Context, network string, to netip.AddrPort) (net.Conn, 
 	self, err := os.Readlink("/proc/self/exe")
 	if err != nil {
 		return nil, err
+	}
+	if to.Addr() == offline {
+		return nil, &net.OpError{Op: "dial", Net: network, Err: os.NewSyscallError("connect", syscall.ENETUNREACH)}
 	}
 	at, err := Server(self, to)
 	if err != nil {

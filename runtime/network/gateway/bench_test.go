@@ -6,10 +6,13 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"microagent/runtime/driver"
 	"microagent/runtime/network/dial"
@@ -25,6 +28,7 @@ type world struct {
 	mu      sync.Mutex
 	servers map[netip.AddrPort]net.Listener
 	silent  map[netip.AddrPort]<-chan struct{} // nobody answers there before its end
+	offline bool
 	dialled []string
 }
 
@@ -41,8 +45,11 @@ func (w *world) LookupNetIP(_ context.Context, _, name string) (list []netip.Add
 func (w *world) connect(ctx context.Context, network string, to netip.AddrPort) (net.Conn, error) {
 	w.mu.Lock()
 	w.dialled = append(w.dialled, to.String())
-	l, silent := w.servers[to], w.silent[to]
+	l, silent, offline := w.servers[to], w.silent[to], w.offline
 	w.mu.Unlock()
+	if offline {
+		return nil, &net.OpError{Op: "dial", Net: network, Err: os.NewSyscallError("connect", unix.ENETUNREACH)}
+	}
 	if silent != nil {
 		select {
 		case <-silent:

@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"microagent/runtime/network/denial"
 	"microagent/runtime/network/dial"
 	"microagent/runtime/network/hello"
@@ -84,7 +86,14 @@ func (g *gateway) connect(r *stack.Request) {
 		return
 	}
 	out, err := g.dial(r.Context(), f.Flow, v)
-	if err != nil {
+	switch {
+	case errors.Is(err, unix.ENETUNREACH):
+		r.Unreachable(false)
+		return
+	case errors.Is(err, unix.EHOSTUNREACH):
+		r.Unreachable(true)
+		return
+	case err != nil:
 		return
 	}
 	defer out.Close()

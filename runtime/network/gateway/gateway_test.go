@@ -200,6 +200,18 @@ func TestAnotherPolicyWantsAName(t *testing.T) {
 	}
 }
 
+// Where this host has no way to a place, the guest is told so.
+func TestNoWay(t *testing.T) {
+	w := &world{names: map[string][]string{"api.example.com": {"203.0.113.9"}}}
+	b := newBench(t, w, allow(host("api.example.com", 80)))
+	w.mu.Lock()
+	w.offline = true
+	w.mu.Unlock()
+	if _, err := b.reach(t, "api.example.com", 80); err == nil || !strings.Contains(err.Error(), "network is unreachable") {
+		t.Errorf("the guest sees %v", err)
+	}
+}
+
 func TestEndsOfEitherSide(t *testing.T) {
 	w := &world{names: map[string][]string{"api.example.com": {"203.0.113.9"}}}
 	b := newBench(t, w, allow(host("api.example.com", 80, 81, 82, 83)))

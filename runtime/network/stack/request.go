@@ -16,6 +16,8 @@ type Request struct {
 	accept func() (*Conn, error)
 	refuse func()
 	done   bool
+
+	unreachable func(host bool)
 }
 
 // Context ends when the flow is to end, whether it was accepted or not.
@@ -56,6 +58,7 @@ func (s *Stack) connects(r *tcp.ForwarderRequest) {
 		return
 	}
 	req := &Request{Flow: what, flow: own, refuse: func() { r.Complete(true) }}
+	req.unreachable = func(host bool) { r.Complete(!s.sendUnreachable(id, host)) }
 	req.accept = func() (*Conn, error) { return handshake(r, own) }
 	defer req.finish(s)
 	s.config.TCP(req)

@@ -45,6 +45,8 @@ type Stack struct {
 	link   *link
 	flows  flows
 	drops  drops
+
+	beginnings *beginnings
 }
 
 // Counters are of what was dropped or refused since the stack was made.
@@ -64,7 +66,7 @@ const mostOpening = 128
 
 // New makes a stack without a guest: Carry connects one.
 func New(c Config) (*Stack, error) {
-	s := &Stack{config: c, link: newLink(c.MTU)}
+	s := &Stack{config: c, link: newLink(c.MTU), beginnings: newBeginnings()}
 	s.flows.init()
 	s.stack = stack.New(stack.Options{
 		NetworkProtocols:   []stack.NetworkProtocolFactory{ipv4.NewProtocol, ipv6.NewProtocol},
@@ -104,7 +106,11 @@ func (s *Stack) configure() error {
 		}
 	}
 	s.stack.SetRouteTable([]tcpip.Route{{Destination: header.IPv4EmptySubnet, NIC: nic}, {Destination: header.IPv6EmptySubnet, NIC: nic}})
-	s.stack.SetTransportProtocolHandler(tcp.ProtocolNumber, tcp.NewForwarder(s.stack, wide, mostOpening, s.connects).HandlePacket)
+	begins := tcp.NewForwarder(s.stack, wide, mostOpening, s.connects)
+	s.stack.SetTransportProtocolHandler(tcp.ProtocolNumber, func(id stack.TransportEndpointID, p *stack.PacketBuffer) bool {
+		s.beginnings.note(id, p)
+		return begins.HandlePacket(id, p)
+	})
 	s.stack.SetTransportProtocolHandler(udp.ProtocolNumber, udp.NewForwarder(s.stack, s.datagram).HandlePacket)
 	return nil
 }

@@ -63,6 +63,23 @@ func TestDecidedBeforeAccepted(t *testing.T) {
 	}
 }
 
+// A guest is told of a place to which there is no way as by a router.
+func TestUnreachable(t *testing.T) {
+	for host, want := range map[bool]string{false: "network is unreachable", true: "no route to host"} {
+		g, s := newGuest(t, Config{TCP: func(r *Request) { r.Unreachable(host) }})
+		for i, to := range families {
+			if host && i == 1 {
+				continue // a guest of gVisor knows no such message, as Linux does
+			}
+			_, err := g.dial(t.Context(), to)
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: %v, not %s", to, err, want)
+			}
+		}
+		await(t, "no flow is left", func() bool { return s.Flows() == 0 })
+	}
+}
+
 func TestAbortIsAReset(t *testing.T) {
 	accepted := make(chan bool)
 	g, s := newGuest(t, Config{TCP: func(r *Request) {
