@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -118,7 +119,7 @@ func shownJSON(t *testing.T, p *plan.Plan) string {
 		Empty    bool `json:"empty"`
 		Refusals []code
 		Warnings []code
-		Summary  json.RawMessage
+		Summary  map[string]any
 		Changes  []struct {
 			Address json.RawMessage `json:"address"`
 			Action  plan.Action     `json:"action"`
@@ -139,12 +140,13 @@ func shownJSON(t *testing.T, p *plan.Plan) string {
 	if err := json.Unmarshal(whole.Bytes(), &doc); err != nil {
 		t.Fatal(err)
 	}
+	maps.DeleteFunc(doc.Summary, func(_ string, v any) bool { return v == 0.0 })
 	var lines strings.Builder
 	head := struct {
-		Empty    bool            `json:"empty"`
-		Refusals []code          `json:"refusals,omitempty"`
-		Warnings []code          `json:"warnings,omitempty"`
-		Summary  json.RawMessage `json:"summary"`
+		Empty    bool           `json:"empty"`
+		Refusals []code         `json:"refusals,omitempty"`
+		Warnings []code         `json:"warnings,omitempty"`
+		Summary  map[string]any `json:"summary"`
 	}{doc.Empty, doc.Refusals, doc.Warnings, doc.Summary}
 	first, err := json.Marshal(head)
 	if err != nil {
