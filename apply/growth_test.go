@@ -85,3 +85,35 @@ func TestApplyGrowsWithItsInput(t *testing.T) {
 		t.Errorf("%.0f allocations for 250 volumes, %.0f for 1000", small, large)
 	}
 }
+
+// countedImages counts how often an image is looked at.
+type countedImages struct {
+	driver.Images
+	gets int
+}
+
+func (c *countedImages) Get(ctx context.Context, digest string) (driver.Image, error) {
+	c.gets++
+	return c.Images.Get(ctx, digest)
+}
+
+// TestWorkspacesOfOneImageLookAtItOnce: a store is not read again for each workspace.
+func TestWorkspacesOfOneImageLookAtItOnce(t *testing.T) {
+	b := newBench(t)
+	var m strings.Builder
+	m.WriteString("project: p\nworkspaces:\n")
+	for i := range 20 {
+		fmt.Fprintf(&m, "  w%d: {image: example.org/base:1, desired: stopped}\n", i)
+	}
+	b.write("microagent.yaml", m.String())
+	p := b.plan()
+	images := &countedImages{Images: b.drivers.Images}
+	d := b.drivers
+	d.Images = images
+	if res, err := Run(t.Context(), d, p, b.files, Options{Parallel: 1}); err != nil || res.Err() != nil || len(res.NotStarted) > 0 {
+		t.Fatalf("%+v, %v", res, err)
+	}
+	if images.gets > 1 {
+		t.Errorf("an image was looked at %d times for 20 workspaces", images.gets)
+	}
+}

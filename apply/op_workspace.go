@@ -210,12 +210,19 @@ func (r *run) resolve(ctx context.Context, want observed.WorkspaceSpec, p driver
 
 // findImage is the image of want in the store; want's digest is filled in when it was known after pull only.
 func (r *run) findImage(ctx context.Context, want *observed.WorkspaceSpec) (driver.Image, error) {
-	if want.ImageDigest != "" {
-		return r.drivers.Images.Get(ctx, want.ImageDigest)
-	}
+	key := cmp.Or(want.ImageDigest, want.Image)
 	r.mu.Lock()
-	img, ok := r.images[want.Image]
+	img, ok := r.images[key]
 	r.mu.Unlock()
+	if !ok && want.ImageDigest != "" {
+		img, err := r.drivers.Images.Get(ctx, want.ImageDigest)
+		if err == nil {
+			r.mu.Lock()
+			r.images[key] = img
+			r.mu.Unlock()
+		}
+		return img, err
+	}
 	if !ok {
 		return img, &driver.Error{Class: driver.ErrNotFound, Op: "find image", Object: want.Image,
 			Err: errors.New("the plan did not bring it in"), Next: "make a new plan: microagent plan"}

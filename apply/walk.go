@@ -31,7 +31,7 @@ type run struct {
 	noWait      bool
 
 	mu           sync.Mutex
-	images       map[string]driver.Image // pulled in this walk, by reference as written
+	images       map[string]driver.Image // pulled in this walk, by reference as written; looked at in it, by digest
 	stillRunning []string
 	notable      map[plan.Address]driver.Fetched // outputs
 	digests      map[string]string               // of bundles that are made of outputs, by name in the manifest
