@@ -99,7 +99,10 @@ func (s calls) Sync(ctx context.Context) error {
 
 // SetEnv reaches the guest that is there; one that comes later is configured with it.
 func (s calls) SetEnv(ctx context.Context, env map[string]string) error {
-	err := s.withGuest(ctx, "change environment of workspace", func(ctx context.Context, session *proto.Session) error {
+	err := s.withGuest(ctx, opSetEnv, func(ctx context.Context, session *proto.Session) error {
+		if err := s.agentHasEnv(session); err != nil {
+			return err
+		}
 		return session.SetEnv(ctx, env)
 	})
 	if err != nil {
@@ -109,6 +112,20 @@ func (s calls) SetEnv(ctx context.Context, env map[string]string) error {
 	defer s.mu.Unlock()
 	s.environment = &env
 	return nil
+}
+
+const opSetEnv = "change environment of workspace"
+
+// agentHasEnv is the error of a guest that can't take another environment while it runs.
+func (s *supervisor) agentHasEnv(session *proto.Session) error {
+	if session.Hello().Has(proto.CapEnv) {
+		return nil
+	}
+	return &driver.Error{
+		Class: driver.ErrUnsupported, Op: opSetEnv, Object: s.spec.Workspace.Name,
+		Err:  errors.New("its guest's agent is older than that, and takes it when it starts"),
+		Next: "microagent halt " + s.spec.Workspace.Name,
+	}
 }
 
 // Grow makes a disk larger, then the file system on it.

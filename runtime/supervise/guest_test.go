@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"microagent/runtime/driver"
+	"microagent/runtime/guest/proto"
 )
 
 // A life's end tells of a reboot, of a crash with the crash itself, and of another error as of a failure.
@@ -27,5 +28,15 @@ func TestLifeEnds(t *testing.T) {
 		if l.why.Error() != c.text {
 			t.Errorf("%v", l.why)
 		}
+	}
+}
+
+// A guest of an older agent keeps its environment until it starts again, which is what its user is told to do.
+func TestAnOldAgentKeepsItsEnvironment(t *testing.T) {
+	s := &supervisor{}
+	s.spec.Workspace.Name = "box"
+	err := s.agentHasEnv(&proto.Session{})
+	if !errors.Is(err, driver.ErrUnsupported) || driver.Next(err) != "microagent halt box" {
+		t.Errorf("%v, next %q", err, driver.Next(err))
 	}
 }

@@ -161,13 +161,9 @@ func (s *Session) SetTime(ctx context.Context, t time.Time) error {
 	return callError("set guest's clock", err)
 }
 
-// SetEnv gives what begins from now on another environment; what runs keeps its own. ErrUnsupported when the guest's agent is
-// too old for that.
+// SetEnv gives what begins from now on another environment; what runs keeps its own. Only for a guest with CapEnv.
 func (s *Session) SetEnv(ctx context.Context, env map[string]string) error {
 	const op = "set guest's environment"
-	if !s.hello.Has(CapEnv) {
-		return &GuestError{Op: op, Code: CodeUnsupported, Message: "its agent can't change that"}
-	}
 	req := &wire.SetEnvRequest{Env: env}
 	if proto.Size(req) > MaxRequest {
 		return &GuestError{Op: op, Code: CodeTooLarge, Message: "the environment is too large"}
