@@ -213,6 +213,17 @@ outputs: {out: {from: job, path: /out, to: ./out/out}}
 		{manifest: alone("", "disk: 1GiB")},
 		{destroy: true},
 	},
+	"snapshots before what is done": {
+		{manifest: alone("volumes: {data: {size: 64MiB, snapshot: {before: apply, keep: 1}}}", "mounts: {/d: {volume: data}}, service: [sh, -c, sleep 1]")},
+		{manifest: alone("volumes: {data: {size: 64MiB, snapshot: {before: apply, keep: 1}}, copy: {size: 64MiB, from: {volume: ext}}, ext: {external: true}}",
+			"mounts: {/d: {volume: data}}, memory: 1GiB, service: [sh, -c, sleep 1]"), before: func(b *bench) {
+			_, _, err := b.volumes.Create(b.t.Context(), driver.VolumeSpec{Name: "ext", Size: 64 << 20})
+			b.must(err)
+		}},
+		{manifest: alone("volumes: {data: {size: 64MiB, snapshot: {before: replace, keep: 1}}, copy: {size: 64MiB}}",
+			"mounts: {/d: {volume: data}}, memory: 1GiB, disk: 512MiB, service: [sh, -c, sleep 1]")},
+		{destroy: true},
+	},
 	"a workspace with another name": {
 		{manifest: alone("", "service: [sh, -c, sleep 1]")},
 		{manifest: strings.Replace(alone("moved: [{workspace: web, to: server}]", "service: [sh, -c, sleep 1]"), "{web:", "{server:", 1),

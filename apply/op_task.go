@@ -23,6 +23,9 @@ func (r *run) runTask(ctx, whole context.Context, c *plan.Change) error {
 		if err != nil {
 			return err
 		}
+		if err := r.snapshot(whole, c, func(string) {}); err != nil {
+			return err
+		}
 		if _, err := r.drivers.Runs.Start(whole, name, driver.StartOptions{RunKey: key}); err != nil {
 			return err
 		}

@@ -15,7 +15,7 @@ func (r *run) applyVolume(ctx context.Context, c *plan.Change) error {
 	v := c.Volume
 	switch c.Action {
 	case plan.ActionCreate:
-		if _, _, err := r.drivers.Volumes.Create(ctx, driver.VolumeSpec{Name: v.Name, Project: r.plan.Project, Size: v.Size}); err != nil {
+		if _, _, err := r.drivers.Volumes.Create(ctx, driver.VolumeSpec{Name: v.Name, Project: r.plan.Project, Size: v.Size, From: v.Source}); err != nil {
 			return err
 		}
 		if !v.Protected {

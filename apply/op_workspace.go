@@ -93,6 +93,7 @@ func (r *run) applyWorkspace(ctx, whole context.Context, c *plan.Change, p drive
 		}
 		return r.drivers.Runs.SetEnv(whole, name, spec.Process.Env)
 	}
+	keep := func() error { return r.snapshot(whole, c, done) }
 	create := func() error {
 		_, err := ws.Create(whole, spec, p)
 		if err == nil {
@@ -115,11 +116,11 @@ func (r *run) applyWorkspace(ctx, whole context.Context, c *plan.Change, p drive
 		})
 	}
 	steps, ok := map[plan.Action][]func() error{
-		plan.ActionCreate:  {create, start},
+		plan.ActionCreate:  {keep, create, start},
 		plan.ActionUpdate:  {publish, permit, grow, environ, update},
-		plan.ActionRestart: {stop, update, start},
-		plan.ActionReplace: {stop, replace, start},
-		plan.ActionStart:   {update, start},
+		plan.ActionRestart: {stop, keep, update, start},
+		plan.ActionReplace: {stop, keep, replace, start},
+		plan.ActionStart:   {keep, update, start},
 		plan.ActionStop:    {stop, update},
 		plan.ActionWait:    {start}, // which waits for a start that is under way
 	}[c.Action]

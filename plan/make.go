@@ -61,6 +61,7 @@ func Make(m *schema.Manifest, w *observed.World, o Options) (*Plan, diag.List) {
 	p.giveTurns()
 	p.planImages()
 	p.addDependencies()
+	p.dependOnSources()
 	p.addOrder()
 	p.awaitRenames()
 	p.checkLeases()
@@ -160,6 +161,7 @@ func (p *planner) finish() (*Plan, diag.List) {
 		p.fail(CodeCycle, c.Pos, "declare one of them desired: stopped, apply, and take that out again",
 			"%s waits for a volume or disk that another workspace gives up, in a circle", c.Address)
 	}
+	p.planSnapshots(ordered)
 	for _, c := range ordered {
 		p.plan.Changes = append(p.plan.Changes, *c)
 	}

@@ -132,12 +132,14 @@ type Change struct {
 	GrowRoot  bool                    `json:"grow_root,omitempty"` // ActionUpdate: of a workspace that runs, whose root file system grows
 	SetEnv    bool                    `json:"set_env,omitempty"`   // ActionUpdate: of a workspace that runs, where what begins later has another environment
 	Workspace *observed.WorkspaceSpec `json:"workspace,omitempty"` // also for KindTask: what it runs in
-	Rename    *RenameObject           `json:"rename,omitempty"`
-	Output    *OutputObject           `json:"output,omitempty"`
-	Project   *ProjectObject          `json:"project,omitempty"`
-	RunKey    string                  `json:"run_key,omitempty"` // KindTask; "" is known when its parts are: see RunKey
-	Writers   []string                `json:"writers,omitempty"` // KindTask: whose newest runs are parts of its run key, by name on disk
-	Pos       diag.Pos                `json:"pos,omitzero"`
+	// Snapshots are made first, once the guest is stopped.
+	Snapshots []SnapshotObject `json:"snapshots,omitempty"`
+	Rename    *RenameObject    `json:"rename,omitempty"`
+	Output    *OutputObject    `json:"output,omitempty"`
+	Project   *ProjectObject   `json:"project,omitempty"`
+	RunKey    string           `json:"run_key,omitempty"` // KindTask; "" is known when its parts are: see RunKey
+	Writers   []string         `json:"writers,omitempty"` // KindTask: whose newest runs are parts of its run key, by name on disk
+	Pos       diag.Pos         `json:"pos,omitzero"`
 }
 
 // InPlace says that a workspace is changed while it runs.
@@ -172,8 +174,16 @@ type VolumeObject struct {
 	Size      int64  `json:"size"`
 	Protected bool   `json:"protected,omitempty"`
 	From      string `json:"from,omitempty"` // ActionMove: the name that it has now, on disk
+	// Source is what a new one begins with, a volume or a snapshot of one, by names on disk; "" for nothing.
+	Source string `json:"source,omitempty"`
 	// Holder is the workspace of the project that has it now, and is stopped for a move or a replacement; "" for none.
 	Holder string `json:"holder,omitempty"`
+}
+
+// SnapshotObject is a snapshot to make.
+type SnapshotObject struct {
+	Volume string `json:"volume"` // on disk
+	Keep   int    `json:"keep"`   // how many of those that applies made stay
 }
 
 // BundleObject is a bundle to make.

@@ -60,10 +60,14 @@ func (p *planner) planVolume(name string, v schema.Volume, applied map[string]bo
 	case !ok:
 		c.Action, c.Reason = ActionCreate, ReasonAbsent
 		c.Detail = fmt.Sprintf("a new volume of %s", v.Size)
+		p.fillVolume(&c, name, v)
 		if applied[disk] {
 			c.Reason = ReasonDrifted
 			c.Detail = "it was there at the last apply and is gone"
 			c.Warning = "what was in it is not there any more: the new volume is empty"
+			if c.Volume.Source != "" {
+				c.Warning = "what was in it is not there any more: the new volume has what " + c.Volume.Source + " has"
+			}
 		}
 	case have.Broken.Why != "":
 		p.refuseBroken("volume "+disk, have.Broken, fmt.Sprintf("its data are untouched; make it a new record: microagent volume adopt %s --project %s", disk, p.manifest.Project), v.Pos)

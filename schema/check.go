@@ -147,6 +147,7 @@ func (c *checker) checkVolumes() {
 			c.add(diag.Warning, p.at, "no_effect", at.String()+".protected has no effect on an external volume", "",
 				"leave it out")
 		}
+		c.checkVolumeFrom(name, e.value, isExternal, at)
 	}
 }
 

@@ -38,9 +38,14 @@ func (d decoder) manifest(n *node, f *format) *Manifest {
 		m.Pos = d.pos(p.at)
 	}
 	root.each("volumes", func(name string, e *entry, o fields) {
-		m.Volumes[name] = Volume{
-			Size: o.disk("size"), External: o.bool("external"), Protected: o.maybe("protected"), Pos: d.pos(e.at),
-		}
+		v := Volume{Size: o.disk("size"), External: o.bool("external"), Protected: o.maybe("protected"), Pos: d.pos(e.at)}
+		o.object("from", func(o fields) {
+			v.From = VolumeFrom{Volume: o.text("volume"), Snapshot: o.text("snapshot"), Pos: d.pos(o.n.at)}
+		})
+		o.object("snapshot", func(o fields) {
+			v.Snapshot = &VolumeSnapshot{Before: SnapshotBefore(o.text("before")), Keep: o.int("keep")}
+		})
+		m.Volumes[name] = v
 	})
 	root.each("bundles", func(name string, e *entry, o fields) {
 		m.Bundles[name] = Bundle{Source: o.text("source"), Exclude: o.list("exclude"), Pos: d.pos(o.place("source", e.at))}

@@ -46,8 +46,31 @@ type Volume struct {
 	External bool
 	// Protected volumes can't be deleted, not even by name; nil leaves that as it is.
 	Protected *bool
+	From      VolumeFrom
+	Snapshot  *VolumeSnapshot // nil: none by itself
 	Pos       diag.Pos
 }
+
+// VolumeFrom is what a new volume begins with; the zero value is an empty file system.
+type VolumeFrom struct {
+	Volume   string // by name in the manifest
+	Snapshot string // volume by name in the manifest, colon, tag
+	Pos      diag.Pos
+}
+
+// VolumeSnapshot says when applies make a snapshot, and how many of those are kept.
+type VolumeSnapshot struct {
+	Before SnapshotBefore
+	Keep   int
+}
+
+// SnapshotBefore is what a snapshot is made before.
+type SnapshotBefore string
+
+const (
+	BeforeReplace SnapshotBefore = "replace" // a workspace that writes to the volume gets a new root file system
+	BeforeApply   SnapshotBefore = "apply"   // an apply starts one that does
+)
 
 // Bundle becomes a read-only disk.
 type Bundle struct {

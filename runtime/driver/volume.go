@@ -10,6 +10,8 @@ type VolumeSpec struct {
 	Name    string
 	Project string // "" for volumes made by `volume create`
 	Size    int64
+	// From is what a new one begins with, a source as of VolumeData; "" is an empty file system. It has no more than Size.
+	From string
 }
 
 // Volume is a named volume as it stands.

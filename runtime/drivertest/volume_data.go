@@ -79,6 +79,21 @@ func volumeSnapshots(t *testing.T, v VolumeDataUnder) {
 	}
 	_, err = v.Clone(t.Context(), "data:before-one", "copy")
 	must(t, err)
+	spec := driver.VolumeSpec{Name: "p.new", Project: "p", Size: 32 * mib, From: "data:one"}
+	fresh, created, err := v.Create(t.Context(), spec)
+	must(t, err)
+	if !created || fresh.Size != 32*mib || fresh.Project != "p" {
+		t.Errorf("from a snapshot: %+v", fresh)
+	}
+	_, created, err = v.Create(t.Context(), spec)
+	must(t, err)
+	if created {
+		t.Error("it was made twice")
+	}
+	_, _, err = v.Create(t.Context(), driver.VolumeSpec{Name: "small", Size: 4 * mib, From: "data"})
+	wantClass(t, err, driver.ErrRefused)
+	_, _, err = v.Create(t.Context(), driver.VolumeSpec{Name: "small", Size: 32 * mib, From: "data:none"})
+	wantClass(t, err, driver.ErrNotFound)
 	must(t, v.DeleteSnapshot(t.Context(), "data", timed.Tag))
 	must(t, v.DeleteSnapshot(t.Context(), "data", timed.Tag))
 	must(t, v.Delete(t.Context(), "data"))

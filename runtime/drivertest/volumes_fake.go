@@ -88,6 +88,15 @@ func (f *FakeVolumes) Create(_ context.Context, spec driver.VolumeSpec) (driver.
 		}
 		return v, false, nil
 	}
+	if spec.From != "" {
+		size, err := f.size(op, spec.From)
+		if err == nil && size > spec.Size {
+			err = &driver.Error{Class: driver.ErrRefused, Op: op, Object: spec.Name, Next: "give it as much"}
+		}
+		if err != nil {
+			return driver.Volume{}, false, err
+		}
+	}
 	f.next++
 	return f.put(driver.Volume{
 		Name: spec.Name, ID: fmt.Sprintf("%016x", f.next), Project: spec.Project, Size: spec.Size,

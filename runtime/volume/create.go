@@ -18,7 +18,7 @@ func (s *Store) Create(ctx context.Context, spec driver.VolumeSpec) (driver.Volu
 	if err := checkSize(op, spec.Name, spec.Size); err != nil {
 		return driver.Volume{}, false, err
 	}
-	unlock, err := s.lock(ctx, op, spec.Name)
+	unlock, err := s.lockWith(ctx, op, spec)
 	if err != nil {
 		return driver.Volume{}, false, err
 	}
@@ -44,6 +44,8 @@ func (s *Store) Create(ctx context.Context, spec driver.VolumeSpec) (driver.Volu
 		}
 		v, err := s.Get(ctx, spec.Name)
 		return v, false, err
+	case info == nil && spec.From != "":
+		return s.createFrom(ctx, op, spec)
 	case info == nil:
 		if err := s.Disks.Empty(ctx, driver.EmptySpec{Size: spec.Size, Label: label(spec.Name)}, s.State.VolumeImage(spec.Name)); err != nil {
 			return driver.Volume{}, false, &driver.Error{Op: op, Object: spec.Name, Err: err, Next: driver.Next(err)}

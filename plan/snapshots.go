@@ -1,0 +1,89 @@
+package plan
+
+import (
+	"fmt"
+	"strings"
+
+	"microagent/schema"
+	"microagent/schema/quantity"
+	"microagent/schema/spec"
+)
+
+// fillVolume says what a new volume begins with.
+func (p *planner) fillVolume(c *Change, name string, v schema.Volume) {
+	switch {
+	case v.From.Volume != "":
+		source := volumeOnDisk(p.manifest, v.From.Volume)
+		have := p.world.Volumes[source]
+		if have.Size > int64(v.Size) {
+			p.fail(CodeVolumeShrinks, v.From.Pos, "write size: "+quantity.Size(have.Size).Text(),
+				"volume %s of %s begins with volume %s, which has %s", name, v.Size, v.From.Volume, quantity.Size(have.Size))
+		}
+		if have.Holder != "" && !have.HolderReadOnly {
+			p.fail(CodeHeld, v.From.Pos, "stop it first: microagent halt "+have.Holder,
+				"volume %s begins with volume %s, which workspace %s writes to", name, v.From.Volume, have.Holder)
+		}
+		c.Volume.Source = source
+		c.Detail += ", with what volume " + v.From.Volume + " has"
+	case v.From.Snapshot != "":
+		of, tag, _ := strings.Cut(v.From.Snapshot, ":")
+		c.Volume.Source = volumeOnDisk(p.manifest, of) + ":" + tag
+		c.Detail += ", with what snapshot " + v.From.Snapshot + " has"
+	}
+}
+
+// dependOnSources makes a new volume wait for the one that it begins with.
+func (p *planner) dependOnSources() {
+	for name, v := range p.manifest.Volumes {
+		c := p.at[Address{KindVolume, name}]
+		if c != nil && c.Does() && v.From.Volume != "" {
+			p.addEdge(c, Address{KindVolume, v.From.Volume})
+		}
+	}
+}
+
+// planSnapshots gives the first change that a volume's snapshot is to come before that snapshot. What is made by this plan
+// holds nothing yet.
+func (p *planner) planSnapshots(ordered []*Change) {
+	made := map[string]bool{}
+	for _, c := range ordered {
+		if c.Workspace == nil || !c.starts() {
+			continue
+		}
+		for _, m := range c.Workspace.Mounts {
+			if m.Kind != spec.MountVolume || m.ReadOnly || made[m.Name] {
+				continue
+			}
+			name := inManifest(p.plan.Project, m.Name)
+			s := p.manifest.Volumes[name].Snapshot
+			if s == nil || s.Before == schema.BeforeReplace && c.Action != ActionReplace {
+				continue
+			}
+			if v := p.at[Address{KindVolume, name}]; v != nil && (v.Action == ActionCreate || v.Action == ActionReplace) {
+				continue
+			}
+			made[m.Name] = true
+			c.Snapshots = append(c.Snapshots, SnapshotObject{Volume: m.Name, Keep: s.Keep})
+			c.Detail += fmt.Sprintf("%s a snapshot of volume %s is made first", separator(c.Detail), name)
+		}
+	}
+}
+
+func separator(detail string) string {
+	if detail == "" {
+		return ""
+	}
+	return ";"
+}
+
+// starts says whether a change begins a run of its workspace, or makes its root file system anew.
+func (c *Change) starts() bool {
+	runs := c.Workspace.Desired != spec.DesiredStopped && c.Workspace.Mode != spec.ModeTask
+	switch c.Action {
+	case ActionReplace, ActionRun:
+		return true
+	case ActionCreate, ActionRestart, ActionStart:
+		return runs
+	}
+	return false
+}
