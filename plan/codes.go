@@ -8,6 +8,7 @@ const (
 	CodeRecordForm    = "record_form"     // a record that this version can't compare with
 	CodeVolumeMissing = "volume_missing"  // external and not there
 	CodeVolumeShrinks = "volume_shrinks"  //
+	CodeReserved      = "reserved_name"   // a new object has a name that stands for something else
 	CodeVolumeDrifted = "volume_drifted"  // its image is not the one that its record is of
 	CodeVolumeGrown   = "volume_grown"    // outside of any command
 	CodeBothThere     = "both_there"      // what moved names is there under the old name and the new one

@@ -44,6 +44,8 @@ func (p *planner) planWorkspace(name string) {
 	}
 	if exists {
 		s.have = &have
+	} else if name == "volume" {
+		p.fail(CodeReserved, decl.Pos, "choose another name", "a workspace can't be called volume: cp takes volume:NAME:/path for a volume")
 	}
 	p.decide(s)
 }

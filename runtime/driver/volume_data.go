@@ -45,6 +45,19 @@ type Restored struct {
 	Kept   *Snapshot // what was there before; nil when the volume was gone
 }
 
+// VolumeUsage is what a volume and its snapshots take. Sizes are bytes.
+type VolumeUsage struct {
+	Volume         string
+	Size           int64 // of the disk
+	Allocated      int64 // of it on the host
+	Used, Free     int64 // of the file system, with and without what it needs for itself
+	Files, MaxFile int64 // inodes in use, and how many there are
+	Snapshots      int
+	SnapshotBytes  int64 // on the host, where blocks that are shared count each time
+	// Live says that a guest writes to it, and the file system's numbers are those that it wrote last.
+	Live bool
+}
+
 // VolumeData copies what is on volumes. A copy appears under its name whole or not at all; what is copied is at one moment,
 // with its journal replayed. A source is VOLUME, or VOLUME:TAG for a snapshot. ErrNotFound without it, ErrBusy while somebody
 // writes to it, ErrInvalid for what is no tag, ErrNoSpace, and nothing was changed, where the host is full.
@@ -58,6 +71,10 @@ type VolumeData interface {
 	// Restore gives the volume the content of a snapshot, and makes a snapshot before-TAG of what it had. Its disk never
 	// becomes smaller. It is another incarnation afterwards. A volume that was deleted is there again.
 	Restore(ctx context.Context, volume, tag string) (Restored, error)
+	// Usage counts, also while a guest has the volume.
+	Usage(ctx context.Context, volume string) (VolumeUsage, error)
+	// Trim gives back to the host what no file has, and says how many bytes.
+	Trim(ctx context.Context, volume string) (int64, error)
 	// DeleteSnapshot removes one. One that is not there is a success.
 	DeleteSnapshot(ctx context.Context, volume, tag string) error
 }

@@ -185,3 +185,29 @@ func (f *FakeVolumes) Import(ctx context.Context, spec driver.ImportSpec, r io.R
 	}
 	return v, err
 }
+
+// Usage says that half of the disk is in use.
+func (f *FakeVolumes) Usage(_ context.Context, name string) (driver.VolumeUsage, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	v, err := f.get("measure volume", name)
+	if err != nil {
+		return driver.VolumeUsage{}, err
+	}
+	u := driver.VolumeUsage{Volume: name, Size: v.Size, Allocated: v.Size / 2, Used: v.Size / 2, Free: v.Size - v.Size/2, Files: 11, MaxFile: 1024, Live: v.Attached}
+	for _, s := range f.snapshots {
+		if s.Volume == name {
+			u.Snapshots++
+			u.SnapshotBytes += s.Size / 2
+		}
+	}
+	return u, nil
+}
+
+// Trim finds nothing.
+func (f *FakeVolumes) Trim(_ context.Context, name string) (int64, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	_, err := f.unused("trim volume", name)
+	return 0, err
+}

@@ -104,6 +104,9 @@ func (a *app) completeCopy(cmd *cobra.Command, args []string, typed string) ([]s
 	for _, name := range a.complete(cmd.Context(), workspaceNames, typed, nil) {
 		sides = append(sides, name+":")
 	}
+	if strings.HasPrefix(volumeSide, typed) {
+		sides = append(sides, volumeSide+":")
+	}
 	if len(sides) == 0 {
 		return nil, cobra.ShellCompDirectiveDefault
 	}

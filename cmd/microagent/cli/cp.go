@@ -10,9 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"microagent/cmd/microagent/cli/view"
 	"microagent/runtime/driver"
-	"microagent/schema/printable"
 	"microagent/schema/spec"
 )
 
@@ -24,9 +22,9 @@ func (a *app) cpCommand() *cobra.Command {
 		ValidArgsFunction: a.completeCopy,
 		Long: "Copies between the host and a workspace. The guest's side is WORKSPACE:/path, or WORKSPACE:DISK:/path with\n" +
 			"the name of a volume, disk or bundle that is attached; - is our stdin or stdout. No boot is needed. While the\n" +
-			"workspace runs its guest is asked; --offline insists on the disk. The old file or the new one is there at\n" +
-			"any moment.",
-		Example:     "  microagent cp ./app.conf scratch:/etc/app.conf\n  microagent cp -r scratch:data:/results ./results",
+			"workspace runs its guest is asked; --offline insists on the disk. volume:NAME:/path is a volume that nobody\n" +
+			"uses now, where no workspace is called volume. The old file or the new one is there at any moment.",
+		Example:     "  microagent cp ./app.conf scratch:/etc/app.conf\n  microagent cp -r scratch:data:/results ./results\n  microagent cp volume:data:/results/log .",
 		Annotations: exitsWith(ExitOK, ExitFailed, ExitRefused, ExitUsage),
 		RunE: does(func(ctx context.Context, args []string) error {
 			from, fromGuest := cutGuest(args[0])
@@ -39,6 +37,9 @@ func (a *app) cpCommand() *cobra.Command {
 				side, host = from, args[1]
 			}
 			w, ws, err := a.opened(ctx, toGuest, "copy with workspace", side.workspace)
+			if errors.Is(err, driver.ErrNotFound) && side.ofVolume() {
+				return a.copyVolume(ctx, side, host, toGuest, recursive, ifRun)
+			}
 			if err != nil {
 				return err
 			}
@@ -62,14 +63,7 @@ func (a *app) cpCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			a.leftOut(got.LeftOut)
-			if len(got.Git) > 0 && fromGuest {
-				a.Say("note: %s came from the guest, and git runs what the configuration in it says", printable.Line(strings.Join(got.Git, ", ")))
-			}
-			if a.JSON && spec.Host.Writer == nil {
-				return a.PrintJSON(view.OfCopied(got))
-			}
-			return nil
+			return a.copied(got, spec, fromGuest)
 		}),
 	}
 	cmd.Flags().BoolVarP(&recursive, "recursive", "r", false, "copy directories, too")

@@ -21,6 +21,9 @@ func (a *app) createCommand() *cobra.Command {
 			if err != nil {
 				return usagef("microagent create", "%w", err)
 			}
+			if name.String() == volumeSide {
+				return usagef("microagent create", "a workspace can't be called volume: cp takes volume:NAME:/path for a volume")
+			}
 			p, err := o.parse(a, name.String())
 			if err != nil {
 				return badFlag("microagent create", err)

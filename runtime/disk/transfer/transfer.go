@@ -84,6 +84,10 @@ func leaveToTheGuest(err error, workspace string) error {
 	e, ok := err.(*driver.Error)
 	switch {
 	case !ok || e.Next != "":
+	case workspace == "" && errors.Is(e, driver.ErrCorrupt):
+		e.Next = "e2fsck can mend it"
+	case workspace == "" && errors.Is(e, driver.ErrUnsupported):
+		e.Next = "mount it in a workspace, and copy while that runs"
 	case errors.Is(e, driver.ErrCorrupt):
 		e.Next = "e2fsck can mend it, or the guest's kernel when it is mounted: microagent start " + workspace
 	case errors.Is(e, driver.ErrUnsupported):

@@ -67,3 +67,22 @@ type Exported struct {
 func OfExported(source, to string, e driver.Exported) Exported {
 	return Exported{source, to, e.Size, e.Written, e.LeftOut.Names, e.LeftOut.Count}
 }
+
+// VolumeUsage is what a volume and its snapshots take. Sizes are bytes.
+type VolumeUsage struct {
+	Volume        string `json:"volume"`
+	Size          int64  `json:"size"`
+	Allocated     int64  `json:"allocated"` // on the host
+	Used          int64  `json:"used"`      // of the file system
+	Free          int64  `json:"free"`
+	Files         int64  `json:"files"` // inodes in use
+	MaxFiles      int64  `json:"max_files"`
+	Snapshots     int    `json:"snapshots"`
+	SnapshotBytes int64  `json:"snapshot_bytes"` // on the host
+	Live          bool   `json:"live"`           // a guest writes to it
+}
+
+// OfVolumeUsage shows one.
+func OfVolumeUsage(u driver.VolumeUsage) VolumeUsage {
+	return VolumeUsage{u.Volume, u.Size, u.Allocated, u.Used, u.Free, u.Files, u.MaxFile, u.Snapshots, u.SnapshotBytes, u.Live}
+}
