@@ -69,6 +69,11 @@ func Run(ctx context.Context, d driver.Set, p *plan.Plan, files *folder.Folder, 
 		return nil, err
 	}
 	defer unlock()
+	release, err := d.Images.Use(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
 	if !p.Destroy {
 		files.Claim(claims(p))
 	}
@@ -148,7 +153,7 @@ func checkStale(ctx context.Context, d driver.Set, p *plan.Plan, files *folder.F
 	if err != nil {
 		return err
 	}
-	moved := planfile.Stale(p, maps.Clone(records))
+	moved := append(planfile.Stale(p, maps.Clone(records)), goneImages(ctx, d, p)...)
 	if saved {
 		moved = append(moved, movedInputs(ctx, d, p, files)...)
 	}

@@ -21,6 +21,11 @@ func Single(ctx context.Context, d driver.Set, files *folder.Folder, want observ
 		return driver.Workspace{}, &driver.Error{Class: driver.ErrExists, Op: "create workspace", Object: want.Name,
 			Next: driver.NextTaken(want.Name)}
 	}
+	release, err := d.Images.Use(ctx)
+	if err != nil {
+		return driver.Workspace{}, err
+	}
+	defer release()
 	src := driver.ImageSource{Ref: want.Image, Files: files}
 	img, err := d.Images.Find(ctx, src)
 	if errors.Is(err, driver.ErrNotFound) || err == nil && img.From != "store" {

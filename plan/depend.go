@@ -13,7 +13,7 @@ func (p *planner) addDependencies() {
 		if s.change == nil {
 			continue
 		}
-		if s.change.Does() && needsImage(s.change) {
+		if s.change.Does() && s.change.NeedsImage() {
 			p.addEdge(s.change, Address{KindImage, s.want.Image})
 		}
 		for _, c := range []*Change{s.change, s.task} {

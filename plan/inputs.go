@@ -132,7 +132,7 @@ func (p *planner) planImages() {
 			u = &use{ref: ws.Image, pos: ws.ImagePos}
 			uses[normalised] = u
 		}
-		if s := p.state[name]; s != nil && s.change != nil && needsImage(s.change) {
+		if s := p.state[name]; s != nil && s.change != nil && s.change.NeedsImage() {
 			u.needed = true
 		}
 	}
@@ -172,8 +172,11 @@ func (p *planner) planImages() {
 	}
 }
 
-// needsImage says that apply has to read the image's config or make a root file system for c.
-func needsImage(c *Change) bool {
+// NeedsImage says that apply has to read the image's config or make a root file system for c.
+func (c *Change) NeedsImage() bool {
+	if c.Address.Kind != KindWorkspace {
+		return false
+	}
 	switch c.Action {
 	case ActionCreate, ActionReplace, ActionRestart, ActionUpdate:
 		return true

@@ -44,6 +44,12 @@ type Images interface {
 	// Remove forgets a name as List gives it; blobs that no name holds go with it. ErrNotFound
 	// when there is no such name.
 	Remove(ctx context.Context, ref string) error
+	// Use keeps all that is in the store there until release, which is to be called soon: Prune takes nothing meanwhile.
+	Use(ctx context.Context) (release func(), err error)
+	// Prune forgets the images whose digests keep does not name, with what only they held, and gives the bytes on disk and
+	// the names. Keep is asked while nobody uses the store, and nobody begins to. ErrLocked while somebody does. With dry
+	// nothing is removed, and nobody is waited for.
+	Prune(ctx context.Context, keep func() (map[string]bool, error), dry bool) (freed int64, names []string, err error)
 }
 
 // Layers are an image's layers, lowest first.

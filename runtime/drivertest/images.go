@@ -141,6 +141,48 @@ func Images(t *testing.T, open func(t *testing.T) (driver.Images, ImageSources))
 			t.Errorf("pull after remove: %+v, %v", back, err)
 		}
 	})
+	t.Run("prune", func(t *testing.T) {
+		im, src := open(t)
+		got, err := im.Pull(t.Context(), src.Here, "", nil)
+		must(t, err)
+		naming := func(digests ...string) func() (map[string]bool, error) {
+			return func() (map[string]bool, error) {
+				used := map[string]bool{}
+				for _, d := range digests {
+					used[d] = true
+				}
+				return used, nil
+			}
+		}
+		if freed, names, err := im.Prune(t.Context(), naming(got.Digest), false); err != nil || freed != 0 || len(names) != 0 {
+			t.Errorf("of what is used: %d, %v, %v", freed, names, err)
+		}
+		release, err := im.Use(t.Context())
+		must(t, err)
+		other, err := im.Use(t.Context())
+		must(t, err)
+		other()
+		_, _, err = im.Prune(t.Context(), naming(), false)
+		wantClass(t, err, driver.ErrLocked)
+		if freed, names, err := im.Prune(t.Context(), naming(), true); err != nil || freed <= 0 || len(names) != 1 {
+			t.Errorf("dry, while it is used: %d, %v, %v", freed, names, err)
+		}
+		release()
+		broken := errors.New("a record can't be read")
+		if _, _, err := im.Prune(t.Context(), func() (map[string]bool, error) { return nil, broken }, false); !errors.Is(err, broken) {
+			t.Errorf("where it is not known what is used: %v", err)
+		}
+		_, err = im.Get(t.Context(), got.Digest)
+		must(t, err)
+		if freed, names, err := im.Prune(t.Context(), naming(), false); err != nil || freed <= 0 || len(names) != 1 {
+			t.Errorf("of what nothing uses: %d, %v, %v", freed, names, err)
+		}
+		_, err = im.Get(t.Context(), got.Digest)
+		wantClass(t, err, driver.ErrNotFound)
+		if freed, names, err := im.Prune(t.Context(), naming(), false); err != nil || freed != 0 || len(names) != 0 {
+			t.Errorf("once more: %d, %v, %v", freed, names, err)
+		}
+	})
 }
 
 // DirFiles is driver.Files that can't leave a directory.
@@ -181,6 +223,7 @@ type FakeImages struct {
 	mu    sync.Mutex
 	names map[string]string
 	store map[string]FakeImage
+	users int // of Use
 }
 
 var _ driver.Images = (*FakeImages)(nil)
@@ -191,6 +234,52 @@ func (f *FakeImages) image(ref, digest, from string, img FakeImage) driver.Image
 		size += int64(len(l))
 	}
 	return driver.Image{Ref: ref, Digest: digest, Size: size, From: from, Config: img.Config}
+}
+
+// Use keeps Prune off.
+func (f *FakeImages) Use(context.Context) (func(), error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.users++
+	return sync.OnceFunc(func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.users--
+	}), nil
+}
+
+// Prune forgets what nothing uses.
+func (f *FakeImages) Prune(_ context.Context, keep func() (map[string]bool, error), dry bool) (freed int64, names []string, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.users > 0 && !dry {
+		return 0, nil, f.fail(driver.ErrLocked, "image store")
+	}
+	used, err := keep()
+	if err != nil {
+		return 0, nil, err
+	}
+	gone := map[string]bool{}
+	for _, name := range slices.Sorted(maps.Keys(f.names)) {
+		digest := f.names[name]
+		if used[digest] {
+			continue
+		}
+		names = append(names, name)
+		if !gone[digest] {
+			freed += f.image(name, digest, "store", f.store[digest]).Size
+		}
+		gone[digest] = true
+		if !dry {
+			delete(f.names, name)
+		}
+	}
+	for digest := range gone {
+		if !dry {
+			delete(f.store, digest)
+		}
+	}
+	return freed, names, nil
 }
 
 func (f *FakeImages) fail(class error, ref string) error {

@@ -74,12 +74,17 @@ func cmdline(vmm VMM, cpus int) string {
 	return strings.Join(words, " ")
 }
 
-func (s *Store) initramfs(r *record, vmm VMM, guest []byte) (string, error) {
+// initramfsPath is where the initramfs lies that a VMM boots with a guest binary.
+func (s *Store) initramfsPath(r *record, vmm VMM, guest []byte) string {
 	h := sha256.New()
 	fmt.Fprintln(h, r.Modules[vmm], r.Quota, r.Network)
 	h.Write(guest)
 	sum := h.Sum(nil)
-	path := filepath.Join(s.folder(r.ID), fmt.Sprintf("initramfs-%s-%s.cpio", vmm, hex.EncodeToString(sum[:8])))
+	return filepath.Join(s.folder(r.ID), fmt.Sprintf("initramfs-%s-%s.cpio", vmm, hex.EncodeToString(sum[:8])))
+}
+
+func (s *Store) initramfs(r *record, vmm VMM, guest []byte) (string, error) {
+	path := s.initramfsPath(r, vmm, guest)
 	if _, err := os.Stat(path); err == nil {
 		return path, nil
 	}

@@ -28,6 +28,16 @@ func (e *LockedError) Error() string {
 // Lock takes the exclusive lock of one object, waiting up to wait for it, and gives its unlock. The lock dies
 // with the process; its file stays for ever.
 func (s State) Lock(ctx context.Context, kind, name string, wait time.Duration) (unlock func(), err error) {
+	return s.lock(ctx, kind, name, wait, unix.LOCK_EX)
+}
+
+// Share takes the lock of one object together with all others that share it: who has it by Lock keeps them off, and they
+// that one.
+func (s State) Share(ctx context.Context, kind, name string, wait time.Duration) (unlock func(), err error) {
+	return s.lock(ctx, kind, name, wait, unix.LOCK_SH)
+}
+
+func (s State) lock(ctx context.Context, kind, name string, wait time.Duration, how int) (unlock func(), err error) {
 	if err := os.MkdirAll(s.Locks(), 0o700); err != nil {
 		return nil, err
 	}
@@ -37,7 +47,7 @@ func (s State) Lock(ctx context.Context, kind, name string, wait time.Duration) 
 	}
 	deadline := time.Now().Add(wait)
 	for pause := 2 * time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
-		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		err := unix.Flock(int(f.Fd()), how|unix.LOCK_NB)
 		if err == nil {
 			break
 		}

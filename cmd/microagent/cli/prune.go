@@ -2,23 +2,27 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
 	"microagent/cmd/microagent/cli/term"
 	"microagent/cmd/microagent/cli/view"
+	"microagent/runtime/driver"
 	"microagent/runtime/layout"
 )
 
 func (a *app) pruneCommand() *cobra.Command {
 	var yes bool
 	cmd := &cobra.Command{
-		Use: "prune", Short: "remove cached disks that nothing uses",
-		Long: "Shows which cached disks no workspace and no bundle uses, which root file systems replacements kept, and how\n" +
-			"much they take, and which jobs have ended; with --yes it removes them, and what is left of killed runs. What is\n" +
-			"needed again is built again. Volumes and the root file systems of workspaces are never touched, nor are jobs\n" +
-			"with outputs that nobody brought out.",
+		Use: "prune", Short: "remove cached disks, images and what else nothing uses",
+		Long: "Shows which cached disks no workspace and no bundle uses, which images no workspace was made of, which root file\n" +
+			"systems replacements and deletions kept, which initramfs other versions left, and how much they take, and which\n" +
+			"jobs have ended; with --yes it removes them, and what is left of killed runs. What is needed again is built or\n" +
+			"pulled again. Volumes and the root file systems of workspaces are never touched, nor are jobs with outputs that\n" +
+			"nobody brought out. Images are left alone while an apply is under way, initramfs while a workspace runs.",
 		Example:     "  microagent prune\n  microagent prune --yes",
 		Annotations: exitsWith(ExitOK, ExitFailed),
 		RunE: does(func(ctx context.Context, _ []string) error {
@@ -26,48 +30,117 @@ func (a *app) pruneCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			keep, err := inUse(ctx, w)
+			p, err := a.prune(ctx, w, !yes)
 			if err != nil {
 				return err
 			}
-			freed, removed, err := w.Disks.Prune(ctx, keep, !yes)
-			if err != nil {
-				return err
-			}
-			kept, replaced, err := w.Workspaces.Prune(ctx, !yes)
-			if err != nil {
-				return err
-			}
-			ofJobs, jobs, err := w.Jobs.PruneJobs(ctx, !yes)
-			if err != nil {
-				return err
-			}
-			freed += kept + ofJobs
 			if a.JSON {
-				return a.PrintJSON(map[string]any{"dry_run": !yes, "bytes": freed, "disks": nonNil(removed), "replaced": nonNil(replaced), "jobs": view.OfJobs(jobs)})
+				return a.PrintJSON(p)
 			}
-			for _, key := range removed {
-				fmt.Fprintln(a.Out, key)
-			}
-			for _, name := range replaced {
-				fmt.Fprintf(a.Out, "%s of workspace %s\n", layout.RootFSPrev, name)
-			}
-			for _, j := range jobs {
-				fmt.Fprintf(a.Out, "job %s of workspace %s\n", j.ID, j.Workspace)
-			}
-			if !yes && len(removed)+len(replaced)+len(jobs) > 0 {
-				a.Say("nothing was removed yet; to do it: microagent prune --yes")
-			}
-			verb := map[bool]string{true: "freed", false: "would free"}[yes]
-			what := counting(len(removed)+len(replaced), "disk")
-			if len(jobs) > 0 {
-				what += ", " + counting(len(jobs), "job")
-			}
-			return a.Done(nil, "%s, %s %s", what, verb, term.Size(freed))
+			return a.sayPruned(p)
 		}),
 	}
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "remove them")
 	return cmd
+}
+
+// pruned is what a prune removed, or would.
+type pruned struct {
+	DryRun    bool        `json:"dry_run"`
+	Bytes     int64       `json:"bytes"`    // of all
+	Disks     []string    `json:"disks"`    // keys of cached ones
+	Replaced  []string    `json:"replaced"` // workspaces whose root file system of before, or whose last one, was kept
+	Kept      []view.Kept `json:"kept"`     // these
+	Images    []string    `json:"images"`
+	ImageSize int64       `json:"image_bytes"`
+	Initramfs []string    `json:"initramfs"` // paths
+	Jobs      []view.Job  `json:"jobs"`
+}
+
+// prune removes what nothing uses, or with dry looks for it. What is kept of workspaces goes first: it uses cached disks.
+func (a *app) prune(ctx context.Context, w *world, dry bool) (*pruned, error) {
+	p := &pruned{DryRun: dry}
+	kept, err := w.Workspaces.Kept(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p.Kept = view.OfKepts(kept)
+	keep, err := inUse(ctx, w)
+	if err != nil {
+		return nil, err
+	}
+	ofDisks, disks, err := w.Disks.Prune(ctx, keep, dry)
+	if err != nil {
+		return nil, err
+	}
+	ofKept, replaced, err := w.Workspaces.Prune(ctx, dry)
+	if err != nil {
+		return nil, err
+	}
+	ofJobs, jobs, err := w.Jobs.PruneJobs(ctx, dry)
+	if err != nil {
+		return nil, err
+	}
+	ofImages, images, err := w.Images.Prune(ctx, func() (map[string]bool, error) { return imagesInUse(ctx, w) }, dry)
+	if errors.Is(err, driver.ErrLocked) {
+		a.Say("images are left alone: an apply is under way, or a workspace is made")
+		err = nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	ofInitramfs, initramfs, err := a.pruneInitramfs(ctx, w, dry)
+	if err != nil {
+		return nil, err
+	}
+	p.Bytes = ofDisks + ofKept + ofJobs + ofImages + ofInitramfs
+	p.Disks, p.Replaced, p.Images, p.ImageSize, p.Initramfs, p.Jobs = nonNil(disks), nonNil(replaced), nonNil(images), ofImages, nonNil(initramfs), view.OfJobs(jobs)
+	return p, nil
+}
+
+// pruneInitramfs leaves all alone while something runs: a guest may have been started by another version, and is started
+// again with what that one had.
+func (a *app) pruneInitramfs(ctx context.Context, w *world, dry bool) (int64, []string, error) {
+	list, err := w.Workspaces.List(ctx)
+	if err != nil {
+		return 0, nil, err
+	}
+	if slices.ContainsFunc(list, func(ws driver.Workspace) bool { return ws.Run != nil && ws.Run.Phase.Alive() }) {
+		return 0, nil, nil
+	}
+	return w.kernels.Prune(dry)
+}
+
+func (a *app) sayPruned(p *pruned) error {
+	for _, key := range p.Disks {
+		fmt.Fprintln(a.Out, key)
+	}
+	for _, name := range p.Replaced {
+		fmt.Fprintf(a.Out, "%s of workspace %s\n", layout.RootFSPrev, name)
+	}
+	for _, name := range p.Images {
+		fmt.Fprintf(a.Out, "image %s\n", name)
+	}
+	for _, path := range p.Initramfs {
+		fmt.Fprintln(a.Out, path)
+	}
+	for _, j := range p.Jobs {
+		fmt.Fprintf(a.Out, "job %s of workspace %s\n", j.ID, j.Workspace)
+	}
+	if p.DryRun && len(p.Disks)+len(p.Replaced)+len(p.Images)+len(p.Initramfs)+len(p.Jobs) > 0 {
+		a.Say("nothing was removed yet; to do it: microagent prune --yes")
+	}
+	verb := map[bool]string{false: "freed", true: "would free"}[p.DryRun]
+	what := counting(len(p.Disks)+len(p.Replaced), "disk")
+	for _, more := range []struct {
+		n    int
+		noun string
+	}{{len(p.Images), "image"}, {len(p.Initramfs), "old boot image"}, {len(p.Jobs), "job"}} {
+		if more.n > 0 {
+			what += ", " + counting(more.n, more.noun)
+		}
+	}
+	return a.Done(nil, "%s, %s %s", what, verb, term.Size(p.Bytes))
 }
 
 // inUse are the keys of the disks that workspaces and bundle records name.
@@ -91,4 +164,15 @@ func inUse(ctx context.Context, w *world) (map[string]bool, error) {
 		keep[b.Key] = true
 	}
 	return keep, nil
+}
+
+// imagesInUse are the digests of the images that workspaces were made of. A record that can't be read is an error: it may
+// name one.
+func imagesInUse(ctx context.Context, w *world) (map[string]bool, error) {
+	used := map[string]bool{}
+	list, err := w.Workspaces.List(ctx)
+	for _, ws := range list {
+		used[ws.Spec.ImageDigest] = true
+	}
+	return used, err
 }
