@@ -34,3 +34,11 @@ func synPacket(from, to netip.AddrPort) []byte {
 		h.SetChecksum(^h.CalculateChecksum(sum))
 	})
 }
+
+func pingPacket(from, to netip.Addr) []byte {
+	return ipPacket(from, to, header.ICMPv4ProtocolNumber, header.ICMPv4MinimumSize, func(p []byte, _ uint16) {
+		h := header.ICMPv4(p)
+		h.SetType(header.ICMPv4Echo)
+		h.SetChecksum(header.ICMPv4Checksum(h, 0))
+	})
+}
