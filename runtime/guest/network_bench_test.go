@@ -158,8 +158,12 @@ func lead(b *testing.B, v *vm) {
 		b.Fatal(err)
 	}
 	var relays sync.WaitGroup
-	relays.Go(func() { _, _ = io.Copy(far, port); far.Close() })
-	relays.Go(func() { _, _ = io.Copy(port, far); port.Close() })
+	relay := func(to io.WriteCloser, from io.Reader) {
+		_, _ = io.CopyBuffer(struct{ io.Writer }{to}, struct{ io.Reader }{from}, make([]byte, 64<<10)) // as the adapter's
+		to.Close()
+	}
+	relays.Go(func() { relay(far, port) })
+	relays.Go(func() { relay(port, far) })
 	b.Cleanup(func() { far.Close(); port.Close(); relays.Wait() })
 	if err := p.Connect(near); err != nil {
 		b.Fatal(err)
