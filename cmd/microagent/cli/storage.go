@@ -20,7 +20,8 @@ The short form -v takes three of them: a bare name is a volume, .tar .tar.gz .tg
 disk. A directory is refused.
 
 A volume has one writer at a time. It outlives workspaces, manifests, crashes and --yes, and is deleted only by
-volume delete NAME. A root file system is no volume: when its image changes it is replaced, plan says so, and the
-one before is kept as rootfs.prev until the next replacement or prune.`,
+volume delete NAME, or where --allow-data-loss=volume/NAME names it. A root file system is no volume: when its image
+changes it is replaced, plan says so, and the one before is kept until the next replacement or prune, as is that of
+a project's workspace which is deleted. restore NAME brings it back.`,
 	}
 }
