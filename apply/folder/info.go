@@ -4,6 +4,8 @@ import (
 	"io/fs"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // info is fs.FileInfo of what was open when it was asked; its Sys is a *syscall.Stat_t.
@@ -13,6 +15,19 @@ type info struct {
 }
 
 var _ fs.FileInfo = (*info)(nil)
+
+// lstatAt looks at what has a name in the folder at fd.
+func lstatAt(fd int, name string, st *syscall.Stat_t) error {
+	var u unix.Stat_t
+	if err := unix.Fstatat(fd, name, &u, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return err
+	}
+	*st = syscall.Stat_t{
+		Dev: u.Dev, Ino: u.Ino, Mode: u.Mode, Nlink: u.Nlink, Uid: u.Uid, Gid: u.Gid, Rdev: u.Rdev, Size: u.Size, Blksize: u.Blksize, Blocks: u.Blocks,
+		Atim: syscall.Timespec(u.Atim), Mtim: syscall.Timespec(u.Mtim), Ctim: syscall.Timespec(u.Ctim),
+	}
+	return nil
+}
 
 func (i *info) Name() string       { return i.name }
 func (i *info) Size() int64        { return i.st.Size }

@@ -183,18 +183,33 @@ func TestATreeLooksAgain(t *testing.T) {
 			t.Errorf("what was there is shown again: %v", err)
 		}
 	}
-	shell(t, dir, "rm a/b/f; ln -s g a/b/f")
-	f, err := tree.Open("a/b/f") // what Lstat showed, and no link in its place
-	if err != nil {
-		t.Fatal(err)
+	for change, want := range map[string]error{ // between a look at a file and its opening
+		"true": nil, "rm a/b/f; ln -s g a/b/f": unix.ELOOP, "echo 4444 > n; mv n a/b/f": unix.ESTALE, "rm a/b/f; mkfifo a/b/f": unix.ESTALE, "rm a/b/f": fs.ErrNotExist,
+	} {
+		shell(t, dir, "rm -f a/b/f; echo 333 > a/b/f")
+		if _, err := tree.Lstat("a/b/f"); err != nil {
+			t.Fatal(err)
+		}
+		shell(t, dir, change)
+		f, err := tree.Open("a/b/f")
+		if !errors.Is(err, want) {
+			t.Errorf("%s: %v", change, err)
+		}
+		if err == nil {
+			f.Close()
+		}
 	}
-	defer f.Close()
-	if st, err := f.Stat(); err != nil || st.Size() != 4 {
-		t.Errorf("%v", err)
-	}
+	shell(t, dir, "rm -f a/b/f; ln -s g a/b/f")
 	if f, err := tree.Open("a/b/f"); !errors.Is(err, unix.ELOOP) {
 		f.Close()
 		t.Errorf("the link is followed: %v", err)
+	}
+	if to, err := tree.Readlink("a/b/f"); err != nil || to != "g" {
+		t.Errorf("%q, %v", to, err)
+	}
+	shell(t, dir, "rm -f a/b/f; ln -s c a/b/f")
+	if to, err := tree.Readlink("a/b/f"); err != nil || to != "c" {
+		t.Errorf("the target that was there: %q, %v", to, err)
 	}
 	if _, err := tree.Lstat("a/b/none/f"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("%v", err)

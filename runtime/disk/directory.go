@@ -10,6 +10,8 @@ import (
 	"slices"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"microagent/runtime/disk/ext4"
 	"microagent/runtime/disk/layer"
 	"microagent/runtime/disk/sparse"
@@ -66,26 +68,24 @@ func (s *source) readDirectory(ctx context.Context, tree layer.Tree, h *hasher, 
 }
 
 func (s *source) readFile(ctx context.Context, e element, attr ext4.Attr, tree layer.Tree, h *hasher) error {
+	changed := func() error { return fmt.Errorf("%w: %s changed while it was read", driver.ErrStale, e.rel) }
 	f, err := s.tree.Open(e.rel)
+	if errors.Is(err, unix.ESTALE) || errors.Is(err, unix.ELOOP) {
+		return changed()
+	}
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	changed := func() error { return fmt.Errorf("%w: %s changed while it was read", driver.ErrStale, e.rel) }
-	st, err := f.Stat()
-	if err != nil || !isSameFile(st, e.info) {
-		return errors.Join(changed(), err)
-	}
-	r := &hashedContent{ctx, sparse.New(ctx, f, st), h}
+	r := &hashedContent{ctx, sparse.New(ctx, f, e.info), h}
 	if err := tree.File(e.rel, attr, e.info.Size(), r); err != nil {
 		if errors.Is(err, io.ErrUnexpectedEOF) {
 			return changed()
 		}
 		return fmt.Errorf("%s: %w", e.rel, err)
 	}
-	var more [1]byte
-	if n, _ := f.ReadAt(more[:], e.info.Size()); n > 0 {
-		return changed()
+	if st, err := f.Stat(); err != nil || !isSameFile(st, e.info) || st.Size() != e.info.Size() {
+		return errors.Join(changed(), err)
 	}
 	return nil
 }
