@@ -64,7 +64,8 @@ func New(f Output, opt Options) (*Builder, error) {
 	}
 	b := &Builder{opt: opt, geo: geo, alloc: newAllocator(geo.descBlocks), file: f}
 	b.Identify(opt.UUID, opt.HashSeed)
-	b.root = &inode{mode: ext4.ModeDir | 0o755, mtime: format.StampOf(opt.Time), num: format.RootIno, links: 1, children: map[string]entry{}}
+	b.root = &inode{mode: ext4.ModeDir | 0o755, mtime: format.StampOf(opt.Time), num: format.RootIno, links: 1,
+		folder: &folder{children: map[string]entry{}}, special: plain}
 	b.root.parent = b.root
 	for logical := uint32(0); uint64(logical) < geo.journal; {
 		r := b.alloc.take(min(geo.journal-uint64(logical), format.ExtentMaxLen))
@@ -114,12 +115,13 @@ func (b *Builder) Mkdir(path string, attr ext4.Attr) error {
 				b.detach(dir, name)
 			}
 			n = b.newInode(ext4.ModeDir, attr)
-			n.children = map[string]entry{}
+			n.folder = &folder{children: map[string]entry{}}
 			b.attach(dir, name, n)
 		}
 	}
 	n.mode = ext4.ModeDir | uint16(attr.Mode&0o7777)
-	n.uid, n.gid, n.mtime, n.xattrs = attr.UID, attr.GID, format.StampOf(attr.Mtime), xattrs
+	n.uid, n.gid, n.mtime = attr.UID, attr.GID, format.StampOf(attr.Mtime)
+	n.setXattrs(xattrs)
 	return nil
 }
 
@@ -137,7 +139,7 @@ func (b *Builder) put(path string, kind uint16, attr ext4.Attr) (*inode, error) 
 		b.detach(dir, name)
 	}
 	n := b.newInode(kind|uint16(attr.Mode&0o7777), attr)
-	n.xattrs = xattrs
+	n.setXattrs(xattrs)
 	b.attach(dir, name, n)
 	return n, nil
 }
@@ -260,7 +262,7 @@ func (b *Builder) Symlink(path, target string, attr ext4.Attr) error {
 	if err != nil {
 		return err
 	}
-	n.target, n.size = target, int64(len(target))
+	n.own().target, n.size = target, int64(len(target))
 	if len(target) < 60 {
 		return nil
 	}
@@ -320,7 +322,7 @@ func (b *Builder) Device(path string, kind, major, minor uint32, attr ext4.Attr)
 	if err != nil {
 		return err
 	}
-	n.device = [2]uint32{major, minor}
+	n.own().device = [2]uint32{major, minor}
 	return nil
 }
 

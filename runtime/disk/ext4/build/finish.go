@@ -24,7 +24,7 @@ func (b *Builder) Finish() (Summary, error) {
 			return Summary{}, err
 		}
 	}
-	journal := &inode{num: format.JournalIno, mode: ext4.ModeRegular | 0o600, links: 1, mtime: format.StampOf(b.opt.Time), extents: b.journal,
+	journal := &inode{num: format.JournalIno, mode: ext4.ModeRegular | 0o600, links: 1, mtime: format.StampOf(b.opt.Time), extents: b.journal, special: plain,
 		size: int64(b.geo.journal) * ext4.BlockSize}
 	if b.geo.journal > 0 {
 		if err := b.finishInode(journal); err != nil {
@@ -109,13 +109,13 @@ func (b *Builder) finishInode(n *inode) error {
 		if err != nil {
 			return err
 		}
-		n.root, n.metaBlocks = &root, count
+		n.own().root, n.own().metaBlocks = &root, count
 	}
 	_, block, err := format.SplitXattrs(n.xattrs)
 	if err != nil || len(block) == 0 {
 		return err
 	}
-	n.xattrBlock = b.alloc.take(1).Start
+	n.own().xattrBlock = b.alloc.take(1).Start
 	return b.out.write(n.xattrBlock, format.XattrBlock(block, b.seed, n.xattrBlock))
 }
 

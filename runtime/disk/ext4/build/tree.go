@@ -9,7 +9,7 @@ import (
 	"microagent/runtime/disk/ext4/format"
 )
 
-// inode is an inode of the tree being built.
+// inode is an inode of the tree being built. There may be millions: what only some have lies apart.
 type inode struct {
 	mode     uint16
 	uid, gid uint32
@@ -17,18 +17,45 @@ type inode struct {
 	num      uint32
 	mtime    format.Stamp
 	size     int64
-	device   [2]uint32
 	extents  []format.Extent
-	target   string
+	*folder  // of a directory, nil of others
+	*special // plain where there is nothing of it; who writes to it asks own
+}
+
+// folder is what a directory has.
+type folder struct {
 	parent   *inode
 	children map[string]entry
 	subdirs  uint32
-	xattrs   []format.Xattr
+	indexed  bool
+}
 
+// special is what few inodes have.
+type special struct {
+	device     [2]uint32
+	target     string
+	xattrs     []format.Xattr
 	root       *[60]byte // of the extent tree, when it has more than one level or lies in a directory
 	metaBlocks uint64
 	xattrBlock uint64
-	indexed    bool
+}
+
+// plain is that of all who have nothing of it. It is never written to.
+var plain = &special{}
+
+// own gives the inode a special of its own.
+func (n *inode) own() *special {
+	if n.special == plain {
+		n.special = &special{}
+	}
+	return n.special
+}
+
+// setXattrs gives the inode these and no other extended attributes.
+func (n *inode) setXattrs(list []format.Xattr) {
+	if len(list) > 0 || len(n.xattrs) > 0 {
+		n.own().xattrs = list
+	}
 }
 
 // entry is a name in a directory and the layer that said it last.
@@ -65,7 +92,7 @@ func (b *Builder) walk(parts []string, follow, create bool) (*inode, error) {
 				return nil, err
 			}
 			child = b.newInode(ext4.ModeDir|0o755, ext4.Attr{Mode: 0o755, Mtime: b.opt.Time})
-			child.children = map[string]entry{}
+			child.folder = &folder{children: map[string]entry{}}
 			b.attach(n, name, child)
 		}
 		if child.mode&ext4.ModeType == ext4.ModeSymlink && (len(parts) > 0 || follow) {
@@ -118,7 +145,7 @@ func checkName(name string) error {
 }
 
 func (b *Builder) newInode(mode uint16, attr ext4.Attr) *inode {
-	n := &inode{mode: mode, uid: attr.UID, gid: attr.GID, mtime: format.StampOf(attr.Mtime)}
+	n := &inode{mode: mode, uid: attr.UID, gid: attr.GID, mtime: format.StampOf(attr.Mtime), special: plain}
 	b.inodes = append(b.inodes, n)
 	return n
 }
@@ -159,7 +186,10 @@ func (b *Builder) drop(n *inode) {
 		b.alloc.release(format.Run{Start: e.Phys, Count: uint64(e.Count)})
 		b.dropped = true
 	}
-	n.extents, n.children, n.xattrs = nil, nil, nil
+	n.extents, n.special = nil, plain
+	if n.folder != nil {
+		n.children = nil
+	}
 }
 
 // clearBelow removes what earlier layers put below dir and says whether anything of this layer is left.
@@ -186,6 +216,7 @@ func (b *Builder) clearBelow(dir *inode) bool {
 // of it is hidden.
 func (b *Builder) unnamed(dir *inode, name string) {
 	n := dir.children[name].inode
-	n.mode, n.uid, n.gid, n.mtime, n.xattrs = ext4.ModeDir|0o755, 0, 0, format.StampOf(b.opt.Time), nil
+	n.mode, n.uid, n.gid, n.mtime = ext4.ModeDir|0o755, 0, 0, format.StampOf(b.opt.Time)
+	n.setXattrs(nil)
 	dir.children[name] = entry{n, b.layer}
 }
