@@ -51,6 +51,7 @@ var commands = map[string]func(ts *testscript.TestScript, neg bool, args []strin
 	"readme":    readme,
 	"remember":  remember,
 	"gateway":   gateway,
+	"counts":    counts,
 }
 
 func need(ts *testscript.TestScript, neg bool, args []string, n int, usage string) {

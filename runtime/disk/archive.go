@@ -13,7 +13,7 @@ import (
 )
 
 // archiveWindow is how far a tar is decoded and hashed ahead of its unpacking.
-const archiveWindow = 16 << 20
+const archiveWindow = 4 << 20
 
 // readTar puts a tar into tree, by its content plain or compressed.
 func (s *source) readTar(ctx context.Context, tree layer.Tree, h *hasher, marks *marks, p driver.Progress) (layer.Totals, error) {
@@ -28,14 +28,18 @@ func (s *source) readTar(ctx context.Context, tree layer.Tree, h *hasher, marks 
 	}
 	marks.add("", before)
 	ahead := layer.ReadAhead(ctx, archiveWindow, func() (io.ReadCloser, error) {
-		r, err := decode(f)
+		r, plain, err := decode(f)
 		if err != nil {
 			return nil, err
+		}
+		var to io.Writer = h
+		if plain { // nothing else is to be done here
+			to = h.direct()
 		}
 		return struct {
 			io.Reader
 			io.Closer
-		}{io.TeeReader(r, h), r}, nil
+		}{io.TeeReader(r, to), r}, nil
 	})
 	totals, err := layer.Tar(ctx, tree, ahead, layer.Limits{}, p)
 	ahead.Close()
@@ -52,28 +56,28 @@ func (s *source) readTar(ctx context.Context, tree layer.Tree, h *hasher, marks 
 	return totals, nil
 }
 
-// decode gives the tar stream in r.
-func decode(r io.Reader) (io.ReadCloser, error) {
+// decode gives the tar stream in r, and says whether it was not compressed.
+func decode(r io.Reader) (tar io.ReadCloser, plain bool, err error) {
 	z, err := compress.Open(r, compress.Limits{Formats: compress.Layers})
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	if z.Format != compress.Plain {
-		return z, nil
+		return z, false, nil
 	}
 	b := bufio.NewReaderSize(z, 256<<10)
 	head, err := b.Peek(512)
 	switch {
 	case err != nil && !errors.Is(err, io.EOF):
-		return nil, err
+		return nil, false, err
 	case isTar(head):
-		return io.NopCloser(b), nil
+		return io.NopCloser(b), true, nil
 	case len(head) == 0:
-		return nil, fmt.Errorf("%w: it is empty", driver.ErrCorrupt)
+		return nil, false, fmt.Errorf("%w: it is empty", driver.ErrCorrupt)
 	case len(head) < 512:
-		return nil, fmt.Errorf("%w: too short for a tar", driver.ErrInvalid)
+		return nil, false, fmt.Errorf("%w: too short for a tar", driver.ErrInvalid)
 	}
-	return nil, fmt.Errorf("%w: neither a tar nor a tar in gzip or zstd", driver.ErrInvalid)
+	return nil, false, fmt.Errorf("%w: neither a tar nor a tar in gzip or zstd", driver.ErrInvalid)
 }
 
 // isTar checks the sum of a tar header, which every variant has; an empty tar begins with zeros.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"hash"
+	"io"
 	"sync"
 
 	"microagent/runtime/disk/sparse"
@@ -73,6 +74,14 @@ func (h *hasher) text(s string) {
 		return
 	}
 	_, _ = h.Write([]byte(s))
+}
+
+// direct is for who hashes on a goroutine of its own anyway: what is written to it is hashed at once and not copied. Only
+// sum may be called after it.
+func (h *hasher) direct() io.Writer {
+	h.h.Write(h.buf)
+	h.buf = h.buf[:0]
+	return h.h
 }
 
 // stop ends the goroutine; more writes are not allowed.

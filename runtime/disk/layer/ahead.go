@@ -8,9 +8,13 @@ import (
 
 const (
 	layerWindow = 64 << 20
+	loneWindow  = 4 << 20 // of a layer that no other is decoded beside
 	totalWindow = 256 << 20
 	aheadChunk  = 256 << 10
 )
+
+// chunks are those of readers that were closed: who applies many layers does not take memory for each anew.
+var chunks = sync.Pool{New: func() any { return new([aheadChunk]byte) }}
 
 // Ahead is a reader whose source is opened and read by a goroutine of its own, a bounded window ahead.
 type Ahead struct {
@@ -50,7 +54,7 @@ func (a *Ahead) fill(ctx context.Context, r io.Reader) error {
 		select {
 		case chunk = <-a.empty:
 		default:
-			chunk = make([]byte, aheadChunk)
+			chunk = chunks.Get().(*[aheadChunk]byte)[:]
 		}
 		n, err := io.ReadFull(r, chunk[:aheadChunk])
 		if n > 0 {
@@ -59,6 +63,8 @@ func (a *Ahead) fill(ctx context.Context, r io.Reader) error {
 			case <-ctx.Done():
 				return ctx.Err()
 			}
+		} else {
+			free(chunk)
 		}
 		switch {
 		case err == nil:
@@ -106,9 +112,22 @@ func (a *Ahead) Read(p []byte) (int, error) {
 // Close ends the reading and waits for it.
 func (a *Ahead) Close() error {
 	a.cancel()
-	for range a.full {
+	for chunk := range a.full {
+		free(chunk)
 	}
 	a.done.Wait()
+	if a.chunk != nil {
+		free(a.chunk)
+	}
 	a.have, a.chunk = nil, nil
-	return nil
+	for {
+		select {
+		case chunk := <-a.empty:
+			free(chunk)
+		default:
+			return nil
+		}
+	}
 }
+
+func free(chunk []byte) { chunks.Put((*[aheadChunk]byte)(chunk[:aheadChunk])) }

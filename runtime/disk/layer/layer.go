@@ -107,7 +107,10 @@ type Totals struct {
 // as the window allows.
 func Apply(ctx context.Context, tree Tree, layers driver.Layers, limits Limits, p driver.Progress) (Totals, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	decoders := min(runtime.GOMAXPROCS(0), layers.Len(), totalWindow/layerWindow)
+	decoders, window := min(runtime.GOMAXPROCS(0), layers.Len(), totalWindow/layerWindow), layerWindow
+	if layers.Len() == 1 {
+		window = loneWindow
+	}
 	var open []*Ahead
 	defer func() {
 		cancel()
@@ -119,7 +122,7 @@ func Apply(ctx context.Context, tree Tree, layers driver.Layers, limits Limits, 
 	for i, started := 0, 0; i < layers.Len(); i++ {
 		for ; started < layers.Len() && started < i+decoders; started++ {
 			n := started
-			open = append(open, ReadAhead(ctx, layerWindow, func() (io.ReadCloser, error) { return layers.Open(ctx, n) }))
+			open = append(open, ReadAhead(ctx, window, func() (io.ReadCloser, error) { return layers.Open(ctx, n) }))
 		}
 		w.layer, w.marks = i, layers.Whiteouts(i)
 		if err := w.apply(ctx, open[i]); err != nil {
