@@ -165,6 +165,8 @@ func mayImport(from, to string) bool {
 		return in(to, "schema") || to == "runtime/driver" || to == "runtime/event"
 	case from == "testscripts/hostileguest": // a guest's init, of the guest's own packages; nothing can import a program
 		return in(to, "runtime/guest")
+	case from == "testscripts/bench": // a program that measures the drivers of disks; nothing can import it
+		return in(to, "runtime/disk") || slices.Contains([]string{"runtime/compress", "runtime/driver", "runtime/layout"}, to)
 	case in(from, "testscripts"):
 		return in(to, "testscripts")
 	case in(from, "cmd/microagent-guest"):
