@@ -140,9 +140,13 @@ type probed struct{ session *proto.Session }
 // saidLimit bounds what is kept of a command's output, in bytes.
 const saidLimit = 1 << 10
 
-func (g probed) Exec(ctx context.Context, argv []string, timeout time.Duration) (code int, said string, err error) {
+func (g probed) Exec(ctx context.Context, argv []string, timeout time.Duration, quiet bool) (code int, said string, err error) {
 	out := &tail{limit: saidLimit}
-	p, err := g.session.Start(ctx, proto.ExecSpec{Timeout: timeout, Command: proto.Command{Argv: argv}}, proto.Streams{Stdout: out, Stderr: out})
+	streams := proto.Streams{Stdout: out, Stderr: out}
+	if quiet { // each stream is a connection
+		streams = proto.Streams{}
+	}
+	p, err := g.session.Start(ctx, proto.ExecSpec{Timeout: timeout, Command: proto.Command{Argv: argv}}, streams)
 	if err != nil {
 		return 0, "", err
 	}

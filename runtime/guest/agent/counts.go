@@ -58,13 +58,13 @@ func (c *counts) changed() bool {
 	return !first
 }
 
-// Pauses of counting while a server is missing: so many times as long as a count takes, which tells how slow this
-// machine is, within a bound; later a three hundredth of the time in which nothing has changed, up to lookMissing. And of
-// looking at the tables all the same.
+// Pauses of counting while a server is missing: so many times as long as a count takes, which tells how slow this machine
+// is, within a bound; later a part of the time in which nothing has changed, up to lookMissing, so that a server is seen late
+// by less than a hundredth of the time for which it was waited. And of looking at the tables all the same.
 const (
 	countShare   = 300
 	countMost    = 40 * time.Millisecond
-	countQuiet   = 300
+	countQuiet   = 120
 	sureMissing  = 2 * time.Second
 	sureAllThere = 10 * time.Second
 )

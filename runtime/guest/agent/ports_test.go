@@ -319,7 +319,7 @@ func TestPausesGrowWithTheQuiet(t *testing.T) {
 		}
 	}
 	slow, quick := &counts{took: time.Second}, &counts{took: time.Microsecond}
-	if a, b, c := slow.pause(true, time.Second), quick.pause(true, time.Second), quick.pause(true, time.Hour); a != countMost || b != lookFirst || c != lookMissing {
+	if a, b, c := slow.pause(true, time.Second), quick.pause(true, time.Second/2), quick.pause(true, time.Hour); a != countMost || b != lookFirst || c != lookMissing {
 		t.Errorf("counts pause for %s, %s and %s", a, b, c)
 	}
 }

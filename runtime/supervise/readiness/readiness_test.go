@@ -20,12 +20,14 @@ type acted struct {
 	exec  func(since time.Duration) (int, string, error)
 	takes time.Duration
 	ran   []time.Duration
+	quiet string          // a letter for each command: whether what it writes was asked for
 	up    []time.Duration // at which a port or a file comes and goes
 	err   error           // which the watch ends with after that
 }
 
-func (g *acted) Exec(ctx context.Context, _ []string, _ time.Duration) (int, string, error) {
+func (g *acted) Exec(ctx context.Context, _ []string, _ time.Duration, quiet bool) (int, string, error) {
 	since := time.Since(g.began)
+	g.quiet += map[bool]string{true: "q", false: "w"}[quiet]
 	g.ran = append(g.ran, since)
 	select {
 	case <-time.After(g.takes):
@@ -124,6 +126,25 @@ func TestExecProbe(t *testing.T) {
 					t.Errorf("got  %s\nwant %s", got, c.want)
 				}
 			})
+		})
+	}
+}
+
+// TestExecProbesAreQuiet while they pass: what one says is asked for until it is ready, once one has failed, and always where
+// one failure is a change.
+func TestExecProbesAreQuiet(t *testing.T) {
+	for failures, want := range map[int]string{3: "wwqqqwwqqqqq", 1: "wwwwwwwwwwww"} {
+		synctest.Test(t, func(t *testing.T) {
+			g := &acted{exec: func(since time.Duration) (int, string, error) {
+				if since < time.Second || since >= 4*time.Second && since < 6*time.Second {
+					return 1, "", nil
+				}
+				return 0, "", nil
+			}}
+			follow(t, spec.Ready{Exec: []string{"x"}, Interval: time.Second, Failures: failures, StartPeriod: time.Minute}, g, nil, 11500*time.Millisecond)
+			if g.quiet != want {
+				t.Errorf("with %d failures: %s, not %s", failures, g.quiet, want)
+			}
 		})
 	}
 }
