@@ -67,6 +67,7 @@ var ext4Order = map[string][]string{
 	"read":   {"super", "format"},
 	"build":  {"super", "format"},
 	"edit":   {"super", "format", "read"},
+	"check":  {"super", "format", "read"},
 }
 
 const ext4 = "runtime/disk/ext4"

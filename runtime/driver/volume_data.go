@@ -73,6 +73,9 @@ type VolumeData interface {
 	Restore(ctx context.Context, volume, tag string) (Restored, error)
 	// Usage counts, also while a guest has the volume.
 	Usage(ctx context.Context, volume string) (VolumeUsage, error)
+	// Check looks whether the file system is sound, as e2fsck -fn does, and says what is wrong, the first findings in words;
+	// none where it is. ErrUnsupported for a file system that it can't judge.
+	Check(ctx context.Context, source string) ([]string, error)
 	// Trim gives back to the host what no file has, and says how many bytes.
 	Trim(ctx context.Context, volume string) (int64, error)
 	// DeleteSnapshot removes one. One that is not there is a success.

@@ -211,3 +211,11 @@ func (f *FakeVolumes) Trim(_ context.Context, name string) (int64, error) {
 	_, err := f.unused("trim volume", name)
 	return 0, err
 }
+
+// Check finds nothing.
+func (f *FakeVolumes) Check(_ context.Context, source string) ([]string, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	_, err := f.size("check volume", source)
+	return nil, err
+}

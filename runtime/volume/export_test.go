@@ -120,6 +120,14 @@ func TestImportOfHostileStreams(t *testing.T) {
 	if err := errors.Join(w.WriteHeader(&tar.Header{Name: "../../outside", Typeflag: tar.TypeReg, Size: 1}), writeOne(w), w.Close()); err != nil {
 		t.Fatal(err)
 	}
+	debugfs(t, v.Path, "sif file links_count 7")
+	wrong, err := os.ReadFile(v.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found, err := s.Check(t.Context(), "data"); err != nil || len(found) != 1 || !strings.Contains(found[0], "links") {
+		t.Errorf("check: %q, %v", found, err)
+	}
 	for name, c := range map[string]struct {
 		stream []byte
 		class  error
@@ -135,6 +143,7 @@ func TestImportOfHostileStreams(t *testing.T) {
 		"unknown feature":  {changed(func(sb *super.Superblock) { sb.Incompat |= 1 << 30 }), driver.ErrUnsupported, "FEATURE_I30"},
 		"encrypted":        {changed(func(sb *super.Superblock) { sb.Incompat |= super.Encrypt }), driver.ErrUnsupported, "encrypt"},
 		"bad checksum":     {append(append(bytes.Clone(raw[:super.Offset+0x78]), 0xFF), raw[super.Offset+0x79:]...), driver.ErrCorrupt, "checksum"},
+		"wrong count":      {wrong, driver.ErrCorrupt, "links"},
 		"outside":          {outside.Bytes(), driver.ErrInvalid, "outside"},
 	} {
 		_, err := s.Import(t.Context(), driver.ImportSpec{Name: "new", Max: driver.ImportMax}, bytes.NewReader(c.stream))

@@ -12,6 +12,7 @@ import (
 	"microagent/runtime/compress"
 	"microagent/runtime/disk/ext4"
 	"microagent/runtime/disk/ext4/build"
+	"microagent/runtime/disk/ext4/check"
 	"microagent/runtime/disk/ext4/read"
 	"microagent/runtime/disk/ext4/super"
 	"microagent/runtime/disk/layer"
@@ -179,7 +180,14 @@ func usable(draft *target.FileDraft, size int64) error {
 	case sb.Incompat&(super.Encrypt|super.Casefold) != 0:
 		return fmt.Errorf("%w: features that guests don't mount: %v", ext4.ErrUnsupported, sb.Incompat&(super.Encrypt|super.Casefold))
 	}
-	return nil
+	found, err := check.Check(draft, size)
+	if len(found) > 0 {
+		return fmt.Errorf("%w: %s", ext4.ErrCorrupt, found[0])
+	}
+	if errors.Is(err, ext4.ErrUnsupported) { // a guest's kernel knows more than this program
+		return nil
+	}
+	return err
 }
 
 // unpackTar makes a file system of a tar's files.

@@ -67,7 +67,7 @@ func TestAdviceFaults(t *testing.T) {
 }
 
 // everyday are commands whose words are English of every day.
-var everyday = []string{"run", "list", "show", "wait", "status", "image", "volume", "output", "logs", "cp", "version", "schema", "storage", "help", "get", "rm", "install"}
+var everyday = []string{"run", "list", "show", "wait", "status", "image", "volume", "output", "logs", "cp", "version", "schema", "storage", "help", "get", "rm", "install", "check"}
 
 // inProse is advice that names a command in words, each with why it is no command.
 var inProse = map[string]string{

@@ -23,7 +23,7 @@ func (a *app) volumeCommand() *cobra.Command {
 	return group("volume", "named disks that outlive every workspace",
 		a.volumeCreate(), a.volumeList(), a.volumeStatus(), a.volumeDelete(), a.volumeGrow(), a.volumeAdopt(),
 		a.volumeClone(), a.volumeSnapshot(), a.volumeSnapshots(), a.volumeRestore(),
-		a.volumeExport(), a.volumeImport(), a.volumeUsage(), a.volumeTrim(),
+		a.volumeExport(), a.volumeImport(), a.volumeUsage(), a.volumeTrim(), a.volumeCheck(),
 		a.volumeProtect("protect", "refuse to delete a volume", true),
 		a.volumeProtect("unprotect", "allow to delete a volume again", false))
 }

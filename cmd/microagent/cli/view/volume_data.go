@@ -86,3 +86,10 @@ type VolumeUsage struct {
 func OfVolumeUsage(u driver.VolumeUsage) VolumeUsage {
 	return VolumeUsage{u.Volume, u.Size, u.Allocated, u.Used, u.Free, u.Files, u.MaxFile, u.Snapshots, u.SnapshotBytes, u.Live}
 }
+
+// Checked is what a look at a file system came to.
+type Checked struct {
+	Source   string   `json:"source"`
+	Sound    bool     `json:"sound"`
+	Findings []string `json:"findings"` // the first few, in words
+}

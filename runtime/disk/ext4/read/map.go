@@ -19,21 +19,27 @@ type Extent struct {
 // Extents is the map of a file or directory, in order, without its holes. Parts never overlap; they may reach
 // beyond the file's size.
 func (f *FS) Extents(n Inode) ([]Extent, error) {
+	list, _, err := f.Map(n)
+	return list, err
+}
+
+// Map is Extents, and the blocks that hold the map itself.
+func (f *FS) Map(n Inode) (list []Extent, nodes []uint64, err error) {
 	if n.Rec.Flags&format.InodeCrypt != 0 {
-		return nil, format.Unsupportedf("inode %d is encrypted", n.Number)
+		return nil, nil, format.Unsupportedf("inode %d is encrypted", n.Number)
 	}
 	if n.Rec.Flags&format.InodeInline != 0 {
-		return nil, format.Unsupportedf("inode %d holds its data itself", n.Number)
+		return nil, nil, format.Unsupportedf("inode %d holds its data itself", n.Number)
 	}
 	m := mapper{f: f, inode: n.Number, own: format.InodeSeed(f.Seed, n.Number, n.Rec.Generation)}
 	if n.Rec.Flags&format.InodeExtents == 0 {
 		m.budget = indirectBudget
 		err := m.indirect(n)
-		return m.list, err
+		return m.list, m.nodes, err
 	}
 	m.budget = MapBudget
-	err := m.node(n.Rec.Block[:], -1)
-	return m.list, err
+	err = m.node(n.Rec.Block[:], -1)
+	return m.list, m.nodes, err
 }
 
 // mapper collects a map. next is the first block that may follow: what goes backwards is corrupt, which also
@@ -46,6 +52,7 @@ type mapper struct {
 	mapped uint64
 	budget int
 	list   []Extent
+	nodes  []uint64 // blocks of the map itself
 }
 
 func (m *mapper) add(logical, count, phys uint64, unwritten bool) error {
@@ -96,6 +103,7 @@ func (m *mapper) node(b []byte, parent int) error {
 		if err != nil {
 			return err
 		}
+		m.nodes = append(m.nodes, at)
 		if err := m.node(child, h.Depth); err != nil {
 			return err
 		}
@@ -149,6 +157,7 @@ func (m *mapper) branch(phys uint64, level int, logical, end uint64) error {
 	if err != nil {
 		return err
 	}
+	m.nodes = append(m.nodes, phys)
 	span := uint64(1)
 	for range level - 1 {
 		span *= uint64(len(b) / 4)

@@ -1,0 +1,183 @@
+package check
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"microagent/runtime/disk/ext4"
+	"microagent/runtime/disk/ext4/format"
+)
+
+// names goes through every directory.
+func (c *checker) names() error {
+	for _, number := range slices.Sorted(maps.Keys(c.inodes)) {
+		if dir := c.inodes[number]; dir.IsDir() {
+			if err := c.directory(dir); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (c *checker) directory(dir *inode) error {
+	who := fmt.Sprintf("directory inode %d", dir.Number)
+	if err := c.dots(dir, who); err != nil {
+		return err
+	}
+	seen := map[string]bool{}
+	for e, err := range c.f.Entries(dir.Inode) {
+		if err != nil {
+			return c.note(who, err)
+		}
+		if seen[e.Name] {
+			c.find("%s has %q twice", who, e.Name)
+		}
+		seen[e.Name] = true
+		child := c.inodes[e.Inode]
+		if child == nil {
+			c.find("%s has %q, which leads to inode %d, and that is not in use", who, e.Name, e.Inode)
+			continue
+		}
+		if e.Inode < c.f.Super.FirstInode {
+			c.find("%s has %q, which leads to the reserved inode %d", who, e.Name, e.Inode)
+		}
+		if e.Type != 0 && e.Type != child.Mode&ext4.ModeType {
+			c.find("%s has %q as another kind of file than it is", who, e.Name)
+		}
+		c.links[e.Inode]++
+		if !child.IsDir() {
+			continue
+		}
+		dir.subs++
+		if child.above != 0 {
+			c.find("directory inode %d has two names", e.Inode)
+		}
+		child.above = dir.Number
+	}
+	return nil
+}
+
+// dots reads the first two entries, of the directory itself and of the one above it.
+func (c *checker) dots(dir *inode, who string) error {
+	file, err := c.f.File(dir.Inode)
+	if err != nil {
+		return c.note(who, err)
+	}
+	b := make([]byte, 24)
+	if err := format.ReadFull(file, b, 0); err != nil {
+		return c.note(who, err)
+	}
+	if format.LE.Uint32(b) != dir.Number || b[6] != 1 || b[8] != '.' || format.LE.Uint16(b[4:]) != 12 || b[18] != 2 || b[20] != '.' || b[21] != '.' {
+		c.find("%s does not begin with itself and the one above it", who)
+		return nil
+	}
+	dir.parent = format.LE.Uint32(b[12:])
+	return nil
+}
+
+// tree holds counts of links to what was found, and every directory to the one that it lies in.
+func (c *checker) tree() error {
+	root := c.inodes[format.RootIno]
+	if root == nil || !root.IsDir() {
+		c.find("there is no root directory")
+		return nil
+	}
+	root.above = format.RootIno
+	for _, number := range slices.Sorted(maps.Keys(c.inodes)) {
+		n := c.inodes[number]
+		switch {
+		case number == format.JournalIno:
+		case n.IsDir():
+			if n.above == 0 {
+				c.find("directory inode %d has no name", number)
+			} else if n.parent != n.above {
+				c.find("directory inode %d lies in %d, and says %d", number, n.above, n.parent)
+			}
+			if n.Links != 2+n.subs && n.Links != 1 {
+				c.find("directory inode %d has %d links, and says %d", number, 2+n.subs, n.Links)
+			}
+		case c.links[number] == 0:
+			c.find("inode %d has no name", number)
+		case c.links[number] != n.Links:
+			c.find("inode %d has %d links, and says %d", number, c.links[number], n.Links)
+		}
+	}
+	c.reachable(root)
+	return c.attributes()
+}
+
+// reachable finds circles of directories, which no name of the root leads to.
+func (c *checker) reachable(root *inode) {
+	sure := map[uint32]bool{root.Number: true}
+	for _, number := range slices.Sorted(maps.Keys(c.inodes)) {
+		n := c.inodes[number]
+		if !n.IsDir() {
+			continue
+		}
+		var way []uint32
+		for on := map[uint32]bool{}; n != nil && !sure[n.Number]; n = c.inodes[n.above] {
+			if on[n.Number] {
+				c.find("directory inode %d lies in itself", n.Number)
+				break
+			}
+			on[n.Number] = true
+			way = append(way, n.Number)
+		}
+		for _, w := range way {
+			sure[w] = true
+		}
+	}
+}
+
+// attributes holds the counts of who shares blocks of extended attributes.
+func (c *checker) attributes() error {
+	for _, at := range slices.Sorted(maps.Keys(c.shared)) {
+		b, err := c.f.Block(at)
+		if err != nil {
+			return c.note("", err)
+		}
+		if n := format.LE.Uint32(b[4:]); n != uint32(c.shared[at]) {
+			c.find("the extended attributes in block %d are of %d inodes, and say %d", at, c.shared[at], n)
+		}
+	}
+	return nil
+}
+
+// bitmaps compares the blocks in use with what groups say of them. The superblock's own counts don't matter: every mount, and
+// e2fsck without a word of error, takes them from the groups.
+func (c *checker) bitmaps() error {
+	f := c.f
+	for g := range f.Groups {
+		if c.broken[g] {
+			continue
+		}
+		d := c.byGroup[g]
+		bits, err := f.BlockBitmap(g, d)
+		if err != nil {
+			if err := c.note("", err); err != nil {
+				return err
+			}
+			continue
+		}
+		first, count := f.GroupBlocks(g)
+		free, wrong := uint32(0), 0
+		for i := range count {
+			n := first + uint64(i)
+			if c.used[n/8]&(1<<(n%8)) == 0 {
+				free++
+			}
+			if (c.used[n/8]&(1<<(n%8)) != 0) != (bits[i/8]&(1<<(i%8)) != 0) {
+				wrong++
+			}
+		}
+		if wrong > 0 {
+			c.find("group %d has %d blocks that are used and not marked as such, or marked and not used", g, wrong)
+		}
+		if free != d.FreeBlocks {
+			c.find("group %d has %d free blocks, and says %d", g, free, d.FreeBlocks)
+		}
+	}
+	return nil
+}

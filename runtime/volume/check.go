@@ -1,0 +1,34 @@
+package volume
+
+import (
+	"context"
+	"errors"
+	"os"
+
+	"microagent/runtime/disk/ext4"
+	"microagent/runtime/disk/ext4/check"
+	"microagent/runtime/driver"
+)
+
+// Check reads a source, and changes nothing.
+func (s *Store) Check(ctx context.Context, source string) (findings []string, err error) {
+	const op = "check volume"
+	name, _ := cut(source)
+	unlock, err := s.lock(ctx, op, name)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	err = s.reading(ctx, op, source, func(_ context.Context, image *os.File) error {
+		info, err := image.Stat()
+		if err == nil {
+			findings, err = check.Check(image, info.Size())
+		}
+		return err
+	})
+	err = wrap(op, source, err)
+	if e, ok := errors.AsType[*driver.Error](err); ok && errors.Is(err, ext4.ErrUnsupported) {
+		e.Class, e.Next = driver.ErrUnsupported, "e2fsck -fn can look at its image"
+	}
+	return findings, err
+}
