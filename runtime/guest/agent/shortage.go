@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -106,18 +105,17 @@ func (s *shortage) listen() {
 	}
 }
 
-// oomKilled is how the kernel names what it killed.
-var oomKilled = regexp.MustCompile(`^(.*)\bKilled process (\d+) \((.*)\)`)
-
 // oomKillIn reads a line of the kernel's log that names a process that it killed: because all of the guest was out of
-// memory, or one control group had used up what it may.
+// memory, or one control group had used up what it may. A process's name may hold anything.
 func oomKillIn(line string) (pid int, name string, all, ok bool) {
-	m := oomKilled.FindStringSubmatch(line)
-	if m == nil {
+	why, rest, _ := strings.Cut(line, "Killed process ")
+	number, rest, _ := strings.Cut(rest, " (")
+	end := strings.LastIndexByte(rest, ')')
+	n, err := strconv.ParseUint(number, 10, 31)
+	if err != nil || end < 0 {
 		return 0, "", false, false
 	}
-	pid, err := strconv.Atoi(m[2])
-	return pid, m[3], !strings.HasPrefix(m[1], "Memory cgroup"), err == nil
+	return int(n), rest[:end], !strings.HasPrefix(why, "Memory cgroup"), true
 }
 
 // oomKillsOf is the line oom_kill of /proc/vmstat.

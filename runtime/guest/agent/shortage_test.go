@@ -17,6 +17,7 @@ func TestOOMKillIn(t *testing.T) {
 		"Killed process 7 (tail) total-vm:1kB, anon-rss:0kB, file-rss:0kB, shmem-rss:0kB":                                                          {7, "tail", true, true},
 		"Memory cgroup out of memory: Killed process 9 (java) total-vm:1kB, anon-rss:1kB, file-rss:0kB, shmem-rss:0kB":                             {9, "java", false, true},
 		"Out of memory: Kill process 3 (tail) score 900 or sacrifice child":                                                                        {},
+		"Out of memory: Killed process 7 (Killed process ) total-vm:1kB":                                                                           {7, "Killed process ", true, true},
 		"oom_reaper: reaped process 123 (tail), now anon-rss:0kB, file-rss:0kB, shmem-rss:0kB":                                                     {},
 	} {
 		pid, name, all, ok := oomKillIn(line)
