@@ -1,6 +1,7 @@
 package ext4_test
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -15,11 +16,11 @@ import (
 // random gives size bytes that are no zeros and depend on seed alone.
 func random(seed uint64, size int) []byte {
 	r := rand.New(rand.NewPCG(seed, 1))
-	b := make([]byte, size)
-	for i := range b {
-		b[i] = byte(r.Uint32()) | 1
+	b := make([]byte, 0, size+7)
+	for len(b) < size {
+		b = binary.LittleEndian.AppendUint64(b, r.Uint64()|0x0101010101010101)
 	}
-	return b
+	return b[:size]
 }
 
 var bothKinds = []build.Options{{}, {Size: 512 << 20, Journal: true}}
