@@ -3,8 +3,10 @@ package testscripts
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -47,8 +49,9 @@ func TestSoakGuest(t *testing.T) {
 		s.must([]string{"apply", "--yes"})
 		s.until("the guest writes", func() bool { return s.said() > last })
 		time.Sleep(time.Duration(s.random.IntN(500)) * time.Millisecond)
-		killed[s.killProcesses()]++
-		s.until("all of it has ended", func() bool { return len(below(s.state)) == 0 })
+		what, all := s.killProcesses()
+		killed[what]++
+		s.until("all of it has ended", func() bool { return !slices.ContainsFunc(all, runs) && len(below(s.state)) == 0 })
 		last = s.written(round, s.said())
 		s.must([]string{"plan", "--detailed-exitcode"}, 2)
 		if round%10 == 9 {
@@ -81,8 +84,15 @@ func (s *soak) said() int {
 	return n
 }
 
-// killProcesses kills the supervisor, what it started, or both, and says which.
-func (s *soak) killProcesses() string {
+// runs says that a process has not ended; one that is on its way has left its folder already.
+func runs(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	_, rest, ok := strings.Cut(string(stat), ") ")
+	return err == nil && ok && !strings.HasPrefix(rest, "Z") && !strings.HasPrefix(rest, "X")
+}
+
+// killProcesses kills the supervisor, what it started, or both, and says which, with all that ran.
+func (s *soak) killProcesses() (what string, all []int) {
 	s.t.Helper()
 	folder := filepath.Join(s.state, "workspaces", "soak.writer")
 	var run struct {
@@ -92,15 +102,16 @@ func (s *soak) killProcesses() string {
 	if err := errors.Join(err, json.Unmarshal(data, &run)); err != nil || run.PID == 0 {
 		s.t.Fatalf("run.json: %v", err)
 	}
-	what := []string{"supervisor", "VMM", "all"}[s.random.IntN(3)]
+	what = []string{"supervisor", "VMM", "all"}[s.random.IntN(3)]
 	for pid, line := range below(folder) {
+		all = append(all, pid)
 		switch {
 		case what == "supervisor" && pid != run.PID, what == "VMM" && !strings.Contains(line, "qemu-system") && !strings.Contains(line, "cloud-hypervisor"):
 			continue
 		}
 		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
-	return what
+	return what, all
 }
 
 // written reads the numbers back: each one once, in their order, and none missing up to the last that was said to be there.
