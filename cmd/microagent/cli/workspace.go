@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"microagent/apply"
@@ -254,7 +255,12 @@ func (a *app) remove(ctx context.Context, w *world, ws driver.Workspace, loss lo
 	if keep {
 		away = w.Workspaces.Retire
 	}
-	if err := away(ctx, ws.Spec.Name); err != nil {
+	err = away(ctx, ws.Spec.Name)
+	if keep && (errors.Is(err, driver.ErrNoSpace) || errors.Is(err, syscall.ENOSPC)) {
+		err = &driver.Error{Class: driver.ErrNoSpace, Op: "keep root file system of workspace", Object: ws.Spec.Name, Err: err,
+			Next: "make room, or give it up: microagent delete " + ws.Spec.Name + " --yes --allow-data-loss=workspace/" + ws.Spec.Name}
+	}
+	if err != nil {
 		return told{}, err
 	}
 	if keep {
