@@ -69,7 +69,7 @@ type VolumeData interface {
 	// Snapshots gives those of a volume, or all for "", by volume and the time they were made.
 	Snapshots(ctx context.Context, volume string) ([]Snapshot, error)
 	// Restore gives the volume the content of a snapshot, and makes a snapshot before-TAG of what it had. Its disk never
-	// becomes smaller. It is another incarnation afterwards. A volume that was deleted is there again.
+	// becomes smaller. It is the same volume afterwards, which workspaces go on with. One that was deleted is there again.
 	Restore(ctx context.Context, volume, tag string) (Restored, error)
 	// Usage counts, also while a guest has the volume.
 	Usage(ctx context.Context, volume string) (VolumeUsage, error)

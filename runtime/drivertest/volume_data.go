@@ -74,7 +74,7 @@ func volumeSnapshots(t *testing.T, v VolumeDataUnder) {
 	must(t, err)
 	back, err := v.Restore(t.Context(), "data", "one")
 	must(t, err)
-	if back.Volume.ID == made.ID || back.Volume.Size != 16*mib || back.Volume.Changed != "" || back.Kept == nil || back.Kept.Tag != "before-one" {
+	if back.Volume.ID != made.ID || back.Volume.Size != 16*mib || back.Volume.Changed != "" || back.Kept == nil || back.Kept.Tag != "before-one" {
 		t.Errorf("restored: %+v", back)
 	}
 	_, err = v.Clone(t.Context(), "data:before-one", "copy")

@@ -119,7 +119,7 @@ func (f *FakeVolumes) Snapshots(_ context.Context, name string) (list []driver.S
 	return list, nil
 }
 
-// Restore makes the volume another incarnation.
+// Restore keeps the volume that is there, or makes it anew.
 func (f *FakeVolumes) Restore(_ context.Context, name, tag string) (driver.Restored, error) {
 	const op = "restore volume"
 	if err := fakeTag(op, name, tag); err != nil {
@@ -142,8 +142,10 @@ func (f *FakeVolumes) Restore(_ context.Context, name, tag string) (driver.Resto
 	default:
 		v = driver.Volume{Name: name, Project: s.Project, Created: s.Created, Path: "/state/volumes/" + name + ".ext4"}
 	}
-	f.next++
-	v.ID, v.Size = fmt.Sprintf("%016x", f.next), max(v.Size, s.Size)
+	if f.next++; !there {
+		v.ID = fmt.Sprintf("%016x", f.next)
+	}
+	v.Size = max(v.Size, s.Size)
 	out.Volume = f.put(v)
 	return out, nil
 }

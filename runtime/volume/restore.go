@@ -119,7 +119,7 @@ func (s *Store) restoreSteps(r *record, kept *snapshotRecord, draft *target.File
 			return layout.SyncDir(s.State.SnapshotsOf(name))
 		},
 		func() error { // from here on either image is the one that the record is of
-			r.UUID, r.ID = "", layout.NewID()
+			r.UUID = ""
 			return layout.ReplaceRecord(s.State.VolumeRecord(name), r)
 		},
 		draft.Replace,

@@ -92,8 +92,8 @@ func (a *app) volumeRestore() *cobra.Command {
 	return &cobra.Command{
 		Use: "restore VOLUME:TAG", Short: "give a volume what it held when a snapshot was made",
 		Long: "Replaces what is on the volume by the snapshot's content, and keeps what was there as snapshot VOLUME:before-TAG.\n" +
-			"No workspace may be using it. A volume that was deleted comes back. Tasks of a project that mount it run\n" +
-			"again with the next apply, since what they did may be undone.",
+			"No workspace may be using it. A volume that was deleted comes back. Tasks of a project that completed are not\n" +
+			"run again for it: apply --rerun NAME does that.",
 		Example:     "  microagent volume restore data:before-upgrade",
 		Annotations: exitsWith(ExitOK, ExitFailed, ExitRefused, ExitUsage),
 		RunE: does(func(ctx context.Context, args []string) error {
