@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/sys/unix"
@@ -40,6 +39,7 @@ func counts(ts *testscript.TestScript, neg bool, args []string) {
 		cmd.Env = append(cmd.Env, name+"="+ts.Getenv(name))
 	}
 	ts.Check(cmd.Start())
+	peak := watchMemory(cmd.Process.Pid) // rusage of a process has what its parent had when it began
 	// What it took is told as long as nobody has heard of its end.
 	for {
 		err := unix.Waitid(unix.P_PID, cmd.Process.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
@@ -48,6 +48,7 @@ func counts(ts *testscript.TestScript, neg bool, args []string) {
 			break
 		}
 	}
+	memory := peak() >> 20
 	io, err := os.ReadFile(fmt.Sprintf("/proc/%d/io", cmd.Process.Pid))
 	ts.Check(err)
 	if err := cmd.Wait(); err != nil {
@@ -56,7 +57,6 @@ func counts(ts *testscript.TestScript, neg bool, args []string) {
 	var read, written int64
 	_, err = fmt.Sscanf(string(io), "rchar: %d\nwchar: %d", &read, &written)
 	ts.Check(err)
-	memory := cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss >> 10
 	ts.Logf("read %d bytes, wrote %d, %d MiB of memory", read, written, memory)
 	for _, c := range []struct {
 		what      string

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"microagent/runtime/layout"
 	"microagent/schema/printable"
 )
 
@@ -96,7 +97,8 @@ func besiege(t *testing.T, payload, kind string) *siege {
 	return l
 }
 
-// look takes note of the memory of the processes that serve the guest, and of the disk that it takes.
+// look takes note of the memory of the processes that serve the guest, and of the disk that it takes beside its root file
+// system, and the one that stays of a workspace that was deleted.
 func (l *siege) look() {
 	for pid, line := range below(l.state) {
 		role := ""
@@ -114,7 +116,7 @@ func (l *siege) look() {
 	}
 	sum := int64(0)
 	_ = filepath.WalkDir(filepath.Join(l.state, "workspaces"), func(path string, d fs.DirEntry, err error) error {
-		if err == nil && d.Type().IsRegular() && d.Name() != "rootfs.ext4" {
+		if err == nil && d.Type().IsRegular() && d.Name() != layout.RootFSFile && d.Name() != layout.RootFSPrev {
 			sum += max(allocated(path), 0)
 		}
 		return nil

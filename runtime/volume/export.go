@@ -68,7 +68,7 @@ func (s *Store) quietly(ctx context.Context, op, source string, do func(image *o
 		if err != nil {
 			return err
 		}
-		if !f.Super.NeedsRecovery() && !frozen(ctx) {
+		if !f.Super.NeedsRecovery() {
 			return do(image)
 		}
 		if draft, err = target.File(s.State.VolumeImage("draft")).Nameless(0o600); err != nil {
