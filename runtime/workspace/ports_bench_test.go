@@ -192,7 +192,7 @@ func onAgent(b *testing.B, agent *proto.Session, streams proto.Streams, argv []s
 func serveInGuest(b *testing.B, s *Store) {
 	b.Helper()
 	takeServer(b, s, "bench")
-	inGuest(b, s, driver.Streams{}, "sh", "-c", fmt.Sprintf("/server serve %d </dev/null >/dev/null 2>&1 &", bulk))
+	inGuest(b, s, driver.Streams{}, "sh", "-c", fmt.Sprintf("{ /server answer & /server serve %d & } </dev/null >/dev/null 2>&1", bulk))
 	awaitPorts(b, s, "bench", 3)
 }
 

@@ -12,8 +12,9 @@ import (
 
 func main() {
 	switch os.Args[1] {
+	case "answer":
+		answerAll(8080)
 	case "serve":
-		go answerAll(8080)
 		go serve("127.0.0.1:8081", func(c net.Conn) { send(c, os.Args[2]) })
 		serve("127.0.0.1:8082", func(c net.Conn) { receive(c, c) })
 	case "deaf":
