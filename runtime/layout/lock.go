@@ -31,6 +31,20 @@ func (s State) Lock(ctx context.Context, kind, name string, wait time.Duration) 
 	return s.lock(ctx, kind, name, wait, unix.LOCK_EX)
 }
 
+// Both takes the locks of two objects by lock, always in the same order, and gives the unlock of both.
+func Both(a, b string, lock func(name string) (unlock func(), err error)) (unlock func(), err error) {
+	first, err := lock(min(a, b))
+	if err != nil {
+		return nil, err
+	}
+	second, err := lock(max(a, b))
+	if err != nil {
+		first()
+		return nil, err
+	}
+	return func() { second(); first() }, nil
+}
+
 // Share takes the lock of one object together with all others that share it: who has it by Lock keeps them off, and they
 // that one.
 func (s State) Share(ctx context.Context, kind, name string, wait time.Duration) (unlock func(), err error) {

@@ -63,16 +63,7 @@ func (s *Store) lockBoth(ctx context.Context, op, a, b string) (func(), error) {
 		return nil, &driver.Error{Class: driver.ErrInvalid, Op: op, Object: a, Err: errors.New("that is its name already"),
 			Next: "microagent volume list"}
 	}
-	first, err := s.lock(ctx, op, min(a, b))
-	if err != nil {
-		return nil, err
-	}
-	second, err := s.lock(ctx, op, max(a, b))
-	if err != nil {
-		first()
-		return nil, err
-	}
-	return func() { second(); first() }, nil
+	return layout.Both(a, b, func(name string) (func(), error) { return s.lock(ctx, op, name) })
 }
 
 // movable is the record of a volume that can become to.

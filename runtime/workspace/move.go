@@ -30,7 +30,7 @@ func (s *Store) Move(ctx context.Context, from, to, project string) error {
 	if from == to {
 		return &driver.Error{Class: driver.ErrInvalid, Op: op, Object: from, Err: errors.New("that is its name already"), Next: "microagent list"}
 	}
-	unlock, err := s.lockBoth(ctx, op, from, to)
+	unlock, err := layout.Both(from, to, func(name string) (func(), error) { return s.lock(ctx, op, name, lockWait) })
 	if err != nil {
 		return err
 	}
@@ -141,18 +141,4 @@ func (s *Store) moveHolders(from string, r *record) error {
 		}
 	}
 	return nil
-}
-
-// lockBoth locks two workspaces, always in the same order.
-func (s *Store) lockBoth(ctx context.Context, op, a, b string) (func(), error) {
-	first, err := s.lock(ctx, op, min(a, b), lockWait)
-	if err != nil {
-		return nil, err
-	}
-	second, err := s.lock(ctx, op, max(a, b), lockWait)
-	if err != nil {
-		first()
-		return nil, err
-	}
-	return func() { second(); first() }, nil
 }
