@@ -45,6 +45,11 @@ func (d *Disks) FindBundle(_ context.Context, digest string) (driver.DiskImage, 
 
 // DigestBundle reads the source, or only looks at its files' stat results when known tells enough.
 func (d *Disks) DigestBundle(ctx context.Context, src driver.BundleSource, known *driver.Fingerprint) (driver.BundleDigest, error) {
+	return d.digest(ctx, src, known, func(s *source) (driver.BundleDigest, error) { return s.read(ctx, newEmptyTree(), nil) })
+}
+
+// digest is that of a source, by read where its files' stat results don't tell.
+func (d *Disks) digest(ctx context.Context, src driver.BundleSource, known *driver.Fingerprint, read func(*source) (driver.BundleDigest, error)) (driver.BundleDigest, error) {
 	s, err := openSource(src, d.state.Dir)
 	if err != nil {
 		return driver.BundleDigest{}, sourceError(src, err)
@@ -56,7 +61,7 @@ func (d *Disks) DigestBundle(ctx context.Context, src driver.BundleSource, known
 			return digest, sourceError(src, err)
 		}
 	}
-	digest, err := s.read(ctx, newEmptyTree(), nil)
+	digest, err := read(s)
 	return digest, sourceError(src, err)
 }
 

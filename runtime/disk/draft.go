@@ -19,23 +19,13 @@ type bundleDraft struct {
 // DraftBundle is DigestBundle that makes the disk while it reads, where the draft of one can't be left behind. What
 // stands in the way of the draft alone, such as a full disk, is left to Bundle.
 func (d *Disks) DraftBundle(ctx context.Context, src driver.BundleSource, known *driver.Fingerprint) (driver.BundleDigest, error) {
-	s, err := openSource(src, d.state.Dir)
-	if err != nil {
-		return driver.BundleDigest{}, sourceError(src, err)
-	}
-	defer s.close()
-	if known != nil {
-		digest, ok, err := s.checkUnchanged(ctx, *known)
-		if err != nil || ok {
-			return digest, sourceError(src, err)
+	return d.digest(ctx, src, known, func(s *source) (driver.BundleDigest, error) {
+		if draft, err := d.draft(ctx, s); err == nil {
+			d.keep(draft)
+			return draft.digest, nil
 		}
-	}
-	if draft, err := d.draft(ctx, s); err == nil {
-		d.keep(draft)
-		return draft.digest, nil
-	}
-	digest, err := s.read(ctx, newEmptyTree(), nil)
-	return digest, sourceError(src, err)
+		return s.read(ctx, newEmptyTree(), nil)
+	})
 }
 
 func (d *Disks) draft(ctx context.Context, s *source) (*bundleDraft, error) {
