@@ -5,7 +5,6 @@ import (
 	"errors"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	"microagent/runtime/driver"
@@ -27,25 +26,13 @@ func (e endsAtOnce) Start(ctx context.Context, name string, o driver.StartOption
 	return run, err
 }
 
-// kept keeps all events.
-type kept struct {
-	mu   sync.Mutex
-	list []event.Event
-}
-
-func (k *kept) Emit(e event.Event) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.list = append(k.list, e)
-}
-
 // TestAFailureSaysWhatWasDone: a change that fails half-way names what of it stays, in its result and in its event.
 func TestAFailureSaysWhatWasDone(t *testing.T) {
 	b := newBench(t)
 	b.write("microagent.yaml", "project: demo\nworkspaces:\n  web: {image: example.org/base:1, service: [sh, -c, 'sleep 1000']}\n")
 	whole := b.drivers.Runs
 	b.drivers.Runs = endsAtOnce{whole, b.workspaces}
-	events := &kept{}
+	events := &collected{}
 	res, err := Run(t.Context(), b.drivers, b.plan(), b.files, Options{Events: events})
 	if err != nil {
 		t.Fatal(err)
@@ -57,9 +44,9 @@ func TestAFailureSaysWhatWasDone(t *testing.T) {
 	if !ok || ended.ExitCode == nil || *ended.ExitCode != 3 {
 		t.Errorf("%v", res.Failed[0].Err)
 	}
-	at := slices.IndexFunc(events.list, func(e event.Event) bool { return e.Type == event.TypeFailed })
-	if at < 0 || !slices.Equal(events.list[at].Did, []string{"created", "started"}) || events.list[at].Error != res.Failed[0].Err.Error() {
-		t.Errorf("%+v", events.list)
+	at := slices.IndexFunc(events.all, func(e event.Event) bool { return e.Type == event.TypeFailed })
+	if at < 0 || !slices.Equal(events.all[at].Did, []string{"created", "started"}) || events.all[at].Error != res.Failed[0].Err.Error() {
+		t.Errorf("%+v", events.all)
 	}
 
 	// a start that fails has created it all the same, and one that another command began has done nothing

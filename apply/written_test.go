@@ -31,6 +31,7 @@ func TestLinesAreGivenWhole(t *testing.T) {
 	}
 }
 
+// collected keeps all events.
 type collected struct {
 	mu  sync.Mutex
 	all []event.Event

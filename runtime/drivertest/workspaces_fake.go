@@ -208,7 +208,18 @@ func (f *FakeWorkspaces) Replace(_ context.Context, spec driver.WorkspaceSpec, _
 
 // Retire removes a stopped workspace and keeps its root file system.
 func (f *FakeWorkspaces) Retire(_ context.Context, name string) error {
-	if err := f.call("retire", name); err != nil {
+	return f.remove("retire", name, func(w *fakeWorkspace) {
+		if f.gone == nil {
+			f.gone = map[string]*fakeWorkspace{}
+		}
+		w.Run, w.prev, w.jobs = nil, nil, nil
+		f.gone[name] = w
+	})
+}
+
+// remove takes a stopped workspace out, and gives it to also, with the lock held.
+func (f *FakeWorkspaces) remove(does, name string, also func(*fakeWorkspace)) error {
+	if err := f.call(does, name); err != nil {
 		return err
 	}
 	f.mu.Lock()
@@ -218,14 +229,10 @@ func (f *FakeWorkspaces) Retire(_ context.Context, name string) error {
 		return nil
 	}
 	if w.alive() {
-		return fakeRuns("retire workspace", name)
-	}
-	if f.gone == nil {
-		f.gone = map[string]*fakeWorkspace{}
+		return fakeRuns(does+" workspace", name)
 	}
 	delete(f.all, name)
-	w.Run, w.prev, w.jobs = nil, nil, nil
-	f.gone[name] = w
+	also(w)
 	return nil
 }
 
@@ -341,20 +348,7 @@ func (f *FakeWorkspaces) Move(_ context.Context, from, to, project string) error
 
 // Delete removes a stopped workspace.
 func (f *FakeWorkspaces) Delete(_ context.Context, name string) error {
-	if err := f.call("delete", name); err != nil {
-		return err
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	w, ok := f.all[name]
-	if !ok {
-		return nil
-	}
-	if w.alive() {
-		return fakeRuns("delete workspace", name)
-	}
-	delete(f.all, name)
-	return nil
+	return f.remove("delete", name, func(*fakeWorkspace) {})
 }
 
 // Files are the files that the workspace's processes wrote, by path.
