@@ -105,7 +105,8 @@ func (s *Store) finishDelete(name string) error {
 	return nil
 }
 
-// finishDeletes ends the deletions that were interrupted, except that of except, which the caller looks after.
+// finishDeletes ends the deletions that were interrupted, except that of except, which the caller looks after. What can't be
+// ended is no volume, and tried again by the next change.
 func (s *Store) finishDeletes(ctx context.Context, except string) error {
 	names, err := s.names()
 	if err != nil {
@@ -120,14 +121,10 @@ func (s *Store) finishDeletes(ctx context.Context, except string) error {
 		if err != nil {
 			continue
 		}
-		r, err = s.load(name)
-		if err == nil && r != nil && r.Deleting {
-			err = s.finishDelete(name)
+		if r, err = s.load(name); err == nil && r != nil && r.Deleting {
+			_ = s.finishDelete(name)
 		}
 		unlock()
-		if err != nil {
-			return err
-		}
 	}
 	return nil
 }

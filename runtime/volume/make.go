@@ -68,7 +68,8 @@ func appear(path string, content fill) (size int64, err error) {
 	return info.Size(), draft.Publish()
 }
 
-// finishMakings removes the records of volumes that were never made: who made them was killed.
+// finishMakings removes the records of volumes that were never made: who made them was killed. What stays is tried again by
+// the next change.
 func (s *Store) finishMakings(ctx context.Context, except string) error {
 	names, err := s.names()
 	if err != nil {
@@ -84,12 +85,9 @@ func (s *Store) finishMakings(ctx context.Context, except string) error {
 			continue // it is being made
 		}
 		if r, err = s.load(name); err == nil && r == nil {
-			err = s.forget(name)
+			_ = s.forget(name)
 		}
 		unlock()
-		if err != nil && !errors.Is(err, driver.ErrCorrupt) {
-			return err
-		}
 	}
 	return nil
 }

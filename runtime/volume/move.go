@@ -107,16 +107,45 @@ func (s *Store) renameImage(from, to string) error {
 	return layout.SyncDir(s.State.Volumes())
 }
 
-// renameSnapshots lets a volume's snapshots follow it. None are under the new name: movable looked.
+// renameSnapshots lets a volume's snapshots follow it. None were under the new name when movable looked, but the folder may
+// be there all the same, and a move that goes on after an interruption may find some in it.
 func (s *Store) renameSnapshots(from, to string) error {
 	err := os.Rename(s.State.SnapshotsOf(from), s.State.SnapshotsOf(to))
-	if errors.Is(err, fs.ErrNotExist) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return nil
+	case errors.Is(err, fs.ErrExist):
+		err = s.mergeSnapshots(from, to)
 	}
 	if err != nil {
 		return err
 	}
 	return layout.SyncDir(s.State.Snapshots())
+}
+
+// mergeSnapshots is renameSnapshots one by one. One whose tag is taken stays one of the old name.
+func (s *Store) mergeSnapshots(from, to string) error {
+	tags, err := s.tags(from)
+	if err != nil {
+		return err
+	}
+	for _, tag := range tags {
+		if taken, err := exists(s.State.SnapshotImage(to, tag)); err != nil || taken {
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		for _, path := range []func(volume, tag string) string{s.State.SnapshotRecord, s.State.SnapshotImage} {
+			if err := os.Rename(path(from, tag), path(to, tag)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+		}
+	}
+	if err := layout.SyncDir(s.State.SnapshotsOf(to)); err != nil {
+		return err
+	}
+	return s.dropFolder(from)
 }
 
 // forget removes what is left under the old name.
@@ -157,18 +186,20 @@ func exists(path string) (bool, error) {
 	return err == nil, err
 }
 
-// finishMoves removes what moves that were interrupted left: the record that is no volume.
-func (s *Store) finishMoves(ctx context.Context) error {
+// finishMoves removes what moves that were interrupted left: the record that is no volume. What can't be done of another
+// volume than name is tried again by the next change.
+func (s *Store) finishMoves(ctx context.Context, name string) error {
 	names, err := s.names()
 	if err != nil {
 		return err
 	}
-	for _, name := range names {
-		if r, err := s.read(name); err != nil || r == nil || r.MovingTo == "" {
+	for _, from := range names {
+		r, err := s.read(from)
+		if err != nil || r == nil || r.MovingTo == "" {
 			continue
 		}
-		if err := s.finishMove(ctx, name); err != nil {
-			return fmt.Errorf("finish the move of volume %s: %w", name, err)
+		if err := s.finishMove(ctx, from); err != nil && (from == name || r.MovingTo == name) {
+			return fmt.Errorf("finish the move of volume %s: %w", from, err)
 		}
 	}
 	return nil
@@ -210,5 +241,8 @@ func (s *Store) finishMove(ctx context.Context, from string) error {
 			return err
 		}
 	}
-	return s.save(r)
+	if err := s.save(r); !isFull(err) { // with its image here it is a volume, whatever else its record says
+		return err
+	}
+	return nil
 }

@@ -85,11 +85,8 @@ func (s *Store) replace(ctx context.Context, op string, r *record, tag string, f
 	if err := content(ctx, draft, from, size); err != nil {
 		return nil, err
 	}
-	before := "before-" + tag
-	if len(before) > 63 {
-		before = before[:63]
-	}
-	if before, err = s.freeTag(name, before); err != nil {
+	before, err := s.freeTag(name, "before-"+tag)
+	if err != nil {
 		return nil, err
 	}
 	for _, step := range s.restoreSteps(r, s.newSnapshot(r, before, driver.MadeByRestore), draft) {

@@ -129,13 +129,17 @@ func (s *Store) keep(volume string, r *snapshotRecord, content fill) error {
 	return nil
 }
 
-// freeTag is want, or want with a number behind it where that is taken.
+// tagLen is the most bytes that a tag has.
+const tagLen = 63
+
+// freeTag is want, or want with a number behind it where that is taken; what is too long for a tag loses its end.
 func (s *Store) freeTag(volume, want string) (string, error) {
 	for n := 1; ; n++ {
-		tag := want
+		number := ""
 		if n > 1 {
-			tag = want + "-" + strconv.Itoa(n)
+			number = "-" + strconv.Itoa(n)
 		}
+		tag := want[:min(len(want), tagLen-len(number))] + number
 		there, err := exists(s.State.SnapshotImage(volume, tag))
 		if err != nil || !there {
 			return tag, err
@@ -180,8 +184,13 @@ func (s *Store) removeSnapshot(volume, tag string) error {
 			return err
 		}
 	}
+	return s.dropFolder(volume)
+}
+
+// dropFolder removes the folder of the last of a volume's snapshots; where there are more, what was taken out of it is durable.
+func (s *Store) dropFolder(volume string) error {
 	dir := s.State.SnapshotsOf(volume)
-	if err := os.Remove(dir); err == nil || errors.Is(err, fs.ErrNotExist) { // the last one's folder
+	if err := os.Remove(dir); err == nil || errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	return layout.SyncDir(dir)

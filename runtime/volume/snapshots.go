@@ -146,7 +146,11 @@ func (s *Store) finishSnapshot(volume, tag string) error {
 		return s.removeSnapshot(volume, tag)
 	}
 	r.Making, r.Size = false, info.Size()
-	return layout.WriteJSON(s.State.SnapshotRecord(volume, tag), &r)
+	// On a full disk it stays what it is, a snapshot: the volume has to be there for whoever makes room.
+	if err := layout.WriteJSON(s.State.SnapshotRecord(volume, tag), &r); !isFull(err) {
+		return err
+	}
+	return nil
 }
 
 // snapshotImage opens a snapshot for reading. Nothing changes a snapshot's image, and its volume's lock keeps it there.

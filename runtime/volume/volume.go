@@ -145,7 +145,9 @@ func (s *Store) lock(ctx context.Context, op, name string) (func(), error) {
 		return nil, invalidName(op, name)
 	}
 	var err error
-	s.swept.Do(func() { err = errors.Join(s.finishDeletes(ctx, name), s.finishMoves(ctx), s.finishMakings(ctx, name)) })
+	s.swept.Do(func() {
+		err = errors.Join(s.finishDeletes(ctx, name), s.finishMoves(ctx, name), s.finishMakings(ctx, name))
+	})
 	if err != nil {
 		return nil, err
 	}
