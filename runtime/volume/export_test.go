@@ -128,6 +128,14 @@ func TestImportOfHostileStreams(t *testing.T) {
 	if found, err := s.Check(t.Context(), "data"); err != nil || len(found) != 1 || !strings.Contains(found[0], "links") {
 		t.Errorf("check: %q, %v", found, err)
 	}
+	pages := filepath.Join(t.TempDir(), "pages")
+	if out, err := exec.Command("mke2fs", "-q", "-F", "-F", "-t", "ext4", "-b", "8192", pages, "4096").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	large, err := os.ReadFile(pages)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, c := range map[string]struct {
 		stream []byte
 		class  error
@@ -141,6 +149,7 @@ func TestImportOfHostileStreams(t *testing.T) {
 		"long":             {append(bytes.Clone(raw), 0, 1), driver.ErrCorrupt, "behind"},
 		"external journal": {changed(func(sb *super.Superblock) { sb.JournalInode = 0 }), driver.ErrUnsupported, "journal"},
 		"unknown feature":  {changed(func(sb *super.Superblock) { sb.Incompat |= 1 << 30 }), driver.ErrUnsupported, "FEATURE_I30"},
+		"large blocks":     {large, driver.ErrUnsupported, "blocks of 8192 bytes"},
 		"encrypted":        {changed(func(sb *super.Superblock) { sb.Incompat |= super.Encrypt }), driver.ErrUnsupported, "encrypt"},
 		"bad checksum":     {append(append(bytes.Clone(raw[:super.Offset+0x78]), 0xFF), raw[super.Offset+0x79:]...), driver.ErrCorrupt, "checksum"},
 		"wrong count":      {wrong, driver.ErrCorrupt, "links"},

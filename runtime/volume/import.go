@@ -177,6 +177,8 @@ func usable(draft *target.FileDraft, size int64) error {
 		return fmt.Errorf("%w: its journal lies on another device", ext4.ErrUnsupported)
 	case sb.ReadOnly():
 		return fmt.Errorf("%w: it was made to be mounted read-only", ext4.ErrUnsupported)
+	case f.BlockSize > ext4.BlockSize:
+		return fmt.Errorf("%w: blocks of %d bytes, which guests don't mount", ext4.ErrUnsupported, f.BlockSize)
 	case sb.Incompat&(super.Encrypt|super.Casefold) != 0:
 		return fmt.Errorf("%w: features that guests don't mount: %v", ext4.ErrUnsupported, sb.Incompat&(super.Encrypt|super.Casefold))
 	}

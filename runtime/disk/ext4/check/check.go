@@ -20,6 +20,8 @@ const (
 	most = 20
 	// largest is how many blocks a file system may have: a bit for each is kept.
 	largest = 1 << 32
+	// doubleBlock is which of the 15 numbers of an inode's block map has two levels below it: all that inode 7 has.
+	doubleBlock = 13
 )
 
 // Check gives what is wrong with the file system of an image of size bytes, the first few findings in words; none for one that
@@ -120,6 +122,9 @@ func (c *checker) groups() error {
 		c.take(d.InodeBitmap, 1, "a bitmap")
 		c.take(d.InodeTable, f.TableBlocks(), "an inode table")
 	}
+	if f.Super.Incompat&super.MMP != 0 {
+		c.take(f.Super.MMPBlock, 1, "the sign of life of who mounted it")
+	}
 	return nil
 }
 
@@ -171,7 +176,7 @@ func (c *checker) scan() error {
 // inode looks at one record; set is what the bitmap says of it, untouched that it was never written.
 func (c *checker) inode(number uint32, set, untouched bool) (isDir bool, err error) {
 	f := c.f
-	reserved := number < f.Super.FirstInode && number != format.RootIno && number != format.JournalIno
+	reserved := number < f.Super.FirstInode && number != format.RootIno && (number != format.JournalIno || f.Super.Compat&super.HasJournal == 0)
 	if untouched {
 		if set {
 			c.find("inode %d is in use, and was never written", number)
@@ -203,6 +208,9 @@ func (c *checker) inode(number uint32, set, untouched bool) (isDir bool, err err
 	if reserved {
 		if f.Csums() && !format.InodeBytes(b).CsumOK(f.Seed, number) {
 			c.find("checksum of inode %d", number)
+		}
+		if at := uint64(format.LE.Uint32(r.Block[4*doubleBlock:])); number == format.ResizeIno && f.Super.Compat&super.ResizeInode != 0 && at != 0 {
+			c.take(at, 1, "inode 7") // what it leads to is the groups'
 		}
 		return false, nil
 	}

@@ -7,6 +7,7 @@ import (
 
 	"microagent/runtime/disk/ext4"
 	"microagent/runtime/disk/ext4/format"
+	"microagent/runtime/disk/ext4/super"
 )
 
 // names goes through every directory.
@@ -88,7 +89,7 @@ func (c *checker) tree() error {
 	for _, number := range slices.Sorted(maps.Keys(c.inodes)) {
 		n := c.inodes[number]
 		switch {
-		case number == format.JournalIno:
+		case number == format.JournalIno, number == c.f.Super.OrphanInode && c.f.Super.Compat&super.OrphanFile != 0:
 		case n.IsDir():
 			if n.above == 0 {
 				c.find("directory inode %d has no name", number)

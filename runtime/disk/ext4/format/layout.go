@@ -19,6 +19,7 @@ const (
 	MaxName        = 255
 
 	RootIno    = 2
+	ResizeIno  = 7
 	JournalIno = 8
 	FirstIno   = 11
 )

@@ -13,7 +13,7 @@ func (f *FS) TableBlocks() uint64 {
 	return (uint64(f.Super.InodesPerGroup)*uint64(f.Super.InodeSize) + uint64(f.BlockSize) - 1) / uint64(f.BlockSize)
 }
 
-// BaseBlocks is how many blocks copies of superblock and descriptors take at a group's beginning.
+// BaseBlocks is how many blocks copies of superblock and descriptors take at a group's beginning, all of its own at most.
 func (f *FS) BaseBlocks(n uint64) uint64 {
 	s := &f.Super
 	perBlock := uint64(f.BlockSize) / uint64(s.DescSize)
@@ -33,7 +33,8 @@ func (f *FS) BaseBlocks(n uint64) uint64 {
 	} else if i := n % perBlock; i == 0 || i == 1 || i == perBlock-1 {
 		blocks++
 	}
-	return blocks
+	_, all := f.GroupBlocks(n)
+	return min(blocks, uint64(all))
 }
 
 // GroupBlocks is where a group begins, and how many blocks it has.

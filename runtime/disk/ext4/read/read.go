@@ -81,6 +81,9 @@ func Open(r io.ReaderAt, size int64) (*FS, error) {
 	if uint64(s.Inodes) > f.Groups*uint64(s.InodesPerGroup) {
 		return nil, format.Corruptf("%d inodes in %d groups", s.Inodes, f.Groups)
 	}
+	if f.TableBlocks() > s.Blocks/f.Groups {
+		return nil, format.Corruptf("%d groups with %d blocks of inodes each in %d blocks", f.Groups, f.TableBlocks(), s.Blocks)
+	}
 	f.Seed = s.Seed()
 	return f, nil
 }

@@ -132,4 +132,5 @@ func (s *Superblock) walk(c codec) {
 	c.u32(0x24C, &s.BackupGroups[0])
 	c.u32(0x250, &s.BackupGroups[1])
 	c.u32(0x270, &s.ChecksumSeed)
+	c.u32(0x280, &s.OrphanInode)
 }

@@ -88,6 +88,7 @@ type Superblock struct {
 	JournalBlocks [17]uint32
 	MMPInterval   uint16 // seconds between two signs of life of who mounted it, with mmp
 	MMPBlock      uint64 // where those are written
+	OrphanInode   uint32 // of the file that says what was deleted while it was open, with orphan_file
 }
 
 // Read reads the superblock of the file system that r holds. ErrNone when there is none, ErrDamaged as of Parse, else
