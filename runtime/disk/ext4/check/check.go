@@ -5,9 +5,11 @@ package check
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"microagent/runtime/disk/ext4"
 	"microagent/runtime/disk/ext4/format"
@@ -41,7 +43,7 @@ func Check(r io.ReaderAt, size int64) ([]string, error) {
 	}
 	c.f = f
 	c.used = make([]byte, (f.Super.Blocks+7)/8)
-	c.links, c.inodes, c.shared = map[uint32]int{}, map[uint32]*inode{}, map[uint64]int{}
+	c.shared = map[uint64]int{}
 	for _, part := range []func() error{c.groups, c.scan, c.names, c.tree, c.bitmaps} {
 		if err := part(); err != nil {
 			return c.list, err
@@ -54,20 +56,33 @@ func Check(r io.ReaderAt, size int64) ([]string, error) {
 type checker struct {
 	f       *read.FS
 	list    []string
-	used    []byte // a bit for each block
-	inodes  map[uint32]*inode
-	links   map[uint32]int // names that lead to an inode
+	used    []byte         // a bit for each block
+	inodes  []inode        // in the order of their numbers
 	shared  map[uint64]int // blocks of extended attributes, by how many inodes have them
 	byGroup []format.Group
 	broken  []bool // of groups, whose descriptor says nothing
 }
 
-// inode is one in use.
+// inode is one in use: of so many that there may be, no more than is needed of each.
 type inode struct {
-	read.Inode
+	number uint32
+	mode   uint32
+	links  uint32
+	names  uint32 // that lead to it
 	parent uint32 // of a directory: that its ".." leads to
 	above  uint32 // the directory that has its name
-	subs   int    // directories in it
+	subs   uint32 // directories in it
+}
+
+func (n *inode) isDir() bool { return n.mode&ext4.ModeType == ext4.ModeDir }
+
+// inUse is an inode in use, nil for another.
+func (c *checker) inUse(number uint32) *inode {
+	i, found := slices.BinarySearchFunc(c.inodes, number, func(n inode, number uint32) int { return cmp.Compare(n.number, number) })
+	if !found {
+		return nil
+	}
+	return &c.inodes[i]
 }
 
 func (c *checker) find(text string, args ...any) {
@@ -218,7 +233,7 @@ func (c *checker) inode(number uint32, set, untouched bool) (isDir bool, err err
 	if err != nil {
 		return false, c.note("", err)
 	}
-	c.inodes[number] = &inode{Inode: n}
+	c.inodes = append(c.inodes, inode{number: number, mode: n.Mode, links: uint32(n.Links)})
 	return n.IsDir(), c.content(n)
 }
 

@@ -7,13 +7,14 @@ import (
 
 	"microagent/runtime/disk/ext4"
 	"microagent/runtime/disk/ext4/format"
+	"microagent/runtime/disk/ext4/read"
 	"microagent/runtime/disk/ext4/super"
 )
 
 // names goes through every directory.
 func (c *checker) names() error {
-	for _, number := range slices.Sorted(maps.Keys(c.inodes)) {
-		if dir := c.inodes[number]; dir.IsDir() {
+	for i := range c.inodes {
+		if dir := &c.inodes[i]; dir.isDir() {
 			if err := c.directory(dir); err != nil {
 				return err
 			}
@@ -23,12 +24,16 @@ func (c *checker) names() error {
 }
 
 func (c *checker) directory(dir *inode) error {
-	who := fmt.Sprintf("directory inode %d", dir.Number)
-	if err := c.dots(dir, who); err != nil {
+	who := fmt.Sprintf("directory inode %d", dir.number)
+	whole, err := c.f.Inode(dir.number)
+	if err != nil {
+		return c.note(who, err)
+	}
+	if err := c.dots(dir, whole, who); err != nil {
 		return err
 	}
 	seen := map[string]bool{}
-	for e, err := range c.f.Entries(dir.Inode) {
+	for e, err := range c.f.Entries(whole) {
 		if err != nil {
 			return c.note(who, err)
 		}
@@ -36,7 +41,7 @@ func (c *checker) directory(dir *inode) error {
 			c.find("%s has %q twice", who, e.Name)
 		}
 		seen[e.Name] = true
-		child := c.inodes[e.Inode]
+		child := c.inUse(e.Inode)
 		if child == nil {
 			c.find("%s has %q, which leads to inode %d, and that is not in use", who, e.Name, e.Inode)
 			continue
@@ -44,25 +49,25 @@ func (c *checker) directory(dir *inode) error {
 		if e.Inode < c.f.Super.FirstInode {
 			c.find("%s has %q, which leads to the reserved inode %d", who, e.Name, e.Inode)
 		}
-		if e.Type != 0 && e.Type != child.Mode&ext4.ModeType {
+		if e.Type != 0 && e.Type != child.mode&ext4.ModeType {
 			c.find("%s has %q as another kind of file than it is", who, e.Name)
 		}
-		c.links[e.Inode]++
-		if !child.IsDir() {
+		child.names++
+		if !child.isDir() {
 			continue
 		}
 		dir.subs++
 		if child.above != 0 {
 			c.find("directory inode %d has two names", e.Inode)
 		}
-		child.above = dir.Number
+		child.above = dir.number
 	}
 	return nil
 }
 
 // dots reads the first two entries, of the directory itself and of the one above it.
-func (c *checker) dots(dir *inode, who string) error {
-	file, err := c.f.File(dir.Inode)
+func (c *checker) dots(dir *inode, whole read.Inode, who string) error {
+	file, err := c.f.File(whole)
 	if err != nil {
 		return c.note(who, err)
 	}
@@ -70,7 +75,7 @@ func (c *checker) dots(dir *inode, who string) error {
 	if err := format.ReadFull(file, b, 0); err != nil {
 		return c.note(who, err)
 	}
-	if format.LE.Uint32(b) != dir.Number || b[6] != 1 || b[8] != '.' || format.LE.Uint16(b[4:]) != 12 || b[18] != 2 || b[20] != '.' || b[21] != '.' {
+	if format.LE.Uint32(b) != dir.number || b[6] != 1 || b[8] != '.' || format.LE.Uint16(b[4:]) != 12 || b[18] != 2 || b[20] != '.' || b[21] != '.' {
 		c.find("%s does not begin with itself and the one above it", who)
 		return nil
 	}
@@ -80,29 +85,29 @@ func (c *checker) dots(dir *inode, who string) error {
 
 // tree holds counts of links to what was found, and every directory to the one that it lies in.
 func (c *checker) tree() error {
-	root := c.inodes[format.RootIno]
-	if root == nil || !root.IsDir() {
+	root := c.inUse(format.RootIno)
+	if root == nil || !root.isDir() {
 		c.find("there is no root directory")
 		return nil
 	}
 	root.above = format.RootIno
-	for _, number := range slices.Sorted(maps.Keys(c.inodes)) {
-		n := c.inodes[number]
-		switch {
+	for i := range c.inodes {
+		n := &c.inodes[i]
+		switch number := n.number; {
 		case number == format.JournalIno, number == c.f.Super.OrphanInode && c.f.Super.Compat&super.OrphanFile != 0:
-		case n.IsDir():
+		case n.isDir():
 			if n.above == 0 {
 				c.find("directory inode %d has no name", number)
 			} else if n.parent != n.above {
 				c.find("directory inode %d lies in %d, and says %d", number, n.above, n.parent)
 			}
-			if n.Links != 2+n.subs && n.Links != 1 {
-				c.find("directory inode %d has %d links, and says %d", number, 2+n.subs, n.Links)
+			if n.links != 2+n.subs && n.links != 1 {
+				c.find("directory inode %d has %d links, and says %d", number, 2+n.subs, n.links)
 			}
-		case c.links[number] == 0:
+		case n.names == 0:
 			c.find("inode %d has no name", number)
-		case c.links[number] != n.Links:
-			c.find("inode %d has %d links, and says %d", number, c.links[number], n.Links)
+		case n.names != n.links:
+			c.find("inode %d has %d links, and says %d", number, n.names, n.links)
 		}
 	}
 	c.reachable(root)
@@ -111,20 +116,20 @@ func (c *checker) tree() error {
 
 // reachable finds circles of directories, which no name of the root leads to.
 func (c *checker) reachable(root *inode) {
-	sure := map[uint32]bool{root.Number: true}
-	for _, number := range slices.Sorted(maps.Keys(c.inodes)) {
-		n := c.inodes[number]
-		if !n.IsDir() {
+	sure := map[uint32]bool{root.number: true}
+	for i := range c.inodes {
+		n := &c.inodes[i]
+		if !n.isDir() {
 			continue
 		}
 		var way []uint32
-		for on := map[uint32]bool{}; n != nil && !sure[n.Number]; n = c.inodes[n.above] {
-			if on[n.Number] {
-				c.find("directory inode %d lies in itself", n.Number)
+		for on := map[uint32]bool{}; n != nil && !sure[n.number]; n = c.inUse(n.above) {
+			if on[n.number] {
+				c.find("directory inode %d lies in itself", n.number)
 				break
 			}
-			on[n.Number] = true
-			way = append(way, n.Number)
+			on[n.number] = true
+			way = append(way, n.number)
 		}
 		for _, w := range way {
 			sure[w] = true
