@@ -37,15 +37,17 @@ func (p *planner) planMoves() {
 	world := *p.world
 	world.Volumes, world.Workspaces, world.Bundles = maps.Clone(world.Volumes), maps.Clone(world.Workspaces), maps.Clone(world.Bundles)
 	p.world = &world
+	projects := p.manifest.NamesNow("project")
 	for _, m := range p.manifest.Moved {
-		if kind, from := m.Of(); kind == "project" && p.manifest.NameNow(kind, from) == p.plan.Project && from != p.plan.Project {
+		if kind, from := m.Of(); kind == "project" && projects[from] == p.plan.Project && from != p.plan.Project {
 			p.moveProject(from, m.Pos)
 		}
 	}
 	for _, kind := range []string{"workspace", "volume"} { // a workspace first: it gives up what it holds
+		now := p.manifest.NamesNow(kind)
 		for _, m := range p.manifest.Moved {
 			if of, name := m.Of(); of == kind {
-				p.move(kind, OnDisk(p.plan.Project, name), OnDisk(p.plan.Project, p.manifest.NameNow(kind, name)), p.plan.Project, m.Pos)
+				p.move(kind, OnDisk(p.plan.Project, name), OnDisk(p.plan.Project, now[name]), p.plan.Project, m.Pos)
 			}
 		}
 	}

@@ -79,14 +79,14 @@ func (p *planner) onlyOnesOfTheirSize(vanished map[string]int64, like map[string
 
 // proposeWorkspaces warns of each workspace that would be made anew where the only one that is like it is declared no more.
 func (p *planner) proposeWorkspaces() {
-	gone, fresh := map[string][]string{}, map[string][]string{}
+	gone, fresh, moved := map[string][]string{}, map[string][]string{}, p.manifest.NamesNow("workspace")
 	for _, c := range p.all {
 		if c.Address.Kind != KindWorkspace {
 			continue
 		}
 		switch c.Action {
 		case ActionDelete:
-			if p.manifest.NameNow("workspace", c.Address.Name) != c.Address.Name {
+			if moved[c.Address.Name] != "" {
 				continue // moved says what it is
 			}
 			have := p.world.Workspaces[OnDisk(p.plan.Project, c.Address.Name)].Spec

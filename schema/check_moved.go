@@ -68,9 +68,10 @@ func (c *checker) checkMovedOf(n *node, kind, section string) {
 		}
 		to[old] = target.value.text
 	}
+	ends := moveEnds(to)
 	for i, item := range n.items {
-		if from, target := item.entry(kind), item.entry("to"); from != nil && target != nil {
-			c.checkMoveEnds(to, section, from.value.text, target, address{"moved", strconv.Itoa(i), "to"})
+		if target := item.entry("to"); item.entry(kind) != nil && target != nil {
+			c.checkMoveEnds(ends, section, target, address{"moved", strconv.Itoa(i), "to"})
 		}
 	}
 }
@@ -83,16 +84,15 @@ func (c *checker) projectText() string {
 	return ""
 }
 
-// checkMoveEnds follows the moves of a name that moved more than once.
-func (c *checker) checkMoveEnds(to map[string]string, section, from string, target *entry, at address) {
-	seen := map[string]bool{from: true}
+// checkMoveEnds looks at where the way of a name ends that may have moved more than once.
+func (c *checker) checkMoveEnds(ends map[string]string, section string, target *entry, at address) {
 	name := target.value.text
-	for ; to[name] != ""; name = to[name] {
-		if seen[name] {
+	if end, goes := ends[name]; goes {
+		name = end
+		if name == "" {
 			c.error(target.value.at, "conflict", at.String()+" leads in a circle", "write the name that is declared now")
 			return
 		}
-		seen[name] = true
 	}
 	if section == "" {
 		if project := c.projectText(); project != "" && project != name && name == target.value.text {

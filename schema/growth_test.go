@@ -66,6 +66,8 @@ var shapes = map[string]func(n int) string{
 	"started through many": func(n int) string {
 		return ordered(n, func(i int) string { return fmt.Sprintf("w%d: started, w%d: started", i-1, i/2) }, "")
 	},
+	"moved on and on":   func(n int) string { return renamed(n, n) },
+	"moved in a circle": func(n int) string { return renamed(n, 0) },
 	"merges": func(n int) string {
 		return "project: p\nvolumes:\n  base: &b {size: 1GiB}\n" + repeat(n, "  v%d: {<<: *b}\n")
 	},
@@ -82,6 +84,17 @@ func ordered(n int, after func(i int) string, mount string) string {
 	for i := range n - 1 {
 		fmt.Fprintf(&b, "  w%d: {image: x, task: [], mounts: {/a: {volume: v%s}}, after: {%s}}\n", i+1, mount, after(i+1))
 	}
+	return b.String()
+}
+
+// renamed are n moves, of v0 to v1, of that to v2, and so on, the last of them to the volume of a number.
+func renamed(n, last int) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "project: p\nvolumes:\n  v%d: {size: 1GiB}\nmoved:\n", n)
+	for i := range n - 1 {
+		fmt.Fprintf(&b, "  - {volume: v%d, to: v%d}\n", i, i+1)
+	}
+	fmt.Fprintf(&b, "  - {volume: v%d, to: v%d}\n", n-1, last)
 	return b.String()
 }
 

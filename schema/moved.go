@@ -1,10 +1,6 @@
 package schema
 
-import (
-	"slices"
-
-	"microagent/schema/diag"
-)
+import "microagent/schema/diag"
 
 // Moved says that what was declared under another name is what is declared as To now. Exactly one of Volume, Workspace and
 // Project is set: the old name.
@@ -27,17 +23,22 @@ func (m Moved) Of() (kind, from string) {
 	return "volume", m.Volume
 }
 
-// NameNow is the name that an object has in m that had another: it may have moved more than once.
-func (m *Manifest) NameNow(kind, name string) string {
-	for range m.Moved { // the loader refuses a circle
-		i := slices.IndexFunc(m.Moved, func(one Moved) bool {
-			of, from := one.Of()
-			return of == kind && from == name
-		})
-		if i < 0 {
-			break
+// NamesNow gives the names that objects of a kind have in m now, by each that they had before: one may have moved more than
+// once.
+func (m *Manifest) NamesNow(kind string) map[string]string {
+	to := map[string]string{}
+	for _, one := range m.Moved {
+		if of, from := one.Of(); of == kind {
+			to[from] = one.To
 		}
-		name = m.Moved[i].To
+	}
+	return moveEnds(to)
+}
+
+// NameNow is the name that an object has in m that had another.
+func (m *Manifest) NameNow(kind, name string) string {
+	if now := m.NamesNow(kind)[name]; now != "" {
+		return now
 	}
 	return name
 }
@@ -45,10 +46,37 @@ func (m *Manifest) NameNow(kind, name string) string {
 // NamesBefore are the names that an object of m had before, in the order of moved.
 func (m *Manifest) NamesBefore(kind, name string) []string {
 	var list []string
+	now := m.NamesNow(kind)
 	for _, one := range m.Moved {
-		if of, from := one.Of(); of == kind && from != name && m.NameNow(kind, from) == name {
+		if of, from := one.Of(); of == kind && from != name && now[from] == name {
 			list = append(list, from)
 		}
 	}
 	return list
+}
+
+// moveEnds gives for each name in to the one at which its way ends, "" for a way in a circle. No step is taken twice.
+func moveEnds(to map[string]string) map[string]string {
+	ends := make(map[string]string, len(to))
+	for name := range to {
+		var way []string
+		for {
+			end, known := ends[name] // "" also while it is on this way
+			if known {
+				name = end
+				break
+			}
+			next := to[name]
+			if next == "" {
+				break
+			}
+			ends[name] = ""
+			way = append(way, name)
+			name = next
+		}
+		for _, one := range way {
+			ends[one] = name
+		}
+	}
+	return ends
 }
