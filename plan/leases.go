@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 
@@ -40,6 +41,37 @@ func (p *planner) checkLeases() {
 			s := p.state[inManifest(p.plan.Project, mine.workspace)]
 			if taker := s.starter(); taker != nil {
 				p.awaitHolders(taker, mine, of.id, held[of.id])
+			}
+		}
+	}
+	p.awaitReaders(held)
+}
+
+// awaitReaders lets a volume that grows or moves wait until who has it has given it up, and refuses where that goes on, or
+// waits for the volume itself. A guest that writes the volume makes it larger while it runs, and the move stops one holder.
+func (p *planner) awaitReaders(held map[string][]holding) {
+	for _, name := range slices.Sorted(maps.Keys(p.manifest.Volumes)) {
+		c := p.at[Address{KindVolume, name}]
+		if c == nil || c.Action != ActionGrow && c.Action != ActionMove {
+			continue
+		}
+		id := "volume " + cmp.Or(c.Volume.From, c.Volume.Name)
+		for _, h := range held[id] {
+			ws, known := p.world.Workspaces[h.workspace]
+			end := Address{KindWorkspace, inManifest(p.plan.Project, h.workspace)}
+			switch {
+			case known && !ws.Running, h.workspace == c.Volume.Holder:
+			case known && p.releases(ws, id, holding{}) && !p.needs(p.at[end], c):
+				p.addEdge(c, end)
+			case known && !h.readOnly && c.Action == ActionGrow:
+				if w := p.at[end]; w == nil || w.Danger == "" {
+					c.Detail = "its files stay, and workspace " + h.workspace + " runs on"
+				}
+			case known:
+				p.fail(CodeHeld, c.Pos, "stop it first: microagent halt "+h.workspace,
+					"volume %s can't %s while workspace %s reads it", name, c.Action, h.workspace)
+			default:
+				p.fail(CodeHeld, c.Pos, "wait until it is given up, or end what holds it", "volume %s can't %s while %s has it", name, c.Action, h.workspace)
 			}
 		}
 	}

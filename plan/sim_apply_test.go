@@ -169,6 +169,9 @@ func (s *sim) volume(p *plan.Plan, c *plan.Change) {
 			delete(s.volumes, from)
 			delete(s.records, "volume/"+from)
 		}
+		if c.Volume.Size > v.Size && v.HolderReadOnly {
+			s.t.Fatalf("%s grows while %s only reads it", c.Address, v.Holder)
+		}
 		if c.Volume.Size < v.Size {
 			s.t.Fatalf("%s shrinks", c.Address)
 		}

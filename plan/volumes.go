@@ -157,9 +157,6 @@ func (p *planner) changeVolume(c *Change, v schema.Volume, have observed.Volume)
 	if v.Size > was {
 		c.Action, c.Reason = ActionGrow, ReasonFieldChanged
 		c.Detail = "its files stay"
-		if have.Holder != "" {
-			c.Detail = "its files stay, and workspace " + have.Holder + " runs on"
-		}
 		c.Fields = append(c.Fields, FieldChange{Path: "size", Before: was.String(), After: v.Size.String(), Effect: observed.EffectLive})
 	}
 }
