@@ -66,11 +66,11 @@ func Make(m *schema.Manifest, w *observed.World, o Options) (*Plan, diag.List) {
 	p.awaitRenames()
 	p.checkLeases()
 	p.conditionTurns()
+	p.keepTargets()
 	p.checkHost()
 	p.checkPorts()
 	p.checkNetworks()
 	p.checkLoss()
-	p.keepTargets()
 	return p.finish()
 }
 

@@ -27,7 +27,13 @@ func (p *planner) keepTargets() {
 		}
 	}
 	before := len(p.all)
-	p.all = slices.DeleteFunc(p.all, func(c *Change) bool { return c.Does() && !wanted[c.Address] })
+	out := func(c *Change) bool { return c.Does() && !wanted[c.Address] }
+	p.all = slices.DeleteFunc(p.all, out)
+	for _, s := range p.state {
+		if c := s.starter(); c != nil && out(c) {
+			s.change = nil // what this host lacks for its start does not matter
+		}
+	}
 	if left := before - len(p.all); left > 0 {
 		p.warn(CodeTargets, diag.Pos{}, "apply the whole when you can: microagent apply",
 			"only %s is planned: %s", strings.Join(p.plan.Targets, ", "), leftOut(left))
