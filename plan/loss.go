@@ -42,7 +42,7 @@ func (p *planner) checkLoss() {
 func (p *planner) giveUpVolume(c *Change, disk string, v schema.Volume, have observed.Volume) bool {
 	why := ""
 	switch {
-	case have.Protected || p.moves.volumes[disk] != "":
+	case !p.mayGiveUp(disk, have):
 		return false
 	case have.Missing:
 		why = "its image is gone"
@@ -67,6 +67,11 @@ func (p *planner) giveUpVolume(c *Change, disk string, v schema.Volume, have obs
 	c.Volume.Holder, c.Loss = have.Holder, true
 	p.forgetVolume(disk)
 	return true
+}
+
+// mayGiveUp says that --allow-data-loss may name a volume.
+func (p *planner) mayGiveUp(disk string, have observed.Volume) bool {
+	return !have.Protected && p.moves.volumes[disk] == ""
 }
 
 // forgetVolume has the rest of the plan see the world without a volume.

@@ -83,7 +83,7 @@ func (p *planner) planVolume(name string, v schema.Volume, applied map[string]bo
 	case p.refuseDrifted(name, disk, v, have):
 		return
 	default:
-		p.changeVolume(&c, v, have)
+		p.changeVolume(&c, disk, v, have)
 		p.moveVolume(&c, disk, have)
 	}
 	p.add(c)
@@ -130,7 +130,7 @@ func projectFlag(name string) string {
 	return " --project " + name
 }
 
-func (p *planner) changeVolume(c *Change, v schema.Volume, have observed.Volume) {
+func (p *planner) changeVolume(c *Change, disk string, v schema.Volume, have observed.Volume) {
 	was := quantity.Size(have.Size)
 	switch {
 	case v.Size >= was:
@@ -139,8 +139,11 @@ func (p *planner) changeVolume(c *Change, v schema.Volume, have observed.Volume)
 			"volume %s has drifted: its record has %s, and its image %s; it stays as it is, since a volume never shrinks", c.Address.Name, quantity.Size(have.Recorded), was)
 		c.Volume.Size = have.Size
 	default:
-		p.fail(CodeVolumeShrinks, v.Pos,
-			fmt.Sprintf("write size: %s, or declare a second volume and copy what you need", was.Text()),
+		next := fmt.Sprintf("write size: %s, or declare a second volume and copy what you need", was.Text())
+		if p.mayGiveUp(disk, have) {
+			next += "; to have it anew and empty: microagent apply --allow-data-loss=" + c.Address.String()
+		}
+		p.fail(CodeVolumeShrinks, v.Pos, next,
 			"volume %s would shrink from %s to %s, and a volume never shrinks", c.Address.Name, was, v.Size)
 		c.Volume.Size = have.Size
 	}
