@@ -167,6 +167,7 @@ var unrun = map[string]string{
 	"microagent wait --job \x00 \x00":                                   "goes on until the job ends: jobs runs the same command",
 	"microagent image pull NAME":                                        "needs a registry of the name that was typed: image_offline pulls from one",
 	"microagent kernel install":                                         "fetches packages from the distribution's servers",
+	"microagent cp -r \x00 ./\x00":                                      "follows an output that was there and could not be collected: advice runs the same command",
 	"microagent image import \x00":                                      "follows an image that went away between plan and apply",
 	"microagent kernel list":                                            "follows a kernel that went away while it was used",
 	"microagent run \x00 sh":                                            "needs an image without a command, which mkimage doesn't make; apply's tests hold the text",

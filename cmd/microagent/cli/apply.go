@@ -43,9 +43,9 @@ func (a *app) applyCommand() *cobra.Command {
 		Long: "Makes a plan, asks, and executes it; or executes PLAN, a file of plan -o, unless something it rests on has\n" +
 			"moved since. A workspace is waited for until it is ready, as its ready says, and a task to its end, whose\n" +
 			"outputs are brought to the host. A task that failed, or that left no output where a required one is\n" +
-			"declared, runs again at the next apply. After a failure\n" +
-			"nothing new is started, but with --keep-going what does not rest on what failed. After a failure or\n" +
-			"^C, running it again goes on from there. A volume is never deleted.",
+			"declared, runs again at the next apply. After a failure nothing new is started, but with --keep-going\n" +
+			"what does not rest on what failed. After a failure or ^C, running it again goes on from there. A volume\n" +
+			"loses its data only where --allow-data-loss names it.",
 		Example:     "  microagent apply\n  microagent apply --yes --json\n  microagent apply change.plan",
 		Annotations: exitsWith(ExitOK, ExitFailed, ExitPartly, ExitInvalid, ExitRefused, ExitLocked, ExitTimeout, ExitInterrupted),
 		RunE: does(func(ctx context.Context, args []string) error {

@@ -48,6 +48,14 @@ func snapshotNames(ctx context.Context, w *world) (names []string) {
 	return names
 }
 
+func keptNames(ctx context.Context, w *world) (names []string) {
+	list, _ := w.Workspaces.Kept(ctx)
+	for _, k := range list {
+		names = append(names, k.Workspace)
+	}
+	return names
+}
+
 func imageNames(ctx context.Context, w *world) (names []string) {
 	list, _ := w.Images.List(ctx)
 	for _, i := range list {
@@ -82,6 +90,16 @@ func (a *app) completeWords(w words) completer {
 			return nil, cobra.ShellCompDirectiveDefault
 		}
 		return a.complete(cmd.Context(), listers[all[at]], typed, args), cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+// completeOne completes the only argument of a command whose usage line does not say what it can be.
+func (a *app) completeOne(names lister) completer {
+	return func(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
+		if len(args) > 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return a.complete(cmd.Context(), names, typed, args), cobra.ShellCompDirectiveNoFileComp
 	}
 }
 

@@ -25,12 +25,12 @@ func (a *app) cpCommand() *cobra.Command {
 			"workspace runs its guest is asked; --offline insists on the disk. volume:NAME:/path is a volume that nobody\n" +
 			"uses now, where no workspace is called volume. The old file or the new one is there at any moment.",
 		Example:     "  microagent cp ./app.conf scratch:/etc/app.conf\n  microagent cp -r scratch:data:/results ./results\n  microagent cp volume:data:/results/log .",
-		Annotations: exitsWith(ExitOK, ExitFailed, ExitRefused, ExitUsage),
+		Annotations: exitsWith(ExitOK, ExitFailed, ExitRefused, ExitLocked, ExitUsage),
 		RunE: does(func(ctx context.Context, args []string) error {
 			from, fromGuest := cutGuest(args[0])
 			to, toGuest := cutGuest(args[1])
 			if fromGuest == toGuest {
-				return usagef("microagent cp", "one side has to be WORKSPACE:/path and the other a path on the host")
+				return usagef("microagent cp", "one side has to be WORKSPACE:/path or volume:NAME:/path, and the other a path on the host")
 			}
 			side, host := to, args[0]
 			if fromGuest {

@@ -21,7 +21,8 @@ func (a *app) destroyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "destroy", Short: "remove what applies created, but volumes",
 		Long: "Stops and deletes the project's workspaces. Their root file systems are kept until prune, and restore brings one\n" +
-			"back. Its volumes stay with their data; the plan says how each is deleted by name. What can't be deleted is told, and the rest is. With --project NAME no manifest is needed.",
+			"back. Its volumes stay with their data; the plan says how each is deleted by name. What can't be deleted is told,\n" +
+			"and the rest is. With --project NAME no manifest is needed.",
 		Example:     "  microagent destroy\n  microagent destroy --yes\n  microagent destroy --project counter",
 		Annotations: exitsWith(ExitOK, ExitFailed, ExitPartly, ExitInvalid, ExitRefused, ExitLocked, ExitInterrupted),
 		RunE: does(func(ctx context.Context, _ []string) error {
@@ -31,7 +32,7 @@ func (a *app) destroyCommand() *cobra.Command {
 		}),
 	}
 	o.add(cmd)
-	loss.add(cmd.Flags())
+	loss.add(cmd.Flags(), "workspace/NAME")
 	cmd.Flags().BoolVar(&moveHere, "move-here", false, "also when the project was applied from another manifest")
 	return cmd
 }

@@ -71,6 +71,11 @@ func TestExitMeanings(t *testing.T) {
 		if cmd.Example == "" && !cmd.HasSubCommands() {
 			t.Errorf("%s has no example", cmd.Name())
 		}
+		for line := range strings.SplitSeq(cmd.Long, "\n") {
+			if len(line) > 120 {
+				t.Errorf("%s: a line of its help is wider than 120 columns: %s", cmd.Name(), line)
+			}
+		}
 		for _, code := range codes {
 			if exitMeanings[code] == "" {
 				t.Errorf("%s: code %d has no meaning", cmd.Name(), code)

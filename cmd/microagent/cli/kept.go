@@ -24,11 +24,11 @@ func (a *app) keptOf(ctx context.Context, w *world, project string, names []stri
 }
 
 func (a *app) sayKept(k view.Kept) {
-	what := "of before a replacement"
+	what := "that workspace " + k.Workspace + " had before is kept"
 	if k.Deleted {
-		what = "although that was deleted"
+		what = "of workspace " + k.Workspace + " is kept although that was deleted"
 	}
-	a.Say("the root file system of workspace %s is kept %s, and takes %s; to bring it back: microagent restore %s", k.Workspace, what, term.Size(k.Bytes), k.Workspace)
+	a.Say("the root file system %s, and takes %s; to bring it back: microagent restore %s", what, term.Size(k.Bytes), k.Workspace)
 }
 
 // keptNamed leaves those of a project and of some names, where these are given.

@@ -12,8 +12,8 @@ import (
 // lossFlag is --allow-data-loss: the objects, as addresses, that may lose what is in them.
 type lossFlag []string
 
-func (l *lossFlag) add(f *pflag.FlagSet) {
-	f.StringArrayVar((*[]string)(l), "allow-data-loss", nil, "let `ADDRESS` lose what can't be kept of it: workspace/NAME, or volume/NAME, which is made anew and empty")
+func (l *lossFlag) add(f *pflag.FlagSet, of string) {
+	f.StringArrayVar((*[]string)(l), "allow-data-loss", nil, "let `ADDRESS` lose what can't be kept of it: "+of)
 }
 
 // check refuses what is no address of those kinds.

@@ -41,7 +41,7 @@ func (o *planFlags) add(f *pflag.FlagSet) {
 	f.BoolVar(&o.moveHere, "move-here", false, "take the project over from the manifest it was applied from")
 	f.BoolVar(&o.pull, "pull", false, "ask registries what their tags stand for now")
 	f.BoolVar(&o.offline, "offline", false, "ask no registry")
-	o.loss.add(f)
+	o.loss.add(f, "workspace/NAME, or volume/NAME, which is made anew and empty")
 	o.network.add(f, "grant what the manifest asks for of private networks and of this host")
 }
 

@@ -85,7 +85,7 @@ func (a *app) forwardCommand() *cobra.Command {
 			"is [ADDR:][HOST:]GUEST[/tcp|udp] or unix:PATH:GUEST, as for run -p; without HOST any that is free is taken, and\n" +
 			"said. Any local user and any web page can reach such a port; a unix socket is its owner's alone.",
 		Example:     "  microagent forward web 8080\n  microagent forward web 9090:8080 unix:./db.sock:5432",
-		Annotations: exitsWith(ExitOK, ExitFailed, ExitRefused, ExitUsage),
+		Annotations: exitsWith(ExitOK, ExitFailed, ExitRefused, ExitLocked, ExitUsage),
 		RunE: does(func(ctx context.Context, args []string) error {
 			list, err := parseForwards(args[1:])
 			if err != nil {

@@ -12,6 +12,7 @@ import (
 func (a *app) restoreCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "restore WORKSPACE", Short: "bring back a workspace's root file system of before",
+		ValidArgsFunction: a.completeOne(keptNames),
 		Long: "Brings back what an apply, a destroy or a delete of a project's workspace took away: its root file system, with\n" +
 			"the image and all else that it was made of. What is there of that name now is kept in its place, so that doing it\n" +
 			"again goes back. It is not started. It stays until the next replacement or prune; list --kept shows what there is.",

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -13,7 +14,7 @@ const about = `microagent runs sandboxes in microVMs from a file that is checked
 
 A manifest, microagent.yaml, describes workspaces, volumes, bundles, disks and outputs.
 plan shows what an apply would do, apply does it, and a second apply has nothing to do.
-The guest sees block devices and nothing else, and a volume is deleted only when you name it.`
+The guest sees block devices, and no folder of the host, and a volume is deleted only when you name it.`
 
 // root is the whole tree of commands.
 func (a *app) root() *cobra.Command {
@@ -136,10 +137,12 @@ func group(use, short string, cmds ...*cobra.Command) *cobra.Command {
 
 const exitNote = "exit"
 
-// exitsWith are the codes that a command's help lists.
+// exitsWith are the codes that a command's help lists. Every command line can be wrong.
 func exitsWith(codes ...int) map[string]string {
 	var list []string
-	for _, c := range codes {
+	codes = append(codes, ExitUsage)
+	slices.Sort(codes)
+	for _, c := range slices.Compact(codes) {
 		list = append(list, strconv.Itoa(c))
 	}
 	return map[string]string{exitNote: strings.Join(list, " ")}

@@ -234,6 +234,7 @@ func TestCompletesNames(t *testing.T) {
 		"output|get|":    ":4",
 		"logs|--job|":    ":4",
 		"wait|w|--job|":  ":4",
+		"restore|":       ":4",
 	} {
 		_, stdout, _ := typed(t, append([]string{"__complete"}, strings.Split(args, "|")...)...)
 		if !strings.Contains(stdout, want) {

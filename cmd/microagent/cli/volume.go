@@ -234,7 +234,7 @@ func (a *app) volumeDelete() *cobra.Command {
 			"holds it nothing happens; --force stops the holder first. Its snapshots stay. With a tag that snapshot\n" +
 			"is deleted, and nothing else.",
 		Example:     "  microagent volume delete data\n  microagent volume delete data:nightly",
-		Annotations: exitsWith(ExitOK, ExitFailed, ExitRefused),
+		Annotations: exitsWith(ExitOK, ExitFailed, ExitRefused, ExitLocked),
 		RunE: does(func(ctx context.Context, args []string) error {
 			w, err := a.open(true)
 			if err != nil {

@@ -18,7 +18,7 @@ func (a *app) volumeCheck() *cobra.Command {
 			"names and counts, as e2fsck -fn does. What is wrong is listed, 20 findings at most, and the command fails\n" +
 			"then. No workspace may be writing to it.",
 		Example:     "  microagent volume check data\n  microagent volume check data:nightly",
-		Annotations: exitsWith(ExitOK, ExitFailed, ExitRefused),
+		Annotations: exitsWith(ExitOK, ExitFailed, ExitRefused, ExitLocked),
 		RunE: does(func(ctx context.Context, args []string) error {
 			w, err := a.open(true)
 			if err != nil {

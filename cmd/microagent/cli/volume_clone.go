@@ -16,7 +16,7 @@ func (a *app) volumeClone() *cobra.Command {
 			"its holes otherwise. The copy is a volume of no project, with an identity (UUID) of its own. Cut short at any\n" +
 			"moment, there is the whole copy or none.",
 		Example:     "  microagent volume clone data trial\n  microagent volume clone shop.data:nightly trial",
-		Annotations: exitsWith(ExitOK, ExitFailed, ExitRefused, ExitUsage),
+		Annotations: exitsWith(ExitOK, ExitFailed, ExitRefused, ExitLocked, ExitUsage),
 		RunE: does(func(ctx context.Context, args []string) error {
 			name, err := quantity.ParseName(args[1])
 			if err != nil {

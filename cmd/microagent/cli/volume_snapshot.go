@@ -20,7 +20,7 @@ func (a *app) volumeSnapshot() *cobra.Command {
 		Long: "Copies the volume as it is now, at once where the host's file system can share blocks. Without a tag the time\n" +
 			"is one, as 20260102-150405. A snapshot outlives its volume, and is deleted by its name only.",
 		Example:     "  microagent volume snapshot data:before-upgrade\n  microagent volume snapshot data",
-		Annotations: exitsWith(ExitOK, ExitFailed, ExitRefused, ExitUsage),
+		Annotations: exitsWith(ExitOK, ExitFailed, ExitRefused, ExitLocked, ExitUsage),
 		RunE: does(func(ctx context.Context, args []string) error {
 			name, tag, tagged := strings.Cut(args[0], ":")
 			if tagged && tag == "" {
@@ -95,7 +95,7 @@ func (a *app) volumeRestore() *cobra.Command {
 			"No workspace may be using it. A volume that was deleted comes back. Tasks of a project that completed are not\n" +
 			"run again for it: apply --rerun NAME does that.",
 		Example:     "  microagent volume restore data:before-upgrade",
-		Annotations: exitsWith(ExitOK, ExitFailed, ExitRefused, ExitUsage),
+		Annotations: exitsWith(ExitOK, ExitFailed, ExitRefused, ExitLocked, ExitUsage),
 		RunE: does(func(ctx context.Context, args []string) error {
 			name, tag, ok := strings.Cut(args[0], ":")
 			if !ok || tag == "" {

@@ -25,7 +25,7 @@ func (a *app) volumeExport() *cobra.Command {
 			"that zstd -d --sparse gives a disk that any tool mounts. With --format tar the files are written instead,\n" +
 			"as a tar that is not packed. A file that is there is never replaced.",
 		Example:     "  microagent volume export data data.img.zst\n  microagent volume export data:nightly - --format tar | tar t",
-		Annotations: exitsWith(ExitOK, ExitFailed, ExitRefused, ExitUsage),
+		Annotations: exitsWith(ExitOK, ExitFailed, ExitRefused, ExitLocked, ExitUsage),
 		RunE: does(func(ctx context.Context, args []string) error {
 			const command = "microagent volume export"
 			as := driver.ExportForm(format)
@@ -100,7 +100,7 @@ func (a *app) volumeImport() *cobra.Command {
 			"damaged, or of features that guests can't use is refused, and then there is no volume. Of a tar --size is how\n" +
 			"large the volume is to be, of an image how large at least.",
 		Example:     "  microagent volume import data data.img.zst\n  microagent volume import data files.tar.gz --size 2GiB",
-		Annotations: exitsWith(ExitOK, ExitFailed, ExitRefused, ExitUsage),
+		Annotations: exitsWith(ExitOK, ExitFailed, ExitRefused, ExitLocked, ExitUsage),
 		RunE: does(func(ctx context.Context, args []string) error {
 			const command = "microagent volume import"
 			name, err := quantity.ParseName(args[0])

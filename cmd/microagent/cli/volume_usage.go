@@ -49,7 +49,7 @@ func (a *app) volumeTrim() *cobra.Command {
 		Long: "Makes holes in the volume's image where its file system has nothing. No workspace may be using it; one that does\n" +
 			"can have its guest do the same, with fstrim.",
 		Example:     "  microagent volume trim data",
-		Annotations: exitsWith(ExitOK, ExitFailed, ExitRefused),
+		Annotations: exitsWith(ExitOK, ExitFailed, ExitRefused, ExitLocked),
 		RunE: does(func(ctx context.Context, args []string) error {
 			w, err := a.open(true)
 			if err != nil {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -82,6 +83,10 @@ func TestWhatPeopleRead(t *testing.T) {
 		}
 		s := b.run(argumentsOf(line)...)
 		fmt.Fprintf(&got, "$ microagent %s\n%s%sexit %d\n\n", line, steadyWords(b, s.out), steadyWords(b, s.stderr), s.code)
+		cmd, _, err := silent().root().Find(argumentsOf(line))
+		if err == nil && cmd.Runnable() && !slices.Contains(exitsOf(cmd), s.code) && !slices.Contains(exitsOf(cmd), ExitOurs) {
+			t.Errorf("%s exits with %d, and its help does not say so", line, s.code)
+		}
 		if line != "render" && strings.Contains(s.out+s.stderr, "canary") {
 			t.Errorf("%s shows the value of an environment variable:\n%s%s", line, s.out, s.stderr)
 		}

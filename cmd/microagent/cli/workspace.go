@@ -210,7 +210,7 @@ func (a *app) deleteCommand() *cobra.Command {
 		Use: "delete WORKSPACE...", Aliases: []string{"rm"}, Short: "delete workspaces",
 		Long: "Stops the workspace, within five seconds, and deletes it with its root file system. That of a project's workspace\n" +
 			"is kept until the next replacement or prune, and restore brings it back, unless --allow-data-loss names it. Its\n" +
-			"volumes are released and keep their data; halt it first when what runs in it needs longer to end. " + severalText,
+			"volumes are released and keep their data; halt it first when what runs in it needs longer to end.\n" + severalText,
 		Example:     "  microagent delete scratch --yes\n  microagent delete one two --yes",
 		Annotations: exitsWith(ExitOK, ExitFailed, ExitRefused),
 		RunE: does(func(ctx context.Context, args []string) error {
@@ -237,7 +237,7 @@ func (a *app) deleteCommand() *cobra.Command {
 		}),
 	}
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "don't ask")
-	loss.add(cmd.Flags())
+	loss.add(cmd.Flags(), "workspace/NAME")
 	return cmd
 }
 
