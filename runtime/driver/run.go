@@ -106,6 +106,8 @@ func (o StartOptions) RunsAlready(workspace string) error {
 type StopOptions struct {
 	Grace time.Duration // 0: the workspace's own
 	Force bool          // at once, without asking the guest
+	// Again notes that what ran is to run again: Workspace.Again, until a start, or a stop without it.
+	Again bool
 }
 
 // Stopped says how a stop went.

@@ -60,6 +60,8 @@ type Workspace struct {
 	LossShown bool `json:"loss_shown,omitempty"`
 	// RootFSMissing says that the record is there and the root file system is not.
 	RootFSMissing bool `json:"rootfs_missing,omitempty"`
+	// Again says that it was stopped to run again, as a reset does, and was not started since.
+	Again bool `json:"again,omitempty"`
 	// Silent says that the guest runs and did not answer when it was asked; only status and list ask.
 	Silent       bool   `json:"silent,omitempty"`
 	RecordDigest string `json:"record_digest"`
@@ -115,6 +117,10 @@ type Records interface {
 	// Replace puts a new root file system in place and keeps the old one as rootfs.prev. ErrBusy while
 	// it runs. The workspace gets a new id.
 	Replace(ctx context.Context, spec WorkspaceSpec, p Progress) (Workspace, error)
+	// Reset puts a fresh root file system in place, the disk rootfs of its image, and keeps the old one as Replace does, or
+	// with lose nothing of it. One that nothing was written to since it was placed stays as it is. ErrBusy while it runs. The
+	// workspace gets a new id.
+	Reset(ctx context.Context, name, rootfs string, lose bool, p Progress) (Workspace, error)
 	// Move gives a stopped workspace another name, and project as its owner, "" for none; all else stays, its newest run,
 	// outputs, logs and jobs as well. ErrNotFound without one, ErrExists where the new name is taken, ErrBusy while it runs.
 	Move(ctx context.Context, from, to, project string) error
@@ -123,12 +129,12 @@ type Records interface {
 	// Retire removes a stopped workspace as Delete does, and keeps its root file system with its record as Replace does. One
 	// that is not there is a success.
 	Retire(ctx context.Context, name string) error
-	// Kept lists the root file systems that Replace and Retire kept, by workspace.
+	// Kept lists the root file systems that Replace, Reset and Retire kept, by workspace.
 	Kept(ctx context.Context) ([]Kept, error)
 	// Restore brings back what was kept of a workspace, with the record that it had; what the workspace has now is kept in
 	// its place. ErrNotFound where nothing is kept, ErrBusy while it runs.
 	Restore(ctx context.Context, name string) (Workspace, error)
-	// Prune removes the root file systems that Replace and Retire kept, and gives their bytes on disk
+	// Prune removes the root file systems that Replace, Reset and Retire kept, and gives their bytes on disk
 	// and the workspaces they were of. One that an interrupted replacement needs stays. With dry nothing is
 	// removed.
 	Prune(ctx context.Context, dry bool) (freed int64, workspaces []string, err error)

@@ -29,6 +29,7 @@ func Workspaces(t *testing.T, open func(t *testing.T) WorkspacesUnder) {
 	t.Run("absent", func(t *testing.T) { workspacesAbsent(t, open(t)) })
 	t.Run("task", func(t *testing.T) { workspacesTask(t, open(t)) })
 	t.Run("idle", func(t *testing.T) { workspacesIdle(t, open(t)) })
+	t.Run("reset", func(t *testing.T) { workspacesReset(t, open(t)) })
 	t.Run("stop a task", func(t *testing.T) {
 		w := open(t)
 		spec := w.Spec(t, "one")
@@ -187,6 +188,8 @@ func workspacesAbsent(t *testing.T, w WorkspacesUnder) {
 	_, err = w.Update(ctx, w.Spec(t, "none"))
 	wantClass(t, err, driver.ErrNotFound)
 	_, err = w.Replace(ctx, w.Spec(t, "none"), nil)
+	wantClass(t, err, driver.ErrNotFound)
+	_, err = w.Reset(ctx, "none", "none", false, nil)
 	wantClass(t, err, driver.ErrNotFound)
 	_, err = w.Start(ctx, "none", driver.StartOptions{})
 	wantClass(t, err, driver.ErrNotFound)

@@ -39,6 +39,7 @@ type fakeWorkspace struct {
 	driver.Workspace
 	files   map[string]string
 	prev    *fakeWorkspace // what a replacement kept
+	used    bool           // its root file system was started from
 	hold    bool           // the next task does not end by itself
 	ended   chan struct{}  // closed at the end of the run
 	shell   *fakeShell
@@ -200,9 +201,39 @@ func (f *FakeWorkspaces) Replace(_ context.Context, spec driver.WorkspaceSpec, _
 		return driver.Workspace{}, fakeRuns(op, spec.Name)
 	}
 	w.prev = &fakeWorkspace{Workspace: w.copy(), files: w.files}
-	w.Spec, w.Updated, w.files = cloneSpec(spec), f.clock(), map[string]string{}
+	f.renew(w, spec)
+	return w.copy(), nil
+}
+
+// renew gives w a root file system on which nothing was written.
+func (f *FakeWorkspaces) renew(w *fakeWorkspace, spec driver.WorkspaceSpec) {
+	w.Spec, w.Updated, w.files, w.used = cloneSpec(spec), f.clock(), map[string]string{}, false
 	w.ID, w.RootFSMissing = fmt.Sprintf("%016x", f.next), false
 	w.record()
+}
+
+// Reset gives a workspace that was started a fresh root file system of its image.
+func (f *FakeWorkspaces) Reset(_ context.Context, name, rootfs string, lose bool, _ driver.Progress) (driver.Workspace, error) {
+	if err := f.call("reset", name); err != nil {
+		return driver.Workspace{}, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	w, err := f.get("reset workspace", name)
+	if err != nil {
+		return driver.Workspace{}, err
+	}
+	if w.alive() {
+		return driver.Workspace{}, fakeRuns("reset workspace", name)
+	}
+	spec := w.Spec
+	spec.RootFS = rootfs
+	if w.used && !lose {
+		w.prev = &fakeWorkspace{Workspace: w.copy(), files: w.files}
+	}
+	if w.used || w.RootFSMissing {
+		f.renew(w, spec)
+	}
 	return w.copy(), nil
 }
 
@@ -284,7 +315,7 @@ func (f *FakeWorkspaces) Restore(_ context.Context, name string) (driver.Workspa
 			delete(f.gone, name)
 		}
 		now := &fakeWorkspace{Workspace: w.copy(), files: w.files}
-		w.Spec, w.ID, w.files, w.prev = was.Spec, was.ID, was.files, now
+		w.Spec, w.ID, w.files, w.prev, w.used = was.Spec, was.ID, was.files, now, true
 		w.Spec.Name, w.Spec.Project = now.Spec.Name, now.Spec.Project
 	}
 	w.Updated = f.clock()

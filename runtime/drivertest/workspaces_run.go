@@ -44,6 +44,7 @@ func (f *FakeWorkspaces) Start(_ context.Context, name string, o driver.StartOpt
 		}
 	}
 	now := f.clock()
+	w.used, w.Again = true, false
 	w.Run = &driver.Run{
 		ID: fmt.Sprintf("run-%d", f.next), Key: o.RunKey, Phase: driver.PhaseReady, Started: now, Ready: &now,
 		PID: 1000 + f.next, BootID: "fake", Start: uint64(f.next), Tool: "fake", VMM: "fake", SpecDigest: fakeDigest(w.Spec),
@@ -149,8 +150,12 @@ func (f *FakeWorkspaces) Stop(_ context.Context, name string, o driver.StopOptio
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	w, err := f.get("stop workspace", name)
-	if err != nil || !w.alive() {
+	if err != nil {
 		return driver.Stopped{}, err
+	}
+	w.Again = o.Again && (w.alive() || w.Again)
+	if !w.alive() {
+		return driver.Stopped{}, nil
 	}
 	f.end(w, 143, true)
 	return driver.Stopped{Was: true, Forced: o.Force}, nil

@@ -35,6 +35,11 @@ func runFakeShell(argv []string, files, env map[string]string) *fakeShell {
 		switch word {
 		case "echo":
 			s.echo(rest)
+		case "cat":
+			text, ok := s.files[rest]
+			if s.stdout.WriteString(text); !ok {
+				s.code = 1
+			}
 		case "exit":
 			s.code, _ = strconv.Atoi(rest)
 			return s

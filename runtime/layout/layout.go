@@ -13,6 +13,7 @@
 //	workspaces/NAME/loss.json       what the newest end of a run cost that nobody asked for; loss.shown names the run whose was shown
 //	workspaces/NAME/rootfs.ext4     its root file system; rootfs.prev is the one before a replacement, or that of
 //	                                a workspace which is gone, and record.prev its record
+//	workspaces/NAME/again           is there while it is stopped to run again, for whoever comes after an interruption
 //	workspaces/NAME/outputs/OUT/    outputs that were fetched
 //	workspaces/NAME/jobs/ID/        a job: job.json, output.log, outputs/OUT/, and an empty taken/OUT once that was brought out
 //	workspaces/NAME/*.log           output.log (stdout and stderr in their order, framed), console.log, stdout.log, stderr.log, vmm.log, supervisor.log, network.log
@@ -81,6 +82,7 @@ const (
 	RootFSFile    = "rootfs.ext4"
 	RootFSPrev    = "rootfs.prev"
 	RecordPrev    = "record.prev"
+	AgainFile     = "again" // empty
 	OutputsDir    = "outputs"
 	JobsDir       = "jobs"
 	JobFile       = "job.json"
@@ -102,6 +104,7 @@ const (
 func (w Workspace) File(name string) string   { return filepath.Join(w.Dir, name) }
 func (w Workspace) Record() string            { return w.File(RecordFile) }
 func (w Workspace) RecordPrev() string        { return w.File(RecordPrev) }
+func (w Workspace) Again() string             { return w.File(AgainFile) }
 func (w Workspace) Run() string               { return w.File(RunFile) }
 func (w Workspace) Loss() string              { return w.File(LossFile) }
 func (w Workspace) LossShown() string         { return w.File(LossShownFile) }

@@ -46,6 +46,11 @@ func (s *Store) Replace(ctx context.Context, spec driver.WorkspaceSpec, p driver
 	if l != nil {
 		defer l.Close()
 	}
+	return s.replace(ctx, op, r, spec, p)
+}
+
+// replace is Replace of a workspace that is locked and at rest, and whose root file system the caller holds.
+func (s *Store) replace(ctx context.Context, op string, r *record, spec driver.WorkspaceSpec, p driver.Progress) (driver.Workspace, error) {
 	p.Report("root file system of "+spec.Name, 0, 0)
 	if err := s.swap(ctx, op, r, spec); err != nil {
 		return driver.Workspace{}, &driver.Error{Op: op, Object: spec.Name, Err: err, Next: driver.Next(err)}

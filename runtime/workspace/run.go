@@ -49,7 +49,11 @@ func (s *Store) Start(ctx context.Context, name string, o driver.StartOptions) (
 	if err != nil {
 		return driver.Run{}, err
 	}
-	return supervise.Spawn(ctx, s.Supervisor, spec)
+	run, err := supervise.Spawn(ctx, s.Supervisor, spec)
+	if err == nil {
+		err = s.forgetAgain(name)
+	}
+	return run, err
 }
 
 // readyPeriod is how often a start that another command began is looked at: its supervisor tells that command alone.
@@ -159,6 +163,11 @@ func (s *Store) Stop(ctx context.Context, name string, o driver.StopOptions) (dr
 	}
 	folder := s.State.Workspace(name)
 	run, err := control.ReadRun(folder)
+	if err == nil && !o.Again {
+		err = s.forgetAgain(name)
+	} else if err == nil && run != nil && run.Phase.Alive() {
+		err = s.noteAgain(name)
+	}
 	if err != nil {
 		return driver.Stopped{}, fmt.Errorf("%s %s: %w", op, name, err)
 	}

@@ -268,6 +268,7 @@ func (s *Store) observe(r *record) (driver.Workspace, error) {
 	if w.Run, err = control.ReadRun(folder); err != nil {
 		return w, &driver.Error{Class: driver.ErrCorrupt, Op: "read run of workspace", Object: r.Name, Err: err, Next: "move " + folder.Run() + " away"}
 	}
+	w.Again = s.again(r.Name) && (w.Run == nil || !w.Run.Phase.Alive())
 	if w.Loss, w.LossShown, err = s.loss(r, w.Run); err != nil {
 		return w, &driver.Error{Class: driver.ErrCorrupt, Op: "read what was lost of workspace", Object: r.Name, Err: err, Next: "move " + folder.Loss() + " away"}
 	}

@@ -156,6 +156,7 @@ func parses(command string) error {
 // unrun are commands that are advised and that no script runs as advice, each with why.
 var unrun = map[string]string{
 	"microagent apply --allow-data-loss=\x00":                           "follows a disk that is full while a root file system is to be kept: kept runs the flag",
+	"microagent reset \x00 --yes --allow-data-loss=workspace/\x00":      "follows a disk that is full while a root file system is to be kept: kept runs the flag of delete",
 	"microagent destroy --project \x00 --allow-data-loss=\x00":          "follows a disk that is full while a root file system is to be kept: kept runs the flag",
 	"microagent logs --supervisor \x00":                                 "follows a supervisor that died while its guest came up: fail_service runs the same command",
 	"microagent logs --vmm-log \x00":                                    "follows a VMM that does not do what it is asked: fail_service runs the same command",

@@ -57,7 +57,7 @@ var goldenCommands = []string{
 	"create net --image docker.io/library/alpine:3.20 --allow-net 203.0.113.5:22 --allow-net host:8080", "network explain net 203.0.113.5:22", "network explain net evil.example",
 	"network explain one evil.example", "network suggest net", "network suggest one", "logs --network net", "start net", "status net", "halt net", "delete net --yes",
 	"cp microagent.yaml one:/x", "cp one:/x ./got",
-	"halt one", "halt one", "restart one", "halt one none", "delete one --yes", "run docker.io/library/alpine:3.20 true",
+	"halt one", "halt one", "restart one", "reset one --yes", "halt one none", "delete one --yes", "run docker.io/library/alpine:3.20 true",
 	"output get job count", "output get job none", "kernel install --vmlinuz none --modules none", "kernel rm none",
 	"list --kept", "restore one", "prune", "image import none.tar", "image rm docker.io/library/alpine:3.20", "destroy --yes --parallel 1", "destroy --yes", "plan -o refused.plan --rerun nobody", "show refused.plan", "apply refused.plan", "apply --yes --rerun nobody", "nonsense", "plan --file other.yaml",
 }

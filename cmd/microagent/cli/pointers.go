@@ -29,7 +29,6 @@ var commandPointers = map[string]pointer{
 	"port-forward": {"a port of a running workspace is reached by forward", "microagent forward NAME 8080"},
 	"port":         {"status shows where ports are published", "microagent status NAME"},
 	"snapshot":     {"snapshots are of volumes; cp brings a stopped workspace's files out", "microagent volume snapshot --help"},
-	"reset":        {"a workspace starts anew once it was deleted and is created again", "microagent delete NAME"},
 	"build":        {"images are built by other tools, and used from a file, such as image: oci:DIR", "microagent image import --help"},
 	"edit":         {"a workspace is what its manifest says: change that, and apply it", "microagent apply"},
 	"pause":        {"there is no pause; a workspace is stopped by halt, and its disks stay", "microagent halt NAME"},

@@ -59,7 +59,7 @@ func (a *app) root() *cobra.Command {
 	in(groupManifest, a.validateCommand(), a.renderCommand(), a.planCommand(), a.graphCommand(), a.showCommand(), a.applyCommand(), a.destroyCommand(), a.statusCommand(), a.eventsCommand(), a.historyCommand(),
 		a.outputCommand(), a.schemaCommand())
 	in(groupObjects, a.runCommand(), a.createCommand(), a.startCommand(), a.forwardCommand(), a.execCommand(), a.logsCommand(), a.statsCommand(),
-		a.waitCommand(), a.haltCommand(), a.restartCommand(), a.cpCommand(), a.deleteCommand(), a.restoreCommand(), a.listCommand(), a.networkCommand(), a.volumeCommand())
+		a.waitCommand(), a.haltCommand(), a.restartCommand(), a.cpCommand(), a.resetCommand(), a.deleteCommand(), a.restoreCommand(), a.listCommand(), a.networkCommand(), a.volumeCommand())
 	in(groupHost, a.kernelCommand(), a.imageCommand(), a.doctorCommand(), a.pruneCommand(),
 		a.completionCommand(root), a.versionCommand())
 	root.AddCommand(a.storageTopic(), a.superviseCommand(), a.adapterCommand(), a.gatewayCommand())

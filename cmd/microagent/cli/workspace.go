@@ -243,7 +243,7 @@ func (a *app) deleteCommand() *cobra.Command {
 
 // remove stops a workspace and deletes it.
 func (a *app) remove(ctx context.Context, w *world, ws driver.Workspace, loss lossFlag) (told, error) {
-	how, err := stopToDelete(ctx, w, ws.Spec.Name)
+	how, err := stopToDelete(ctx, w, ws.Spec.Name, false)
 	if err != nil {
 		return told{}, err
 	}
@@ -278,19 +278,19 @@ func (a *app) remove(ctx context.Context, w *world, ws driver.Workspace, loss lo
 	return told{map[string]any{"deleted": ws.Spec.Name, "kept_volumes": nonNil(volumes), "kept_rootfs": keep}, "Deleted %q", []any{ws.Spec.Name}}, nil
 }
 
-// What a guest gets that is to be deleted: its volumes are worth a proper end, itself is worth no wait.
+// What a guest gets whose root file system is taken away: its volumes are worth a proper end, itself is worth no wait.
 const (
 	deleteGrace = time.Second
 	deleteLimit = 4500 * time.Millisecond // of which its supervisor needs less, unless it is stuck or an older one
 )
 
-// stopToDelete shuts a guest down, and ends it when that takes long.
-func stopToDelete(ctx context.Context, w *world, name string) (driver.Stopped, error) {
+// stopToDelete shuts a guest down, and ends it when that takes long. With again it is to run again.
+func stopToDelete(ctx context.Context, w *world, name string, again bool) (driver.Stopped, error) {
 	waiting, cancel := context.WithTimeout(ctx, deleteLimit)
 	defer cancel()
-	how, err := w.Runs.Stop(waiting, name, driver.StopOptions{Grace: deleteGrace})
+	how, err := w.Runs.Stop(waiting, name, driver.StopOptions{Grace: deleteGrace, Again: again})
 	if waiting.Err() != nil && ctx.Err() == nil {
-		how, err = w.Runs.Stop(ctx, name, driver.StopOptions{Force: true})
+		how, err = w.Runs.Stop(ctx, name, driver.StopOptions{Force: true, Again: again})
 	}
 	return how, err
 }

@@ -119,7 +119,7 @@ func nextRootFS(name string) string {
 	if strings.Contains(name, ".") {
 		return "a new one is made by: microagent apply"
 	}
-	return "create it again, after: microagent delete --yes " + name
+	return "a new one is made by: microagent reset " + name + " --yes"
 }
 
 // nextVolume is what to do about a volume that is another one than the workspace was set up with, or is gone: one that is

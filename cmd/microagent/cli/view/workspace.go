@@ -21,6 +21,8 @@ type Workspace struct {
 	Loss *Loss `json:"loss,omitempty"`
 	// RootFSMissing says that the record is there and the root file system is not.
 	RootFSMissing bool `json:"rootfs_missing,omitempty"`
+	// Again says that a reset was cut short, and that the next one starts it.
+	Again bool `json:"again,omitempty"`
 	// Silent says that the guest runs and did not answer.
 	Silent       bool   `json:"silent,omitempty"`
 	RecordDigest string `json:"record_digest"`
@@ -100,7 +102,7 @@ type Output struct {
 // OfWorkspace shows a workspace.
 func OfWorkspace(ws driver.Workspace) Workspace {
 	v := Workspace{Spec: ofSpec(ws.Spec), ID: ws.ID, Created: ws.Created, Updated: ws.Updated, Folder: ws.Folder, State: State(ws),
-		RootFSMissing: ws.RootFSMissing, Silent: ws.Silent, RecordDigest: ws.RecordDigest}
+		RootFSMissing: ws.RootFSMissing, Again: ws.Again, Silent: ws.Silent, RecordDigest: ws.RecordDigest}
 	if ws.Loss != nil {
 		v.Loss = new(ofLoss(*ws.Loss))
 	}
