@@ -25,6 +25,7 @@ import (
 	"microagent/runtime/kernel"
 	"microagent/runtime/layout"
 	"microagent/runtime/network/gateway"
+	"microagent/runtime/qemu"
 	"microagent/testscripts/lane"
 )
 
@@ -188,9 +189,10 @@ func startWith(t testing.TB, more []string, disks ...vmDisk) *vm {
 		t.Fatal(err)
 	}
 	v := &vm{t: t, port: conn, console: filepath.Join(t.TempDir(), "console"), exited: make(chan struct{})}
+	cpu, cmdline := qemu.Emulated(boot.Cmdline, 1)
 	args := []string{
-		"-no-user-config", "-nodefaults", "-display", "none", "-M", "q35", "-accel", "tcg,tb-size=256", "-m", "256", "-smp", "1",
-		"-bios", "qboot.rom", "-kernel", boot.Kernel, "-initrd", boot.Initramfs, "-append", boot.Cmdline,
+		"-no-user-config", "-nodefaults", "-display", "none", "-M", "q35", "-accel", "tcg,tb-size=256", "-cpu", cpu, "-m", "256", "-smp", "1",
+		"-bios", "qboot.rom", "-kernel", boot.Kernel, "-initrd", boot.Initramfs, "-append", cmdline,
 		"-serial", "file:" + v.console, "-device", "pvpanic-pci", "-action", "panic=none",
 	}
 	if !slices.Contains(disks, noChannel) {

@@ -29,19 +29,21 @@ const (
 type program struct {
 	binary  string
 	machine string
-	// cpu by accelerator. Under TCG it is a compromise: images are built for x86-64-v2, and what is above it
-	// was emulated wrongly for long.
+	// cpu by accelerator.
 	cpu map[Accel]string
 	// firmware boots an ELF kernel faster than QEMU's own; it is used when one of these files is there.
 	firmware []string
 }
+
+// emulatedCPU is a compromise: images are built for x86-64-v2, and what is above it was emulated wrongly for long.
+const emulatedCPU = "Nehalem,+rdrand"
 
 // programs is the one table of what the adapter can run.
 var programs = map[string]program{
 	"amd64": {
 		binary:  "qemu-system-x86_64",
 		machine: "q35",
-		cpu:     map[Accel]string{TCG: "Nehalem,+rdrand", KVM: "host"},
+		cpu:     map[Accel]string{TCG: emulatedCPU, KVM: "host"},
 		firmware: []string{
 			"/usr/share/qemu/qboot.rom", "/usr/share/seabios/qboot.rom", "/usr/share/qemu-kvm/qboot.rom",
 			"/usr/local/share/qemu/qboot.rom", "/opt/homebrew/share/qemu/qboot.rom",

@@ -138,7 +138,7 @@ func TestKernelArguments(t *testing.T) {
 	}
 	got := " " + kernelArguments("quiet tsc=unstable", TCG, 2, 2445400) + " "
 	for word, want := range map[string]bool{
-		" quiet ": true, " no_timer_check ": true, " tsc_early_khz=2445400 ": true, " tsc=unstable ": true, " mitigations=off ": true,
+		" quiet ": true, " no_timer_check ": true, " tsc_early_khz=2445400 ": true, " tsc=unstable ": true, " mitigations=off ": true, " init_on_alloc=0 ": true,
 		" tsc=reliable ": false, " nolapic_timer ": false, " noreplace-smp ": false,
 	} {
 		if strings.Contains(got, word) != want {
