@@ -29,9 +29,21 @@ func (g *gateway) exchange(id stack.Flow) func(*stack.Conn) {
 		defer g.end(f)
 		out, err := g.dial(g.ctx, f.Flow, v)
 		if err != nil {
+			why, ok := absence(err)
+			if !ok {
+				why = stack.NoPort // as of what was denied at first sight
+			}
+			in.Unreachable(why)
 			return
 		}
 		carryDatagrams(in, out)
+	}
+}
+
+// tellAbsence tells the guest what the host's kernel says of where its datagrams lead.
+func tellAbsence(in *stack.Conn, err error) {
+	if why, ok := absence(err); ok {
+		in.Unreachable(why)
 	}
 }
 
@@ -55,7 +67,9 @@ func carryDatagrams(in *stack.Conn, out dial.Conn) {
 				stir()
 			}
 			if err == nil && (n > 0 || !ends) {
-				_, _ = out.Write(b[:n]) // what can't be sent is lost, as anywhere
+				if _, failed := out.Write(b[:n]); failed != nil { // what can't be sent is lost, as anywhere
+					tellAbsence(in, failed)
+				}
 			}
 			give(b)
 			if err != nil {
@@ -73,6 +87,7 @@ func carryDatagrams(in *stack.Conn, out dial.Conn) {
 			b, err := readReady(raw, in.Chunk)
 			switch {
 			case errors.Is(err, unix.ECONNREFUSED): // nobody is there, yet
+				in.Unreachable(stack.NoPort)
 				continue
 			case err != nil, ends && len(b) == 0:
 				return

@@ -86,14 +86,10 @@ func (g *gateway) connect(r *stack.Request) {
 		return
 	}
 	out, err := g.dial(r.Context(), f.Flow, v)
-	switch {
-	case errors.Is(err, unix.ENETUNREACH):
-		r.Unreachable(false)
-		return
-	case errors.Is(err, unix.EHOSTUNREACH):
-		r.Unreachable(true)
-		return
-	case err != nil:
+	if err != nil {
+		if why, ok := absence(err); ok && why != stack.NoPort { // which a reset says
+			r.Unreachable(why)
+		}
 		return
 	}
 	defer out.Close()
@@ -108,6 +104,19 @@ func (g *gateway) connect(r *stack.Request) {
 		return
 	}
 	carry(in, out)
+}
+
+// absence is what an error of the host's kernel says that there is not.
+func absence(err error) (stack.Absence, bool) {
+	switch {
+	case errors.Is(err, unix.ENETUNREACH):
+		return stack.NoNetwork, true
+	case errors.Is(err, unix.EHOSTUNREACH):
+		return stack.NoHost, true
+	case errors.Is(err, unix.ECONNREFUSED):
+		return stack.NoPort, true
+	}
+	return 0, false
 }
 
 // dial connects to where an allowed flow leads.

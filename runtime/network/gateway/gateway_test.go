@@ -203,12 +203,27 @@ func TestAnotherPolicyWantsAName(t *testing.T) {
 // Where this host has no way to a place, the guest is told so.
 func TestNoWay(t *testing.T) {
 	w := &world{names: map[string][]string{"api.example.com": {"203.0.113.9"}}}
-	b := newBench(t, w, allow(host("api.example.com", 80)))
+	api := host("api.example.com", 80)
+	api.UDP = []spec.PortRange{{First: 123, Last: 123}}
+	b := newBench(t, w, allow(api))
 	w.mu.Lock()
 	w.offline = true
 	w.mu.Unlock()
 	if _, err := b.reach(t, "api.example.com", 80); err == nil || !strings.Contains(err.Error(), "network is unreachable") {
 		t.Errorf("the guest sees %v", err)
+	}
+	c, err := b.DialUDP(netip.MustParseAddrPort("203.0.113.9:123"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for n := range uint64(2) { // each is told of
+		_, _ = c.Write([]byte("x"))
+		for late := time.Now().Add(20 * time.Second); b.Unreachable() == n; time.Sleep(time.Millisecond) {
+			if time.Now().After(late) {
+				t.Fatal("a datagram is lost without a word")
+			}
+		}
 	}
 }
 

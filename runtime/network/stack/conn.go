@@ -23,6 +23,8 @@ type Conn struct {
 	writable <-chan struct{}
 	over     chan struct{}
 	once     sync.Once
+
+	unreachable func(Absence) // of datagrams; nil for TCP
 }
 
 func newConn(ep tcpip.Endpoint, queue *waiter.Queue, chunk int) *Conn {

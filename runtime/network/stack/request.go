@@ -17,7 +17,7 @@ type Request struct {
 	refuse func()
 	done   bool
 
-	unreachable func(host bool)
+	unreachable func(Absence)
 }
 
 // Context ends when the flow is to end, whether it was accepted or not.
@@ -58,7 +58,7 @@ func (s *Stack) connects(r *tcp.ForwarderRequest) {
 		return
 	}
 	req := &Request{Flow: what, flow: own, refuse: func() { r.Complete(true) }}
-	req.unreachable = func(host bool) { r.Complete(!s.sendUnreachable(id, host)) }
+	req.unreachable = func(why Absence) { r.Complete(!s.refuseConnection(id, why)) }
 	req.accept = func() (*Conn, error) { return handshake(r, own) }
 	defer req.finish(s)
 	s.config.TCP(req)
@@ -124,6 +124,7 @@ func (s *Stack) datagram(r *udp.ForwarderRequest) bool {
 		return false
 	}
 	c := newConn(ep, queue, maxDatagram)
+	c.unreachable = func(why Absence) { s.refuseDatagrams(id, why) }
 	go func() {
 		defer s.flows.end(own)
 		defer c.release()

@@ -65,10 +65,10 @@ func TestDecidedBeforeAccepted(t *testing.T) {
 
 // A guest is told of a place to which there is no way as by a router.
 func TestUnreachable(t *testing.T) {
-	for host, want := range map[bool]string{false: "network is unreachable", true: "no route to host"} {
-		g, s := newGuest(t, Config{TCP: func(r *Request) { r.Unreachable(host) }})
+	for why, want := range map[Absence]string{NoNetwork: "network is unreachable", NoHost: "no route to host"} {
+		g, s := newGuest(t, Config{TCP: func(r *Request) { r.Unreachable(why) }})
 		for i, to := range families {
-			if host && i == 1 {
+			if why == NoHost && i == 1 {
 				continue // a guest of gVisor knows no such message, as Linux does
 			}
 			_, err := g.dial(t.Context(), to)
