@@ -7,6 +7,7 @@ const (
 	CodeUnrecorded    = "unrecorded"      // an image without a record
 	CodeRecordForm    = "record_form"     // a record that this version can't compare with
 	CodeVolumeMissing = "volume_missing"  // external and not there
+	CodeNoSnapshot    = "no_snapshot"     // that a new volume is to begin with
 	CodeVolumeShrinks = "volume_shrinks"  //
 	CodeReserved      = "reserved_name"   // a new object has a name that stands for something else
 	CodeVolumeDrifted = "volume_drifted"  // its image is not the one that its record is of

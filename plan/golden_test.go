@@ -265,6 +265,9 @@ func (st *stage) happen(t *testing.T, f []string) {
 		onWorkspace(func(ws *observed.Workspace) {
 			ws.Spec = observed.WorkspaceSpec{Name: ws.Spec.Name, Project: ws.Spec.Project}
 		})
+	case "snapshot": // VOLUME:TAG, as large as the volume
+		volume, tag, _ := strings.Cut(arg(1), ":")
+		s.snapshots[volume] = append(s.snapshots[volume], observed.Snapshot{Tag: tag, Size: s.volumes[volume].Size})
 	case "source":
 		s.sources[arg(1)] = digestOf(arg(2))
 	case "retag":

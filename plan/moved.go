@@ -297,11 +297,14 @@ func (p *planner) awaitRelease(r *rename, address Address) {
 	}
 }
 
-// Formerly are the names on disk that a workspace of m may have: the one that it is to have, and those that it had.
-func Formerly(m *schema.Manifest, name string) []string {
+// Formerly are the names on disk that a workspace or volume of m may have: the one that it is to have, and those that it had.
+func Formerly(m *schema.Manifest, kind Kind, name string) []string {
 	list := []string{OnDisk(m.Project, name)}
+	if kind == KindVolume && m.Volumes[name].External {
+		return []string{name}
+	}
 	for _, project := range append([]string{m.Project}, m.NamesBefore("project", m.Project)...) {
-		for _, one := range append([]string{name}, m.NamesBefore("workspace", name)...) {
+		for _, one := range append([]string{name}, m.NamesBefore(string(kind), name)...) {
 			if disk := OnDisk(project, one); !slices.Contains(list, disk) {
 				list = append(list, disk)
 			}

@@ -38,6 +38,7 @@ type sim struct {
 	offline    bool
 	pull       bool
 	broken     map[string]string // errors by "image REF", "source NAME", "disk NAME", "output NAME"
+	snapshots  map[string][]observed.Snapshot
 	taskExit   int
 	stable     bool              // a task leaves the same for the same inputs, as far as a bundle and its command go
 	digests    map[string]string // of bundles that are made of outputs, in the apply at hand
@@ -50,7 +51,7 @@ func newSim(t testing.TB) *sim {
 	return &sim{
 		t: t, volumes: map[string]observed.Volume{}, workspaces: map[string]observed.Workspace{},
 		bundles: map[string]observed.Bundle{}, sources: map[string]string{}, cache: map[string]bool{},
-		registry: map[string]string{}, store: map[string]bool{}, targets: map[string]string{},
+		snapshots: map[string][]observed.Snapshot{}, registry: map[string]string{}, store: map[string]bool{}, targets: map[string]string{},
 		records: map[string]string{}, diskIDs: map[string]string{}, broken: map[string]string{},
 		host: spec.Host{VMM: "qemu 7.2.22 (tcg)", Why: "the CPU offers no virtualisation", Kernel: "6.1.0", CPUs: 4, Memory: 8 << 30, DiskFree: 100 << 30},
 	}
@@ -72,7 +73,7 @@ func (s *sim) observe(m *schema.Manifest) *observed.World {
 	s.manifest = m
 	s.turnTo(m.Project)
 	w := &observed.World{
-		Volumes: maps.Clone(s.volumes), Workspaces: maps.Clone(s.workspaces), Bundles: maps.Clone(s.bundles),
+		Volumes: maps.Clone(s.volumes), Snapshots: maps.Clone(s.snapshots), Workspaces: maps.Clone(s.workspaces), Bundles: maps.Clone(s.bundles),
 		Sources: map[string]observed.Source{}, Images: map[string]observed.Image{}, Disks: map[string]observed.Disk{},
 		Outputs: map[string]observed.Output{}, Project: s.project, Projects: maps.Clone(s.projects), Host: s.host, Servers: s.servers, Records: maps.Clone(s.records),
 	}
@@ -110,7 +111,7 @@ func (s *sim) observe(m *schema.Manifest) *observed.World {
 			img.Digest = now
 		}
 		old, ok := observed.Workspace{}, false
-		for _, disk := range plan.Formerly(m, name) {
+		for _, disk := range plan.Formerly(m, plan.KindWorkspace, name) {
 			if !ok {
 				old, ok = s.workspaces[disk]
 			}

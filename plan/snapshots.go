@@ -1,9 +1,12 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 
+	"microagent/plan/observed"
 	"microagent/schema"
 	"microagent/schema/quantity"
 	"microagent/schema/spec"
@@ -29,15 +32,59 @@ func (p *planner) fillVolume(c *Change, name string, v schema.Volume) {
 		of, tag, _ := strings.Cut(v.From.Snapshot, ":")
 		c.Volume.Source = volumeOnDisk(p.manifest, of) + ":" + tag
 		c.Detail += ", with what snapshot " + v.From.Snapshot + " has"
+		p.checkSnapshot(name, v, of, tag)
 	}
+}
+
+// checkSnapshot refuses a new volume that is to begin with a snapshot which is not there, or has no room in it.
+func (p *planner) checkSnapshot(name string, v schema.Volume, of, tag string) {
+	disk := volumeOnDisk(p.manifest, of)
+	now := cmp.Or(p.moves.volumes[disk], disk)
+	there := p.world.Snapshots[now]
+	i := slices.IndexFunc(there, func(s observed.Snapshot) bool { return s.Tag == tag })
+	if i < 0 {
+		next := "write one that is there: " + tagsOf(of, there)
+		if len(there) == 0 {
+			next = "make it: microagent volume snapshot " + now + ":" + tag
+			if _, ok := p.world.Volumes[disk]; !ok {
+				next = "see which there are: microagent volume snapshots"
+			}
+		}
+		p.fail(CodeNoSnapshot, v.From.Pos, next, "volume %s begins with snapshot %s, and there is none", name, v.From.Snapshot)
+		return
+	}
+	if size := there[i].Size; size > int64(v.Size) {
+		p.fail(CodeVolumeShrinks, v.From.Pos, "write size: "+quantity.Size(size).Text(),
+			"volume %s of %s begins with snapshot %s, which has %s", name, v.Size, v.From.Snapshot, quantity.Size(size))
+	}
+}
+
+// tagsOf lists the newest of a volume's snapshots.
+func tagsOf(volume string, there []observed.Snapshot) string {
+	const most = 5
+	var list []string
+	for _, s := range slices.Backward(there) {
+		if len(list) == most {
+			return strings.Join(list, ", ") + fmt.Sprintf(" and %d more", len(there)-most)
+		}
+		list = append(list, volume+":"+s.Tag)
+	}
+	return strings.Join(list, ", ")
 }
 
 // dependOnSources makes a new volume wait for the one that it begins with.
 func (p *planner) dependOnSources() {
 	for name, v := range p.manifest.Volumes {
 		c := p.at[Address{KindVolume, name}]
-		if c != nil && c.Does() && v.From.Volume != "" {
+		if c == nil || !c.Does() {
+			continue
+		}
+		if v.From.Volume != "" {
 			p.addEdge(c, Address{KindVolume, v.From.Volume})
+		}
+		of, _, _ := strings.Cut(v.From.Snapshot, ":")
+		if moves := (Address{KindVolume, of}); p.at[moves] != nil && p.at[moves].Action == ActionMove { // with its snapshots
+			p.addEdge(c, moves)
 		}
 	}
 }

@@ -75,7 +75,7 @@ func images(ctx context.Context, d driver.Set, m *schema.Manifest, files *folder
 	for _, name := range slices.Sorted(maps.Keys(m.Workspaces)) { // the last one decides when an apply got half-way
 		ws := m.Workspaces[name]
 		refs[ws.Image] = true
-		for _, disk := range plan.Formerly(m, name) {
+		for _, disk := range plan.Formerly(m, plan.KindWorkspace, name) {
 			old, ok := known[disk]
 			if project, _, _ := strings.Cut(disk, "."); ok && old.Spec.Project == project {
 				if old.Spec.Image == ws.Image || old.Spec.Image == o.normal(ws.Image) {

@@ -53,6 +53,10 @@ func World(ctx context.Context, d driver.Set, m *schema.Manifest, files *folder.
 		w.Images, err = images(ctx, d, m, files, w.Workspaces, o)
 		return err
 	})
+	g.Go(func() (err error) {
+		w.Snapshots, err = snapshots(ctx, d, m, w.Volumes)
+		return err
+	})
 	g.Go(func() error {
 		w.Disks = disks(m, files)
 		return nil

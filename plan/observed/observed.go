@@ -12,7 +12,9 @@ import (
 // World is one reading of everything a plan can rest on.
 type World struct {
 	// Volumes by name on disk: the project's own, those of other projects, and bare ones.
-	Volumes    map[string]Volume
+	Volumes map[string]Volume
+	// Snapshots of the volumes that a declared one begins with a snapshot of, by the volume's name on disk, oldest first.
+	Snapshots  map[string][]Snapshot
 	Workspaces map[string]Workspace
 	Bundles    map[string]Bundle // records, by name on disk
 	// Sources are the bundle sources of the manifest as they are now, by bundle name in the manifest.
@@ -62,6 +64,12 @@ type Volume struct {
 	NoRecord, Unborn bool
 	// Broken says that its record can't be understood; all else is unknown then.
 	Broken Broken
+}
+
+// Snapshot is what was on a volume once.
+type Snapshot struct {
+	Tag  string
+	Size int64 // of the disk, in bytes
 }
 
 // Broken says why the record of an object can't be understood; the zero value when it can.
