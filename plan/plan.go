@@ -88,7 +88,7 @@ type Danger string
 const (
 	DangerNone     Danger = ""
 	DangerDowntime Danger = "downtime"  // a running guest is stopped
-	DangerDataLoss Danger = "data_loss" // files outside volumes are replaced or deleted, but kept for a while; a volume's are lost
+	DangerDataLoss Danger = "data_loss" // files outside volumes are set aside, or a volume's are lost
 )
 
 // FieldChange is one field before and after, as text for people and programs. Effect is what such a change costs a

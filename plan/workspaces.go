@@ -11,10 +11,16 @@ import (
 )
 
 const (
-	warnReplaced = "files outside volumes are replaced; the old root file system stays until the next replacement or prune"
-	warnDeleted  = "files outside volumes go with it; its root file system stays until the next replacement or prune"
-	warnNoRoom   = "; it is lost if there is no room to keep it"
+	warnReplaced = "files outside volumes are replaced"
+	warnDeleted  = "files outside volumes go with it"
+	warnStays    = "; its root file system stays until the next replacement or prune" // of a record that can't be understood
+	warnNoRoom   = "; they are lost if there is no room to keep them"
 )
+
+// warnRestored says until when a workspace's files outside volumes come back.
+func warnRestored(disk string) string {
+	return "; to bring them back, until the next replacement or prune: microagent restore " + disk
+}
 
 // planWorkspace compares one declared workspace with what is there, and its task with its newest run.
 func (p *planner) planWorkspace(name string) {
@@ -82,6 +88,7 @@ func (p *planner) replace(c *Change, s *workspaceState) {
 	c.Action, c.Reason = ActionReplace, fieldReason(&s.diff)
 	c.Danger, c.Warning = DangerDataLoss, warnReplaced
 	p.allowLoss(c)
+	c.Warning += warnRestored(s.want.Name)
 	c.Detail = "its root file system is made anew"
 	for _, f := range s.diff.fields {
 		if f.Forces && f.Path == "disk" {
@@ -286,6 +293,9 @@ func (p *planner) removeWorkspaces(reason Reason, stays func(name string) bool) 
 		p.allowLoss(&c)
 		if ws.Broken.Why != "" {
 			c.Detail = "its record can't be understood: " + ws.Broken.Why
+			c.Warning += warnStays
+		} else {
+			c.Warning += warnRestored(disk)
 		}
 		p.add(c)
 	}

@@ -185,7 +185,7 @@ func TestTextIsSafe(t *testing.T) {
 				break
 			}
 		}
-		for _, want := range []string{"# forces replacement", "! data loss: files outside volumes", "No volume loses data", "not a security boundary"} {
+		for _, want := range []string{"# forces replacement", "! set aside: files outside volumes", "No volume loses data", "not a security boundary"} {
 			if !strings.Contains(out.String(), want) {
 				t.Errorf("%+v: no %q in\n%s", o, want, out.String())
 			}

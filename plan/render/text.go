@@ -186,7 +186,10 @@ func (t *text) danger(c *plan.Change) {
 	word, color := "note", ""
 	switch c.Danger {
 	case plan.DangerDataLoss:
-		word, color = "data loss", red
+		word, color = "set aside", yellow
+		if mayLose(c) {
+			word, color = "data loss", red
+		}
 	case plan.DangerDowntime:
 		word, color = "downtime", yellow
 	}
