@@ -39,9 +39,10 @@ var rooms = map[string][]string{
 	"network":       {"confine", "guest/proto", "machine/rotate"},
 	"ports":         {"guest/proto"},
 	"guest/payload": {},
-	"machine":       {"confine", "kernel", "guest/proto"},
-	"qemu":          {"guest/proto"},
-	"supervise":     {"network", "ports", "disk/ext4", "disk/target", "machine", "guest/proto", "kernel", "volume", "output", "project"},
+	"template":      {},
+	"machine":       {"confine", "kernel", "guest/proto", "template"},
+	"qemu":          {"guest/proto", "template/memory"},
+	"supervise":     {"template", "network", "ports", "disk/ext4", "disk/target", "machine", "guest/proto", "kernel", "volume", "output", "project"},
 	"workspace":     {"network/denial", "supervise", "machine", "guest/proto", "kernel", "volume", "output", "disk", "image", "guesttree"},
 }
 

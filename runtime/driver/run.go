@@ -36,6 +36,7 @@ type Run struct {
 	VMM       string    `json:"vmm"`               // "cloud-hypervisor v53.0.0", "qemu 7.2.22 (tcg)"
 	Hardware  bool      `json:"hardware"`          // isolated by hardware virtualisation
 	Sandbox   *Sandbox  `json:"sandbox,omitempty"` // nil: nobody looked, or the VMM never ran
+	Boot      *Boot     `json:"boot,omitempty"`    // nil: the guest is not there yet, or booted before templates were
 	Collected []Fetched `json:"collected,omitempty"`
 	// Ports are published, by the workspace or for this run, each with the number that it has.
 	Ports []spec.PortState `json:"ports,omitempty"`
@@ -44,6 +45,13 @@ type Run struct {
 	SpecDigest  string        `json:"spec_digest"` // of the spec it was started with
 	DiskFaults  []DiskFault   `json:"disk_faults,omitempty"`
 	Diagnostics []string      `json:"diagnostics,omitempty"`
+}
+
+// Boot says how a run's guest came to be.
+type Boot struct {
+	Template string `json:"template,omitempty"` // id of the template that it is a copy of; "" for one that booted
+	Why      string `json:"why,omitempty"`      // why it booted
+	Saved    bool   `json:"saved,omitempty"`    // it is a template by now
 }
 
 // OutOfMemory says that a guest with so many bytes of memory had too little for a process, and what to do; "" for no

@@ -23,6 +23,7 @@
 //	cache/disks/KEY.ext4            disks by content key
 //	images/                         containerd's content store and the names of images
 //	kernels/ARCH/ID/                kernel, modules and initramfs
+//	templates/KEY/                  a guest that was stopped before it was configured: its memory, the VMM's state, template.json
 package layout
 
 import (
@@ -66,6 +67,7 @@ func (s State) LockFile(kind, name string) string { return s.join("locks", kind+
 func (s State) DiskCache() string                 { return s.join("cache", "disks") }
 func (s State) CachedDisk(key string) string      { return s.join("cache", "disks", key+".ext4") }
 func (s State) Images() string                    { return s.join("images") }
+func (s State) Templates() string                 { return s.join("templates") }
 func (s State) Kernels(arch string) string        { return s.join("kernels", arch) }
 func (s State) Kernel(arch, id string) string     { return s.join("kernels", arch, id) }
 

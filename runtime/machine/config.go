@@ -32,14 +32,20 @@ func (s Spec) config() ch.VmConfig {
 		Console: &ch.ConsoleConfig{Mode: ch.ConsoleOff},
 		Vsock:   &ch.VsockConfig{Cid: guestCID, Socket: "./" + filepath.Base(layout.VsockSocket)},
 	}
-	for _, d := range s.Disks {
-		c.Disks = append(c.Disks, ch.DiskConfig{
-			Id: new(d.Serial), Serial: new(d.Serial), Path: new(s.path(d.Path)),
-			Readonly: new(d.ReadOnly), ImageType: new(ch.ImageRaw),
-		})
-	}
+	c.Disks = s.disks()
 	if s.Choice.Kind == CloudHypervisor && canLandlock() {
 		c.LandlockEnable = new(true)
 	}
 	return c
+}
+
+func (s Spec) disks() []ch.DiskConfig {
+	var list []ch.DiskConfig
+	for _, d := range s.Disks {
+		list = append(list, ch.DiskConfig{
+			Id: new(d.Serial), Serial: new(d.Serial), Path: new(s.path(d.Path)),
+			Readonly: new(d.ReadOnly), ImageType: new(ch.ImageRaw),
+		})
+	}
+	return list
 }

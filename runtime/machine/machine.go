@@ -23,6 +23,7 @@ import (
 	"microagent/runtime/driver"
 	"microagent/runtime/layout"
 	"microagent/runtime/machine/rotate"
+	"microagent/runtime/template"
 )
 
 // Disk is a block device of the guest.
@@ -52,6 +53,11 @@ type Spec struct {
 	Memory  int64
 	Disks   []Disk
 	Leases  []*os.File // of Disks, in their order; inherited by the VMM, and by QEMU below the adapter
+
+	// Copy is what the guest is a copy of; nil for one that boots.
+	Copy *template.Template
+	// Save is what a guest that boots is saved to as soon as it waits to be configured; nil for one that is not.
+	Save *template.Draft
 }
 
 // The bounds of logs: each takes twice this at most.
@@ -74,11 +80,13 @@ type VM struct {
 	events  chan ch.Event
 	owned   sync.WaitGroup
 	ping    ch.Ping
+	early   early
+	saved   error // why the guest was not saved that was to be
 }
 
 // Start starts the VMM, and the guest in it. Ending ctx before it returned ends both.
 func Start(ctx context.Context, spec Spec) (*VM, error) {
-	vm := &VM{spec: spec, events: make(chan ch.Event, 64)}
+	vm := &VM{spec: spec, events: make(chan ch.Event, 64), early: newEarly()}
 	if err := vm.start(ctx); err != nil {
 		vm.Kill()
 		vm.Wait()
@@ -113,12 +121,7 @@ func (vm *VM) start(ctx context.Context) (err error) {
 	if vm.ping, err = vm.client.WaitForAPI(waiting, vm.process.exited); err != nil {
 		return vm.vmmError(ctx, "start VMM", err)
 	}
-	if err := vm.client.Create(ctx, vm.spec.config()); err != nil {
-		return vm.vmmError(ctx, "create VM", err)
-	}
-	vm.owned.Go(func() { vm.console.follow(ch.UnixAt(vm.dir, layout.SerialSocket), vm.process.exited) })
-	if err := vm.client.Boot(ctx); err != nil {
-		err = vm.vmmError(ctx, "boot VM", err)
+	if err := vm.begin(ctx); err != nil {
 		// A VM whose boot failed may have lost its disks: it is deleted, and nothing is booted again.
 		cleanup, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
@@ -130,6 +133,32 @@ func (vm *VM) start(ctx context.Context) (err error) {
 		vm.ping = ping
 	}
 	return nil
+}
+
+// begin makes the VM, in one of three ways, and lets it run.
+func (vm *VM) begin(ctx context.Context) error {
+	switch {
+	case vm.spec.Copy != nil:
+		return vm.copyTemplate(ctx)
+	case vm.spec.Save != nil:
+		return vm.bootAndSave(ctx)
+	}
+	return vm.boot(ctx, vm.spec.config())
+}
+
+func (vm *VM) boot(ctx context.Context, c ch.VmConfig) error {
+	if err := vm.client.Create(ctx, c); err != nil {
+		return vm.vmmError(ctx, "create VM", err)
+	}
+	vm.followConsole()
+	if err := vm.client.Boot(ctx); err != nil {
+		return vm.vmmError(ctx, "boot VM", err)
+	}
+	return nil
+}
+
+func (vm *VM) followConsole() {
+	vm.owned.Go(func() { vm.console.follow(ch.UnixAt(vm.dir, layout.SerialSocket), vm.process.exited) })
 }
 
 // vmmError says why the VMM did not do what was asked, with the end of what it printed when it died.

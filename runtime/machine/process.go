@@ -120,6 +120,7 @@ func (vm *VM) readEvents(r *os.File) {
 		if err != nil {
 			return
 		}
+		vm.early.take(e)
 		vm.events <- e
 	}
 }
@@ -154,6 +155,12 @@ func (s Spec) open() (handed []handedFile, done func(), err error) {
 	if s.Choice.Kind == CloudHypervisor {
 		return handed, func() {}, nil
 	}
+	if t := s.Copy; t != nil {
+		handed = append(handed, filesIn(t.Folder, t.Files)...)
+	}
+	if d := s.Save; d != nil {
+		handed = append(handed, filesIn(d.Folder, d.Files)...)
+	}
 	kernel, err := os.Open(s.Boot.Kernel)
 	if err != nil {
 		return nil, nil, s.missing(err)
@@ -164,6 +171,14 @@ func (s Spec) open() (handed []handedFile, done func(), err error) {
 	}
 	handed = append(handed, handedFile{kernel, s.Boot.Kernel}, handedFile{initramfs, s.Boot.Initramfs})
 	return handed, func() { kernel.Close(); initramfs.Close() }, nil
+}
+
+func filesIn(folder string, files map[string]*os.File) []handedFile {
+	var list []handedFile
+	for name, f := range files {
+		list = append(list, handedFile{f, filepath.Join(folder, name)})
+	}
+	return list
 }
 
 // missing is the error for a kernel or initramfs that can't be opened.

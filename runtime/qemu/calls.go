@@ -85,6 +85,9 @@ func (v *vmm) resume() error {
 	if m.state == api.VmStateRunning {
 		return invalidTransition("resume", "Running", m.state)
 	}
+	if err := m.plugWaiting(); err != nil {
+		return wrap(err, "Cannot resume VM")
+	}
 	if err := m.command("cont"); err != nil {
 		return wrap(err, "Cannot resume VM")
 	}
@@ -163,22 +166,4 @@ func (v *vmm) addVsock(c api.VsockConfig) (*api.PciDeviceInfo, error) {
 	m.vsock = sock
 	v.config = &next
 	return &api.PciDeviceInfo{Id: *next.Vsock.Id, Bdf: "0000:00:03.0"}, nil
-}
-
-func (v *vmm) snapshot(string) error {
-	m := v.instance
-	switch {
-	case m == nil:
-		return because(textNotRunning)
-	case m.state == api.VmStateRunning:
-		return because("Cannot snapshot VM", "Failed to snapshot migratable component", "Trying to snapshot while VM is running")
-	}
-	return unsupported("vm.snapshot")
-}
-
-func (v *vmm) restore(api.RestoreConfig) error {
-	if v.config != nil {
-		return because(textAlreadyCreated)
-	}
-	return unsupported("vm.restore")
 }

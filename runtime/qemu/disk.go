@@ -26,6 +26,9 @@ type disk struct {
 	set       int    // number of the fd set that carries file
 	bdf       string
 	port      int       // the root port it is plugged into; -1 for one that was there at boot
+	function  int       // which of its slot's it is
+	shares    bool      // its slot with others
+	place     string    // of QEMU's device: its bus and address there
 	length    int64     // what the guest may see when the file is no multiple of a sector long; 0: all
 	device    bool      // file is a block device
 	lastFault time.Time // that was told

@@ -58,14 +58,17 @@ func (m *instance) disk(id string) *disk {
 	return m.disks[i]
 }
 
-// plug puts a disk into a free root port.
+// plug puts a disk into a free root port. A paused guest gets it when it goes on.
 func (m *instance) plug(d *disk) error {
+	if m.state == api.VmStatePaused {
+		return m.await(d)
+	}
 	port := slices.Index(m.slots[:], nil)
 	if port < 0 {
 		return because(textDeviceManager, "Failed to find an available PCI device ID", "Could not find an available device slot on the PCI bus")
 	}
 	m.adopt(d)
-	d.port, d.bdf = port, hotBDF(port)
+	d.sit(port, 0, false)
 	if err := m.plugged(d); err != nil {
 		m.disks = slices.DeleteFunc(m.disks, func(o *disk) bool { return o == d })
 		return wrap(err, textDeviceManager, "Cannot add the disk to QEMU")
@@ -80,18 +83,33 @@ func (m *instance) plugged(d *disk) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), commandTimeout)
 	defer cancel()
+	if err := m.addNode(ctx, d); err != nil {
+		return err
+	}
+	if err := m.addDevice(ctx, d); err != nil {
+		return errors.Join(err, m.dropNode(ctx, d))
+	}
+	return nil
+}
+
+func (m *instance) addNode(ctx context.Context, d *disk) error {
 	if _, err := m.qmp.run(ctx, "add-fd", map[string]any{"fdset-id": d.set}, d.file); err != nil {
 		return err
 	}
 	if _, err := m.qmp.run(ctx, "blockdev-add", blockNode(d).object()); err != nil {
 		return errors.Join(err, m.dropSet(ctx, d))
 	}
-	device := blockDevice(d).object()
-	device["bus"] = portName(d.port)
-	if _, err := m.qmp.run(ctx, "device_add", device); err != nil {
-		return errors.Join(err, m.dropNode(ctx, d))
-	}
 	return nil
+}
+
+func (m *instance) addDevice(ctx context.Context, d *disk) error {
+	device := blockDevice(d).object()
+	device["bus"], device["addr"] = portName(d.port), fmt.Sprintf("0.%d", d.function)
+	if d.shares {
+		device["multifunction"] = true
+	}
+	_, err := m.qmp.run(ctx, "device_add", device)
+	return err
 }
 
 func (m *instance) dropNode(ctx context.Context, d *disk) error {
@@ -132,7 +150,7 @@ func (v *vmm) removeDevice(id string) error {
 		return wrap(unsupported("vm.remove-device: the vsock device"), textDeviceManager)
 	case d == nil || d.gone:
 		return because(textDeviceManager, "Failed to find device corresponding to the given identifier: "+id)
-	case d.port < 0:
+	case d.port < 0, d.shares:
 		return wrap(unsupported("vm.remove-device: a disk that was there at boot"), textDeviceManager)
 	}
 	if m.qmp != nil {

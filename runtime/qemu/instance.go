@@ -7,10 +7,12 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"microagent/ch/api"
+	"microagent/runtime/template/memory"
 )
 
 // instance is one built VM: its disks are open, its vsock socket is bound. When the last steps of its boot failed
@@ -24,7 +26,9 @@ type instance struct {
 	qmp     *qmp
 	nextQID int
 	// slots holds what is in each root port; nil for free.
-	slots [sparePorts]*disk
+	slots   [sparePorts]*disk
+	waiting []*disk  // that a paused guest gets when it goes on
+	memory  *os.File // the guest's, where it lies in a file that others may read; nil when it is QEMU's own
 
 	poweredOff bool      // the guest asked for it
 	lastReset  time.Time // of the guest, to count those of one reboot as one
@@ -34,19 +38,19 @@ type instance struct {
 const greetingTimeout = 20 * time.Second
 
 // build opens what the configuration names. On failure nothing stays open.
-func build(h *host, c api.VmConfig, broken func()) (*instance, error) {
+func build(h *host, c api.VmConfig, broken, greeted func()) (*instance, error) {
 	if initramfs := deref(c.Payload.Initramfs); initramfs != "" {
 		if err := h.readable(initramfs, "Cannot open initramfs file"); err != nil {
 			return nil, err
 		}
 	}
-	m := &instance{state: api.VmStateCreated, link: newLink(broken)}
+	m := &instance{state: api.VmStateCreated, link: newLink(broken, greeted)}
 	for i, config := range c.Disks {
 		d, err := openDisk(config, h.opened)
 		if err != nil {
 			return nil, errors.Join(err, m.release())
 		}
-		d.bdf = coldBDF(i)
+		d.bdf, d.place = coldBDF(i), coldAddress(i, len(c.Disks))
 		m.adopt(d)
 	}
 	if c.Vsock != nil {
@@ -83,7 +87,11 @@ func (m *instance) release() error {
 	for _, d := range m.disks {
 		err = errors.Join(err, d.close())
 	}
-	m.disks = nil
+	m.disks, m.waiting = nil, nil
+	if m.memory != nil {
+		err = errors.Join(err, m.memory.Close())
+		m.memory = nil
+	}
 	return err
 }
 
@@ -98,10 +106,13 @@ type host struct {
 	sandbox  bool
 	filtered atomic.Bool // a QEMU has started below its sandbox
 	firmware string
+
+	measure   sync.Once
+	frequency uint64 // what watch measured; meaningful after measure
 }
 
-// start locks the disks and runs QEMU until its monitor answers.
-func (m *instance) start(h *host, c api.VmConfig, console *serial) error {
+// start locks the disks and runs QEMU until its monitor answers. from is what the guest is a copy of, nil for one that boots.
+func (m *instance) start(h *host, c api.VmConfig, console *serial, from *source) error {
 	for _, d := range m.disks {
 		if err := d.lock(); err != nil {
 			return wrap(err, "Error locking disk images: Another instance likely holds a lock")
@@ -110,11 +121,11 @@ func (m *instance) start(h *host, c api.VmConfig, console *serial) error {
 	if err := h.readable(*c.Payload.Kernel, "Cannot open kernel file"); err != nil {
 		return err
 	}
-	err := m.launch(h, c, console)
+	err := m.launch(h, c, console, from)
 	h.filtered.Store(err == nil && h.sandbox)
 	if err != nil && h.sandbox && m.process != nil && mentionsSandbox(m.process.stderr.lines()) {
 		h.sandbox = false // this QEMU was built without it
-		err = m.launch(h, c, console)
+		err = m.launch(h, c, console, from)
 	}
 	return err
 }
@@ -128,7 +139,7 @@ func (h *host) readable(path, text string) error {
 }
 
 // launch starts one QEMU and connects its monitor, agent channel and serial port.
-func (m *instance) launch(h *host, c api.VmConfig, console *serial) error {
+func (m *instance) launch(h *host, c api.VmConfig, console *serial, from *source) error {
 	var theirs []*os.File
 	var ours []*net.UnixConn
 	defer func() {
@@ -145,15 +156,8 @@ func (m *instance) launch(h *host, c api.VmConfig, console *serial) error {
 		ours = append(ours, conn)
 		return conn, 2 + len(theirs), nil
 	}
-	l := launch{
-		config: c, disks: m.disks, accel: h.accel, cpu: h.program.cpu[h.accel], machine: h.program.machine,
-		firmware: h.firmware, sandbox: h.sandbox,
-	}
-	var khz uint64
-	if h.accel == TCG {
-		khz = h.watch.khz()
-	}
-	l.cmdline = kernelArguments(deref(c.Payload.Cmdline), h.accel, c.Cpus.BootVcpus, khz)
+	l := h.launch(c)
+	l.disks = m.disks
 	var err error
 	for i, fd := range []*int{&l.fds.monitor, &l.fds.channel, &l.fds.serial} {
 		var pairErr error
@@ -168,6 +172,15 @@ func (m *instance) launch(h *host, c api.VmConfig, console *serial) error {
 	for _, d := range m.disks {
 		files = append(files, d.file)
 		l.diskFDs = append(l.diskFDs, 2+len(files))
+	}
+	ram, use, err := m.layOut(c, from)
+	if err != nil {
+		closeAll(ours)
+		return wrap(err, "Cannot start QEMU", "Cannot allocate the guest's memory")
+	}
+	if l.memory = use; ram != nil {
+		files = append(files, ram)
+		l.fds.memory = 2 + len(files)
 	}
 	// QEMU opens these by name. One that is open already has a name that any process can follow which has it.
 	l.kernel, l.initramfs = *c.Payload.Kernel, deref(c.Payload.Initramfs)
@@ -203,7 +216,11 @@ func (m *instance) launch(h *host, c api.VmConfig, console *serial) error {
 		}
 		return wrap(err, "Cannot start QEMU", process.reason())
 	}
-	m.link.attach(ours[1])
+	if from == nil {
+		m.link.attach(ours[1])
+	} else {
+		m.link.resume(ours[1], from.facts.Hello)
+	}
 	if console != nil {
 		console.attach(ours[2])
 	} else {
@@ -211,6 +228,43 @@ func (m *instance) launch(h *host, c api.VmConfig, console *serial) error {
 	}
 	m.state = api.VmStateRunning
 	return nil
+}
+
+// launch is a start of QEMU for a configuration, with all but what each has of its own.
+func (h *host) launch(c api.VmConfig) launch {
+	l := launch{
+		config: c, accel: h.accel, cpu: h.program.cpu[h.accel], machine: h.program.machine,
+		firmware: h.firmware, sandbox: h.sandbox,
+	}
+	l.cmdline = kernelArguments(deref(c.Payload.Cmdline), h.accel, c.Cpus.BootVcpus, h.khz())
+	return l
+}
+
+// khz is the frequency that the guest's kernel is told; 0 where it is told none.
+func (h *host) khz() uint64 {
+	if h.accel != TCG {
+		return 0
+	}
+	h.measure.Do(func() { h.frequency = h.watch.khz() })
+	return h.frequency
+}
+
+// layOut gives the file that the guest's memory is to lie in, nil for none, and how.
+func (m *instance) layOut(c api.VmConfig, from *source) (*os.File, memoryUse, error) {
+	switch {
+	case from != nil && from.memory != nil:
+		return from.memory, copiedMemory, nil
+	case from != nil:
+		return nil, comingMemory, nil
+	case !deref(c.Memory.Shared):
+		return nil, ownMemory, nil
+	case m.memory == nil:
+		var err error
+		if m.memory, err = memory.New("guest", int64(c.Memory.Size)); err != nil {
+			return nil, ownMemory, err
+		}
+	}
+	return m.memory, sharedMemory, nil
 }
 
 func closeAll(conns []*net.UnixConn) {

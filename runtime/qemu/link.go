@@ -18,30 +18,89 @@ type link struct {
 	work   sync.WaitGroup
 	broken func() // called when a session ended although nothing was attached anew
 
+	greeted func()        // called when a guest has said hello and waits to be answered
+	asked   sync.Once     // closes wanted
+	wanted  chan struct{} // closed by the first wait: no hello is answered before
+
 	mu      sync.Mutex
 	conn    net.Conn
+	hello   []byte // that conn's guest waits to be answered
 	session *serialmux.HostSession
 	changed chan struct{} // closed and renewed when session changes
 }
 
-// newLink makes a link without connection. broken is called from a goroutine of the link, which close waits for.
-func newLink(broken func()) *link {
-	l := &link{broken: broken, changed: make(chan struct{})}
+// newLink makes a link without connection. broken and greeted are called from a goroutine of the link, which close waits for.
+func newLink(broken, greeted func()) *link {
+	l := &link{broken: broken, greeted: greeted, changed: make(chan struct{}), wanted: make(chan struct{})}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	return l
 }
 
 // attach drops what there was and waits for a guest's hello on conn.
-func (l *link) attach(conn net.Conn) {
+func (l *link) attach(conn net.Conn) { l.attachTo(conn, l.await) }
+
+// resume is attach for a guest that is a copy of one which had said hello, or had a session where hello is nil.
+func (l *link) resume(conn net.Conn, hello []byte) {
+	if hello != nil {
+		l.attachTo(conn, func(net.Conn) ([]byte, error) { return hello, nil })
+		return
+	}
+	l.attachTo(conn, func(conn net.Conn) ([]byte, error) {
+		breaking, cancel := context.WithCancel(l.ctx)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			serialmux.Break(breaking, conn)
+		}()
+		defer func() { cancel(); <-done }()
+		return l.await(conn)
+	})
+}
+
+func (l *link) await(conn net.Conn) ([]byte, error) { return serialmux.AwaitHello(l.ctx, conn) }
+
+func (l *link) attachTo(conn net.Conn, await func(net.Conn) ([]byte, error)) {
 	l.mu.Lock()
 	old := l.conn
-	l.conn = conn
+	l.conn, l.hello = conn, nil
 	l.setSession(nil)
 	l.mu.Unlock()
 	if old != nil {
 		_ = old.Close() // its session ends by that, and is not waited for here
 	}
-	l.work.Go(func() { l.serve(conn) })
+	l.work.Go(func() { l.serve(conn, await) })
+}
+
+// unanswered is the hello of a guest that waits, nil for none.
+func (l *link) unanswered() []byte {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.hello
+}
+
+// meet gives a session with the guest, once one is wanted.
+func (l *link) meet(conn net.Conn, await func(net.Conn) ([]byte, error)) (*serialmux.HostSession, error) {
+	hello, err := await(conn)
+	if err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	if l.conn == conn {
+		l.hello = hello
+	}
+	l.mu.Unlock()
+	l.greeted()
+	select {
+	case <-l.wanted:
+	case <-l.ctx.Done():
+		return nil, context.Cause(l.ctx)
+	}
+	l.mu.Lock()
+	if l.conn == conn {
+		l.hello = nil
+	}
+	l.mu.Unlock()
+	return serialmux.Answer(l.ctx, conn, hello)
 }
 
 // setSession is called with mu held.
@@ -51,8 +110,8 @@ func (l *link) setSession(s *serialmux.HostSession) {
 	l.changed = make(chan struct{})
 }
 
-func (l *link) serve(conn net.Conn) {
-	session, err := serialmux.Host(l.ctx, conn)
+func (l *link) serve(conn net.Conn, await func(net.Conn) ([]byte, error)) {
+	session, err := l.meet(conn, await)
 	if err == nil {
 		l.mu.Lock()
 		if l.conn == conn {
@@ -91,6 +150,7 @@ func (l *link) serve(conn net.Conn) {
 
 // wait gives the session, as soon as there is one.
 func (l *link) wait(ctx context.Context) (*serialmux.HostSession, error) {
+	l.asked.Do(func() { close(l.wanted) })
 	for {
 		l.mu.Lock()
 		session, changed := l.session, l.changed

@@ -26,7 +26,7 @@ func greet(t *testing.T) (host net.Conn, guest net.Conn) {
 // not be thrown away by a second attachment.
 func TestResetAfterABrokenSession(t *testing.T) {
 	broken := make(chan struct{}, 8)
-	l := newLink(func() { broken <- struct{}{} })
+	l := newLink(func() { broken <- struct{}{} }, func() {})
 	defer l.close()
 	first, guest := greet(t)
 	l.attach(first)

@@ -23,7 +23,7 @@ func (s server) do(endpoint string, f func() error) error {
 }
 
 func (s server) VmmPing(context.Context, api.VmmPingRequestObject) (api.VmmPingResponseObject, error) {
-	features := []string{ch.FeatureQEMU, string(s.v.host.accel)}
+	features := []string{ch.FeatureQEMU, string(s.v.host.accel), ch.FeatureSnapshot}
 	if s.v.host.filtered.Load() {
 		features = append(features, ch.FeatureSeccomp)
 	}

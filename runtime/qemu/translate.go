@@ -17,7 +17,7 @@ const (
 )
 
 // inherited are the file descriptors that QEMU finds open, by what they are for; 0 is none.
-type inherited struct{ monitor, channel, serial int }
+type inherited struct{ monitor, channel, serial, memory int }
 
 // launch is all that one start of QEMU depends on.
 type launch struct {
@@ -33,7 +33,18 @@ type launch struct {
 	cmdline   string
 	sandbox   bool
 	machine   string
+	memory    memoryUse
 }
+
+// memoryUse is what QEMU does with the descriptor of a guest's memory.
+type memoryUse int
+
+const (
+	ownMemory    memoryUse = iota // there is none
+	sharedMemory                  // the guest's pages are the file's
+	copiedMemory                  // the guest's pages are its own once it writes to them; the rest of it comes in
+	comingMemory                  // there is none, and it comes in with all the rest
+)
 
 // arguments turns a configuration into QEMU's command line. Values that a user chose go where a comma is
 // doubled or are arguments of their own.
@@ -41,7 +52,7 @@ func (l launch) arguments() []string {
 	c := l.config
 	a := []string{
 		"-no-user-config", "-nodefaults", "-display", "none",
-		"-M", l.machine, "-accel", l.accelerator(), "-cpu", l.cpu,
+		"-M", l.machineText(), "-accel", l.accelerator(), "-cpu", l.cpu,
 		"-m", fmt.Sprintf("%dB", c.Memory.Size), "-smp", fmt.Sprint(c.Cpus.BootVcpus),
 		"-kernel", l.kernel, "-append", l.cmdline,
 		"-chardev", fmt.Sprintf("socket,id=monitor,fd=%d", l.fds.monitor), "-mon", "chardev=monitor,mode=control",
@@ -50,6 +61,16 @@ func (l launch) arguments() []string {
 		"-chardev", fmt.Sprintf("socket,id=agent,fd=%d", l.fds.channel),
 		"-device", "virtserialport,id=agentport,chardev=agent,name=agent,bus=ports.0",
 		"-action", "panic=none",
+	}
+	if l.memory == sharedMemory || l.memory == copiedMemory {
+		share := "on"
+		if l.memory == copiedMemory {
+			share = "off"
+		}
+		a = append(a, "-object", fmt.Sprintf("memory-backend-file,id=%s,size=%dB,mem-path=/proc/self/fd/%d,share=%s", memoryNode, c.Memory.Size, l.fds.memory, share))
+	}
+	if l.memory == copiedMemory || l.memory == comingMemory {
+		a = append(a, "-incoming", "defer")
 	}
 	if l.firmware != "" {
 		a = append(a, "-bios", l.firmware)
@@ -65,7 +86,7 @@ func (l launch) arguments() []string {
 		a = append(a,
 			"-add-fd", fmt.Sprintf("fd=%d,set=%d", l.diskFDs[i], d.set),
 			"-blockdev", blockNode(d).text(),
-			"-device", deviceText(blockDevice(d), coldAddress(i, len(l.disks))))
+			"-device", deviceText(blockDevice(d), d.place))
 	}
 	for i := range sparePorts {
 		port := fmt.Sprintf("pcie-root-port,id=%s,chassis=%d,slot=%d,bus=pcie.0,addr=%x.%d,io-reserve=0", portName(i), i+1, i+1, slotPorts, i)
@@ -78,6 +99,16 @@ func (l launch) arguments() []string {
 		a = append(a, "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny")
 	}
 	return a
+}
+
+// memoryNode names the memory that lies in a file.
+const memoryNode = "ram"
+
+func (l launch) machineText() string {
+	if l.memory == sharedMemory || l.memory == copiedMemory {
+		return l.machine + ",memory-backend=" + memoryNode
+	}
+	return l.machine
 }
 
 func (l launch) accelerator() string {
@@ -113,7 +144,7 @@ func coldBDF(i int) string {
 }
 
 // hotBDF is the address behind a root port: the buses are numbered in the ports' order.
-func hotBDF(port int) string { return fmt.Sprintf("0000:%02x:00.0", port+1) }
+func hotBDF(port, function int) string { return fmt.Sprintf("0000:%02x:00.%d", port+1, function) }
 
 // properties are the arguments of a device or block node, in one form for the command line and QMP.
 type properties []property

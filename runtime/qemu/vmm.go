@@ -60,29 +60,32 @@ func (v *vmm) boot() error {
 	if v.config == nil {
 		return because(textMissingConfig)
 	}
-	if err := v.bring(); err != nil {
+	if err := v.bring(nil); err != nil {
 		return err
 	}
 	v.monitor.emit("vm", "booted", nil)
 	return nil
 }
 
-// bring builds an instance from the configuration and starts it.
-func (v *vmm) bring() error {
+// bring builds an instance from the configuration and starts it, as a copy of from unless that is nil.
+func (v *vmm) bring(from *source) error {
 	if err := v.check(*v.config); err != nil {
 		return err
 	}
 	v.ids.fill(v.config)
 	var m *instance
-	m, err := build(v.host, *v.config, func() { v.work.Go(func() { v.relink(m) }) })
+	m, err := build(v.host, *v.config, func() { v.work.Go(func() { v.relink(m) }) }, func() { v.monitor.emit("virtio-device", "greeted", map[string]string{"id": "agent"}) })
 	if err != nil {
 		return err
+	}
+	if from != nil {
+		from.settle(m)
 	}
 	for i, d := range m.disks {
 		v.config.Disks[i] = d.config
 	}
 	v.instance = m
-	if err := m.start(v.host, *v.config, v.console); err != nil {
+	if err := m.start(v.host, *v.config, v.console, from); err != nil {
 		return err
 	}
 	v.work.Go(func() { v.follow(m) })
@@ -158,7 +161,7 @@ func (v *vmm) reboot() error {
 			return wrap(err, "Error creating console devices")
 		}
 	}
-	if err := v.bring(); err != nil {
+	if err := v.bring(nil); err != nil {
 		v.drop()
 		return err
 	}

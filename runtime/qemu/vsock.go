@@ -96,6 +96,7 @@ func (v *vsock) serve(conn *net.UnixConn) {
 		return
 	}
 	defer stream.Close()
+	defer context.AfterFunc(v.ctx, func() { _ = stream.Close() })() // a guest that is paused does not end it
 	if _, err := fmt.Fprintf(conn, "OK %d\n", local); err != nil {
 		return
 	}

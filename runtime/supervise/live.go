@@ -79,10 +79,7 @@ func (w *watch) take(e ch.Event) {
 func (s *supervisor) live(ctx context.Context, ready func()) error {
 	began := time.Now()
 	booting, cancel := s.untilStop(ctx)
-	vm, err := machine.Start(booting, machine.Spec{
-		Name: s.spec.Workspace.Name, Folder: s.folder.Dir, Choice: s.spec.VMM, Adapter: s.spec.Adapter, Boot: s.spec.Boot,
-		CPUs: s.spec.Workspace.CPUs, Memory: s.spec.Workspace.Memory, Disks: s.disks.Machine(), Leases: s.disks.Leases(),
-	})
+	vm, err := s.begin(booting)
 	cancel()
 	if err != nil {
 		if _, stop := s.stopRequested(); stop {
@@ -100,6 +97,7 @@ func (s *supervisor) live(ctx context.Context, ready func()) error {
 	s.mu.Unlock()
 	w := watchVM(vm, s.takeIOError)
 	defer s.watchSpace(ctx)()
+	defer s.endTemplate()
 	defer func() {
 		vm.Kill()
 		<-w.done

@@ -19,6 +19,7 @@ import (
 	"microagent/runtime/supervise/attach"
 	"microagent/runtime/supervise/control"
 	"microagent/runtime/supervise/outlog"
+	"microagent/runtime/template"
 	"microagent/schema/spec"
 )
 
@@ -47,6 +48,8 @@ type supervisor struct {
 	ended  chan struct{} // closed when the last run has ended and the VMM is gone; the leases go next
 
 	network *network // nil for none
+
+	template *template.Template // that the guest is a copy of; nil for one that booted
 
 	publishing sync.Mutex  // what follows
 	declared   []spec.Port // those of ports that the workspace's spec has, as they are bound

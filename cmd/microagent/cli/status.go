@@ -161,6 +161,18 @@ func restartWords(r driver.Restarts) string {
 	return text
 }
 
+// bootWords tells how a guest came to be.
+func bootWords(b driver.Boot) string {
+	if b.Template != "" {
+		return "none: a copy of template " + printable.Line(b.Template)
+	}
+	text := printable.Line(b.Why)
+	if b.Saved {
+		text += "; saved as a template for the next start"
+	}
+	return text
+}
+
 // readyWords is what a probe says, or said of a run that has ended, in words.
 func readyWords(r driver.Readiness, ended bool) string {
 	what := map[driver.ReadyState]string{
@@ -227,6 +239,9 @@ func (a *app) showWorkspace(ws driver.Workspace) error {
 			lines = append(lines, [2]string{"Waits", printable.Line(r.Waits)})
 		}
 		lines = append(lines, [2]string{"Run", r.ID}, [2]string{"VMM", vmmOf(ws)}, [2]string{"Started", r.Started.UTC().Format(time.RFC3339)})
+		if r.Boot != nil {
+			lines = append(lines, [2]string{"Boot", bootWords(*r.Boot)})
+		}
 		if r.Sandbox != nil {
 			for _, l := range r.Sandbox.Lacks() {
 				lines = append(lines, [2]string{"Sandbox", l.Message + "; " + l.Next})

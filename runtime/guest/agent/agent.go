@@ -53,10 +53,10 @@ type Agent struct {
 	streams  *waiting
 	stirred  *bell // what may have begun or ended a server
 	dials    atomic.Int32
-	boot     string
 	started  time.Time
 
 	mu         sync.Mutex
+	boot       string // its id, once Hello was called
 	configured *wire.ConfigureRequest
 	up         instant // just before that
 	procs      map[string]*process
@@ -73,7 +73,7 @@ type Agent struct {
 // New makes an agent. It takes over the process's children: nothing else in the process may wait for any.
 func New(m System, log *Log) *Agent {
 	a := &Agent{
-		system: m, log: log, streams: newWaiting(), stirred: &bell{}, boot: bootID(), started: time.Now(),
+		system: m, log: log, streams: newWaiting(), stirred: &bell{}, started: time.Now(),
 		procs: map[string]*process{}, hostGone: make(chan struct{}),
 	}
 	a.children = newChildren(a.stirred)

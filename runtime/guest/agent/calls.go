@@ -16,10 +16,19 @@ import (
 
 var _ wire.AgentService = (*Agent)(nil)
 
-// Hello says what this agent is.
+// Hello says what this agent is. The kernel makes the boot's id when it is first read: that is after it was given a seed, since
+// this guest may be a copy of one that others are copies of as well.
 func (a *Agent) Hello(_ context.Context, req *wire.HelloRequest) (*wire.HelloResponse, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if seed := req.GetSeed(); len(seed) > 0 {
+		if err := a.system.AddEntropy(seed); err != nil {
+			a.log.Printf("entropy: %v", err) // Configure fails by it
+		}
+	}
+	if a.boot == "" {
+		a.boot = bootID()
+	}
 	return &wire.HelloResponse{
 		Major: proto.Major, Minor: proto.Minor, Build: proto.Build(), Nonce: req.GetNonce(),
 		Capabilities: []string{proto.CapExec, proto.CapTerminal, proto.CapFiles, proto.CapGrow, proto.CapLog, proto.CapDial, proto.CapStats, proto.CapPackets, proto.CapChanged,
@@ -46,7 +55,7 @@ func (a *Agent) Configure(ctx context.Context, req *wire.ConfigureRequest) (*wir
 	}
 	if len(req.GetSeed()) > 0 {
 		if err := a.system.AddEntropy(req.GetSeed()); err != nil {
-			a.log.Printf("entropy: %v", err)
+			return nil, proto.Errorf(proto.CodeFailed, "entropy: %v", err)
 		}
 	}
 	if req.GetWallNanos() != 0 {

@@ -77,9 +77,10 @@ func newSession(dial Dialer, conn net.Conn) *Session {
 }
 
 func (s *Session) exchange(ctx context.Context) error {
-	nonce := make([]byte, 16)
+	nonce, seed := make([]byte, 16), make([]byte, 64)
 	_, _ = rand.Read(nonce)
-	resp, err := s.agent.Hello(ctx, &wire.HelloRequest{Major: Major, Minor: Minor, Build: Build(), Nonce: nonce})
+	_, _ = rand.Read(seed)
+	resp, err := s.agent.Hello(ctx, &wire.HelloRequest{Major: Major, Minor: Minor, Build: Build(), Nonce: nonce, Seed: seed})
 	if err != nil {
 		return callError("greet guest", err)
 	}

@@ -32,6 +32,7 @@ type runWire struct {
 	VMM         string               `json:"vmm"`
 	Hardware    bool                 `json:"hardware"`
 	Sandbox     *sandboxShape        `json:"sandbox,omitempty"`
+	Boot        *bootShape           `json:"boot,omitempty"`
 	Collected   []fetchedShape       `json:"collected,omitempty"`
 	SpecDigest  string               `json:"spec_digest"`
 	Ports       []spec.PortState     `json:"ports,omitempty"`
@@ -44,6 +45,12 @@ type runWire struct {
 type sandboxShape struct {
 	Seccomp  bool `json:"seccomp"`
 	Landlock bool `json:"landlock"`
+}
+
+type bootShape struct {
+	Template string `json:"template,omitempty"`
+	Why      string `json:"why,omitempty"`
+	Saved    bool   `json:"saved,omitempty"`
 }
 
 type readinessShape struct {
@@ -94,6 +101,9 @@ func runWireOf(r driver.Run) runWire {
 	if r.Sandbox != nil {
 		to.Sandbox = new(sandboxShape(*r.Sandbox))
 	}
+	if r.Boot != nil {
+		to.Boot = new(bootShape(*r.Boot))
+	}
 	if r.Readiness != nil {
 		to.Readiness = new(readinessShape(*r.Readiness))
 	}
@@ -138,6 +148,9 @@ func (r runWire) run() driver.Run {
 	}
 	if r.Sandbox != nil {
 		to.Sandbox = new(driver.Sandbox(*r.Sandbox))
+	}
+	if r.Boot != nil {
+		to.Boot = new(driver.Boot(*r.Boot))
 	}
 	if r.Readiness != nil {
 		to.Readiness = new(driver.Readiness(*r.Readiness))

@@ -33,6 +33,7 @@ type runRecord struct {
 	VMM         string               `json:"vmm"`
 	Hardware    bool                 `json:"hardware"`
 	Sandbox     *sandboxShape        `json:"sandbox,omitempty"`
+	Boot        *bootShape           `json:"boot,omitempty"`
 	Collected   []fetchedShape       `json:"collected,omitempty"`
 	SpecDigest  string               `json:"spec_digest"`
 	Ports       []spec.PortState     `json:"ports,omitempty"`

@@ -28,6 +28,7 @@ type Run struct {
 	VMM         string               `json:"vmm"`      // "cloud-hypervisor v53.0.0", "qemu 7.2.22 (tcg)"
 	Hardware    bool                 `json:"hardware"` // isolated by hardware virtualisation
 	Sandbox     *Sandbox             `json:"sandbox,omitempty"`
+	Boot        *Boot                `json:"boot,omitempty"`
 	Collected   []Collected          `json:"collected,omitempty"`
 	Ports       []Port               `json:"ports,omitempty"`
 	Network     *driver.NetworkState `json:"network,omitempty"` // what the guest may reach now, and how much was denied
@@ -65,6 +66,13 @@ type DiskFault struct {
 type Sandbox struct {
 	Seccomp  bool `json:"seccomp"`
 	Landlock bool `json:"landlock"`
+}
+
+// Boot is how the guest came to be.
+type Boot struct {
+	Template string `json:"template,omitempty"` // id of the template that it is a copy of; of none, it booted
+	Why      string `json:"why,omitempty"`      // why it booted
+	Saved    bool   `json:"saved,omitempty"`    // as a template for later starts
 }
 
 // Collected is an output that was brought out of a guest.
@@ -108,6 +116,9 @@ func OfRun(r driver.Run) Run {
 	}
 	if r.Sandbox != nil {
 		v.Sandbox = &Sandbox{Seccomp: r.Sandbox.Seccomp, Landlock: r.Sandbox.Landlock}
+	}
+	if r.Boot != nil {
+		v.Boot = new(Boot(*r.Boot))
 	}
 	return v
 }

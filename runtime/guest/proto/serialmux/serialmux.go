@@ -154,17 +154,38 @@ func (b *buffered) Read(p []byte) (int, error) { return b.in.Read(p) }
 // Host does the host's half: it waits for a guest's hello on conn, answers it and starts the session. It returns
 // when that is done, or when ctx ends, which closes conn.
 func Host(ctx context.Context, conn net.Conn) (*HostSession, error) {
-	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
-	line, err := awaitHello(oneByte{conn})
-	if err == nil {
-		_, err = conn.Write(line)
+	hello, err := AwaitHello(ctx, conn)
+	if err != nil {
+		return nil, err
 	}
+	return Answer(ctx, conn, hello)
+}
+
+// AwaitHello waits for a guest's hello on conn and gives it. A guest whose hello nobody has answered waits, and so does any
+// copy that is made of it meanwhile. Ending ctx closes conn.
+func AwaitHello(ctx context.Context, conn net.Conn) (hello []byte, err error) {
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	hello, err = awaitHello(oneByte{conn})
 	if !stop() {
 		return nil, context.Cause(ctx)
 	}
 	if err != nil {
 		_ = conn.Close()
 		return nil, fmt.Errorf("wait for the guest's hello: %w", err)
+	}
+	return hello, nil
+}
+
+// Answer answers a hello that was read before, on conn or by the host that a copied guest had before, and starts the session.
+func Answer(ctx context.Context, conn net.Conn, hello []byte) (*HostSession, error) {
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	_, err := conn.Write(hello)
+	if !stop() {
+		return nil, context.Cause(ctx)
+	}
+	if err != nil {
+		_ = conn.Close()
+		return nil, fmt.Errorf("answer the guest's hello: %w", err)
 	}
 	mux, err := yamux.Client(&wholeFrames{ReadWriteCloser: &noPings{Conn: conn}}, config(hostWindow))
 	if err != nil {
@@ -177,3 +198,24 @@ func Host(ctx context.Context, conn net.Conn) (*HostSession, error) {
 	}
 	return &HostSession{mux: mux}, nil
 }
+
+// Break ends the session that a copied guest has with the host it had before: what it reads is not yamux, wherever in a frame
+// it stopped. All its streams end, and it says hello anew if it means to go on. It writes until ctx ends or conn does.
+func Break(ctx context.Context, conn net.Conn) {
+	noise := bytes.Repeat([]byte{breaker}, portWrite)
+	for ctx.Err() == nil {
+		if _, err := conn.Write(noise); err != nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(breakPause):
+		}
+	}
+}
+
+// breaker is no version of yamux, and no part of a hello; breakPause is how long a guest has to notice it.
+const (
+	breaker    = 0xff
+	breakPause = 50 * time.Millisecond
+)

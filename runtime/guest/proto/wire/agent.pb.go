@@ -33,6 +33,7 @@ type HelloRequest struct {
 	Minor         uint32                 `protobuf:"varint,2,opt,name=minor,proto3" json:"minor,omitempty"`
 	Build         string                 `protobuf:"bytes,3,opt,name=build,proto3" json:"build,omitempty"`
 	Nonce         []byte                 `protobuf:"bytes,4,opt,name=nonce,proto3" json:"nonce,omitempty"` // comes back in the answer
+	Seed          []byte                 `protobuf:"bytes,5,opt,name=seed,proto3" json:"seed,omitempty"`   // random: added to the kernel's pool, which is used at once, before anything is answered
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -91,6 +92,13 @@ func (x *HelloRequest) GetBuild() string {
 func (x *HelloRequest) GetNonce() []byte {
 	if x != nil {
 		return x.Nonce
+	}
+	return nil
+}
+
+func (x *HelloRequest) GetSeed() []byte {
+	if x != nil {
+		return x.Seed
 	}
 	return nil
 }
@@ -1919,12 +1927,13 @@ var File_agent_proto protoreflect.FileDescriptor
 
 const file_agent_proto_rawDesc = "" +
 	"\n" +
-	"\vagent.proto\x12\x13microagent.guest.v1\"f\n" +
+	"\vagent.proto\x12\x13microagent.guest.v1\"z\n" +
 	"\fHelloRequest\x12\x14\n" +
 	"\x05major\x18\x01 \x01(\rR\x05major\x12\x14\n" +
 	"\x05minor\x18\x02 \x01(\rR\x05minor\x12\x14\n" +
 	"\x05build\x18\x03 \x01(\tR\x05build\x12\x14\n" +
-	"\x05nonce\x18\x04 \x01(\fR\x05nonce\"\xff\x01\n" +
+	"\x05nonce\x18\x04 \x01(\fR\x05nonce\x12\x12\n" +
+	"\x04seed\x18\x05 \x01(\fR\x04seed\"\xff\x01\n" +
 	"\rHelloResponse\x12\x14\n" +
 	"\x05major\x18\x01 \x01(\rR\x05major\x12\x14\n" +
 	"\x05minor\x18\x02 \x01(\rR\x05minor\x12\x14\n" +

@@ -1,0 +1,113 @@
+package template
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A Draft is a template that is being saved. Its folder has a name that no template has, and is locked for as long as somebody
+// works on it: what a killed process left is swept by the next draft.
+type Draft struct {
+	Folder string
+	Files  map[string]*os.File // by name, empty, to be written
+
+	store Store
+	shape Shape
+	dir   *os.File // locked
+}
+
+const draftPrefix = ".draft-"
+
+// Draft begins a template for a shape, and sweeps what others left.
+func (s Store) Draft(shape Shape) (d *Draft, err error) {
+	if err := os.MkdirAll(s.Dir, 0o700); err != nil {
+		return nil, err
+	}
+	s.sweep()
+	d = &Draft{store: s, shape: shape, Files: map[string]*os.File{}}
+	if d.Folder, err = os.MkdirTemp(s.Dir, draftPrefix); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			d.Close()
+		}
+	}()
+	if d.dir, err = os.Open(d.Folder); err != nil {
+		return d, err
+	}
+	if err := unix.Flock(int(d.dir.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return d, fmt.Errorf("lock %s: %w", d.Folder, err)
+	}
+	for _, name := range Files {
+		f, err := os.OpenFile(filepath.Join(d.Folder, name), os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+		if err != nil {
+			return d, err
+		}
+		d.Files[name] = f
+	}
+	return d, nil
+}
+
+// Publish gives the draft its name. Nothing waits for the disk: a template is of one boot of the host (Shape.Host), so that what
+// a power cut tore is found by nobody. Where the name is taken another was faster, which is a success. Templates that it takes
+// the place of go.
+func (d *Draft) Publish() error {
+	data, err := json.MarshalIndent(record{Shape: d.shape, Created: time.Now().UTC().Truncate(time.Second), Files: Files}, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(d.Folder, recordFile), append(data, '\n'), 0o600); err != nil {
+		return err
+	}
+	name := filepath.Join(d.store.Dir, d.shape.Key())
+	err = unix.Renameat2(unix.AT_FDCWD, d.Folder, unix.AT_FDCWD, name, unix.RENAME_NOREPLACE)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return &os.LinkError{Op: "publish template", Old: d.Folder, New: name, Err: err}
+	}
+	d.Folder = ""
+	return d.store.replace(d.shape)
+}
+
+// Close gives the draft up, unless it was published.
+func (d *Draft) Close() {
+	for _, f := range d.Files {
+		f.Close()
+	}
+	if d.Folder != "" {
+		os.RemoveAll(d.Folder) // or the next draft does
+	}
+	if d.dir != nil {
+		d.dir.Close()
+	}
+}
+
+// sweep removes drafts that nobody works on.
+func (s Store) sweep() {
+	list, _ := os.ReadDir(s.Dir)
+	for _, e := range list {
+		if !strings.HasPrefix(e.Name(), draftPrefix) {
+			continue
+		}
+		path := filepath.Join(s.Dir, e.Name())
+		dir, err := os.Open(path)
+		if err != nil {
+			continue
+		}
+		if unix.Flock(int(dir.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil {
+			os.RemoveAll(path)
+		}
+		dir.Close()
+	}
+}

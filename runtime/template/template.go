@@ -1,0 +1,152 @@
+// Package template keeps guests that were stopped before they knew who they are: booted, and waiting to be configured. A start
+// whose machine has the shape of one becomes a copy of it and needs no boot.
+//
+// Promised: a template holds no disk, no secret and no name of a workspace. It is found by the digest of all that it depends on,
+// appears whole under its name or not at all, and is written by nobody afterwards: who starts a copy gets its memory as one that
+// is sealed (package memory), and never the file. What was taken away is of no consequence to the copies that there are.
+// A supervisor saves and copies them; the commands list and prune them.
+package template
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"microagent/runtime/layout"
+	"microagent/runtime/template/memory"
+)
+
+// File is what tells a file from another that has its name later.
+type File struct {
+	Path  string `json:"path"`
+	Size  int64  `json:"size"`
+	Inode uint64 `json:"inode"`
+	Mtime int64  `json:"mtime"` // nanoseconds
+	Ctime int64  `json:"ctime"`
+}
+
+// Identify looks at a file.
+func Identify(path string) (File, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return File{}, err
+	}
+	st := info.Sys().(*syscall.Stat_t)
+	return File{Path: path, Size: st.Size, Inode: st.Ino, Mtime: st.Mtim.Nano(), Ctime: st.Ctim.Nano()}, nil
+}
+
+// Shape is all that a template depends on which is known before a VMM runs; what the VMM knows besides, of its host's CPU and
+// of its own devices, it looks at itself, and refuses.
+type Shape struct {
+	Format    int    `json:"format"`
+	Host      string `json:"host"` // id of the host's boot, see Draft.Publish
+	Tool      string `json:"tool"` // version of the microagent
+	Kernel    File   `json:"kernel"`
+	Initramfs File   `json:"initramfs"` // with our init
+	Cmdline   string `json:"cmdline"`
+	VMM       string `json:"vmm"` // "qemu 7.2.22 (tcg)"
+	Program   File   `json:"program"`
+	CPUs      int    `json:"cpus"`
+	Memory    int64  `json:"memory"` // bytes
+}
+
+// Format is the version of what a template's folder holds.
+const Format = 1
+
+// Key names the template of a shape.
+func (s Shape) Key() string {
+	data, err := json.Marshal(s)
+	if err != nil {
+		panic(err) // strings and numbers always encode
+	}
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:16])
+}
+
+// The files of a template beside its record: those that a VMM writes and reads. The names are Cloud Hypervisor's, with that of
+// the adapter's QEMU added.
+const (
+	recordFile = "template.json"
+	MemoryFile = "memory-ranges"
+)
+
+// Files are what the adapter writes in a snapshot.
+var Files = []string{"config.json", "state.json", "devices", MemoryFile}
+
+// record is a template.json.
+type record struct {
+	Shape   Shape     `json:"shape"`
+	Created time.Time `json:"created"`
+	Files   []string  `json:"files"`
+}
+
+// Store is the templates of a state directory. It need not be there.
+type Store struct{ Dir string }
+
+// Of gives the store of a state directory.
+func Of(s layout.State) Store { return Store{s.Templates()} }
+
+// Template is one that copies can be made of, with its files open.
+type Template struct {
+	Key    string
+	Folder string
+	Files  map[string]*os.File // by name; that of the memory is sealed
+}
+
+// Open gives the template of a shape. The error is fs.ErrNotExist when there is none.
+func (s Store) Open(shape Shape) (t *Template, err error) {
+	t = &Template{Key: shape.Key(), Files: map[string]*os.File{}}
+	t.Folder = filepath.Join(s.Dir, t.Key)
+	var r record
+	if err := layout.ReadJSON(filepath.Join(t.Folder, recordFile), &r); err != nil {
+		return nil, err
+	}
+	if r.Shape != shape {
+		return nil, fmt.Errorf("template %s: its record is of another", t.Key)
+	}
+	defer func() {
+		if err != nil {
+			t.Close()
+		}
+	}()
+	for _, name := range r.Files {
+		if filepath.Base(name) != name {
+			return nil, fmt.Errorf("template %s: it names a file %q", t.Key, name)
+		}
+		f, err := layout.Open(filepath.Join(t.Folder, name))
+		if err != nil {
+			return nil, err
+		}
+		t.Files[name] = f
+	}
+	file, ok := t.Files[MemoryFile]
+	if !ok {
+		return nil, fmt.Errorf("template %s: it has no memory", t.Key)
+	}
+	if t.Files[MemoryFile], err = memory.Load("template-"+t.Key, file); err != nil {
+		delete(t.Files, MemoryFile)
+	}
+	return t, errors.Join(err, file.Close())
+}
+
+// Close closes the files.
+func (t *Template) Close() {
+	for _, f := range t.Files {
+		f.Close()
+	}
+}
+
+// Remove takes away the template of a key.
+func (s Store) Remove(key string) error {
+	if key == "" || filepath.Base(key) != key {
+		return fmt.Errorf("remove template %q: %w", key, fs.ErrInvalid)
+	}
+	return os.RemoveAll(filepath.Join(s.Dir, key))
+}

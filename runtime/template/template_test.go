@@ -1,0 +1,165 @@
+package template
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"microagent/runtime/template/memory"
+)
+
+// shape is one whose files are there, in a folder of the test's.
+func shape(t *testing.T, cpus int) Shape {
+	t.Helper()
+	s := Shape{Format: Format, Host: "boot", Tool: "test", VMM: "qemu 7.2.22 (tcg)", CPUs: cpus, Memory: 1 << 20}
+	dir := t.TempDir()
+	for name, to := range map[string]*File{"kernel": &s.Kernel, "initramfs": &s.Initramfs, "program": &s.Program} {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(name), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var err error
+		if *to, err = Identify(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return s
+}
+
+// save publishes a template of a shape.
+func save(t *testing.T, s Store, of Shape) {
+	t.Helper()
+	d, err := s.Draft(of)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	for name, f := range d.Files {
+		if _, err := f.WriteString("of " + name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := d.Files[MemoryFile].Truncate(of.Memory); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Publish(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func keys(t *testing.T, s Store) (list []string) {
+	t.Helper()
+	all, err := s.List()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range all {
+		list = append(list, a.Key)
+	}
+	return list
+}
+
+func TestATemplateIsFoundByItsShapeAndSealed(t *testing.T) {
+	s := Store{filepath.Join(t.TempDir(), "templates")}
+	one := shape(t, 1)
+	if _, err := s.Open(one); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("before there is one: %v", err)
+	}
+	save(t, s, one)
+	save(t, s, one) // another was faster
+	got, err := s.Open(one)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer got.Close()
+	if !memory.Sealed(got.Files[MemoryFile]) {
+		t.Error("a guest could write to the memory of others")
+	}
+	head := make([]byte, 3)
+	if _, err := got.Files[MemoryFile].ReadAt(head, 0); err != nil || string(head) != "of " {
+		t.Errorf("memory begins with %q, %v", head, err)
+	}
+	state, err := io.ReadAll(got.Files["state.json"])
+	if err != nil || !bytes.Equal(state, []byte("of state.json")) {
+		t.Errorf("state %q, %v", state, err)
+	}
+	for name, change := range map[string]func(*Shape){
+		"tool": func(s *Shape) { s.Tool = "newer" }, "host": func(s *Shape) { s.Host = "another boot" },
+		"memory": func(s *Shape) { s.Memory *= 2 }, "vmm": func(s *Shape) { s.VMM = "qemu 9" },
+		"kernel": func(s *Shape) { s.Kernel.Ctime++ }, "init": func(s *Shape) { s.Initramfs.Inode++ },
+		"cmdline": func(s *Shape) { s.Cmdline = "quiet" }, "program": func(s *Shape) { s.Program.Size++ },
+	} {
+		other := one
+		change(&other)
+		if _, err := s.Open(other); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("with another %s: %v", name, err)
+		}
+	}
+	info, err := os.Stat(got.Folder)
+	if err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("folder %v, %v", info.Mode(), err)
+	}
+	files, _ := filepath.Glob(filepath.Join(got.Folder, "*"))
+	for _, f := range files {
+		if info, err := os.Stat(f); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s has mode %v, %v", f, info.Mode(), err)
+		}
+	}
+}
+
+func TestDraftsOfTheDeadAreSweptAndThoseOfTheLivingNot(t *testing.T) {
+	s := Store{t.TempDir()}
+	dead := filepath.Join(s.Dir, draftPrefix+"dead")
+	if err := os.Mkdir(dead, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	living, err := s.Draft(shape(t, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer living.Close()
+	another, err := s.Draft(shape(t, 2))
+	if err != nil {
+		t.Fatal(err)
+	}
+	another.Close()
+	if _, err := os.Stat(dead); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("what a dead process left: %v", err)
+	}
+	if _, err := os.Stat(living.Folder); err != nil {
+		t.Error(err)
+	}
+	if list := keys(t, s); len(list) != 0 {
+		t.Errorf("drafts are listed: %v", list)
+	}
+	left, _ := filepath.Glob(filepath.Join(s.Dir, "*", "*"))
+	if len(left) != len(Files) {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+func TestANewTemplateTakesThePlaceOfOld(t *testing.T) {
+	s := Store{t.TempDir()}
+	old, other := shape(t, 1), shape(t, 2)
+	save(t, s, old)
+	save(t, s, other)
+	if err := os.Remove(other.Kernel.Path); err != nil { // its kernel was removed
+		t.Fatal(err)
+	}
+	now := old
+	now.Tool = "newer"
+	save(t, s, now)
+	if list := keys(t, s); len(list) != 1 || list[0] != now.Key() {
+		t.Errorf("left: %v", list)
+	}
+	for i := range 2 * most {
+		save(t, s, shape(t, 10+i))
+	}
+	if list := keys(t, s); len(list) != most {
+		t.Errorf("%d templates are kept, %d may be", len(list), most)
+	}
+}
