@@ -61,8 +61,7 @@ func (f *follower) note(changed bool) {
 	}
 }
 
-// quiet says that what a probe writes is not asked for: it passed the last time, and one failure alone is no change. The next
-// one tells why.
+// quiet says that what a probe writes is not asked for: it passed the last time, and one failure alone is no change.
 func (f *follower) quiet() bool {
 	return f.now.State == driver.ReadyYes && f.failed == 0 && f.enough() > 1
 }
@@ -72,7 +71,7 @@ func (f *follower) exec(ctx context.Context, g Guest) {
 	t := time.NewTicker(f.ready.Interval)
 	defer t.Stop()
 	for {
-		code, said, err := g.Exec(ctx, f.ready.Exec, f.ready.Timeout, f.quiet())
+		code, said, err := f.run(ctx, g)
 		if ctx.Err() != nil {
 			return
 		}
@@ -91,6 +90,23 @@ func (f *follower) exec(ctx context.Context, g Guest) {
 		case <-ctx.Done():
 			return
 		}
+	}
+}
+
+// run makes one probe. One that failed and was not asked what it wrote is made once more, at once, for that alone.
+func (f *follower) run(ctx context.Context, g Guest) (code int, said string, err error) {
+	quiet := f.quiet()
+	code, said, err = g.Exec(ctx, f.ready.Exec, f.ready.Timeout, quiet)
+	if !quiet || err != nil || code == 0 {
+		return code, said, err
+	}
+	switch again, why, err := g.Exec(ctx, f.ready.Exec, f.ready.Timeout, false); {
+	case err != nil:
+		return code, err.Error(), nil
+	case again == 0:
+		return code, "it passed at once when it was run again", nil
+	default:
+		return again, why, nil
 	}
 }
 

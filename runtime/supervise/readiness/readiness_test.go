@@ -130,10 +130,10 @@ func TestExecProbe(t *testing.T) {
 	}
 }
 
-// TestExecProbesAreQuiet while they pass: what one says is asked for until it is ready, once one has failed, and always where
-// one failure is a change.
+// TestExecProbesAreQuiet while they pass: what one says is asked for until it is ready, by another run of the first that fails
+// after that, then until one passes, and always where one failure is a change.
 func TestExecProbesAreQuiet(t *testing.T) {
-	for failures, want := range map[int]string{3: "wwqqqwwqqqqq", 1: "wwwwwwwwwwww"} {
+	for failures, want := range map[int]string{3: "wwqqqwwwqqqqq", 1: "wwwwwwwwwwww"} {
 		synctest.Test(t, func(t *testing.T) {
 			g := &acted{exec: func(since time.Duration) (int, string, error) {
 				if since < time.Second || since >= 4*time.Second && since < 6*time.Second {
@@ -150,6 +150,44 @@ func TestExecProbesAreQuiet(t *testing.T) {
 }
 
 // TestExecProbesOneAtATime: one that takes longer than the interval is followed by the next at once, and never overlaps.
+// TestFirstFailureIsTold with what the command wrote, although nobody asked for that while it passed.
+func TestFirstFailureIsTold(t *testing.T) {
+	for name, c := range map[string]struct {
+		again func() (int, string, error)
+		want  string
+	}{
+		"fails again":  {func() (int, string, error) { return 3, "no answer", nil }, "exit code 3: no answer"},
+		"passes":       {func() (int, string, error) { return 0, "", nil }, "exit code 1: it passed at once when it was run again"},
+		"can't be run": {func() (int, string, error) { return 0, "", errors.New("it took longer than 5s") }, "exit code 1: it took longer than 5s"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithTimeout(t.Context(), 5500*time.Millisecond)
+				defer cancel()
+				g := &acted{began: time.Now()}
+				g.exec = func(since time.Duration) (int, string, error) {
+					switch {
+					case since < 5*time.Second:
+						return 0, "", nil
+					case g.quiet[len(g.quiet)-1] == 'q':
+						return 1, "", nil
+					}
+					return c.again()
+				}
+				var last driver.Readiness
+				Follow(ctx, spec.Ready{Exec: []string{"x"}, Interval: time.Second, Failures: 3}, g, nil, func(now driver.Readiness, _ bool, failed int) {
+					if last = now; failed > 1 {
+						t.Errorf("%d failures count", failed)
+					}
+				})
+				if last.State != driver.ReadyYes || last.Words != c.want {
+					t.Errorf("%+v, want %s", last, c.want)
+				}
+			})
+		})
+	}
+}
+
 func TestExecProbesOneAtATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := &acted{takes: 1500 * time.Millisecond, exec: func(time.Duration) (int, string, error) { return 0, "", nil }}
