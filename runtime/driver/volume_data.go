@@ -59,8 +59,10 @@ type VolumeUsage struct {
 }
 
 // VolumeData copies what is on volumes. A copy appears under its name whole or not at all; what is copied is at one moment,
-// with its journal replayed. A source is VOLUME, or VOLUME:TAG for a snapshot. ErrNotFound without it, ErrBusy while somebody
-// writes to it, ErrInvalid for what is no tag, ErrNoSpace, and nothing was changed, where the host is full.
+// with its journal replayed. A running guest that writes to a source holds it still for that, for a few seconds at most. A
+// source is VOLUME, or VOLUME:TAG for a snapshot. ErrNotFound without it, ErrBusy while somebody writes to it who can't be
+// asked, or when a copy takes longer, ErrInvalid for what is no tag, ErrNoSpace, and nothing was changed, where the host is
+// full.
 type VolumeData interface {
 	// Clone makes volume to, of no project, a copy of a source. ErrExists where the name is taken.
 	Clone(ctx context.Context, source, to string) (Cloned, error)
@@ -76,7 +78,7 @@ type VolumeData interface {
 	// Check looks whether the file system is sound, as e2fsck -fn does, and says what is wrong, the first findings in words;
 	// none where it is. ErrUnsupported for a file system that it can't judge.
 	Check(ctx context.Context, source string) ([]string, error)
-	// Trim gives back to the host what no file has, and says how many bytes.
+	// Trim gives back to the host what no file has, and says how many bytes. A running guest that writes to it does so itself.
 	Trim(ctx context.Context, volume string) (int64, error)
 	// DeleteSnapshot removes one. One that is not there is a success.
 	DeleteSnapshot(ctx context.Context, volume, tag string) error

@@ -24,6 +24,8 @@ type machine struct{}
 
 func (machine) Setup(context.Context, *wire.ConfigureRequest, agent.Owner) error { return nil }
 func (machine) Grow(string, int64) (int64, error)                                { return 0, nil }
+func (machine) Freezer(string) (agent.Freezer, error)                            { return nil, nil }
+func (machine) Trim(string) (int64, error)                                       { return 0, nil }
 func (machine) AddEntropy([]byte) error                                          { return nil }
 func (machine) SetClock(int64) error                                             { return nil }
 func (machine) KillAll()                                                         {}

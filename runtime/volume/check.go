@@ -19,12 +19,23 @@ func (s *Store) Check(ctx context.Context, source string) (findings []string, er
 		return nil, err
 	}
 	defer unlock()
-	err = s.reading(ctx, op, source, func(_ context.Context, image *os.File) error {
+	judge := func(image *os.File) error {
 		info, err := image.Stat()
 		if err == nil {
 			findings, err = check.Check(image, info.Size())
 		}
 		return err
+	}
+	err = s.reading(ctx, op, source, func(ctx context.Context, image origin) error {
+		if image.frozen == nil {
+			return judge(image.File)
+		}
+		draft, err := s.nameless(ctx, image)
+		if err != nil {
+			return err
+		}
+		defer draft.Close()
+		return judge(draft.File)
 	})
 	err = wrap(op, source, err)
 	if e, ok := errors.AsType[*driver.Error](err); ok && errors.Is(err, ext4.ErrUnsupported) {

@@ -3,7 +3,6 @@ package volume
 import (
 	"context"
 	"errors"
-	"os"
 
 	"microagent/runtime/disk/target"
 	"microagent/runtime/driver"
@@ -35,20 +34,20 @@ func (s *Store) Clone(ctx context.Context, source, to string) (driver.Cloned, er
 // it keeps the source's identity.
 func (s *Store) copyInto(ctx context.Context, op, source string, fresh *record) (own bool, err error) {
 	from, _ := cut(source)
-	err = s.reading(ctx, op, source, func(ctx context.Context, image *os.File) error {
+	err = s.reading(ctx, op, source, func(ctx context.Context, image origin) error {
 		return s.make(fresh, func(draft *target.FileDraft) error {
-			if err := target.Copy(ctx, draft, image); err != nil {
+			if err := image.copyTo(ctx, draft); err != nil {
 				return err
 			}
-			own, err = settle(draft.File, relabel(image, from, fresh.Name))
+			own, err = settle(draft.File, relabel(image.File, from, fresh.Name))
 			return err
 		})
 	})
 	return own, err
 }
 
-// reading gives do the image of a source while nobody changes it.
-func (s *Store) reading(ctx context.Context, op, source string, do func(ctx context.Context, image *os.File) error) error {
+// reading gives do the content of a source while nobody changes it, or while it can be copied from who does.
+func (s *Store) reading(ctx context.Context, op, source string, do func(ctx context.Context, image origin) error) error {
 	name, tag := cut(source)
 	if tag != "" {
 		f, _, err := s.snapshotImage(op, name, tag)
@@ -56,20 +55,25 @@ func (s *Store) reading(ctx context.Context, op, source string, do func(ctx cont
 			return err
 		}
 		defer f.Close()
-		return do(ctx, f)
+		return do(ctx, origin{File: f})
 	}
 	if _, err := s.whole(op, name); err != nil {
 		return err
 	}
 	c, err := target.At(s.State.VolumeImage(name)).Claim(lease.Shared)
 	if busy, ok := errors.AsType[*lease.BusyError](err); ok {
-		return Busy(s.State, op, name, busy)
+		live, err := s.live(op, name, Busy(s.State, op, name, busy))
+		if err != nil {
+			return err
+		}
+		defer live.Close()
+		return do(ctx, live)
 	}
 	if err != nil {
 		return wrap(op, name, err)
 	}
 	defer c.Close()
-	return do(ctx, c.File())
+	return do(ctx, origin{File: c.File()})
 }
 
 // whole is the record of a volume whose image is there and is the one that the record is of.

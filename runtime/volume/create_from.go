@@ -3,7 +3,6 @@ package volume
 import (
 	"context"
 	"fmt"
-	"os"
 
 	"microagent/runtime/disk/target"
 	"microagent/runtime/driver"
@@ -22,7 +21,7 @@ func (s *Store) lockWith(ctx context.Context, op string, spec driver.VolumeSpec)
 func (s *Store) createFrom(ctx context.Context, op string, spec driver.VolumeSpec) (driver.Volume, bool, error) {
 	fresh := s.newRecord(spec.Name, spec.Project, spec.Size)
 	from, _ := cut(spec.From)
-	err := s.reading(ctx, op, spec.From, func(ctx context.Context, image *os.File) error {
+	err := s.reading(ctx, op, spec.From, func(ctx context.Context, image origin) error {
 		info, err := image.Stat()
 		if err != nil {
 			return err
@@ -33,10 +32,10 @@ func (s *Store) createFrom(ctx context.Context, op string, spec driver.VolumeSpe
 				Next: "give it as much: size: " + quantity.Size(info.Size()).Text()}
 		}
 		return s.make(&fresh, func(draft *target.FileDraft) error {
-			if err := target.Copy(ctx, draft, image); err != nil {
+			if err := image.copyTo(ctx, draft); err != nil {
 				return err
 			}
-			if _, err := settle(draft.File, relabel(image, from, spec.Name)); err != nil {
+			if _, err := settle(draft.File, relabel(image.File, from, spec.Name)); err != nil {
 				return err
 			}
 			return draft.Truncate(spec.Size)

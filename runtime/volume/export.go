@@ -59,22 +59,16 @@ func (s *Store) quietly(ctx context.Context, op, source string, do func(image *o
 			draft.Close()
 		}
 	}()
-	err := s.reading(ctx, op, source, func(ctx context.Context, image *os.File) error {
-		info, err := image.Stat()
+	err := s.reading(ctx, op, source, func(ctx context.Context, image origin) error {
+		rests, err := image.rests()
 		if err != nil {
 			return err
 		}
-		f, err := read.Open(image, info.Size())
-		if err != nil {
-			return err
+		if rests {
+			return do(image.File)
 		}
-		if !f.Super.NeedsRecovery() {
-			return do(image)
-		}
-		if draft, err = target.File(s.State.VolumeImage("draft")).Nameless(0o600); err != nil {
-			return err
-		}
-		return target.Copy(ctx, draft, image)
+		draft, err = s.nameless(ctx, image)
+		return err
 	})
 	if err != nil || draft == nil {
 		return err
@@ -83,6 +77,19 @@ func (s *Store) quietly(ctx context.Context, op, source string, do func(image *o
 		return err
 	}
 	return do(draft.File)
+}
+
+// nameless is a copy that nobody else sees.
+func (s *Store) nameless(ctx context.Context, image origin) (*target.FileDraft, error) {
+	draft, err := target.File(s.State.VolumeImage("draft")).Nameless(0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := image.copyTo(ctx, draft); err != nil {
+		draft.Close()
+		return nil, err
+	}
+	return draft, nil
 }
 
 // counter counts what is written until its context ends.

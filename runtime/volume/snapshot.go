@@ -69,9 +69,9 @@ func (s *Store) Snapshot(ctx context.Context, name, tag string, made driver.Make
 	if err != nil {
 		return driver.Snapshot{}, err
 	}
-	err = s.reading(ctx, op, name, func(ctx context.Context, image *os.File) error {
+	err = s.reading(ctx, op, name, func(ctx context.Context, image origin) error {
 		return s.keep(name, s.newSnapshot(r, tag, made), func(draft *target.FileDraft) error {
-			if err := target.Copy(ctx, draft, image); err != nil {
+			if err := image.copyTo(ctx, draft); err != nil {
 				return err
 			}
 			return recoverJournal(draft.File)

@@ -32,6 +32,11 @@ type Store struct {
 	// GrowLive makes the disk of a running workspace larger, device and file system. Nil: a volume can't grow
 	// while it is attached.
 	GrowLive func(ctx context.Context, workspace, volume string, size int64) error
+	// Frozen calls do while the guest of a running workspace writes nothing to the volume; what do did counts where the error
+	// is nil. ErrUnsupported where that guest knows no freeze. Nil: a volume is not copied while it is written to.
+	Frozen func(ctx context.Context, workspace, volume string, do func(ctx context.Context) error) error
+	// TrimLive has a running guest discard what no file of the volume has. Nil: that waits until it has ended.
+	TrimLive func(ctx context.Context, workspace, volume string) error
 
 	swept sync.Once // finishDeletes, finishMoves
 }

@@ -303,6 +303,38 @@ func (s *Store) controlError(ctx context.Context, op, object, name string, err e
 	return &driver.Error{Op: op, Object: object, Err: err, Next: driver.Next(err)}
 }
 
+// FreezeVolume calls do while the guest of a running workspace writes nothing to a volume that it has attached; see
+// control.Client.Freeze. ErrBusy where do takes too long for that, ErrUnsupported where the guest knows no freeze.
+func (s *Store) FreezeVolume(ctx context.Context, name, volume string, do func(ctx context.Context) error) error {
+	const op = "freeze volume in workspace"
+	client, err := s.Running(op, name)
+	if err != nil {
+		return err
+	}
+	err = client.Freeze(ctx, volume, do)
+	if errors.Is(err, control.ErrFreezeOver) {
+		return &driver.Error{Class: driver.ErrBusy, Op: op, Object: volume, Next: "microagent halt " + name,
+			Err: fmt.Errorf("workspace %s writes to it, and can be held still for %s: a copy takes longer", name, control.FreezeTime)}
+	}
+	if err != nil {
+		return s.controlError(ctx, op, volume, name, err)
+	}
+	return nil
+}
+
+// TrimVolume has the guest of a running workspace give back what no file of a volume has that it has attached.
+func (s *Store) TrimVolume(ctx context.Context, name, volume string) error {
+	const op = "trim volume in workspace"
+	client, err := s.Running(op, name)
+	if err == nil {
+		err = client.Trim(ctx, volume)
+	}
+	if err != nil {
+		return s.controlError(ctx, op, volume, name, err)
+	}
+	return nil
+}
+
 // GrowVolume makes a volume larger that a running workspace has attached, device and file system.
 func (s *Store) GrowVolume(ctx context.Context, name, volume string, size int64) error {
 	const op = "grow volume in workspace"

@@ -21,6 +21,8 @@ type bare struct{}
 
 func (bare) Setup(context.Context, *wire.ConfigureRequest, agent.Owner) error { return nil }
 func (bare) Grow(string, int64) (int64, error)                                { return 0, fmt.Errorf("no disk is known") }
+func (bare) Freezer(string) (agent.Freezer, error)                            { return nil, fmt.Errorf("no disk is known") }
+func (bare) Trim(string) (int64, error)                                       { return 0, fmt.Errorf("no disk is known") }
 func (bare) AddEntropy([]byte) error                                          { return nil }
 func (bare) SetClock(int64) error                                             { return nil }
 func (bare) KillAll()                                                         {}

@@ -16,7 +16,7 @@ func (a *app) volumeCheck() *cobra.Command {
 		Use: "check VOLUME[:TAG]", Short: "look whether a volume's file system is sound",
 		Long: "Reads all that the file system says of itself, and changes nothing: checksums, which blocks and files are in use,\n" +
 			"names and counts, as e2fsck -fn does. What is wrong is listed, 20 findings at most, and the command fails\n" +
-			"then. No workspace may be writing to it.",
+			"then. Of what a running guest writes to, a copy is judged that it holds still for, 5 s at most.",
 		Example:     "  microagent volume check data\n  microagent volume check data:nightly",
 		Annotations: exitsWith(ExitOK, ExitFailed, ExitRefused, ExitLocked),
 		RunE: does(func(ctx context.Context, args []string) error {

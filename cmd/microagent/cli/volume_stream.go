@@ -23,7 +23,8 @@ func (a *app) volumeExport() *cobra.Command {
 		Use: "export VOLUME[:TAG] FILE", Short: "write a volume, or a snapshot, to a file",
 		Long: "Writes the disk as it is now, packed with zstd; - is our stdout. Free space and holes are runs of zeros, so\n" +
 			"that zstd -d --sparse gives a disk that any tool mounts. With --format tar the files are written instead,\n" +
-			"as a tar that is not packed. A file that is there is never replaced.",
+			"as a tar that is not packed. Of what a running guest writes to, a copy is written that it holds still for, 5 s\n" +
+			"at most. A file that is there is never replaced.",
 		Example:     "  microagent volume export data data.img.zst\n  microagent volume export data:nightly - --format tar | tar t",
 		Annotations: exitsWith(ExitOK, ExitFailed, ExitRefused, ExitLocked, ExitUsage),
 		RunE: does(func(ctx context.Context, args []string) error {

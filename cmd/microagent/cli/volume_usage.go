@@ -46,8 +46,8 @@ func (a *app) volumeUsage() *cobra.Command {
 func (a *app) volumeTrim() *cobra.Command {
 	return &cobra.Command{
 		Use: "trim VOLUME", Short: "give the host back what no file on a volume has",
-		Long: "Makes holes in the volume's image where its file system has nothing. No workspace may be using it; one that does\n" +
-			"can have its guest do the same, with fstrim.",
+		Long: "Makes holes in the volume's image where its file system has nothing. A running guest that writes to the volume\n" +
+			"does it itself; readers have to halt.",
 		Example:     "  microagent volume trim data",
 		Annotations: exitsWith(ExitOK, ExitFailed, ExitRefused, ExitLocked),
 		RunE: does(func(ctx context.Context, args []string) error {

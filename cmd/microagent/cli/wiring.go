@@ -75,7 +75,8 @@ func (a *app) open(writes bool) (*world, error) {
 	w.offline, w.online = transfer.Offline{}, workspace.Online{Store: workspaces}
 	projects := project.New(state, Version)
 	w.history = projects
-	volumes := &volume.Store{State: state, Disks: disks, Tool: Version, GrowLive: workspaces.GrowVolume}
+	volumes := &volume.Store{State: state, Disks: disks, Tool: Version,
+		GrowLive: workspaces.GrowVolume, Frozen: workspaces.FreezeVolume, TrimLive: workspaces.TrimVolume}
 	w.Set = driver.Set{
 		Images:        images,
 		Disks:         disks,

@@ -29,6 +29,10 @@ type System interface {
 	// Grow, only after Setup, makes a mounted file system as large as its device, once that has device bytes, and
 	// says how large, in bytes.
 	Grow(serial string, device int64) (int64, error)
+	// Freezer, only after Setup, opens a mounted file system that is written to; Trim tells its disk what it does not use,
+	// and says how much the kernel says that was, in bytes.
+	Freezer(serial string) (Freezer, error)
+	Trim(serial string) (int64, error)
 	// AddEntropy gives the kernel random bytes; SetClock sets its wall clock, in nanoseconds since 1970.
 	AddEntropy(seed []byte) error
 	SetClock(wall int64) error
@@ -65,6 +69,8 @@ type Agent struct {
 	closing    bool
 
 	link link
+
+	frozen freezes
 
 	hostGone chan struct{} // closed when the host closed its control connection after Shutdown
 	gone     sync.Once

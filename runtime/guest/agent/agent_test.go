@@ -20,6 +20,8 @@ type still struct{ err error }
 
 func (m still) Setup(context.Context, *wire.ConfigureRequest, Owner) error { return m.err }
 func (still) Grow(string, int64) (int64, error)                            { return 0, nil }
+func (still) Freezer(string) (Freezer, error)                              { return nil, os.ErrNotExist }
+func (still) Trim(string) (int64, error)                                   { return 0, nil }
 func (still) AddEntropy([]byte) error                                      { return nil }
 func (still) SetClock(int64) error                                         { return nil }
 func (still) KillAll()                                                     {}

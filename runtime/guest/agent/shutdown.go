@@ -39,6 +39,7 @@ func (a *Agent) Shutdown(ctx context.Context, req *wire.ShutdownRequest) (*wire.
 	}
 	a.mu.Unlock()
 
+	a.frozen.close() // what waits to write has to come to its end
 	for _, p := range running {
 		if p == main {
 			// The main process knows its own children, as under any init.

@@ -52,6 +52,9 @@ const (
 	FetchLimit int64 = 64 << 30
 )
 
+// FreezeLimit is how long a file system of a guest is frozen at most.
+const FreezeLimit = 5 * time.Second
+
 // Capabilities that a guest's hello lists.
 const (
 	CapExec     = "exec"
@@ -64,6 +67,8 @@ const (
 	CapStats    = "stats"
 	CapChanged  = "changed"
 	CapEnv      = "env" // SetEnv
+	CapFreeze   = "freeze"
+	CapTrim     = "trim"
 )
 
 // Kinds of streams.

@@ -156,6 +156,25 @@ func (s *Session) Grow(ctx context.Context, serial string, device int64) (int64,
 	return resp.GetBytes(), callError("grow disk "+serial, err)
 }
 
+// Freeze makes the file system on the disk with this serial need no recovery, and blocks what writes to it until Thaw, or
+// until limit is over (at most FreezeLimit), which the guest sees to by itself. Only for a guest with CapFreeze.
+func (s *Session) Freeze(ctx context.Context, serial string, limit time.Duration) error {
+	_, err := s.agent.Freeze(ctx, &wire.FreezeRequest{Serial: serial, LimitNanos: int64(limit)})
+	return callError("freeze disk "+serial, err)
+}
+
+// Thaw ends a freeze; the error is of class ErrRefused where its time was over before.
+func (s *Session) Thaw(ctx context.Context, serial string) error {
+	_, err := s.agent.Thaw(ctx, &wire.ThawRequest{Serial: serial})
+	return callError("thaw disk "+serial, err)
+}
+
+// Trim has the guest's kernel discard what a file system does not use. Only for a guest with CapTrim.
+func (s *Session) Trim(ctx context.Context, serial string) error {
+	_, err := s.agent.Trim(ctx, &wire.TrimRequest{Serial: serial})
+	return callError("trim disk "+serial, err)
+}
+
 // SetTime sets the guest's clock, after the host slept or the guest was paused.
 func (s *Session) SetTime(ctx context.Context, t time.Time) error {
 	_, err := s.agent.SetTime(ctx, &wire.SetTimeRequest{WallNanos: t.UnixNano()})

@@ -129,6 +129,12 @@ func (s *Server) serve(v *serving, call Call) result {
 		return ask(v, func(r portsRequest) result { return outcome{FailureOf(s.service.Publish(v.ctx, r.Ports))} })
 	case CallPermit:
 		return ask(v, func(r networkRequest) result { return outcome{FailureOf(s.service.Permit(v.ctx, r.Network))} })
+	case CallFreeze:
+		return ask(v, func(r volumeRequest) result {
+			return outcome{FailureOf(s.service.Freeze(v.ctx, r.Volume, func() error { return v.c.sendJSON(frameOut, r.Volume) }))}
+		})
+	case CallTrim:
+		return ask(v, func(r volumeRequest) result { return outcome{FailureOf(s.service.Trim(v.ctx, r.Volume))} })
 	case CallSetEnv:
 		return ask(v, func(r envRequest) result { return outcome{FailureOf(s.service.SetEnv(v.ctx, r.Env))} })
 	case CallStats:

@@ -20,7 +20,8 @@ const Version = 1
 //	5  stats
 //	6  jobs; a call may name the only run that it is for
 //	7  set_env
-const Minor = 7
+//	8  freeze, trim
+const Minor = 8
 
 const minorSteered = 1
 
@@ -49,6 +50,9 @@ const (
 	CallPublish Call = "publish" // ports, in the place of those that were
 	CallPermit  Call = "permit"  // what the guest may reach, in the place of what it might
 	CallForward Call = "forward" // ports, until the client goes away
+
+	CallFreeze Call = "freeze" // a volume, until the client goes away or the time is over
+	CallTrim   Call = "trim"   // a volume
 
 	CallSetEnv Call = "set_env" // of what begins in the guest from now on
 

@@ -39,6 +39,11 @@ type Service interface {
 	Sync(ctx context.Context) error
 	// Grow makes an attached volume ("": the root file system) larger, in bytes, and gives its file system's size then.
 	Grow(ctx context.Context, volume string, size int64) (int64, error)
+	// Freeze blocks what the guest writes to an attached volume until ctx ends, which is no error, and calls frozen once it
+	// does. An error says that the guest did not, or not until then.
+	Freeze(ctx context.Context, volume string, frozen func() error) error
+	// Trim gives the host back what no file of an attached volume has.
+	Trim(ctx context.Context, volume string) error
 	// Publish makes the workspace's ports those; where it fails the old ones stay.
 	Publish(ctx context.Context, ports []spec.Port) error
 	// Permit makes what the guest may reach that; flows that it denies end.

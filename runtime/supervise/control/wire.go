@@ -119,6 +119,12 @@ type growRequest struct {
 	Size   int64  `json:"size,omitempty"`
 }
 
+// volumeRequest is of freeze, which answers by an output frame once it is frozen, and of trim.
+type volumeRequest struct {
+	header
+	Volume string `json:"volume,omitempty"`
+}
+
 // portsRequest is of publish and of forward, which answers by its one output frame: the ports as they are bound, in JSON.
 type portsRequest struct {
 	header

@@ -1404,6 +1404,262 @@ func (x *GrowResponse) GetBytes() int64 {
 	return 0
 }
 
+type FreezeRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Serial        string                 `protobuf:"bytes,1,opt,name=serial,proto3" json:"serial,omitempty"`                            // of the virtio disk
+	LimitNanos    int64                  `protobuf:"varint,2,opt,name=limit_nanos,json=limitNanos,proto3" json:"limit_nanos,omitempty"` // after which the agent thaws by itself; above 5 s it is 5 s
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FreezeRequest) Reset() {
+	*x = FreezeRequest{}
+	mi := &file_agent_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FreezeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FreezeRequest) ProtoMessage() {}
+
+func (x *FreezeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FreezeRequest.ProtoReflect.Descriptor instead.
+func (*FreezeRequest) Descriptor() ([]byte, []int) {
+	return file_agent_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *FreezeRequest) GetSerial() string {
+	if x != nil {
+		return x.Serial
+	}
+	return ""
+}
+
+func (x *FreezeRequest) GetLimitNanos() int64 {
+	if x != nil {
+		return x.LimitNanos
+	}
+	return 0
+}
+
+type FreezeResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FreezeResponse) Reset() {
+	*x = FreezeResponse{}
+	mi := &file_agent_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FreezeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FreezeResponse) ProtoMessage() {}
+
+func (x *FreezeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FreezeResponse.ProtoReflect.Descriptor instead.
+func (*FreezeResponse) Descriptor() ([]byte, []int) {
+	return file_agent_proto_rawDescGZIP(), []int{23}
+}
+
+type ThawRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Serial        string                 `protobuf:"bytes,1,opt,name=serial,proto3" json:"serial,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ThawRequest) Reset() {
+	*x = ThawRequest{}
+	mi := &file_agent_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ThawRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ThawRequest) ProtoMessage() {}
+
+func (x *ThawRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ThawRequest.ProtoReflect.Descriptor instead.
+func (*ThawRequest) Descriptor() ([]byte, []int) {
+	return file_agent_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *ThawRequest) GetSerial() string {
+	if x != nil {
+		return x.Serial
+	}
+	return ""
+}
+
+type ThawResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ThawResponse) Reset() {
+	*x = ThawResponse{}
+	mi := &file_agent_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ThawResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ThawResponse) ProtoMessage() {}
+
+func (x *ThawResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ThawResponse.ProtoReflect.Descriptor instead.
+func (*ThawResponse) Descriptor() ([]byte, []int) {
+	return file_agent_proto_rawDescGZIP(), []int{25}
+}
+
+type TrimRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Serial        string                 `protobuf:"bytes,1,opt,name=serial,proto3" json:"serial,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TrimRequest) Reset() {
+	*x = TrimRequest{}
+	mi := &file_agent_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TrimRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TrimRequest) ProtoMessage() {}
+
+func (x *TrimRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TrimRequest.ProtoReflect.Descriptor instead.
+func (*TrimRequest) Descriptor() ([]byte, []int) {
+	return file_agent_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *TrimRequest) GetSerial() string {
+	if x != nil {
+		return x.Serial
+	}
+	return ""
+}
+
+type TrimResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Bytes         int64                  `protobuf:"varint,1,opt,name=bytes,proto3" json:"bytes,omitempty"` // as the file system counts them; some may have been given back before
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TrimResponse) Reset() {
+	*x = TrimResponse{}
+	mi := &file_agent_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TrimResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TrimResponse) ProtoMessage() {}
+
+func (x *TrimResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TrimResponse.ProtoReflect.Descriptor instead.
+func (*TrimResponse) Descriptor() ([]byte, []int) {
+	return file_agent_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *TrimResponse) GetBytes() int64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
 type SetTimeRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	WallNanos     int64                  `protobuf:"varint,1,opt,name=wall_nanos,json=wallNanos,proto3" json:"wall_nanos,omitempty"`
@@ -1413,7 +1669,7 @@ type SetTimeRequest struct {
 
 func (x *SetTimeRequest) Reset() {
 	*x = SetTimeRequest{}
-	mi := &file_agent_proto_msgTypes[22]
+	mi := &file_agent_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1425,7 +1681,7 @@ func (x *SetTimeRequest) String() string {
 func (*SetTimeRequest) ProtoMessage() {}
 
 func (x *SetTimeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[22]
+	mi := &file_agent_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1438,7 +1694,7 @@ func (x *SetTimeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetTimeRequest.ProtoReflect.Descriptor instead.
 func (*SetTimeRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{22}
+	return file_agent_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *SetTimeRequest) GetWallNanos() int64 {
@@ -1456,7 +1712,7 @@ type SetTimeResponse struct {
 
 func (x *SetTimeResponse) Reset() {
 	*x = SetTimeResponse{}
-	mi := &file_agent_proto_msgTypes[23]
+	mi := &file_agent_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1468,7 +1724,7 @@ func (x *SetTimeResponse) String() string {
 func (*SetTimeResponse) ProtoMessage() {}
 
 func (x *SetTimeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[23]
+	mi := &file_agent_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1481,7 +1737,7 @@ func (x *SetTimeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetTimeResponse.ProtoReflect.Descriptor instead.
 func (*SetTimeResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{23}
+	return file_agent_proto_rawDescGZIP(), []int{29}
 }
 
 type SetEnvRequest struct {
@@ -1493,7 +1749,7 @@ type SetEnvRequest struct {
 
 func (x *SetEnvRequest) Reset() {
 	*x = SetEnvRequest{}
-	mi := &file_agent_proto_msgTypes[24]
+	mi := &file_agent_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1505,7 +1761,7 @@ func (x *SetEnvRequest) String() string {
 func (*SetEnvRequest) ProtoMessage() {}
 
 func (x *SetEnvRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[24]
+	mi := &file_agent_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1518,7 +1774,7 @@ func (x *SetEnvRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetEnvRequest.ProtoReflect.Descriptor instead.
 func (*SetEnvRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{24}
+	return file_agent_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *SetEnvRequest) GetEnv() map[string]string {
@@ -1536,7 +1792,7 @@ type SetEnvResponse struct {
 
 func (x *SetEnvResponse) Reset() {
 	*x = SetEnvResponse{}
-	mi := &file_agent_proto_msgTypes[25]
+	mi := &file_agent_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1548,7 +1804,7 @@ func (x *SetEnvResponse) String() string {
 func (*SetEnvResponse) ProtoMessage() {}
 
 func (x *SetEnvResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[25]
+	mi := &file_agent_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1561,7 +1817,7 @@ func (x *SetEnvResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetEnvResponse.ProtoReflect.Descriptor instead.
 func (*SetEnvResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{25}
+	return file_agent_proto_rawDescGZIP(), []int{31}
 }
 
 type PingRequest struct {
@@ -1572,7 +1828,7 @@ type PingRequest struct {
 
 func (x *PingRequest) Reset() {
 	*x = PingRequest{}
-	mi := &file_agent_proto_msgTypes[26]
+	mi := &file_agent_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1584,7 +1840,7 @@ func (x *PingRequest) String() string {
 func (*PingRequest) ProtoMessage() {}
 
 func (x *PingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[26]
+	mi := &file_agent_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1597,7 +1853,7 @@ func (x *PingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PingRequest.ProtoReflect.Descriptor instead.
 func (*PingRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{26}
+	return file_agent_proto_rawDescGZIP(), []int{32}
 }
 
 type PingResponse struct {
@@ -1609,7 +1865,7 @@ type PingResponse struct {
 
 func (x *PingResponse) Reset() {
 	*x = PingResponse{}
-	mi := &file_agent_proto_msgTypes[27]
+	mi := &file_agent_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1621,7 +1877,7 @@ func (x *PingResponse) String() string {
 func (*PingResponse) ProtoMessage() {}
 
 func (x *PingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[27]
+	mi := &file_agent_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1634,7 +1890,7 @@ func (x *PingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PingResponse.ProtoReflect.Descriptor instead.
 func (*PingResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{27}
+	return file_agent_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *PingResponse) GetUptimeNanos() uint64 {
@@ -1653,7 +1909,7 @@ type ShutdownRequest struct {
 
 func (x *ShutdownRequest) Reset() {
 	*x = ShutdownRequest{}
-	mi := &file_agent_proto_msgTypes[28]
+	mi := &file_agent_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1665,7 +1921,7 @@ func (x *ShutdownRequest) String() string {
 func (*ShutdownRequest) ProtoMessage() {}
 
 func (x *ShutdownRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[28]
+	mi := &file_agent_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1678,7 +1934,7 @@ func (x *ShutdownRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutdownRequest.ProtoReflect.Descriptor instead.
 func (*ShutdownRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{28}
+	return file_agent_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ShutdownRequest) GetGraceNanos() int64 {
@@ -1698,7 +1954,7 @@ type ShutdownResponse struct {
 
 func (x *ShutdownResponse) Reset() {
 	*x = ShutdownResponse{}
-	mi := &file_agent_proto_msgTypes[29]
+	mi := &file_agent_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1710,7 +1966,7 @@ func (x *ShutdownResponse) String() string {
 func (*ShutdownResponse) ProtoMessage() {}
 
 func (x *ShutdownResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[29]
+	mi := &file_agent_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1723,7 +1979,7 @@ func (x *ShutdownResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutdownResponse.ProtoReflect.Descriptor instead.
 func (*ShutdownResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{29}
+	return file_agent_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ShutdownResponse) GetKilled() bool {
@@ -1754,7 +2010,7 @@ type StreamHeader struct {
 
 func (x *StreamHeader) Reset() {
 	*x = StreamHeader{}
-	mi := &file_agent_proto_msgTypes[30]
+	mi := &file_agent_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1766,7 +2022,7 @@ func (x *StreamHeader) String() string {
 func (*StreamHeader) ProtoMessage() {}
 
 func (x *StreamHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[30]
+	mi := &file_agent_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1779,7 +2035,7 @@ func (x *StreamHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamHeader.ProtoReflect.Descriptor instead.
 func (*StreamHeader) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{30}
+	return file_agent_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *StreamHeader) GetKind() string {
@@ -1828,7 +2084,7 @@ type Port struct {
 
 func (x *Port) Reset() {
 	*x = Port{}
-	mi := &file_agent_proto_msgTypes[31]
+	mi := &file_agent_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1840,7 +2096,7 @@ func (x *Port) String() string {
 func (*Port) ProtoMessage() {}
 
 func (x *Port) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[31]
+	mi := &file_agent_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1853,7 +2109,7 @@ func (x *Port) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Port.ProtoReflect.Descriptor instead.
 func (*Port) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{31}
+	return file_agent_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Port) GetNumber() uint32 {
@@ -1881,7 +2137,7 @@ type StreamError struct {
 
 func (x *StreamError) Reset() {
 	*x = StreamError{}
-	mi := &file_agent_proto_msgTypes[32]
+	mi := &file_agent_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1893,7 +2149,7 @@ func (x *StreamError) String() string {
 func (*StreamError) ProtoMessage() {}
 
 func (x *StreamError) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[32]
+	mi := &file_agent_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1906,7 +2162,7 @@ func (x *StreamError) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamError.ProtoReflect.Descriptor instead.
 func (*StreamError) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{32}
+	return file_agent_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *StreamError) GetCode() string {
@@ -2031,6 +2287,18 @@ const file_agent_proto_rawDesc = "" +
 	"\x06serial\x18\x01 \x01(\tR\x06serial\x12!\n" +
 	"\fdevice_bytes\x18\x02 \x01(\x03R\vdeviceBytes\"$\n" +
 	"\fGrowResponse\x12\x14\n" +
+	"\x05bytes\x18\x01 \x01(\x03R\x05bytes\"H\n" +
+	"\rFreezeRequest\x12\x16\n" +
+	"\x06serial\x18\x01 \x01(\tR\x06serial\x12\x1f\n" +
+	"\vlimit_nanos\x18\x02 \x01(\x03R\n" +
+	"limitNanos\"\x10\n" +
+	"\x0eFreezeResponse\"%\n" +
+	"\vThawRequest\x12\x16\n" +
+	"\x06serial\x18\x01 \x01(\tR\x06serial\"\x0e\n" +
+	"\fThawResponse\"%\n" +
+	"\vTrimRequest\x12\x16\n" +
+	"\x06serial\x18\x01 \x01(\tR\x06serial\"$\n" +
+	"\fTrimResponse\x12\x14\n" +
 	"\x05bytes\x18\x01 \x01(\x03R\x05bytes\"/\n" +
 	"\x0eSetTimeRequest\x12\x1d\n" +
 	"\n" +
@@ -2062,7 +2330,8 @@ const file_agent_proto_rawDesc = "" +
 	"\x03udp\x18\x02 \x01(\bR\x03udp\";\n" +
 	"\vStreamError\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x18\n" +
-	"\amessage\x18\x02 \x01(\tR\amessage2\xac\b\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage2\x99\n" +
+	"\n" +
 	"\x05Agent\x12N\n" +
 	"\x05Hello\x12!.microagent.guest.v1.HelloRequest\x1a\".microagent.guest.v1.HelloResponse\x12Z\n" +
 	"\tConfigure\x12%.microagent.guest.v1.ConfigureRequest\x1a&.microagent.guest.v1.ConfigureResponse\x12N\n" +
@@ -2072,7 +2341,10 @@ const file_agent_proto_rawDesc = "" +
 	"\x06Resize\x12\".microagent.guest.v1.ResizeRequest\x1a#.microagent.guest.v1.ResizeResponse\x12K\n" +
 	"\x04Stat\x12 .microagent.guest.v1.StatRequest\x1a!.microagent.guest.v1.StatResponse\x12K\n" +
 	"\x04Sync\x12 .microagent.guest.v1.SyncRequest\x1a!.microagent.guest.v1.SyncResponse\x12K\n" +
-	"\x04Grow\x12 .microagent.guest.v1.GrowRequest\x1a!.microagent.guest.v1.GrowResponse\x12T\n" +
+	"\x04Grow\x12 .microagent.guest.v1.GrowRequest\x1a!.microagent.guest.v1.GrowResponse\x12Q\n" +
+	"\x06Freeze\x12\".microagent.guest.v1.FreezeRequest\x1a#.microagent.guest.v1.FreezeResponse\x12K\n" +
+	"\x04Thaw\x12 .microagent.guest.v1.ThawRequest\x1a!.microagent.guest.v1.ThawResponse\x12K\n" +
+	"\x04Trim\x12 .microagent.guest.v1.TrimRequest\x1a!.microagent.guest.v1.TrimResponse\x12T\n" +
 	"\aSetTime\x12#.microagent.guest.v1.SetTimeRequest\x1a$.microagent.guest.v1.SetTimeResponse\x12Q\n" +
 	"\x06SetEnv\x12\".microagent.guest.v1.SetEnvRequest\x1a#.microagent.guest.v1.SetEnvResponse\x12K\n" +
 	"\x04Ping\x12 .microagent.guest.v1.PingRequest\x1a!.microagent.guest.v1.PingResponse\x12W\n" +
@@ -2090,7 +2362,7 @@ func file_agent_proto_rawDescGZIP() []byte {
 	return file_agent_proto_rawDescData
 }
 
-var file_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
+var file_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
 var file_agent_proto_goTypes = []any{
 	(*HelloRequest)(nil),      // 0: microagent.guest.v1.HelloRequest
 	(*HelloResponse)(nil),     // 1: microagent.guest.v1.HelloResponse
@@ -2114,31 +2386,37 @@ var file_agent_proto_goTypes = []any{
 	(*SyncResponse)(nil),      // 19: microagent.guest.v1.SyncResponse
 	(*GrowRequest)(nil),       // 20: microagent.guest.v1.GrowRequest
 	(*GrowResponse)(nil),      // 21: microagent.guest.v1.GrowResponse
-	(*SetTimeRequest)(nil),    // 22: microagent.guest.v1.SetTimeRequest
-	(*SetTimeResponse)(nil),   // 23: microagent.guest.v1.SetTimeResponse
-	(*SetEnvRequest)(nil),     // 24: microagent.guest.v1.SetEnvRequest
-	(*SetEnvResponse)(nil),    // 25: microagent.guest.v1.SetEnvResponse
-	(*PingRequest)(nil),       // 26: microagent.guest.v1.PingRequest
-	(*PingResponse)(nil),      // 27: microagent.guest.v1.PingResponse
-	(*ShutdownRequest)(nil),   // 28: microagent.guest.v1.ShutdownRequest
-	(*ShutdownResponse)(nil),  // 29: microagent.guest.v1.ShutdownResponse
-	(*StreamHeader)(nil),      // 30: microagent.guest.v1.StreamHeader
-	(*Port)(nil),              // 31: microagent.guest.v1.Port
-	(*StreamError)(nil),       // 32: microagent.guest.v1.StreamError
-	nil,                       // 33: microagent.guest.v1.Process.EnvEntry
-	nil,                       // 34: microagent.guest.v1.SetEnvRequest.EnvEntry
+	(*FreezeRequest)(nil),     // 22: microagent.guest.v1.FreezeRequest
+	(*FreezeResponse)(nil),    // 23: microagent.guest.v1.FreezeResponse
+	(*ThawRequest)(nil),       // 24: microagent.guest.v1.ThawRequest
+	(*ThawResponse)(nil),      // 25: microagent.guest.v1.ThawResponse
+	(*TrimRequest)(nil),       // 26: microagent.guest.v1.TrimRequest
+	(*TrimResponse)(nil),      // 27: microagent.guest.v1.TrimResponse
+	(*SetTimeRequest)(nil),    // 28: microagent.guest.v1.SetTimeRequest
+	(*SetTimeResponse)(nil),   // 29: microagent.guest.v1.SetTimeResponse
+	(*SetEnvRequest)(nil),     // 30: microagent.guest.v1.SetEnvRequest
+	(*SetEnvResponse)(nil),    // 31: microagent.guest.v1.SetEnvResponse
+	(*PingRequest)(nil),       // 32: microagent.guest.v1.PingRequest
+	(*PingResponse)(nil),      // 33: microagent.guest.v1.PingResponse
+	(*ShutdownRequest)(nil),   // 34: microagent.guest.v1.ShutdownRequest
+	(*ShutdownResponse)(nil),  // 35: microagent.guest.v1.ShutdownResponse
+	(*StreamHeader)(nil),      // 36: microagent.guest.v1.StreamHeader
+	(*Port)(nil),              // 37: microagent.guest.v1.Port
+	(*StreamError)(nil),       // 38: microagent.guest.v1.StreamError
+	nil,                       // 39: microagent.guest.v1.Process.EnvEntry
+	nil,                       // 40: microagent.guest.v1.SetEnvRequest.EnvEntry
 }
 var file_agent_proto_depIdxs = []int32{
 	5,  // 0: microagent.guest.v1.ConfigureRequest.root:type_name -> microagent.guest.v1.Mount
 	5,  // 1: microagent.guest.v1.ConfigureRequest.mounts:type_name -> microagent.guest.v1.Mount
 	6,  // 2: microagent.guest.v1.ConfigureRequest.process:type_name -> microagent.guest.v1.Process
 	3,  // 3: microagent.guest.v1.ConfigureRequest.network:type_name -> microagent.guest.v1.Network
-	33, // 4: microagent.guest.v1.Process.env:type_name -> microagent.guest.v1.Process.EnvEntry
+	39, // 4: microagent.guest.v1.Process.env:type_name -> microagent.guest.v1.Process.EnvEntry
 	6,  // 5: microagent.guest.v1.StartRequest.process:type_name -> microagent.guest.v1.Process
 	9,  // 6: microagent.guest.v1.StartRequest.size:type_name -> microagent.guest.v1.WindowSize
 	9,  // 7: microagent.guest.v1.ResizeRequest.size:type_name -> microagent.guest.v1.WindowSize
-	34, // 8: microagent.guest.v1.SetEnvRequest.env:type_name -> microagent.guest.v1.SetEnvRequest.EnvEntry
-	31, // 9: microagent.guest.v1.StreamHeader.ports:type_name -> microagent.guest.v1.Port
+	40, // 8: microagent.guest.v1.SetEnvRequest.env:type_name -> microagent.guest.v1.SetEnvRequest.EnvEntry
+	37, // 9: microagent.guest.v1.StreamHeader.ports:type_name -> microagent.guest.v1.Port
 	0,  // 10: microagent.guest.v1.Agent.Hello:input_type -> microagent.guest.v1.HelloRequest
 	2,  // 11: microagent.guest.v1.Agent.Configure:input_type -> microagent.guest.v1.ConfigureRequest
 	7,  // 12: microagent.guest.v1.Agent.Start:input_type -> microagent.guest.v1.StartRequest
@@ -2148,25 +2426,31 @@ var file_agent_proto_depIdxs = []int32{
 	16, // 16: microagent.guest.v1.Agent.Stat:input_type -> microagent.guest.v1.StatRequest
 	18, // 17: microagent.guest.v1.Agent.Sync:input_type -> microagent.guest.v1.SyncRequest
 	20, // 18: microagent.guest.v1.Agent.Grow:input_type -> microagent.guest.v1.GrowRequest
-	22, // 19: microagent.guest.v1.Agent.SetTime:input_type -> microagent.guest.v1.SetTimeRequest
-	24, // 20: microagent.guest.v1.Agent.SetEnv:input_type -> microagent.guest.v1.SetEnvRequest
-	26, // 21: microagent.guest.v1.Agent.Ping:input_type -> microagent.guest.v1.PingRequest
-	28, // 22: microagent.guest.v1.Agent.Shutdown:input_type -> microagent.guest.v1.ShutdownRequest
-	1,  // 23: microagent.guest.v1.Agent.Hello:output_type -> microagent.guest.v1.HelloResponse
-	4,  // 24: microagent.guest.v1.Agent.Configure:output_type -> microagent.guest.v1.ConfigureResponse
-	8,  // 25: microagent.guest.v1.Agent.Start:output_type -> microagent.guest.v1.StartResponse
-	11, // 26: microagent.guest.v1.Agent.Wait:output_type -> microagent.guest.v1.WaitResponse
-	13, // 27: microagent.guest.v1.Agent.Signal:output_type -> microagent.guest.v1.SignalResponse
-	15, // 28: microagent.guest.v1.Agent.Resize:output_type -> microagent.guest.v1.ResizeResponse
-	17, // 29: microagent.guest.v1.Agent.Stat:output_type -> microagent.guest.v1.StatResponse
-	19, // 30: microagent.guest.v1.Agent.Sync:output_type -> microagent.guest.v1.SyncResponse
-	21, // 31: microagent.guest.v1.Agent.Grow:output_type -> microagent.guest.v1.GrowResponse
-	23, // 32: microagent.guest.v1.Agent.SetTime:output_type -> microagent.guest.v1.SetTimeResponse
-	25, // 33: microagent.guest.v1.Agent.SetEnv:output_type -> microagent.guest.v1.SetEnvResponse
-	27, // 34: microagent.guest.v1.Agent.Ping:output_type -> microagent.guest.v1.PingResponse
-	29, // 35: microagent.guest.v1.Agent.Shutdown:output_type -> microagent.guest.v1.ShutdownResponse
-	23, // [23:36] is the sub-list for method output_type
-	10, // [10:23] is the sub-list for method input_type
+	22, // 19: microagent.guest.v1.Agent.Freeze:input_type -> microagent.guest.v1.FreezeRequest
+	24, // 20: microagent.guest.v1.Agent.Thaw:input_type -> microagent.guest.v1.ThawRequest
+	26, // 21: microagent.guest.v1.Agent.Trim:input_type -> microagent.guest.v1.TrimRequest
+	28, // 22: microagent.guest.v1.Agent.SetTime:input_type -> microagent.guest.v1.SetTimeRequest
+	30, // 23: microagent.guest.v1.Agent.SetEnv:input_type -> microagent.guest.v1.SetEnvRequest
+	32, // 24: microagent.guest.v1.Agent.Ping:input_type -> microagent.guest.v1.PingRequest
+	34, // 25: microagent.guest.v1.Agent.Shutdown:input_type -> microagent.guest.v1.ShutdownRequest
+	1,  // 26: microagent.guest.v1.Agent.Hello:output_type -> microagent.guest.v1.HelloResponse
+	4,  // 27: microagent.guest.v1.Agent.Configure:output_type -> microagent.guest.v1.ConfigureResponse
+	8,  // 28: microagent.guest.v1.Agent.Start:output_type -> microagent.guest.v1.StartResponse
+	11, // 29: microagent.guest.v1.Agent.Wait:output_type -> microagent.guest.v1.WaitResponse
+	13, // 30: microagent.guest.v1.Agent.Signal:output_type -> microagent.guest.v1.SignalResponse
+	15, // 31: microagent.guest.v1.Agent.Resize:output_type -> microagent.guest.v1.ResizeResponse
+	17, // 32: microagent.guest.v1.Agent.Stat:output_type -> microagent.guest.v1.StatResponse
+	19, // 33: microagent.guest.v1.Agent.Sync:output_type -> microagent.guest.v1.SyncResponse
+	21, // 34: microagent.guest.v1.Agent.Grow:output_type -> microagent.guest.v1.GrowResponse
+	23, // 35: microagent.guest.v1.Agent.Freeze:output_type -> microagent.guest.v1.FreezeResponse
+	25, // 36: microagent.guest.v1.Agent.Thaw:output_type -> microagent.guest.v1.ThawResponse
+	27, // 37: microagent.guest.v1.Agent.Trim:output_type -> microagent.guest.v1.TrimResponse
+	29, // 38: microagent.guest.v1.Agent.SetTime:output_type -> microagent.guest.v1.SetTimeResponse
+	31, // 39: microagent.guest.v1.Agent.SetEnv:output_type -> microagent.guest.v1.SetEnvResponse
+	33, // 40: microagent.guest.v1.Agent.Ping:output_type -> microagent.guest.v1.PingResponse
+	35, // 41: microagent.guest.v1.Agent.Shutdown:output_type -> microagent.guest.v1.ShutdownResponse
+	26, // [26:42] is the sub-list for method output_type
+	10, // [10:26] is the sub-list for method input_type
 	10, // [10:10] is the sub-list for extension type_name
 	10, // [10:10] is the sub-list for extension extendee
 	0,  // [0:10] is the sub-list for field type_name
@@ -2183,7 +2467,7 @@ func file_agent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agent_proto_rawDesc), len(file_agent_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   35,
+			NumMessages:   41,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -17,6 +17,9 @@ type AgentService interface {
 	Stat(context.Context, *StatRequest) (*StatResponse, error)
 	Sync(context.Context, *SyncRequest) (*SyncResponse, error)
 	Grow(context.Context, *GrowRequest) (*GrowResponse, error)
+	Freeze(context.Context, *FreezeRequest) (*FreezeResponse, error)
+	Thaw(context.Context, *ThawRequest) (*ThawResponse, error)
+	Trim(context.Context, *TrimRequest) (*TrimResponse, error)
 	SetTime(context.Context, *SetTimeRequest) (*SetTimeResponse, error)
 	SetEnv(context.Context, *SetEnvRequest) (*SetEnvResponse, error)
 	Ping(context.Context, *PingRequest) (*PingResponse, error)
@@ -88,6 +91,27 @@ func RegisterAgentService(srv *ttrpc.Server, svc AgentService) {
 					return nil, err
 				}
 				return svc.Grow(ctx, &req)
+			},
+			"Freeze": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
+				var req FreezeRequest
+				if err := unmarshal(&req); err != nil {
+					return nil, err
+				}
+				return svc.Freeze(ctx, &req)
+			},
+			"Thaw": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
+				var req ThawRequest
+				if err := unmarshal(&req); err != nil {
+					return nil, err
+				}
+				return svc.Thaw(ctx, &req)
+			},
+			"Trim": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
+				var req TrimRequest
+				if err := unmarshal(&req); err != nil {
+					return nil, err
+				}
+				return svc.Trim(ctx, &req)
 			},
 			"SetTime": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
 				var req SetTimeRequest
@@ -198,6 +222,30 @@ func (c *agentClient) Sync(ctx context.Context, req *SyncRequest) (*SyncResponse
 func (c *agentClient) Grow(ctx context.Context, req *GrowRequest) (*GrowResponse, error) {
 	var resp GrowResponse
 	if err := c.client.Call(ctx, "microagent.guest.v1.Agent", "Grow", req, &resp); err != nil {
+		return nil, err
+	}
+	return &resp, nil
+}
+
+func (c *agentClient) Freeze(ctx context.Context, req *FreezeRequest) (*FreezeResponse, error) {
+	var resp FreezeResponse
+	if err := c.client.Call(ctx, "microagent.guest.v1.Agent", "Freeze", req, &resp); err != nil {
+		return nil, err
+	}
+	return &resp, nil
+}
+
+func (c *agentClient) Thaw(ctx context.Context, req *ThawRequest) (*ThawResponse, error) {
+	var resp ThawResponse
+	if err := c.client.Call(ctx, "microagent.guest.v1.Agent", "Thaw", req, &resp); err != nil {
+		return nil, err
+	}
+	return &resp, nil
+}
+
+func (c *agentClient) Trim(ctx context.Context, req *TrimRequest) (*TrimResponse, error) {
+	var resp TrimResponse
+	if err := c.client.Call(ctx, "microagent.guest.v1.Agent", "Trim", req, &resp); err != nil {
 		return nil, err
 	}
 	return &resp, nil

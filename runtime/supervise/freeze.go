@@ -1,0 +1,76 @@
+package supervise
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"microagent/runtime/driver"
+	"microagent/runtime/guest/proto"
+)
+
+const (
+	// freezeWait is how long a guest may take to freeze: first it writes what it holds back.
+	freezeWait = time.Minute
+	// thawWait is how long it may take to say that it did, before it is taken for one that did not.
+	thawWait = 5 * time.Second
+)
+
+// Freeze holds a volume of the guest still. Whatever goes wrong, the guest ends that by itself.
+func (s calls) Freeze(ctx context.Context, volume string, frozen func() error) error {
+	const op = "freeze volume in workspace"
+	return s.withGuest(ctx, op, func(calling context.Context, session *proto.Session) error {
+		serial, err := s.written(op, session, volume, proto.CapFreeze)
+		if err != nil {
+			return err
+		}
+		freezing, cancel := context.WithTimeoutCause(calling, freezeWait, fmt.Errorf("it did not within %s", freezeWait))
+		err = session.Freeze(freezing, serial, proto.FreezeLimit)
+		cancel()
+		if err != nil {
+			if errors.Is(freezing.Err(), context.DeadlineExceeded) {
+				err = &driver.Error{Class: driver.ErrUnavailable, Op: op, Object: s.spec.Workspace.Name, Err: context.Cause(freezing)}
+			}
+			return err
+		}
+		err = frozen()
+		limit := time.NewTimer(proto.FreezeLimit)
+		defer limit.Stop()
+		if err == nil {
+			select {
+			case <-calling.Done():
+			case <-limit.C:
+			}
+		}
+		// The client is gone by then, and the guest may be.
+		thawing, cancel := context.WithTimeout(context.WithoutCancel(calling), thawWait)
+		defer cancel()
+		return errors.Join(err, session.Thaw(thawing, serial))
+	})
+}
+
+// Trim has the guest discard what a volume's file system does not use.
+func (s calls) Trim(ctx context.Context, volume string) error {
+	const op = "trim volume in workspace"
+	return s.withGuest(ctx, op, func(ctx context.Context, session *proto.Session) error {
+		serial, err := s.written(op, session, volume, proto.CapTrim)
+		if err != nil {
+			return err
+		}
+		return session.Trim(ctx, serial)
+	})
+}
+
+// written is the serial of a volume that this guest writes to, if its agent has a capability.
+func (s *supervisor) written(op string, session *proto.Session, volume, capability string) (serial string, err error) {
+	disk, ok := s.disks.Volume(volume)
+	switch {
+	case !ok:
+		return "", &driver.Error{Class: driver.ErrNotFound, Op: op, Object: volume, Err: errors.New("it is not attached")}
+	case !session.Hello().Has(capability):
+		return "", &driver.Error{Class: driver.ErrUnsupported, Op: op, Object: s.spec.Workspace.Name, Err: errors.New("its guest's agent is older than that"),
+			Next: "microagent halt " + s.spec.Workspace.Name}
+	}
+	return disk.Machine.Serial, nil
+}
