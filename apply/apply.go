@@ -35,6 +35,8 @@ type Options struct {
 	// probe may take. NoWait waits for none.
 	WaitTimeout time.Duration
 	NoWait      bool
+	// Fresh has every guest boot that is started, where it could be a copy of one that was booted before.
+	Fresh bool
 }
 
 func (o Options) parallel() int {
@@ -82,7 +84,7 @@ func Run(ctx context.Context, d driver.Set, p *plan.Plan, files *folder.Folder, 
 	}
 	Announce(o.Events, p)
 	r := &run{drivers: d, plan: p, files: files, events: o.Events, images: map[string]driver.Image{},
-		digests: map[string]string{}, waitTimeout: o.WaitTimeout, noWait: o.NoWait}
+		digests: map[string]string{}, waitTimeout: o.WaitTimeout, noWait: o.NoWait, fresh: o.Fresh}
 	if !p.Destroy {
 		err := r.recordProject(ctx, func(record *driver.Project) {
 			record.Manifest = p.Manifest

@@ -26,7 +26,7 @@ func (r *run) runTask(ctx, whole context.Context, c *plan.Change) error {
 		if err := r.snapshot(whole, c, func(string) {}); err != nil {
 			return err
 		}
-		if _, err := r.drivers.Runs.Start(whole, name, driver.StartOptions{RunKey: key}); err != nil {
+		if _, err := r.drivers.Runs.Start(whole, name, driver.StartOptions{RunKey: key, Fresh: r.fresh}); err != nil {
 			return err
 		}
 	case plan.ActionWait:

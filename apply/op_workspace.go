@@ -140,7 +140,7 @@ func (r *run) start(ctx, whole context.Context, want observed.WorkspaceSpec, don
 	if want.Desired == spec.DesiredStopped || want.Mode == spec.ModeTask {
 		return nil
 	}
-	begun, err := r.drivers.Runs.Start(whole, want.Name, driver.StartOptions{})
+	begun, err := r.drivers.Runs.Start(whole, want.Name, driver.StartOptions{Fresh: r.fresh})
 	if err != nil {
 		return err
 	}
@@ -189,7 +189,7 @@ func (r *run) resolve(ctx context.Context, want observed.WorkspaceSpec, p driver
 	}
 	out := driver.WorkspaceSpec{
 		Name: want.Name, Project: want.Project, Image: want.Image, ImageDigest: want.ImageDigest,
-		DiskSize: want.DiskSize, CPUs: want.CPUs, Memory: want.Memory, Isolation: want.Isolation,
+		DiskSize: want.DiskSize, CPUs: want.CPUs, Memory: want.Memory, Isolation: want.Isolation, Boot: want.Boot,
 		StopGrace: want.StopGrace, Process: mergeProcess(want, image.Config), Outputs: want.Outputs, Ports: want.Ports, Network: want.Network,
 		Ready: want.Ready, Restart: want.Restart,
 	}

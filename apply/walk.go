@@ -29,6 +29,7 @@ type run struct {
 
 	waitTimeout time.Duration
 	noWait      bool
+	fresh       bool
 
 	mu           sync.Mutex
 	images       map[string]driver.Image // pulled in this walk, by reference as written; looked at in it, by digest

@@ -46,6 +46,9 @@ func desiredSpec(m *schema.Manifest, order *schema.Order, name string, w *observ
 	if ws.Restart != spec.Restart("").Of(want.Mode) { // what holds without the key is not recorded: older records have none
 		want.Restart = ws.Restart
 	}
+	if ws.Boot == spec.BootFresh { // nor is this
+		want.Boot = ws.Boot
+	}
 	return normalize(want)
 }
 

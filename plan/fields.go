@@ -97,6 +97,7 @@ func compare(have, want *observed.WorkspaceSpec) difference {
 	c.compareText("restart", "restart", string(have.Restart), string(want.Restart))
 	c.compareReady(have.Ready, want.Ready)
 	c.compareText("isolation", "isolation", string(have.Isolation), string(want.Isolation))
+	c.compareText("boot", "boot", bootText(have.Boot), bootText(want.Boot))
 	c.compareMounts(have.Mounts, want.Mounts)
 	c.comparePorts(have.Ports, want.Ports)
 	c.compareNetwork(have.Network, want.Network)
@@ -107,6 +108,8 @@ func compare(have, want *observed.WorkspaceSpec) difference {
 	c.desiredOnly = len(c.fields) == 1 && c.fields[0].Path == "desired"
 	return c.difference
 }
+
+func bootText(b spec.Boot) string { return string(cmp.Or(b, spec.BootTemplate)) }
 
 func (c *comparison) compareText(field, path, before, after string) {
 	c.add(field, path, before, after, causeDeclared)

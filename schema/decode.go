@@ -90,6 +90,7 @@ func (o fields) workspace(e *entry) Workspace {
 		StopGrace:  o.duration("stopGrace"),
 		Desired:    spec.Desired(o.text("desired")),
 		Isolation:  spec.Isolation(o.text("isolation")),
+		Boot:       spec.Boot(o.text("boot")),
 		Mounts:     map[string]Mount{},
 		Ports:      map[string]spec.Port{},
 		After:      map[string]After{},

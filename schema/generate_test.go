@@ -155,7 +155,7 @@ func (g generator) manifest() string {
 			[2]string{"user", g.user()}, [2]string{"hostname", g.rarely("db", "db.example.com", "A-1", "-x", "a_b", "a..b", "db.")}, [2]string{"workdir", g.guest()}, [2]string{"ports", g.keyed(2, g.names, g.port)}, [2]string{"entrypoint", g.list(g.text)},
 			[2]string{"task", g.list(g.text)}, [2]string{"service", g.list(g.text)}, [2]string{"timeout", g.duration()},
 			[2]string{"stopGrace", g.duration()}, [2]string{"desired", g.rarely("running", "stopped", "halted", "true")},
-			[2]string{"isolation", g.rarely("any", "hardware", "none", "1")}, [2]string{"after", g.keyed(2, g.names, func() string { return g.rarely(g.pick("started", "ready", "completed"), "healthy", "1", "[]") })},
+			[2]string{"isolation", g.rarely("any", "hardware", "none", "1")}, [2]string{"boot", g.rarely("template", "fresh", "cold", "1")}, [2]string{"after", g.keyed(2, g.names, func() string { return g.rarely(g.pick("started", "ready", "completed"), "healthy", "1", "[]") })},
 			[2]string{"mounts", g.keyed(3, g.paths, mount)})
 	}
 	output := func() string {

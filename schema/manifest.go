@@ -101,6 +101,7 @@ type Workspace struct {
 	StopGrace  quantity.Duration
 	Desired    spec.Desired
 	Isolation  spec.Isolation
+	Boot       spec.Boot
 	Mounts     map[string]Mount // by absolute, clean guest path
 	Ports      map[string]spec.Port
 	// Network is what the guest may reach, nil for no network at all. Its peers have their names alone; RulePos is where each

@@ -138,6 +138,7 @@ workspaces:
     stopGrace: 10s
     desired: running
     isolation: any
+    boot: template
   b:
     image: docker.io/library/alpine:3.20
     cpus: 1
@@ -151,6 +152,7 @@ workspaces:
     stopGrace: 10s
     desired: running
     isolation: any
+    boot: template
 `
 	if string(got) != want {
 		t.Errorf("got\n%s", got)

@@ -53,6 +53,7 @@ var WorkspacePolicy = map[string]FieldPolicy{
 	"timeout":       {EffectCosmetic, false},
 	"stop_grace":    {EffectCosmetic, false},
 	"isolation":     {EffectRestart, false},
+	"boot":          {EffectCosmetic, false}, // from the next start on
 	"mounts":        {EffectRestart, true},
 	"ports":         {EffectLive, false},
 	"network":       {EffectComes, false},

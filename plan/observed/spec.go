@@ -25,6 +25,7 @@ type WorkspaceSpec struct {
 	Timeout     time.Duration  `json:"timeout,omitempty"`
 	StopGrace   time.Duration  `json:"stop_grace,omitempty"`
 	Isolation   spec.Isolation `json:"isolation"`
+	Boot        spec.Boot      `json:"boot,omitempty"`    // "" is a copy of a template where one fits
 	Mounts      []spec.Mount   `json:"mounts,omitempty"`  // sorted by path
 	Ports       []spec.Port    `json:"ports,omitempty"`   // of a manifest sorted by name
 	Network     *spec.Network  `json:"network,omitempty"` // nil: none at all

@@ -52,6 +52,7 @@ type Boot struct {
 	Template string `json:"template,omitempty"` // id of the template that it is a copy of; "" for one that booted
 	Why      string `json:"why,omitempty"`      // why it booted
 	Saved    bool   `json:"saved,omitempty"`    // it is a template by now
+	Refused  bool   `json:"refused,omitempty"`  // there was a template for it, or it was to become one, and neither worked
 }
 
 // OutOfMemory says that a guest with so many bytes of memory had too little for a process, and what to do; "" for no
@@ -79,6 +80,8 @@ type StartOptions struct {
 	// Network is what the guest may reach in this run, in the place of what the workspace has; NoNetwork is none at all.
 	Network   *spec.Network
 	NoNetwork bool
+	// Fresh has the guest boot in this run, whatever the workspace has.
+	Fresh bool
 }
 
 // NetworkOf is what the guest of a run of ws may reach.
@@ -99,6 +102,11 @@ func (o StartOptions) RunsAlready(workspace string) error {
 		return &Error{
 			Class: ErrRefused, Op: "start workspace", Object: workspace,
 			Err:  errors.New("it runs already, and --net and --allow-net are for a run that begins"),
+			Next: "microagent halt " + workspace,
+		}
+	case o.Fresh:
+		return &Error{
+			Class: ErrRefused, Op: "start workspace", Object: workspace, Err: errors.New("it runs already, and --boot is for a run that begins"),
 			Next: "microagent halt " + workspace,
 		}
 	case len(o.Ports) == 0:

@@ -33,6 +33,8 @@ type WorkspaceSpec struct {
 	Restart spec.Restart `json:"restart,omitempty"`
 	// Isolation "hardware" refuses a VMM that does not isolate by hardware; "any" takes what is there.
 	Isolation spec.Isolation `json:"isolation"`
+	// Boot "fresh" makes its guest boot at each start; "" is "template".
+	Boot spec.Boot `json:"boot,omitempty"`
 	// OneShot makes the workspace one for the process that creates it: when that is gone, the guest is shut down and the
 	// workspace removed. An Update without it makes it one to keep.
 	OneShot bool `json:"one_shot,omitempty"`

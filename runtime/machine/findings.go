@@ -79,6 +79,9 @@ func (f facts) findings() []driver.Finding {
 			add(l.Code, severityWarning, l.Message, l.Next)
 		}
 		add("vmm", severityOK, f.choice.Name+" runs workspaces and "+isolation, "")
+		if err := f.choice.CanCopy(); err != nil {
+			add("no_templates", severityOK, "each start boots its guest: "+err.Error(), "")
+		}
 	}
 	switch {
 	case f.kernelErr != nil:

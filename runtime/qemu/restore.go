@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 
 	"microagent/ch/api"
 	"microagent/runtime/template/memory"
@@ -143,10 +144,25 @@ func (v *vmm) restore(r api.RestoreConfig) error {
 	return nil
 }
 
-// load has a QEMU that waits for it take in the state.
+// load has a QEMU that waits for it take in the state. One that can't ends, and what it wrote last says why.
 func (m *instance) load(s *source) error {
 	ctx, cancel := context.WithTimeout(context.Background(), migrationTimeout)
 	defer cancel()
+	err := m.takeIn(ctx, s)
+	if err == nil {
+		return nil
+	}
+	if _, refused := errors.AsType[*qmpError](err); !refused {
+		select {
+		case <-m.process.exited:
+			return because("QEMU refused the state", m.process.reason())
+		case <-time.After(time.Second):
+		}
+	}
+	return err
+}
+
+func (m *instance) takeIn(ctx context.Context, s *source) error {
 	if _, err := s.devices.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
@@ -161,10 +177,6 @@ func (m *instance) load(s *source) error {
 			Status string `json:"status"`
 		}
 		answer, err := m.qmp.run(ctx, "query-status", nil)
-		if errors.Is(err, errQMPClosed) {
-			<-m.process.exited
-			return because("QEMU refused the state", m.process.reason())
-		}
 		if err == nil {
 			err = json.Unmarshal(answer, &is)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"time"
 
 	"microagent/runtime/driver"
 	"microagent/runtime/machine"
@@ -14,6 +15,13 @@ import (
 // Why a guest boots.
 const (
 	bootFirst = "no template of its shape was there"
+	bootFresh = "it was asked to"
+)
+
+// copyLimit is how long a copy may take to answer that needs no boot, where a boot is the way out; longer under emulation.
+const (
+	copyHardware = 10 * time.Second
+	copyEmulated = time.Minute
 )
 
 // begin starts the VMM, with a guest that is a copy of a template where one fits, and one that boots where none does.
@@ -22,39 +30,54 @@ func (s *supervisor) begin(ctx context.Context) (*machine.VM, error) {
 		Name: s.spec.Workspace.Name, Folder: s.folder.Dir, Choice: s.spec.VMM, Adapter: s.spec.Adapter, Boot: s.spec.Boot,
 		CPUs: s.spec.Workspace.CPUs, Memory: s.spec.Workspace.Memory, Disks: s.disks.Machine(), Leases: s.disks.Leases(),
 	}
+	if s.spec.Fresh {
+		return s.bootAs(ctx, spec, driver.Boot{Why: bootFresh})
+	}
 	shape, err := s.shape()
 	if err != nil {
-		return s.bootAs(ctx, spec, printable.Line(err.Error()))
+		return s.bootAs(ctx, spec, driver.Boot{Why: printable.Line(err.Error())})
 	}
 	store, why := template.Of(s.state), bootFirst
-	t, err := store.Open(shape)
+	var t *template.Template
+	if s.uncopied == "" {
+		t, err = store.Open(shape)
+	}
 	switch {
+	case s.uncopied != "":
+		why = s.uncopied
 	case err == nil:
-		if spec.Copy = t; t != nil {
-			vm, err := machine.Start(ctx, spec)
-			if err == nil {
-				s.template = t
-				s.noteBoot(driver.Boot{Template: t.Key})
-				return vm, nil
-			}
-			t.Close()
-			spec.Copy = nil
-			if ctx.Err() != nil {
-				return nil, err
-			}
-			s.log.Warn("start a copy of a template", "template", t.Key, "error", err)
-			why = "its template could not be used: " + printable.Line(err.Error())
-			s.forgetTemplate(store, t.Key)
+		spec.Copy = t
+		vm, err := machine.Start(ctx, spec)
+		if err == nil {
+			s.template = t
+			s.noteBoot(driver.Boot{Template: t.Key})
+			return vm, nil
 		}
+		t.Close()
+		spec.Copy = nil
+		if ctx.Err() != nil {
+			return nil, err
+		}
+		s.log.Warn("start a copy of a template", "template", t.Key, "error", err)
+		why = "its template could not be used: " + printable.Line(err.Error())
+		s.forgetTemplate(store, t.Key)
 	case !errors.Is(err, fs.ErrNotExist):
 		s.log.Warn("open a template", "error", err)
 		why = "its template could not be read: " + printable.Line(err.Error())
 		s.forgetTemplate(store, shape.Key())
 	}
+	boot := driver.Boot{Why: why, Refused: why != bootFirst}
 	if spec.Save, err = store.Draft(shape); err != nil {
-		return s.bootAs(ctx, spec, why+"; it is not saved as one: "+printable.Line(err.Error()))
+		return s.bootAs(ctx, spec, unsaved(boot, err))
 	}
-	return s.bootAndSave(ctx, spec, why)
+	return s.bootAndSave(ctx, spec, boot)
+}
+
+// unsaved is how a guest came to be that was to become a template.
+func unsaved(b driver.Boot, err error) driver.Boot {
+	b.Refused = true
+	b.Why += "; it is not saved as one: " + printable.Line(err.Error())
+	return b
 }
 
 func (s *supervisor) forgetTemplate(store template.Store, key string) {
@@ -63,38 +86,38 @@ func (s *supervisor) forgetTemplate(store template.Store, key string) {
 	}
 }
 
+// bootInstead is for a copy that never answered: its template goes, and the run's guest boots.
+func (s *supervisor) bootInstead(err error) {
+	s.log.Warn("a copy of a template did not come up", "template", s.template.Key, "error", err)
+	s.uncopied = "a copy of its template did not come up: " + printable.Line(err.Error())
+	s.forgetTemplate(template.Of(s.state), s.template.Key)
+}
+
 // bootAs boots the guest.
-func (s *supervisor) bootAs(ctx context.Context, spec machine.Spec, why string) (*machine.VM, error) {
-	spec.Save = nil
+func (s *supervisor) bootAs(ctx context.Context, spec machine.Spec, how driver.Boot) (*machine.VM, error) {
 	vm, err := machine.Start(ctx, spec)
 	if err == nil {
-		s.noteBoot(driver.Boot{Why: why})
+		s.noteBoot(how)
 	}
 	return vm, err
 }
 
 // bootAndSave boots the guest, and makes it a template on the way.
-func (s *supervisor) bootAndSave(ctx context.Context, spec machine.Spec, why string) (*machine.VM, error) {
-	draft := spec.Save
+func (s *supervisor) bootAndSave(ctx context.Context, spec machine.Spec, how driver.Boot) (*machine.VM, error) {
+	defer spec.Save.Close()
 	vm, err := machine.Start(ctx, spec)
 	if err != nil {
-		draft.Close()
 		return nil, err
 	}
-	if err := vm.Saved(); err != nil {
-		draft.Close()
-		s.log.Warn("save a template", "error", err)
-		s.noteBoot(driver.Boot{Why: why + "; it is not saved as one: " + printable.Line(err.Error())})
-		return vm, nil
+	if err = vm.Saved(); err == nil {
+		err = spec.Save.Publish()
 	}
-	err = draft.Publish()
-	draft.Close()
 	if err != nil {
 		s.log.Warn("save a template", "error", err)
-		s.noteBoot(driver.Boot{Why: why + "; it is not saved as one: " + printable.Line(err.Error())})
-		return vm, nil
+		how = unsaved(how, err)
 	}
-	s.noteBoot(driver.Boot{Why: why, Saved: true})
+	how.Saved = err == nil
+	s.noteBoot(how)
 	return vm, nil
 }
 

@@ -47,6 +47,7 @@ type watch struct {
 	rebooted chan struct{}  // has room for one
 	done     chan struct{}  // closed when the VMM is gone and its events are read
 	powerOff bool           // the guest powered off; meaningful after done
+	copied   bool           // the guest is a copy of a template, and did not answer yet
 }
 
 func watchVM(vm *machine.VM, fault func(ch.Event)) *watch {
@@ -77,15 +78,24 @@ func (w *watch) take(e ch.Event) {
 
 // live boots the guest, and again when it reboots, and returns when the run has ended and the VMM is gone.
 func (s *supervisor) live(ctx context.Context, ready func()) error {
+	for {
+		if boots, err := s.liveOnce(ctx, ready); !boots {
+			return err
+		}
+	}
+}
+
+// liveOnce is live, but for a guest that is a copy of a template and does not answer: then another is to boot.
+func (s *supervisor) liveOnce(ctx context.Context, ready func()) (boots bool, err error) {
 	began := time.Now()
 	booting, cancel := s.untilStop(ctx)
 	vm, err := s.begin(booting)
 	cancel()
 	if err != nil {
 		if _, stop := s.stopRequested(); stop {
-			return s.recordEarlyStop()
+			return false, s.recordEarlyStop()
 		}
-		return s.fail(err)
+		return false, s.fail(err)
 	}
 	s.mu.Lock()
 	s.vm = vm
@@ -96,6 +106,7 @@ func (s *supervisor) live(ctx context.Context, ready func()) error {
 	}
 	s.mu.Unlock()
 	w := watchVM(vm, s.takeIOError)
+	w.copied = s.template != nil
 	defer s.watchSpace(ctx)()
 	defer s.endTemplate()
 	defer func() {
@@ -108,18 +119,23 @@ func (s *supervisor) live(ctx context.Context, ready func()) error {
 		again, up, err := s.boot(ctx, w, ready)
 		if err != nil {
 			if errors.Is(err, errStopped) {
-				return s.recordEarlyStop()
+				return false, s.recordEarlyStop()
 			}
-			return s.fail(err)
+			if crash, ok := errors.AsType[*driver.CrashError](err); ok && w.copied && crash.Phase == "boot" {
+				s.bootInstead(err)
+				return true, nil
+			}
+			return false, s.fail(err)
 		}
+		w.copied = false
 		if !again {
-			return nil
+			return false, nil
 		}
 		if quick++; time.Since(up) > quickLife {
 			quick = 0
 		}
 		if quick > quickReboots {
-			return s.fail(w.vm.Crash("running", fmt.Sprintf("the guest rebooted %d times in a row, each within %s of being up", quick, quickLife)))
+			return false, s.fail(w.vm.Crash("running", fmt.Sprintf("the guest rebooted %d times in a row, each within %s of being up", quick, quickLife)))
 		}
 		s.log.Info("guest reboots")
 	}
@@ -217,10 +233,7 @@ func (s *supervisor) boot(ctx context.Context, w *watch, ready func()) (again bo
 
 // connect waits for the agent's hello.
 func (s *supervisor) connect(ctx context.Context, w *watch) (*proto.Session, error) {
-	limit := bootEmulated
-	if s.spec.VMM.Hardware {
-		limit = bootHardware
-	}
+	limit := s.patience(w.copied)
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	ctx, cancelStop := s.untilStop(ctx)
@@ -248,6 +261,19 @@ func (s *supervisor) connect(ctx context.Context, w *watch) (*proto.Session, err
 		return nil, &driver.Error{Class: driver.ErrUnsupported, Op: "start workspace", Object: s.spec.Workspace.Name, Err: err, Next: "to build its initramfs anew: microagent kernel install"}
 	}
 	return nil, w.vm.Crash("boot", fmt.Sprintf("no agent after %s (%s)", limit, lastReason(err)))
+}
+
+// patience is how long a guest may take until its agent answers.
+func (s *supervisor) patience(copied bool) time.Duration {
+	switch hardware := s.spec.VMM.Hardware; {
+	case copied && hardware:
+		return copyHardware
+	case copied:
+		return copyEmulated
+	case hardware:
+		return bootHardware
+	}
+	return bootEmulated
 }
 
 // lastReason is why the last attempt to connect ended, without the deadline that ended all of them.

@@ -22,6 +22,8 @@ type Spec struct {
 	RunKey     string         `json:"run_key,omitempty"`
 	SpecDigest string         `json:"spec_digest"`
 	VMM        machine.Choice `json:"vmm"`
+	// Fresh has the guest boot, where it could be a copy of a template, and makes it none.
+	Fresh bool `json:"fresh,omitempty"`
 	// Ports are published for this run, besides those of Workspace.
 	Ports []spec.Port `json:"ports,omitempty"`
 	// Network is what the guest may reach in this run; nil for no network at all.

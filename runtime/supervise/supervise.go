@@ -50,6 +50,7 @@ type supervisor struct {
 	network *network // nil for none
 
 	template *template.Template // that the guest is a copy of; nil for one that booted
+	uncopied string             // why a guest of this run is not to be a copy; "" for none
 
 	publishing sync.Mutex  // what follows
 	declared   []spec.Port // those of ports that the workspace's spec has, as they are bound

@@ -90,3 +90,26 @@ func (s Store) replace(by Shape) error {
 	}
 	return err
 }
+
+// Prune removes templates that no start of this tool on this boot of the host can use, and gives what they took; with dry it
+// removes none. kept are those that stay.
+func (s Store) Prune(tool, host string, dry bool) (gone, kept []Saved, err error) {
+	list, err := s.List()
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, t := range list {
+		if t.Usable && t.Shape.Tool == tool && t.Shape.Host == host {
+			kept = append(kept, t)
+			continue
+		}
+		gone = append(gone, t)
+		if !dry {
+			err = errors.Join(err, s.Remove(t.Key))
+		}
+	}
+	if !dry {
+		s.sweep()
+	}
+	return gone, kept, err
+}

@@ -14,6 +14,7 @@ import (
 	"microagent/runtime/machine"
 	"microagent/runtime/supervise"
 	"microagent/runtime/supervise/control"
+	wanted "microagent/schema/spec"
 )
 
 // Start launches a supervisor and returns when its guest is ready. A workspace that runs is a success. One that waits to
@@ -105,7 +106,8 @@ func (s *Store) spec(ctx context.Context, r *record, o driver.StartOptions) (sup
 	return supervise.Spec{
 		Version: supervise.Version, Tool: s.Tool, State: state.Dir, Workspace: spec,
 		RunID: layout.NewID(), RunKey: o.RunKey, Ports: o.Ports, Network: o.NetworkOf(&r.Spec), SpecDigest: layout.RecordDigest(state.Workspace(r.Name).Record()),
-		VMM: choice, Adapter: s.Adapter, Gateway: s.Gateway, Owner: r.Owner,
+		Fresh: o.Fresh || r.Spec.Boot == wanted.BootFresh,
+		VMM:   choice, Adapter: s.Adapter, Gateway: s.Gateway, Owner: r.Owner,
 		Boot: machine.Boot{Kernel: boot.Kernel, Initramfs: boot.Initramfs, Cmdline: boot.Cmdline, Release: boot.Release},
 	}, nil
 }

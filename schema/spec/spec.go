@@ -23,6 +23,14 @@ const (
 	DesiredStopped Desired = "stopped"
 )
 
+// Boot is how a guest comes up.
+type Boot string
+
+const (
+	BootTemplate Boot = "template" // as a copy of one that was booted before, where one fits
+	BootFresh    Boot = "fresh"    // by a boot of its own
+)
+
 // Isolation is what must isolate a workspace.
 type Isolation string
 

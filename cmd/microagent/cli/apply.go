@@ -19,6 +19,7 @@ import (
 type applyFlags struct {
 	yes      bool
 	parallel int
+	fresh    bool
 	lockWait time.Duration
 	goOn     bool // past failures
 	wait     waitFlags
@@ -29,6 +30,7 @@ type applyFlags struct {
 func (o *applyFlags) add(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.BoolVarP(&o.yes, "yes", "y", false, "don't ask")
+	f.BoolVar(&o.fresh, "boot", false, bootUsage+" in what this starts")
 	wholeVar(f, &o.parallel, "parallel", 0, 0, "how many changes at once (default: twice the CPUs, ten at most)")
 	spanVar(f, &o.lockWait, "lock-timeout", "how long to wait for another apply in the project")
 	o.wait.add(f)
@@ -194,7 +196,7 @@ func (a *app) execute(ctx context.Context, s *stream, w *world, p *plan.Plan, fi
 	s.screen = a.Events(s.unread)
 	s.begin(p.Project, w.history)
 	res, err := apply.Run(ctx, w.Set, p, files, apply.Options{Parallel: o.parallel, LockWait: o.lockWait, Events: s, Saved: o.saved,
-		KeepGoing: o.goOn, WaitTimeout: o.wait.timeout, NoWait: o.noWait})
+		KeepGoing: o.goOn, WaitTimeout: o.wait.timeout, NoWait: o.noWait, Fresh: o.fresh})
 	s.screen.Close()
 	s.screen = nil
 	if err != nil {

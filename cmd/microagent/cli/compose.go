@@ -31,6 +31,7 @@ type composeFlags struct {
 	network                 networkFlags
 	guest                   spec.Guest
 	isolation               string
+	fresh                   bool
 	cpus                    int
 	memory, disk            string
 	timeout                 time.Duration
@@ -55,7 +56,11 @@ func (o *composeFlags) add(cmd *cobra.Command) {
 	f.StringVar(&o.memory, "memory", "256MiB", "memory")
 	f.StringVar(&o.disk, "disk-size", "1GiB", "size of the root file system")
 	f.StringVar(&o.isolation, "isolation", "any", "any, or hardware to refuse emulation")
+	f.BoolVar(&o.fresh, "boot", false, bootUsage+" at each start")
 }
+
+// bootUsage is what --boot of a command asks for.
+const bootUsage = "boot the guest, and make it no copy of one that was booted before,"
 
 // parsed is a workspace's description with its mounts still to be found.
 type parsed struct {
@@ -68,6 +73,9 @@ type parsed struct {
 func (o *composeFlags) parse(a *app, name string) (parsed, error) {
 	p := parsed{spec: observed.WorkspaceSpec{Name: name, Image: o.image, CPUs: o.cpus, Guest: o.guest,
 		Isolation: spec.Isolation(o.isolation), Timeout: o.timeout, Mode: spec.ModeIdle, Desired: spec.DesiredRunning}}
+	if o.fresh {
+		p.spec.Boot = spec.BootFresh
+	}
 	if o.image == "" {
 		return p, errors.New("an image is missing")
 	}

@@ -6,8 +6,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"microagent/cmd/microagent/cli/term"
 	"microagent/cmd/microagent/cli/view"
 	"microagent/runtime/driver"
+	"microagent/schema/printable"
 	"microagent/schema/spec"
 )
 
@@ -23,7 +25,7 @@ func (a *app) doctorCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			findings := w.doctor.Diagnose(ctx)
+			findings := append(w.doctor.Diagnose(ctx), diagnoseStarts(ctx, w)...)
 			host, err := w.Hosts.Observe(ctx)
 			if err != nil {
 				return err
@@ -45,6 +47,27 @@ func (a *app) doctorCommand() *cobra.Command {
 			return nil
 		}),
 	}
+}
+
+// diagnoseStarts says which starts need no boot, and which runs had one for want of a template that worked.
+func diagnoseStarts(ctx context.Context, w *world) []driver.Finding {
+	var list []driver.Finding
+	if _, kept, err := w.templates(true); err == nil && len(kept) > 0 {
+		var bytes int64
+		for _, t := range kept {
+			bytes += t.Bytes
+		}
+		list = append(list, driver.Finding{Code: "templates", Severity: "ok",
+			Message: fmt.Sprintf("guests of %s start without a boot; their templates take %s", counting(len(kept), "shape"), term.Size(bytes))})
+	}
+	all, _ := w.Workspaces.List(ctx) // what is wrong with one, commands that need it say
+	for _, ws := range all {
+		if r := ws.Run; r != nil && r.Boot != nil && r.Boot.Refused {
+			list = append(list, driver.Finding{Code: "template_refused", Severity: "note",
+				Message: fmt.Sprintf("the guest of workspace %s booted: %s", ws.Spec.Name, printable.Line(r.Boot.Why))})
+		}
+	}
+	return list
 }
 
 func (a *app) showFindings(w *world, host spec.Host, findings []driver.Finding) {

@@ -39,7 +39,7 @@ func newBench(t *testing.T) *bench {
 		}}}
 	b.workspaces = &drivertest.FakeWorkspaces{Volumes: b.volumes}
 	b.world = &world{
-		state: state, kernels: kernel.New(state, "amd64", nil), doctor: b.hosts, history: project.New(state, Version),
+		state: state, kernels: kernel.New(state, "amd64", nil), templates: templatesOf(state), doctor: b.hosts, history: project.New(state, Version),
 		offline: b.copier, online: b.copier,
 		Set: driver.Set{Images: b.images, Disks: &drivertest.FakeDisks{}, Volumes: b.volumes, VolumeData: b.volumes, VolumeStreams: b.volumes, Workspaces: b.workspaces, Runs: b.workspaces, Jobs: b.workspaces,
 			Projects: &drivertest.FakeProjects{}, Outputs: &drivertest.FakeOutputs{}, Hosts: b.hosts},

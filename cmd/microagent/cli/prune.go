@@ -20,7 +20,8 @@ func (a *app) pruneCommand() *cobra.Command {
 		Use: "prune", Short: "remove cached disks, images and what else nothing uses",
 		Long: "Shows which cached disks no workspace and no bundle uses, which images no workspace was made of, which root file\n" +
 			"systems replacements and deletions kept, which initramfs other versions left, and how much they take, and which\n" +
-			"jobs have ended; with --yes it removes them, and what is left of killed runs. What is needed again is built or\n" +
+			"jobs have ended; with --yes it removes them, and what is left of killed runs. Templates of guests are shown with\n" +
+			"what they take, and go when no start here can use them any more. What is needed again is built or\n" +
 			"pulled again. Volumes and the root file systems of workspaces are never touched, nor are jobs with outputs that\n" +
 			"nobody brought out. Images are left alone while an apply is under way, initramfs while a workspace runs.",
 		Example:     "  microagent prune\n  microagent prune --yes",
@@ -54,7 +55,30 @@ type pruned struct {
 	Images    []string    `json:"images"`
 	ImageSize int64       `json:"image_bytes"`
 	Initramfs []string    `json:"initramfs"` // paths
+	Templates []templated `json:"templates"` // of saved guests; those that are of use stay
 	Jobs      []view.Job  `json:"jobs"`
+}
+
+// templated is the template of a saved guest.
+type templated struct {
+	ID     string `json:"id"`
+	CPUs   int    `json:"cpus"`
+	Memory int64  `json:"memory"` // bytes, of the guest
+	Bytes  int64  `json:"bytes"`  // that it takes
+	Stays  bool   `json:"stays"`
+}
+
+// pruneTemplates gives the templates and what those take that go.
+func pruneTemplates(w *world, dry bool) (list []templated, bytes int64, err error) {
+	gone, kept, err := w.templates(dry)
+	for i, t := range append(gone, kept...) {
+		stays := i >= len(gone)
+		list = append(list, templated{t.Key, t.Shape.CPUs, t.Shape.Memory, t.Bytes, stays})
+		if !stays {
+			bytes += t.Bytes
+		}
+	}
+	return list, bytes, err
 }
 
 // prune removes what nothing uses, or with dry looks for it. What is kept of workspaces goes first: it uses cached disks.
@@ -93,7 +117,12 @@ func (a *app) prune(ctx context.Context, w *world, dry bool) (*pruned, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.Bytes = ofDisks + ofKept + ofJobs + ofImages + ofInitramfs
+	templates, ofTemplates, err := pruneTemplates(w, dry)
+	if err != nil {
+		return nil, err
+	}
+	p.Templates = nonNil(templates)
+	p.Bytes = ofDisks + ofKept + ofJobs + ofImages + ofInitramfs + ofTemplates
 	p.Disks, p.Replaced, p.Images, p.ImageSize, p.Initramfs, p.Jobs = nonNil(disks), nonNil(replaced), nonNil(images), ofImages, nonNil(initramfs), view.OfJobs(jobs)
 	return p, nil
 }
@@ -127,7 +156,16 @@ func (a *app) sayPruned(p *pruned) error {
 	for _, j := range p.Jobs {
 		fmt.Fprintf(a.Out, "job %s of workspace %s\n", j.ID, j.Workspace)
 	}
-	if p.DryRun && len(p.Disks)+len(p.Replaced)+len(p.Images)+len(p.Initramfs)+len(p.Jobs) > 0 {
+	useless := 0
+	for _, t := range p.Templates {
+		what := ", of use to starts"
+		if !t.Stays {
+			useless++
+			what = ""
+		}
+		fmt.Fprintf(a.Out, "template %s of %s with %s, %s%s\n", t.ID, counting(t.CPUs, "CPU"), term.Size(t.Memory), term.Size(t.Bytes), what)
+	}
+	if p.DryRun && len(p.Disks)+len(p.Replaced)+len(p.Images)+len(p.Initramfs)+len(p.Jobs)+useless > 0 {
 		a.Say("nothing was removed yet; to do it: microagent prune --yes")
 	}
 	verb := map[bool]string{false: "freed", true: "would free"}[p.DryRun]
@@ -135,7 +173,7 @@ func (a *app) sayPruned(p *pruned) error {
 	for _, more := range []struct {
 		n    int
 		noun string
-	}{{len(p.Images), "image"}, {len(p.Initramfs), "old boot image"}, {len(p.Jobs), "job"}} {
+	}{{len(p.Images), "image"}, {len(p.Initramfs), "old boot image"}, {len(p.Jobs), "job"}, {useless, "template"}} {
 		if more.n > 0 {
 			what += ", " + counting(more.n, more.noun)
 		}

@@ -14,6 +14,7 @@ import (
 	"microagent/runtime/image"
 	"microagent/runtime/kernel"
 	"microagent/runtime/layout"
+	"microagent/runtime/lease"
 	"microagent/runtime/machine"
 	"microagent/runtime/network/dns"
 	"microagent/runtime/network/gateway"
@@ -21,6 +22,7 @@ import (
 	"microagent/runtime/project"
 	"microagent/runtime/qemu"
 	"microagent/runtime/supervise"
+	"microagent/runtime/template"
 	"microagent/runtime/volume"
 	"microagent/runtime/workspace"
 )
@@ -30,8 +32,10 @@ type world struct {
 	driver.Set
 	state   layout.State
 	kernels *kernel.Store
-	doctor  driver.Doctor
-	history driver.History
+	// templates removes those of saved guests that no start here can use, unless dry, and gives them and those that stay.
+	templates func(dry bool) (gone, kept []template.Saved, err error)
+	doctor    driver.Doctor
+	history   driver.History
 	// offline copies on disks that no guest has, online through a running guest.
 	offline driver.Copier
 	online  online
@@ -58,7 +62,7 @@ func (a *app) open(writes bool) (*world, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &world{state: state, kernels: kernel.New(state, runtime.GOARCH, a.guest)}
+	w := &world{state: state, kernels: kernel.New(state, runtime.GOARCH, a.guest), templates: templatesOf(state)}
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -91,6 +95,16 @@ func (a *app) open(writes bool) (*world, error) {
 		Hosts:         hosts,
 	}
 	return w, nil
+}
+
+func templatesOf(state layout.State) func(bool) ([]template.Saved, []template.Saved, error) {
+	return func(dry bool) (gone, kept []template.Saved, err error) {
+		self, err := lease.Self()
+		if err != nil {
+			return nil, nil, err
+		}
+		return template.Of(state).Prune(Version, self.BootID, dry)
+	}
 }
 
 // prepare makes the state directory of a world that was opened to be read, before it is written to.

@@ -110,6 +110,7 @@ func (a *app) startCommand() *cobra.Command {
 	var flags []string
 	var network networkFlags
 	var until waitFlags
+	var fresh bool
 	cmd := &cobra.Command{
 		Use: "start WORKSPACE...", Short: "start workspaces",
 		Long: "Starts a workspace and returns when its guest and its command run; with --wait when it is ready, as its ready\n" +
@@ -136,7 +137,7 @@ func (a *app) startCommand() *cobra.Command {
 				return err
 			}
 			return a.inSequence(ctx, a.choose(ctx, w, "start workspace", args), func(ctx context.Context, seq *apply.Sequence, ws driver.Workspace) (told, error) {
-				own := driver.StartOptions{Ports: ports, NoNetwork: network.net == "none"}
+				own := driver.StartOptions{Ports: ports, NoNetwork: network.net == "none", Fresh: fresh}
 				if network.given() {
 					own.Network = network.widen(ws.Spec.Network)
 				}
@@ -153,6 +154,7 @@ func (a *app) startCommand() *cobra.Command {
 	}
 	addPorts(cmd.Flags(), &flags, "`[ADDR:]HOST:GUEST[/tcp|udp]` or unix:PATH:GUEST, published until this run ends")
 	network.add(cmd.Flags(), "what the guest may reach in this run, besides what it may anyway; host:PORT is a port of this host")
+	cmd.Flags().BoolVar(&fresh, "boot", false, bootUsage+" in this run")
 	cmd.Flags().BoolVar(&until.wait, "wait", false, "wait until it is ready")
 	until.add(cmd.Flags())
 	return cmd

@@ -156,12 +156,15 @@ func (m *system) settle(d *wire.Mount, path string, fresh bool, own agent.Owner)
 	}
 }
 
+// plugTime bounds how long a disk may take to appear that the machine is getting just now.
+const plugTime = 30 * time.Second
+
 // findDisk gives the device with a virtio serial, waiting for one that is just being plugged in.
 func findDisk(serial string) (string, error) {
 	if serial == "" {
 		return "", errors.New("it has no serial")
 	}
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(plugTime)
 	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
 		var seen []string
 		files, _ := filepath.Glob("/sys/block/*/serial")

@@ -51,6 +51,7 @@ type bootShape struct {
 	Template string `json:"template,omitempty"`
 	Why      string `json:"why,omitempty"`
 	Saved    bool   `json:"saved,omitempty"`
+	Refused  bool   `json:"refused,omitempty"`
 }
 
 type readinessShape struct {

@@ -1,6 +1,7 @@
 package view
 
 import (
+	"cmp"
 	"time"
 
 	"microagent/plan/observed"
@@ -48,6 +49,7 @@ type Spec struct {
 	Ready       *Ready        `json:"ready,omitempty"`
 	Restart     string        `json:"restart"`   // never, on-failure, always
 	Isolation   string        `json:"isolation"` // any, hardware
+	Boot        string        `json:"boot"`      // template, fresh
 	OneShot     bool          `json:"one_shot,omitempty"`
 	StopGrace   time.Duration `json:"stop_grace,omitempty"` // nanoseconds
 }
@@ -119,7 +121,7 @@ func ofSpec(s driver.WorkspaceSpec) Spec {
 	v := Spec{
 		Name: s.Name, Project: s.Project, Image: s.Image, ImageDigest: s.ImageDigest, RootFS: s.RootFS, DiskSize: s.DiskSize,
 		CPUs: s.CPUs, Memory: s.Memory, Network: s.Network, Mounts: list(s.Mounts, ofMount), Process: ofProcess(s.Process),
-		Outputs: list(s.Outputs, ofOutput), Ports: list(s.Ports, ofPort), Isolation: string(s.Isolation), OneShot: s.OneShot, StopGrace: s.StopGrace,
+		Outputs: list(s.Outputs, ofOutput), Ports: list(s.Ports, ofPort), Isolation: string(s.Isolation), Boot: string(cmp.Or(s.Boot, spec.BootTemplate)), OneShot: s.OneShot, StopGrace: s.StopGrace,
 		Restart: string(s.Restart.Of(s.Process.Mode)),
 	}
 	if r := s.Ready; r != nil {
