@@ -88,6 +88,7 @@ func (s *supervisor) live(ctx context.Context, ready func()) error {
 // liveOnce is live, but for a guest that is a copy of a template and does not answer: then another is to boot.
 func (s *supervisor) liveOnce(ctx context.Context, ready func()) (boots bool, err error) {
 	began := time.Now()
+	s.log.Info("starts the VMM")
 	booting, cancel := s.untilStop(ctx)
 	vm, err := s.begin(booting)
 	cancel()
@@ -163,6 +164,7 @@ func (s *supervisor) boot(ctx context.Context, w *watch, ready func()) (again bo
 		return false, up, err
 	}
 	defer session.Close()
+	s.log.Info("guest answers", "uptime", session.Hello().Uptime)
 	if err := s.agentHasPorts(session); err != nil {
 		return false, up, err
 	}
@@ -181,6 +183,7 @@ func (s *supervisor) boot(ctx context.Context, w *watch, ready func()) (again bo
 	if err != nil {
 		return false, up, s.explainBoot(w, "set the guest up", err)
 	}
+	s.log.Info("guest is set up")
 	life := &life{session: session, run: s.snapshot().ID, over: make(chan struct{})}
 	s.mu.Lock()
 	s.life = life
@@ -226,6 +229,7 @@ func (s *supervisor) boot(ctx context.Context, w *watch, ready func()) (again bo
 	stopProbing := s.probe(ctx, session, line, lost)
 	defer stopProbing()
 	ready()
+	s.log.Info("ready")
 	up = time.Now()
 	again, err = s.serve(ctx, w, session, process, lost)
 	return again, up, err

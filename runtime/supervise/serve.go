@@ -268,7 +268,9 @@ func (s *supervisor) finish(ctx context.Context, w *watch, session *proto.Sessio
 func (s *supervisor) powerOff(ctx context.Context, w *watch, session *proto.Session, grace time.Duration) (diagnostics []string) {
 	down, cancel := context.WithTimeout(ctx, grace+powerOffLimit)
 	defer cancel()
+	s.log.Info("shuts the guest down")
 	stopped, err := session.Shutdown(down, grace)
+	s.log.Info("guest is shut down")
 	switch {
 	case err != nil && s.wasCut():
 		w.vm.Kill()

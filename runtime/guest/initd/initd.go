@@ -47,10 +47,23 @@ func live(log *agent.Log, serve func(ctx context.Context, g *Guest) error) error
 	if err := agent.GoAhead(); err != nil {
 		log.Printf("the agent waits for its turn as any process: %v", err)
 	}
+	note("init runs")
 	raiseLimits(log)
 	saveMemory()
 	loadModules(log, ModuleList)
+	note("modules loaded")
 	return serve(context.Background(), &Guest{Log: log, Machine: &system{log: log, disks: map[string]mounted{}}})
+}
+
+// note leaves a line in the kernel's log, beside what the kernel says of its own boot: dmesg shows when. Nothing of it goes
+// to the console, and a kernel without that log is none that boots otherwise.
+func note(what string) {
+	fd, err := unix.Open("/dev/kmsg", unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return
+	}
+	defer func() { _ = unix.Close(fd) }()
+	_, _ = unix.Write(fd, []byte("<7>microagent: "+what+"\n")) // 7 is KERN_DEBUG, of linux/kern_levels.h
 }
 
 // agentShare is the part of the guest's memory above which the agent looks for garbage before it takes more. What its

@@ -174,7 +174,9 @@ func findDisk(serial string) (string, error) {
 				continue
 			}
 			if got := strings.TrimRight(string(data), "\n"); got == serial {
-				return "/dev/" + filepath.Base(filepath.Dir(f)), nil
+				if device := "/dev/" + filepath.Base(filepath.Dir(f)); usable(device) {
+					return device, nil
+				}
 			} else if got != "" {
 				seen = append(seen, got)
 			}
@@ -184,6 +186,15 @@ func findDisk(serial string) (string, error) {
 		}
 		time.Sleep(pause)
 	}
+}
+
+// usable says that a disk can be opened: one that is just being plugged in has its serial and its name before that.
+func usable(device string) bool {
+	fd, err := unix.Open(device, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err == nil {
+		_ = unix.Close(fd)
+	}
+	return !errors.Is(err, unix.ENXIO) && !errors.Is(err, unix.ENOENT)
 }
 
 // KillAll kills every other process of the guest.
