@@ -3,7 +3,6 @@ package apply
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"microagent/plan"
 	"microagent/runtime/driver"
@@ -31,10 +30,7 @@ func (r *run) recordProject(ctx context.Context, change func(*driver.Project)) e
 	}
 	record.Name = r.plan.Project
 	change(&record)
-	if err := r.drivers.Projects.Put(ctx, record); err != nil {
-		return fmt.Errorf("record project %s: %w", r.plan.Project, err)
-	}
-	return nil
+	return r.drivers.Projects.Put(ctx, record)
 }
 
 // forgetProject lets any manifest take the project up. What was brought to the host stays known, so that a later

@@ -221,6 +221,8 @@ func TestCopyThatFailsLeavesNothing(t *testing.T) {
 		r := s.newRecord("copy", "", 0)
 		if err := wrap("clone volume", "data", s.make(&r, content)); !errors.Is(err, want) {
 			t.Errorf("%v", err)
+		} else if want == driver.ErrNoSpace && driver.Next(err) != driver.NextNoSpace {
+			t.Errorf("what to do next: %s", driver.Next(err))
 		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())

@@ -16,17 +16,18 @@ import (
 // exportStep is how much is read at a time.
 const exportStep = 1 << 20
 
+const opExport = "export volume"
+
 // Export writes a source's content, of one moment, to w.
 func (s *Store) Export(ctx context.Context, source string, as driver.ExportForm, w io.Writer) (driver.Exported, error) {
-	const op = "export volume"
 	name, _ := cut(source)
-	unlock, err := s.lock(ctx, op, name)
+	unlock, err := s.lock(ctx, opExport, name)
 	if err != nil {
 		return driver.Exported{}, err
 	}
 	defer unlock()
 	var out driver.Exported
-	err = s.quietly(ctx, op, source, func(image *os.File) error {
+	err = s.quietly(ctx, opExport, source, func(image *os.File) error {
 		info, err := image.Stat()
 		if err != nil {
 			return err
@@ -35,7 +36,7 @@ func (s *Store) Export(ctx context.Context, source string, as driver.ExportForm,
 		if err != nil {
 			return err
 		}
-		counted := &counter{w: w, ctx: ctx}
+		counted := &counter{w: w, ctx: ctx, source: source}
 		buffered := bufio.NewWriterSize(counted, 1<<20)
 		if as == driver.ExportTar {
 			out.LeftOut, err = writeTar(ctx, f, buffered)
@@ -48,7 +49,7 @@ func (s *Store) Export(ctx context.Context, source string, as driver.ExportForm,
 		out.Size, out.Written = info.Size(), counted.n
 		return err
 	})
-	return out, wrap(op, source, err)
+	return out, wrap(opExport, source, err)
 }
 
 // quietly gives do an image whose journal is empty, and that nobody changes: the source's own, or a copy that has no name.
@@ -94,9 +95,10 @@ func (s *Store) nameless(ctx context.Context, image origin) (*target.FileDraft, 
 
 // counter counts what is written until its context ends.
 type counter struct {
-	ctx context.Context
-	w   io.Writer
-	n   int64
+	ctx    context.Context
+	w      io.Writer
+	n      int64
+	source string // that is exported, for errors
 }
 
 func (c *counter) Write(p []byte) (int, error) {
@@ -105,6 +107,9 @@ func (c *counter) Write(p []byte) (int, error) {
 	}
 	n, err := c.w.Write(p)
 	c.n += int64(n)
+	if isFull(err) {
+		err = &driver.Error{Class: driver.ErrNoSpace, Op: opExport, Object: c.source, Err: err, Next: "free some space where the file goes"}
+	}
 	return n, err
 }
 

@@ -73,6 +73,23 @@ func TestExportAndImport(t *testing.T) {
 }
 
 // TestExportOfTree: GNU tar reads the files, and a volume of the tar has them.
+// TestExportToAFullPlace says that it is not the state directory which is full.
+func TestExportToAFullPlace(t *testing.T) {
+	s := ours(t)
+	withFile(t, s, "data", "hello")
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer full.Close()
+	for _, as := range []driver.ExportForm{driver.ExportImage, driver.ExportTar} {
+		_, err := s.Export(t.Context(), "data", as, full)
+		if !errors.Is(err, driver.ErrNoSpace) || driver.Next(err) != "free some space where the file goes" {
+			t.Errorf("%s: %v, next %s", as, err, driver.Next(err))
+		}
+	}
+}
+
 func TestExportOfTree(t *testing.T) {
 	s := ours(t)
 	v := withFile(t, s, "data", "hello")

@@ -63,7 +63,7 @@ func explain(spec driver.ImportSpec, err error) error {
 	case errors.As(err, &room):
 		e.Class, e.Next = driver.ErrInvalid, "give it more: --size "+quantity.Size(room.Need).Text()
 	case isFull(err):
-		e.Class, e.Next = driver.ErrNoSpace, "free some space on the host: microagent storage"
+		e.Class, e.Next = driver.ErrNoSpace, driver.NextNoSpace
 	case errors.Is(err, ext4.ErrUnsupported):
 		e.Class, e.Next = driver.ErrUnsupported, "pack its files as a tar, and give that"
 	case errors.Is(err, ext4.ErrCorrupt), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, driver.ErrCorrupt):

@@ -150,7 +150,7 @@ func wrap(op, object string, err error) error {
 	e := &driver.Error{Op: op, Object: object, Err: err, Next: driver.Next(err)}
 	switch {
 	case isFull(err):
-		e.Class, e.Next = driver.ErrNoSpace, "free some space on the host: microagent storage"
+		e.Class, e.Next = driver.ErrNoSpace, driver.NextNoSpace
 	case errors.Is(err, fs.ErrNotExist):
 		e.Class = driver.ErrNotFound
 	}
