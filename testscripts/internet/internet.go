@@ -19,6 +19,7 @@ import (
 // hosts are the addresses of names. Of those without a server nobody answers; those that are no public ones a resolver
 // must not be believed.
 var hosts = map[string][]string{
+	"alias.example.com":  {"mirror.example.com", "203.0.113.22"},
 	"files.example.com":  {"203.0.113.10", "2001:db8::10"},
 	"other.example.com":  {"203.0.113.11"},
 	"shared.example.com": {"203.0.113.10"}, // as one server has several names
@@ -44,19 +45,19 @@ var offline = netip.MustParseAddr("203.0.113.99")
 // Resolver knows the names.
 type Resolver struct{}
 
-// LookupNetIP gives the addresses of a name; any other does not exist.
-func (Resolver) LookupNetIP(_ context.Context, _, name string) ([]netip.Addr, error) {
-	if n := len(name); n > 0 && name[n-1] == '.' {
-		name = name[:n-1]
-	}
-	var list []netip.Addr
+// Lookup gives the addresses of a name; any other does not exist. A name among them is one that the answer leads through.
+func (Resolver) Lookup(_ context.Context, name string) (list []netip.Addr, through []string, _ error) {
 	for _, text := range hosts[name] {
-		list = append(list, netip.MustParseAddr(text))
+		if a, err := netip.ParseAddr(text); err == nil {
+			list = append(list, a)
+		} else {
+			through = append(through, text)
+		}
 	}
 	if list == nil {
-		return nil, &net.DNSError{Err: "no such host", Name: name, IsNotFound: true}
+		return nil, nil, &net.DNSError{Err: "no such host", Name: name, IsNotFound: true}
 	}
-	return list, nil
+	return list, through, nil
 }
 
 // Connect connects to the server that a test has at an address, by the program that runs.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"log/slog"
-	"net"
 	"os"
 	"runtime"
 
@@ -147,7 +146,7 @@ func (a *app) resolver() dns.Resolver {
 	if a.outside.Resolver != nil {
 		return a.outside.Resolver
 	}
-	return &net.Resolver{PreferGo: true} // as a gateway
+	return dns.Host{} // as a gateway
 }
 
 // serveGateway is the process through which a workspace reaches what is outside.

@@ -41,12 +41,6 @@ const (
 	timeToLive = 30 * time.Second
 )
 
-// Resolver is the host's. *net.Resolver is one.
-type Resolver interface {
-	// LookupNetIP gives the addresses of a name, of network "ip".
-	LookupNetIP(ctx context.Context, network, name string) ([]netip.Addr, error)
-}
-
 // Server answers. It may be used by many at once.
 type Server struct {
 	policy  atomic.Pointer[policy.Policy]
@@ -115,7 +109,7 @@ func (s *Server) reply(ctx context.Context, q question) reply {
 	return s.resolve(ctx, p, name, q.kind)
 }
 
-// resolve asks the host's resolver, and keeps what may be dialled.
+// resolve asks the host's resolver, and keeps what may be dialled. A name is denied that leads through one that is.
 func (s *Server) resolve(ctx context.Context, p *policy.Policy, name string, kind dnsmessage.Type) reply {
 	all, err := s.lookups.find(ctx, name)
 	switch {
@@ -124,9 +118,15 @@ func (s *Server) resolve(ctx context.Context, p *policy.Policy, name string, kin
 	case err != nil:
 		return reply{code: dnsmessage.RCodeServerFailure, failed: "the host's resolver gives no answer"}
 	}
+	for _, alias := range all.through {
+		if v := p.Alias(name, alias); !v.Allowed {
+			s.denied(denial.OfQuestion(name, v))
+			return reply{code: dnsmessage.RCodeNameError, blocked: v.Reason}
+		}
+	}
 	var good []netip.Addr
 	why := ""
-	for _, a := range ofFamily(all, kind) {
+	for _, a := range ofFamily(all.addresses, kind) {
 		if v := p.Answer(name, a); !v.Allowed {
 			d := denial.OfQuestion(name, v)
 			d.Address, why = a.String(), v.Reason
@@ -138,7 +138,7 @@ func (s *Server) resolve(ctx context.Context, p *policy.Policy, name string, kin
 		}
 	}
 	for _, a := range good {
-		s.pins.Add(a, name)
+		s.pins.Add(a, name, all.through...)
 	}
 	if len(good) > 0 {
 		why = ""
@@ -148,7 +148,7 @@ func (s *Server) resolve(ctx context.Context, p *policy.Policy, name string, kin
 
 // nameOf answers for which name an address was given. One that was given for none has none.
 func (s *Server) nameOf(a netip.Addr) reply {
-	if names := s.pins.names(a, false); len(names) > 0 {
+	if names, _ := s.pins.find(a, false); len(names) > 0 {
 		return reply{pointer: names[0]}
 	}
 	return reply{code: dnsmessage.RCodeNameError}

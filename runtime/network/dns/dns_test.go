@@ -2,7 +2,6 @@ package dns
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -27,9 +26,12 @@ type fake struct {
 	hold  chan struct{} // not nil: answers wait for its end
 	names map[string][]string
 	err   error
+
+	aliases map[string][]string
 }
 
-func (f *fake) LookupNetIP(ctx context.Context, network, name string) ([]netip.Addr, error) {
+func (f *fake) Lookup(ctx context.Context, name string) ([]netip.Addr, []string, error) {
+	name += "."
 	f.mu.Lock()
 	f.asked = append(f.asked, name)
 	hold, err := f.hold, f.err
@@ -37,21 +39,19 @@ func (f *fake) LookupNetIP(ctx context.Context, network, name string) ([]netip.A
 	for _, a := range f.names[name] {
 		list = append(list, netip.MustParseAddr(a))
 	}
+	aliases := f.aliases[name]
 	f.mu.Unlock()
-	if network != "ip" {
-		return nil, errors.New("network " + network)
-	}
 	if hold != nil {
 		select {
 		case <-hold:
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return nil, nil, ctx.Err()
 		}
 	}
 	if err == nil && len(list) == 0 {
 		err = &net.DNSError{Err: "no such host", Name: name, IsNotFound: true}
 	}
-	return list, err
+	return list, aliases, err
 }
 
 func testPolicy(t testing.TB) *policy.Policy {
@@ -231,6 +231,11 @@ func TestLongAnswersAreCut(t *testing.T) {
 	}
 }
 
+func namesOf(p *Pins, a netip.Addr) []string {
+	names, _ := p.Names(a)
+	return names
+}
+
 // TestOnlyWhatWasToldIsPinned: also not what was filtered out beside it.
 func TestOnlyWhatWasToldIsPinned(t *testing.T) {
 	s := serve(t)
@@ -238,7 +243,7 @@ func TestOnlyWhatWasToldIsPinned(t *testing.T) {
 	s.Answer(t.Context(), message(t, "half.debian.org.", dnsmessage.TypeA, 0), true)
 	s.Answer(t.Context(), message(t, "api.example.com.", dnsmessage.TypeA, 0), true)
 	for a, want := range map[string]string{"203.0.113.11": "half.debian.org", "192.168.1.1": "", "203.0.113.9": "api.example.com", "2001:db8::9": ""} {
-		if got := strings.Join(s.pins.Names(netip.MustParseAddr(a)), " "); got != want {
+		if got := strings.Join(namesOf(s.pins, netip.MustParseAddr(a)), " "); got != want {
 			t.Errorf("%s is of %q, not %q", a, got, want)
 		}
 	}
@@ -253,6 +258,43 @@ func TestOnlyWhatWasToldIsPinned(t *testing.T) {
 	s.Answer(t.Context(), message(t, "api.example.com.", dnsmessage.TypeAAAA, 0), true)
 	if got := said(t, s.Answer(t.Context(), message(t, six.String()+"ip6.arpa.", dnsmessage.TypePTR, 0), true)); got != "Success api.example.com." {
 		t.Error(got)
+	}
+}
+
+// TestAliasesAreJudged: a name that leads through one that is denied is denied itself, and pinned with what it led through.
+func TestAliasesAreJudged(t *testing.T) {
+	s := serve(t)
+	defer s.Close()
+	p, err := policy.New(&spec.Network{
+		Allow: []spec.Rule{{Name: "mirror", Suffix: "debian.org", Ports: []spec.PortRange{spec.AllPorts}}},
+		Deny: []spec.Rule{
+			{Name: "no-ads", Suffix: "ads.example.net", Ports: []spec.PortRange{spec.AllPorts}, UDP: []spec.PortRange{spec.AllPorts}},
+			{Name: "no-web", Host: "cdn.example.net", Ports: []spec.PortRange{{First: 80, Last: 80}}},
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Permit(p)
+	s.resolver.aliases = map[string][]string{"deb.debian.org.": {"one.example.net", "EU.ads.Example.net"}, "half.debian.org.": {"cdn.example.net"}}
+	for kind, name := range map[dnsmessage.Type]string{dnsmessage.TypeA: "deb.debian.org.", dnsmessage.TypeAAAA: "deb.debian.org."} {
+		if got := said(t, s.Answer(t.Context(), message(t, name, kind, 1232), true)); got != "NameError [15 deb.debian.org is an alias of eu.ads.example.net, and a deny rule names suffix ads.example.net]" {
+			t.Error(got)
+		}
+	}
+	if n := len(s.denials); n != 2 || s.denials[0].Stage != "answer" || s.denials[0].Rule != "no-ads" || s.denials[0].Names[0] != "deb.debian.org" {
+		t.Errorf("%d records: %+v", n, s.denials)
+	}
+	if got := namesOf(s.pins, netip.MustParseAddr("203.0.113.10")); got != nil {
+		t.Errorf("the address is pinned to %q", got)
+	}
+	s.Answer(t.Context(), message(t, "half.debian.org.", dnsmessage.TypeA, 0), true)
+	names, aliases := s.pins.Names(netip.MustParseAddr("203.0.113.11"))
+	for port, rule := range map[uint16]string{80: "no-web", 443: "mirror"} {
+		f := policy.Flow{Protocol: spec.TCP, To: netip.AddrPortFrom(netip.MustParseAddr("203.0.113.11"), port), Names: names, Aliases: aliases}
+		if v := p.Flow(f); v.Rule != rule {
+			t.Errorf("port %d is decided by %s", port, v.Rule)
+		}
 	}
 }
 
@@ -337,17 +379,17 @@ func TestPinsEnd(t *testing.T) {
 	p.Add(a, "two.example")
 	p.Add(b, "two.example")
 	now = now.Add(31 * time.Minute)
-	if got := p.names(a, false); !slices.Equal(got, []string{"two.example"}) {
+	if got, _ := p.find(a, false); !slices.Equal(got, []string{"two.example"}) {
 		t.Errorf("after an hour: %q", got)
 	}
-	if got := p.Names(b); len(got) != 1 {
+	if got := namesOf(p, b); len(got) != 1 {
 		t.Errorf("of a flow: %q", got)
 	}
 	now = now.Add(59 * time.Minute)
-	if got := p.Names(b); len(got) != 1 {
+	if got := namesOf(p, b); len(got) != 1 {
 		t.Errorf("within an hour of the last flow: %q", got)
 	}
-	if got := p.Names(a); len(got) != 0 {
+	if got := namesOf(p, a); len(got) != 0 {
 		t.Errorf("after another hour: %q", got)
 	}
 	for i := range 2 * mostPins {
@@ -356,8 +398,8 @@ func TestPinsEnd(t *testing.T) {
 	for i := range 2 * mostPinned {
 		p.Add(a, fmt.Sprintf("n%d.example", i))
 	}
-	if p.pins.Len() > mostPins || len(p.Names(a)) != mostPinned || p.Names(a)[0] != fmt.Sprintf("n%d.example", 2*mostPinned-1) {
-		t.Errorf("%d addresses, %d names", p.pins.Len(), len(p.Names(a)))
+	if p.pins.Len() > mostPins || len(namesOf(p, a)) != mostPinned || namesOf(p, a)[0] != fmt.Sprintf("n%d.example", 2*mostPinned-1) {
+		t.Errorf("%d addresses, %d names", p.pins.Len(), len(namesOf(p, a)))
 	}
 }
 

@@ -39,11 +39,17 @@ type lookup struct {
 	found found
 }
 
+// answer is addresses, and the names that led there.
+type answer struct {
+	addresses []netip.Addr
+	through   []string
+}
+
 // found is what a resolver said.
 type found struct {
-	addresses []netip.Addr
-	err       error
-	until     time.Time
+	answer answer
+	err    error
+	until  time.Time
 }
 
 func newLookups(r Resolver) *lookups {
@@ -64,18 +70,18 @@ func (l *lookups) close() {
 
 var errBusy = errors.New("too many names are being looked up")
 
-// find gives the addresses of a name of both families: with one of them alone the other is known to have none. A lookup
+// find gives what is said of a name, of both families: with one of them alone the other is known to have none. A lookup
 // that nobody waits for any more goes on, for the next who asks.
-func (l *lookups) find(ctx context.Context, name string) ([]netip.Addr, error) {
+func (l *lookups) find(ctx context.Context, name string) (answer, error) {
 	l.mu.Lock()
 	if f, ok := l.known.Get(name); ok && l.now().Before(f.until) {
 		l.mu.Unlock()
-		return f.addresses, f.err
+		return f.answer, f.err
 	}
 	one := l.asked[name]
 	if one == nil && len(l.asked) >= MostUnderWay {
 		l.mu.Unlock()
-		return nil, errBusy
+		return answer{}, errBusy
 	}
 	if one == nil {
 		one = &lookup{done: make(chan struct{})}
@@ -85,18 +91,18 @@ func (l *lookups) find(ctx context.Context, name string) ([]netip.Addr, error) {
 	l.mu.Unlock()
 	select {
 	case <-one.done:
-		return one.found.addresses, one.found.err
+		return one.found.answer, one.found.err
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return answer{}, ctx.Err()
 	}
 }
 
-// ask asks the resolver. The dot at the end keeps the host's search domains out.
+// ask asks the resolver.
 func (l *lookups) ask(name string, one *lookup) {
 	ctx, cancel := context.WithTimeout(l.ctx, lookupLimit)
 	defer cancel()
-	list, err := l.resolver.LookupNetIP(ctx, "ip", name+".")
-	one.found = found{list, err, l.now().Add(foundFor)}
+	addresses, through, err := l.resolver.Lookup(ctx, name)
+	one.found = found{answer{addresses, through}, err, l.now().Add(foundFor)}
 	if isNotFound(err) {
 		one.found.until = l.now().Add(missingFor)
 	}

@@ -27,9 +27,9 @@ type reply struct {
 }
 
 const (
-	smallest = 512     // what every sender takes over UDP
-	largest  = 4096    // what is sent over UDP, at most
-	stream   = 1 << 16 // over TCP
+	smallest = 512  // what every sender takes over UDP
+	largest  = 4096 // what is sent over UDP, at most
+	overTCP  = 1 << 16
 )
 
 // Options and codes of extended errors: RFC 8914, sections 2 and 4.
@@ -43,7 +43,7 @@ const (
 // parse reads a message; false is one that gets no response.
 func parse(message []byte, udp bool) (question, bool) {
 	var p dnsmessage.Parser
-	q := question{room: stream}
+	q := question{room: overTCP}
 	if udp {
 		q.room = smallest
 	}

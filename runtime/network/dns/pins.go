@@ -27,8 +27,9 @@ type Pins struct {
 
 // pin is a name, and until when it counts.
 type pin struct {
-	name  string
-	until time.Time
+	name    string
+	aliases []string // that it led through
+	until   time.Time
 }
 
 // NewPins has none. now tells the time.
@@ -40,8 +41,8 @@ func NewPins(now func() time.Time) *Pins {
 	return &Pins{now: now, pins: pins}
 }
 
-// Add says that an address was given for a name.
-func (p *Pins) Add(a netip.Addr, name string) {
+// Add says that an address was given for a name, which led through aliases.
+func (p *Pins) Add(a netip.Addr, name string, aliases ...string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	list, _ := p.pins.Get(a)
@@ -49,33 +50,41 @@ func (p *Pins) Add(a netip.Addr, name string) {
 	if len(list) == mostPinned {
 		list = list[1:]
 	}
-	p.pins.Add(a, append(list, pin{name, p.now().Add(pinnedFor)}))
+	p.pins.Add(a, append(list, pin{name, aliases, p.now().Add(pinnedFor)}))
 }
 
-// Names are those that an address was given for, the newest first. They count from now on as if they had been given now,
-// since whoever asks has a flow to that address.
-func (p *Pins) Names(a netip.Addr) []string { return p.names(a, true) }
+// Names are those that an address was given for, the newest first, and what each led through. They count from now on as if
+// they had been given now, since whoever asks has a flow to that address.
+func (p *Pins) Names(a netip.Addr) (names []string, aliases map[string][]string) {
+	return p.find(a, true)
+}
 
-func (p *Pins) names(a netip.Addr, uses bool) []string {
+func (p *Pins) find(a netip.Addr, uses bool) (names []string, aliases map[string][]string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	list, ok := p.pins.Get(a)
 	if !ok {
-		return nil
+		return nil, nil
 	}
 	now := p.now()
 	list = slices.DeleteFunc(slices.Clone(list), func(one pin) bool { return !now.Before(one.until) })
-	names := make([]string, 0, len(list))
 	for i := range list {
 		if uses {
 			list[i].until = now.Add(pinnedFor)
 		}
-		names = append(names, list[len(list)-1-i].name)
+		one := list[len(list)-1-i]
+		names = append(names, one.name)
+		if len(one.aliases) > 0 {
+			if aliases == nil {
+				aliases = map[string][]string{}
+			}
+			aliases[one.name] = one.aliases
+		}
 	}
 	if len(list) == 0 {
 		p.pins.Remove(a)
-		return nil
+		return nil, nil
 	}
 	p.pins.Add(a, list)
-	return names
+	return names, aliases
 }

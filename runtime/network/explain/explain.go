@@ -47,18 +47,18 @@ type Explanation struct {
 func Connection(ctx context.Context, p *policy.Policy, here Host, host string, port uint16, protocol spec.Protocol) Explanation {
 	e := Explanation{Host: host, Port: port, Protocol: protocol, Steps: []Step{}}
 	if a, err := netip.ParseAddr(host); err == nil {
-		e.address(p, here, a, "")
+		e.address(p, here, a, policy.Flow{})
 		return e
 	}
 	if v := p.Question(host); !e.add(v, "") {
 		return e
 	}
 	if a, ok := p.Synthetic(host); ok {
-		e.address(p, here, a, host)
+		e.address(p, here, a, policy.Flow{Names: []string{host}})
 		return e
 	}
-	list, err := here.Resolver.LookupNetIP(ctx, "ip", host+".")
-	if err != nil || len(list) == 0 {
+	addresses, through, err := here.Resolver.Lookup(ctx, host)
+	if err != nil || len(addresses) == 0 {
 		reason := "the host's resolver knows no address of it"
 		if err != nil {
 			reason = "the host's resolver gives no address: " + err.Error()
@@ -66,27 +66,30 @@ func Connection(ctx context.Context, p *policy.Policy, here Host, host string, p
 		e.add(policy.Verdict{Stage: policy.StageAnswer, Rule: RuleResolver, Reason: reason}, "")
 		return e
 	}
-	for _, a := range list {
+	for _, alias := range through {
+		if v := p.Alias(host, alias); !v.Allowed {
+			e.add(v, "")
+			return e
+		}
+	}
+	for _, a := range addresses {
 		if a = a.WithZone(""); e.add(p.Answer(host, a), a.String()) {
-			e.address(p, here, a, host)
+			e.address(p, here, a, policy.Flow{Names: []string{host}, Aliases: map[string][]string{host: through}})
 		}
 	}
 	return e
 }
 
-// address judges a flow to an address that was given for a name, "" for none.
-func (e *Explanation) address(p *policy.Policy, here Host, a netip.Addr, name string) {
-	f := policy.Flow{Protocol: e.Protocol, To: netip.AddrPortFrom(a, e.Port)}
-	if name != "" {
-		f.Names = []string{name}
-	}
+// address judges a flow to an address that was given for f's name, if it has one.
+func (e *Explanation) address(p *policy.Policy, here Host, a netip.Addr, f policy.Flow) {
+	f.Protocol, f.To = e.Protocol, netip.AddrPortFrom(a, e.Port)
 	v := p.Flow(f)
 	if !e.add(v, a.String()) {
 		return
 	}
 	decided := v
-	if v.CheckName {
-		if v = p.Name(f, policy.Hello{TLS: true, Name: name}); !e.add(v, a.String()) {
+	if v.CheckName && len(f.Names) > 0 { // that of a rule by name
+		if v = p.Name(f, policy.Hello{TLS: true, Name: f.Names[0]}); !e.add(v, a.String()) {
 			return
 		}
 	}

@@ -32,14 +32,14 @@ type world struct {
 	dialled []string
 }
 
-func (w *world) LookupNetIP(_ context.Context, _, name string) (list []netip.Addr, err error) {
-	for _, a := range w.names[strings.TrimSuffix(name, ".")] {
+func (w *world) Lookup(_ context.Context, name string) (list []netip.Addr, through []string, err error) {
+	for _, a := range w.names[name] {
 		list = append(list, netip.MustParseAddr(a))
 	}
 	if list == nil {
 		err = &net.DNSError{IsNotFound: true}
 	}
-	return list, err
+	return list, nil, err
 }
 
 func (w *world) connect(ctx context.Context, network string, to netip.AddrPort) (net.Conn, error) {

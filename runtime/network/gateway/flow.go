@@ -57,7 +57,8 @@ func (f *flow) judge(p *policy.Policy) (v policy.Verdict, server string) {
 
 // begin registers a flow before it is judged, so that a policy that comes meanwhile judges it as well.
 func (g *gateway) begin(id stack.Flow) *flow {
-	f := &flow{id: id, Flow: policy.Flow{Protocol: spec.TCP, To: id.To, Names: g.pins.Names(id.To.Addr())}}
+	names, aliases := g.pins.Names(id.To.Addr())
+	f := &flow{id: id, Flow: policy.Flow{Protocol: spec.TCP, To: id.To, Names: names, Aliases: aliases}}
 	if id.UDP {
 		f.Protocol = spec.UDP
 	}

@@ -12,7 +12,6 @@ package gateway
 
 import (
 	"context"
-	"net"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -62,7 +61,7 @@ func (o Outside) resolver() dns.Resolver {
 	if o.Resolver != nil {
 		return o.Resolver
 	}
-	return &net.Resolver{PreferGo: true}
+	return dns.Host{}
 }
 
 // gateway is one that runs.

@@ -49,9 +49,9 @@ type reads struct {
 	paths []string
 }
 
-func (r reads) LookupNetIP(ctx context.Context, network, name string) ([]netip.Addr, error) {
-	if name != "reads.example.com." {
-		return r.world.LookupNetIP(ctx, network, name)
+func (r reads) Lookup(ctx context.Context, name string) ([]netip.Addr, []string, error) {
+	if name != "reads.example.com" {
+		return r.world.Lookup(ctx, name)
 	}
 	list := []netip.Addr{netip.AddrFrom4([4]byte{203, 0, 113, 100})}
 	for i, path := range r.paths {
@@ -63,7 +63,7 @@ func (r reads) LookupNetIP(ctx context.Context, network, name string) ([]netip.A
 			list = append(list, netip.AddrFrom4([4]byte{203, 0, 113, byte(101 + i)}))
 		}
 	}
-	return list, nil
+	return list, nil, nil
 }
 
 // running is a gateway with a guest that is reached as a guest's agent is.

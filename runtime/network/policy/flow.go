@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"microagent/schema/address"
+	"microagent/schema/dnsname"
 	"microagent/schema/spec"
 )
 
@@ -16,6 +17,23 @@ func (p *Policy) Answer(name string, a netip.Addr) Verdict {
 		return deny(StageAnswer, rule, fmt.Sprintf("%s has the address %s, and %s", name, a, reason))
 	}
 	return allow(StageAnswer, RuleDefault, "the address may be dialled")
+}
+
+// Alias judges a name that the answer for another leads through: what is denied at every port is so by that way as well.
+// No rule has to allow it.
+func (p *Policy) Alias(name, alias string) Verdict {
+	one, err := dnsname.Wire(alias)
+	if err != nil {
+		return deny(StageAnswer, RuleName, fmt.Sprintf("%s is an alias of a name that %s", name, err))
+	}
+	if r := first(p.deny, func(r *rule) bool { return r.everyPort() && r.named(one) }); r != nil {
+		return deny(StageAnswer, r.Name, aliasDenied(name, one, r))
+	}
+	return allow(StageAnswer, RuleDefault, "no rule denies "+one)
+}
+
+func aliasDenied(name, alias string, r *rule) string {
+	return fmt.Sprintf("%s is an alias of %s, and a deny rule names %s", name, alias, r.What())
 }
 
 // Flow judges the first packet of a connection, or between two ports. Before that, Packet judges where it comes from.
@@ -47,16 +65,16 @@ func (p *Policy) byRules(stage Stage, f Flow) Verdict {
 		return deny(stage, r.Name, "a deny rule names "+r.What())
 	}
 	var names []string
-	var denied *rule
+	var denied Verdict
 	for _, name := range f.Names {
-		if r := first(p.deny, func(r *rule) bool { return r.ported(f.Protocol, port) && r.named(name) }); r != nil {
-			denied = r
-		} else {
+		if v := p.nameOf(stage, f, name); v.Allowed {
 			names = append(names, name)
+		} else {
+			denied = v
 		}
 	}
-	if denied != nil && len(names) == 0 {
-		return deny(stage, denied.Name, "a deny rule names "+denied.What())
+	if denied.Rule != "" && len(names) == 0 {
+		return denied
 	}
 	fits := func(r *rule) bool {
 		return r.ported(f.Protocol, port) && (r.addressed(to) || slices.ContainsFunc(names, r.named))
@@ -72,6 +90,26 @@ func (p *Policy) byRules(stage Stage, f Flow) Verdict {
 		return v
 	}
 	return deny(stage, RuleDefault, p.whyNot(f, names))
+}
+
+// nameOf says whether a deny rule names one of the names for which f's address was given, or what that led through.
+func (p *Policy) nameOf(stage Stage, f Flow, name string) Verdict {
+	for i, one := range append([]string{name}, f.Aliases[name]...) {
+		if i > 0 {
+			var err error
+			if one, err = dnsname.Wire(one); err != nil {
+				continue // Alias denies it
+			}
+		}
+		r := first(p.deny, func(r *rule) bool { return r.ported(f.Protocol, f.To.Port()) && r.named(one) })
+		switch {
+		case r != nil && i == 0:
+			return deny(stage, r.Name, "a deny rule names "+r.What())
+		case r != nil:
+			return deny(stage, r.Name, aliasDenied(name, one, r))
+		}
+	}
+	return Verdict{Allowed: true}
 }
 
 func (r *rule) checksName(f Flow) bool { return f.Protocol != spec.UDP && r.ChecksName(f.To.Port()) }

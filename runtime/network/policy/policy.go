@@ -74,6 +74,8 @@ type Flow struct {
 	To       netip.AddrPort // as the guest has it
 	// Names are those for which the guest was given the address, as dnsname gives them.
 	Names []string
+	// Aliases are, by such a name, those that it led through.
+	Aliases map[string][]string
 }
 
 // Hello is what the first bytes of a connection say, as package hello reads them.

@@ -171,7 +171,8 @@ func ranges(text string) (list []spec.PortRange, err error) {
 	return list, nil
 }
 
-// ask reads "dns NAME", "answer NAME ADDRESS", "tcp|udp ADDRESS:PORT|PEER:PORT [NAMES]", "sni ADDRESS:PORT NAME|-|ech|none" and
+// ask reads "dns NAME", "answer NAME ADDRESS", "alias NAME ALIAS",
+// "tcp|udp ADDRESS:PORT|PEER:PORT [NAME[=ALIAS...]...]", "sni ADDRESS:PORT NAME|-|ech|none" and
 // "dial ADDRESS:PORT [own]".
 func ask(t *testing.T, where string, p *Policy, stage string, to []string) Verdict {
 	t.Helper()
@@ -193,7 +194,15 @@ func ask(t *testing.T, where string, p *Policy, stage string, to []string) Verdi
 	case "answer":
 		return p.Answer(to[0], netip.MustParseAddr(to[1]))
 	case "tcp", "udp":
-		return p.Flow(Flow{Protocol: spec.Protocol(stage), To: endpoint(), Names: to[1:]})
+		f := Flow{Protocol: spec.Protocol(stage), To: endpoint(), Aliases: map[string][]string{}}
+		for _, text := range to[1:] {
+			names := strings.Split(text, "=")
+			f.Names = append(f.Names, names[0])
+			f.Aliases[names[0]] = names[1:]
+		}
+		return p.Flow(f)
+	case "alias":
+		return p.Alias(to[0], to[1])
 	case "sni":
 		h := Hello{TLS: true, Name: to[1]}
 		switch to[1] {
@@ -228,7 +237,7 @@ func TestNoManifestLiftsABuiltin(t *testing.T) {
 	for _, a := range hostile {
 		to := netip.AddrPortFrom(netip.MustParseAddr(a), 80)
 		for _, protocol := range []spec.Protocol{spec.TCP, spec.UDP} {
-			if v := p.Flow(Flow{protocol, to, []string{"evil.example.com"}}); v.Allowed || !v.Builtin() {
+			if v := p.Flow(Flow{Protocol: protocol, To: to, Names: []string{"evil.example.com"}}); v.Allowed || !v.Builtin() {
 				t.Errorf("%s %s: %+v", protocol, a, v)
 			}
 		}
