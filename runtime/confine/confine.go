@@ -1,5 +1,5 @@
 // Package confine starts programs with little power: from a thread that it was taken away from. capabilities(7),
-// no_new_privs and landlock(7) all belong to a thread, and are inherited over clone and execve.
+// no_new_privs, landlock(7) and seccomp(2) all belong to a thread, and are inherited over clone and execve.
 //
 // Promised: nothing that was taken away comes back, whatever is executed, also for root. The rest of the process keeps
 // what it has, which the libraries for landlock don't offer: they restrict all threads. Never: a program
@@ -16,8 +16,9 @@ import (
 
 // Run calls f on a thread of its own, and returns when f has; the thread ends with it. The thread has no capability, no
 // execve gives one, and where the kernel has landlock only the files of the rules can be opened, and of the network TCP
-// is closed, unless a rule has Connect; other protocols are not. A file that is open stays as it is. f gets the error of
-// what could not be done.
+// is closed, unless a rule has Connect; other protocols are not. With Connect no socket can be made but those of IP and
+// netlink, where the kernel has seccomp filters. A file that is open stays as it is. f gets the error of what could not be
+// done.
 func Run(rules []Rule, f func(error)) {
 	done := make(chan struct{})
 	go func() {
@@ -42,6 +43,11 @@ func confine(rules []Rule) error {
 	// The rules name files that only a capability may reach.
 	if err := landlock(rules); err != nil {
 		return fmt.Errorf("landlock: %w", err)
+	}
+	if connects(rules) {
+		if err := filterSockets(); err != nil {
+			return fmt.Errorf("seccomp: %w", err)
+		}
 	}
 	return dropCapabilities()
 }

@@ -71,7 +71,7 @@ func landlock(rules []Rule) error {
 		return nil
 	}
 	attr := handled(version)
-	if slices.ContainsFunc(rules, func(r Rule) bool { return r.Rights&Connect != 0 }) {
+	if connects(rules) {
 		attr.Handled_access_net &^= unix.LANDLOCK_ACCESS_NET_CONNECT_TCP
 	}
 	fd, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr), 0)
@@ -91,6 +91,10 @@ func landlock(rules []Rule) error {
 		return fmt.Errorf("restrict the thread: %w", errno)
 	}
 	return nil
+}
+
+func connects(rules []Rule) bool {
+	return slices.ContainsFunc(rules, func(r Rule) bool { return r.Rights&Connect != 0 })
 }
 
 func add(ruleset int, r Rule, known uint64) error {

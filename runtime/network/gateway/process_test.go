@@ -207,6 +207,9 @@ func TestProcessHasLittle(t *testing.T) {
 	if status["NoNewPrivs"] != "1" {
 		t.Error("it may gain privileges")
 	}
+	if status["Seccomp"] != "2" {
+		t.Error("it may make any socket")
+	}
 	environ, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", r.PID()))
 	if err != nil || string(environ) != "LANG=C.UTF-8\x00" {
 		t.Errorf("its environment is %q, %v", environ, err)
