@@ -2,10 +2,8 @@ package supervise
 
 import (
 	"context"
-	"errors"
 	"io"
 	"strings"
-	"time"
 
 	"microagent/runtime/driver"
 	"microagent/runtime/event"
@@ -137,41 +135,33 @@ func (s calls) Ready(ctx context.Context) (driver.Run, error) {
 // probed is a guest that is asked by its session.
 type probed struct{ session *proto.Session }
 
-// saidLimit bounds what is kept of a command's output, in bytes.
-const saidLimit = 1 << 10
-
-func (g probed) Exec(ctx context.Context, argv []string, timeout time.Duration, quiet bool) (code int, said string, err error) {
-	out := &tail{limit: saidLimit}
-	streams := proto.Streams{Stdout: out, Stderr: out}
-	if quiet { // each stream is a connection
-		streams = proto.Streams{}
-	}
-	p, err := g.session.Start(ctx, proto.ExecSpec{Timeout: timeout, Command: proto.Command{Argv: argv}}, streams)
-	if err != nil {
-		return 0, "", err
-	}
-	exit, err := p.Wait(ctx)
-	switch {
-	case err != nil && ctx.Err() == nil && !errors.Is(err, driver.ErrUnavailable):
-	case err != nil:
-		return 0, "", err
-	case exit.TimedOut:
-		return 0, "", errors.New("it took longer than " + timeout.String() + after(": ", out.text()))
-	}
-	return exit.Code, out.text(), nil
+func (g probed) Probe(ctx context.Context, r spec.Ready, say func(error)) <-chan readiness.Probed {
+	return told(ctx, say, func() (*proto.Probes, error) {
+		return g.session.Probe(ctx, proto.Command{Argv: r.Exec}, r.Interval, r.Timeout)
+	}, func(p proto.Probed) readiness.Probed {
+		return readiness.Probed{Code: p.Code, TimedOut: p.TimedOut, Said: lastLines(p.Said)}
+	})
 }
 
 func (g probed) Listening(ctx context.Context, port uint16, say func(error)) <-chan bool {
-	return told(ctx, say, func() (*proto.Listening, error) { return g.session.Listening(ctx, []proto.Port{{Number: port}}) })
+	return told(ctx, say, func() (*proto.Listening, error) { return g.session.Listening(ctx, []proto.Port{{Number: port}}) }, first)
 }
 
 func (g probed) Changed(ctx context.Context, path string, say func(error)) <-chan bool {
-	return told(ctx, say, func() (*proto.Listening, error) { return g.session.Changed(ctx, path) })
+	return told(ctx, say, func() (*proto.Listening, error) { return g.session.Changed(ctx, path) }, first)
+}
+
+func first(all []bool) bool { return all[0] }
+
+// watched is a stream of the guest that tells of something.
+type watched[T any] interface {
+	Next() (T, error)
+	io.Closer
 }
 
 // told gives what a stream of the guest tells by a channel.
-func told(ctx context.Context, say func(error), open func() (*proto.Listening, error)) <-chan bool {
-	to := make(chan bool)
+func told[W watched[T], T, U any](ctx context.Context, say func(error), open func() (W, error), as func(T) U) <-chan U {
+	to := make(chan U)
 	go func() {
 		defer close(to)
 		w, err := open()
@@ -189,7 +179,7 @@ func told(ctx context.Context, say func(error), open func() (*proto.Listening, e
 				return
 			}
 			select {
-			case to <- now[0]:
+			case to <- as(now):
 			case <-ctx.Done():
 				return
 			}
@@ -198,36 +188,14 @@ func told(ctx context.Context, say func(error), open func() (*proto.Listening, e
 	return to
 }
 
-// tail keeps the end of what is written to it.
-type tail struct {
-	limit int
-	data  []byte
-}
-
-var _ io.Writer = (*tail)(nil)
-
-func (t *tail) Write(p []byte) (int, error) {
-	t.data = append(t.data, p...)
-	t.data = t.data[max(0, len(t.data)-t.limit):]
-	return len(p), nil
-}
-
-// text is the last lines that are not empty, as one.
-func (t *tail) text() string {
+// lastLines is the last lines of a text that are not empty, as one.
+func lastLines(text string) string {
 	const most = 3
 	var lines []string
-	for line := range strings.SplitSeq(string(t.data), "\n") {
+	for line := range strings.SplitSeq(text, "\n") {
 		if line = strings.TrimSpace(line); line != "" {
 			lines = append(lines, line)
 		}
 	}
 	return strings.Join(lines[max(0, len(lines)-most):], "; ")
-}
-
-// after is text with what stands before it, "" without any.
-func after(before, text string) string {
-	if text == "" {
-		return ""
-	}
-	return before + text
 }

@@ -32,7 +32,7 @@ func (a *Agent) Hello(_ context.Context, req *wire.HelloRequest) (*wire.HelloRes
 	return &wire.HelloResponse{
 		Major: proto.Major, Minor: proto.Minor, Build: proto.Build(), Nonce: req.GetNonce(),
 		Capabilities: []string{proto.CapExec, proto.CapTerminal, proto.CapFiles, proto.CapGrow, proto.CapLog, proto.CapDial, proto.CapStats, proto.CapPackets, proto.CapChanged,
-			proto.CapEnv, proto.CapFreeze, proto.CapTrim},
+			proto.CapEnv, proto.CapFreeze, proto.CapTrim, proto.CapProbe},
 		BootId: a.boot, Kernel: kernelRelease(), Configured: a.configured != nil, UptimeNanos: uptime(),
 	}, nil
 }

@@ -127,6 +127,8 @@ func (a *Agent) serveStream(ctx context.Context, conn net.Conn) bool {
 		a.carryPackets(ctx, st)
 	case proto.KindChanged:
 		a.sendChanged(ctx, h, st)
+	case proto.KindProbe:
+		a.sendProbes(ctx, st)
 	case proto.KindLog:
 		a.sendLog(ctx, st)
 	default:
@@ -168,8 +170,12 @@ func linger(st *proto.Stream) {
 // tellHost answers a stream on which only we say something; gone is closed when the host has closed it. end closes it as well,
 // and waits for that.
 func tellHost(st *proto.Stream) (gone <-chan struct{}, end func()) {
+	return drained(st, st.Ok())
+}
+
+// drained is tellHost of a stream that was answered, or was not for an error.
+func drained(st *proto.Stream, answered error) (gone <-chan struct{}, end func()) {
 	over := make(chan struct{})
-	answered := st.Ok()
 	go func() {
 		defer close(over)
 		if answered == nil {

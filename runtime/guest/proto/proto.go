@@ -69,6 +69,7 @@ const (
 	CapEnv      = "env" // SetEnv
 	CapFreeze   = "freeze"
 	CapTrim     = "trim"
+	CapProbe    = "probe"
 )
 
 // Kinds of streams.
@@ -85,6 +86,8 @@ const (
 	KindListening = "listening" // a byte for each port that was asked for, 1 when a server is there, again after each change
 	KindPackets   = "packets"   // frames of package packets, of the interface that Configure made
 	KindChanged   = "changed"   // a byte, 1 when what is at the path was made or changed since the start, again when that is otherwise
+
+	KindProbe = "probe" // wire.ProbeRequest to its end; back, each as a datagram, wire.ProbeResult
 
 	KindStats = "stats" // Stats, as JSON
 )

@@ -2,8 +2,8 @@
 // it and gives it one boot of a guest at a time.
 //
 // Promised: a port, a file and a line of the log are told by who sees them first, the guest's agent or the supervisor
-// through which the line goes, so that nobody waits for the next probe; a command is run each interval, one at a time. A
-// probe that is passed costs nothing more but for the command. Never: a connection to a server of the guest, a decision
+// through which the line goes, so that nobody waits for the next probe; a command is run each interval, one at a time, by the guest's
+// agent. A probe that is passed costs the host nothing more. Never: a connection to a server of the guest, a decision
 // on what becomes of the workspace.
 package readiness
 
@@ -16,16 +16,22 @@ import (
 	"microagent/schema/spec"
 )
 
-// Guest is one boot of a guest.
+// Guest is one boot of a guest. What it tells comes by a channel, which is closed when ctx ends; when nothing more can be
+// told the error that say gives is why.
 type Guest interface {
-	// Exec runs a command to its end, or for a time; said is the end of what it wrote, "" where quiet says that nobody asks: it
-	// costs half as much then.
-	Exec(ctx context.Context, argv []string, timeout time.Duration, quiet bool) (code int, said string, err error)
-	// Listening and Changed tell by a channel whether a server is on a port of TCP, and whether a path was made or changed
-	// since the start: what is so now, and each change. The channel is closed when ctx ends; when nothing more can be told
-	// the error that say gives is why.
+	// Probe runs a command at each interval, and tells of the first, of each that failed, and of one that passes after that.
+	Probe(ctx context.Context, r spec.Ready, say func(error)) <-chan Probed
+	// Listening and Changed tell whether a server is on a port of TCP, and whether a path was made or changed since the start:
+	// what is so now, and each change.
 	Listening(ctx context.Context, port uint16, say func(error)) <-chan bool
 	Changed(ctx context.Context, path string, say func(error)) <-chan bool
+}
+
+// Probed is how one run of a command ended.
+type Probed struct {
+	Code     int
+	TimedOut bool
+	Said     string // the end of what it wrote, as one line
 }
 
 // Follow probes until ctx ends, and tells what it makes of that: each change, of which the first is that it waits, and
@@ -61,52 +67,23 @@ func (f *follower) note(changed bool) {
 	}
 }
 
-// quiet says that what a probe writes is not asked for: it passed the last time, and one failure alone is no change.
-func (f *follower) quiet() bool {
-	return f.now.State == driver.ReadyYes && f.failed == 0 && f.enough() > 1
-}
-
-// exec runs the command at each interval, and a command that takes longer as soon as it has ended.
+// exec takes what the command's runs are told to be.
 func (f *follower) exec(ctx context.Context, g Guest) {
-	t := time.NewTicker(f.ready.Interval)
-	defer t.Stop()
-	for {
-		code, said, err := f.run(ctx, g)
-		if ctx.Err() != nil {
-			return
-		}
+	var broken error
+	for p := range g.Probe(ctx, f.ready, func(err error) { broken = err }) {
 		switch {
-		case err != nil:
-			f.note(f.Failed(time.Now(), err.Error()))
-		case code == 0:
+		case p.TimedOut:
+			f.note(f.Failed(time.Now(), after("it took longer than "+f.ready.Timeout.String(), p.Said)))
+		case p.Code == 0:
 			f.note(f.Passed(time.Now()))
-		case code == notExecutable, code == notFound:
-			f.note(f.Broken(time.Now(), words(code, said)))
+		case p.Code == notExecutable, p.Code == notFound:
+			f.note(f.Broken(time.Now(), words(p)))
 		default:
-			f.note(f.Failed(time.Now(), words(code, said)))
-		}
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			return
+			f.note(f.Failed(time.Now(), words(p)))
 		}
 	}
-}
-
-// run makes one probe. One that failed and was not asked what it wrote is made once more, at once, for that alone.
-func (f *follower) run(ctx context.Context, g Guest) (code int, said string, err error) {
-	quiet := f.quiet()
-	code, said, err = g.Exec(ctx, f.ready.Exec, f.ready.Timeout, quiet)
-	if !quiet || err != nil || code == 0 {
-		return code, said, err
-	}
-	switch again, why, err := g.Exec(ctx, f.ready.Exec, f.ready.Timeout, false); {
-	case err != nil:
-		return code, err.Error(), nil
-	case again == 0:
-		return code, "it passed at once when it was run again", nil
-	default:
-		return again, why, nil
+	if ctx.Err() == nil && broken != nil {
+		f.note(f.Broken(time.Now(), broken.Error()))
 	}
 }
 
@@ -116,8 +93,10 @@ const (
 	notFound      = 127
 )
 
-func words(code int, said string) string {
-	text := fmt.Sprintf("exit code %d", code)
+func words(p Probed) string { return after(fmt.Sprintf("exit code %d", p.Code), p.Said) }
+
+// after is text with what a command said behind it.
+func after(text, said string) string {
 	if said != "" {
 		text += ": " + said
 	}

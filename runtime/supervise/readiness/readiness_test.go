@@ -17,23 +17,31 @@ import (
 // acted is a guest whose probes answer by the time since the start.
 type acted struct {
 	began time.Time
-	exec  func(since time.Duration) (int, string, error)
-	takes time.Duration
-	ran   []time.Duration
-	quiet string          // a letter for each command: whether what it writes was asked for
+	exec  func(since time.Duration) Probed
 	up    []time.Duration // at which a port or a file comes and goes
 	err   error           // which the watch ends with after that
 }
 
-func (g *acted) Exec(ctx context.Context, _ []string, _ time.Duration, quiet bool) (int, string, error) {
-	since := time.Since(g.began)
-	g.quiet += map[bool]string{true: "q", false: "w"}[quiet]
-	g.ran = append(g.ran, since)
-	select {
-	case <-time.After(g.takes):
-	case <-ctx.Done():
-	}
-	return g.exec(since)
+func (g *acted) Probe(ctx context.Context, r spec.Ready, say func(error)) <-chan Probed {
+	to := make(chan Probed)
+	go func() {
+		defer close(to)
+		t := time.NewTicker(r.Interval)
+		defer t.Stop()
+		if g.err != nil {
+			say(g.err)
+			return
+		}
+		for {
+			to <- g.exec(time.Since(g.began))
+			select {
+			case <-t.C:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return to
 }
 
 func (g *acted) Listening(ctx context.Context, _ uint16, say func(error)) <-chan bool {
@@ -87,13 +95,13 @@ func follow(t *testing.T, r spec.Ready, g *acted, line <-chan struct{}, within t
 }
 
 func TestExecProbe(t *testing.T) {
-	ready := spec.Ready{Exec: []string{"x"}, Interval: time.Second, Failures: 3}
-	after := func(d time.Duration) func(time.Duration) (int, string, error) {
-		return func(since time.Duration) (int, string, error) {
+	ready := spec.Ready{Exec: []string{"x"}, Interval: time.Second, Timeout: 5 * time.Second, Failures: 3}
+	after := func(d time.Duration) func(time.Duration) Probed {
+		return func(since time.Duration) Probed {
 			if since >= d {
-				return 0, "", nil
+				return Probed{}
 			}
-			return 1, "no answer", nil
+			return Probed{Code: 1, Said: "no answer"}
 		}
 	}
 	patient := ready
@@ -107,17 +115,18 @@ func TestExecProbe(t *testing.T) {
 		"too late":         {ready, acted{exec: after(10 * time.Second)}, "waiting@0s never@2s: exit code 1: no answer ready@10s"},
 		"in its period":    {patient, acted{exec: after(6500 * time.Millisecond)}, "waiting@0s ready@7s"},
 		"after its period": {patient, acted{exec: after(8 * time.Second)}, "waiting@0s never@7s: exit code 1: no answer ready@8s"},
-		"not there":        {patient, acted{exec: func(time.Duration) (int, string, error) { return 127, "not found", nil }}, "waiting@0s never@0s: exit code 127: not found"},
-		"not executable":   {patient, acted{exec: func(time.Duration) (int, string, error) { return 126, "", nil }}, "waiting@0s never@0s: exit code 126"},
-		"no answer":        {ready, acted{exec: func(time.Duration) (int, string, error) { return 0, "", errors.New("it took longer than 5s") }}, "waiting@0s never@2s: it took longer than 5s"},
-		"lost": {ready, acted{exec: func(since time.Duration) (int, string, error) {
+		"not there":        {patient, acted{exec: func(time.Duration) Probed { return Probed{Code: 127, Said: "not found"} }}, "waiting@0s never@0s: exit code 127: not found"},
+		"not executable":   {patient, acted{exec: func(time.Duration) Probed { return Probed{Code: 126} }}, "waiting@0s never@0s: exit code 126"},
+		"no answer":        {ready, acted{exec: func(time.Duration) Probed { return Probed{TimedOut: true, Said: "hm"} }}, "waiting@0s never@2s: it took longer than 5s: hm"},
+		"can't be told":    {patient, acted{err: errors.New("the agent is too old")}, "waiting@0s never@0s: the agent is too old"},
+		"lost": {ready, acted{exec: func(since time.Duration) Probed {
 			if since >= 3*time.Second && since < 10*time.Second {
-				return 2, "", nil
+				return Probed{Code: 2}
 			}
-			return 0, "", nil
+			return Probed{}
 		}}, "waiting@0s ready@0s lost@5s: exit code 2 ready@10s"},
-		"one that fails now and then": {ready, acted{exec: func(since time.Duration) (int, string, error) {
-			return int(since/time.Second) % 3, "", nil
+		"one that fails now and then": {ready, acted{exec: func(since time.Duration) Probed {
+			return Probed{Code: int(since/time.Second) % 3}
 		}}, "waiting@0s ready@0s"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -128,74 +137,6 @@ func TestExecProbe(t *testing.T) {
 			})
 		})
 	}
-}
-
-// TestExecProbesAreQuiet while they pass: what one says is asked for until it is ready, by another run of the first that fails
-// after that, then until one passes, and always where one failure is a change.
-func TestExecProbesAreQuiet(t *testing.T) {
-	for failures, want := range map[int]string{3: "wwqqqwwwqqqqq", 1: "wwwwwwwwwwww"} {
-		synctest.Test(t, func(t *testing.T) {
-			g := &acted{exec: func(since time.Duration) (int, string, error) {
-				if since < time.Second || since >= 4*time.Second && since < 6*time.Second {
-					return 1, "", nil
-				}
-				return 0, "", nil
-			}}
-			follow(t, spec.Ready{Exec: []string{"x"}, Interval: time.Second, Failures: failures, StartPeriod: time.Minute}, g, nil, 11500*time.Millisecond)
-			if g.quiet != want {
-				t.Errorf("with %d failures: %s, not %s", failures, g.quiet, want)
-			}
-		})
-	}
-}
-
-// TestExecProbesOneAtATime: one that takes longer than the interval is followed by the next at once, and never overlaps.
-// TestFirstFailureIsTold with what the command wrote, although nobody asked for that while it passed.
-func TestFirstFailureIsTold(t *testing.T) {
-	for name, c := range map[string]struct {
-		again func() (int, string, error)
-		want  string
-	}{
-		"fails again":  {func() (int, string, error) { return 3, "no answer", nil }, "exit code 3: no answer"},
-		"passes":       {func() (int, string, error) { return 0, "", nil }, "exit code 1: it passed at once when it was run again"},
-		"can't be run": {func() (int, string, error) { return 0, "", errors.New("it took longer than 5s") }, "exit code 1: it took longer than 5s"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				ctx, cancel := context.WithTimeout(t.Context(), 5500*time.Millisecond)
-				defer cancel()
-				g := &acted{began: time.Now()}
-				g.exec = func(since time.Duration) (int, string, error) {
-					switch {
-					case since < 5*time.Second:
-						return 0, "", nil
-					case g.quiet[len(g.quiet)-1] == 'q':
-						return 1, "", nil
-					}
-					return c.again()
-				}
-				var last driver.Readiness
-				Follow(ctx, spec.Ready{Exec: []string{"x"}, Interval: time.Second, Failures: 3}, g, nil, func(now driver.Readiness, _ bool, failed int) {
-					if last = now; failed > 1 {
-						t.Errorf("%d failures count", failed)
-					}
-				})
-				if last.State != driver.ReadyYes || last.Words != c.want {
-					t.Errorf("%+v, want %s", last, c.want)
-				}
-			})
-		})
-	}
-}
-
-func TestExecProbesOneAtATime(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		g := &acted{takes: 1500 * time.Millisecond, exec: func(time.Duration) (int, string, error) { return 0, "", nil }}
-		follow(t, spec.Ready{Exec: []string{"x"}, Interval: time.Second, Failures: 3}, g, nil, 4*time.Second)
-		if want := "[0s 1.5s 3s]"; fmt.Sprint(g.ran) != want {
-			t.Errorf("they ran at %v, not %s", g.ran, want)
-		}
-	})
 }
 
 func TestWatchedProbes(t *testing.T) {

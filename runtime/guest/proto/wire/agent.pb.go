@@ -1999,7 +1999,7 @@ func (x *ShutdownResponse) GetUnclean() []string {
 // StreamHeader opens a connection of bytes.
 type StreamHeader struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`                   // "stdin", "stdout", "stderr", "tty", "log", "fetch", "put", "dial", "listening", "packets", "changed"
+	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`                   // "stdin", "stdout", "stderr", "tty", "log", "fetch", "put", "dial", "listening", "packets", "changed", "probe"
 	ExecId        string                 `protobuf:"bytes,2,opt,name=exec_id,json=execId,proto3" json:"exec_id,omitempty"` // of fetch: the process before whose start what was last changed is marked; none marks nothing
 	Path          string                 `protobuf:"bytes,3,opt,name=path,proto3" json:"path,omitempty"`                   // of fetch, put and changed
 	Limit         int64                  `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"`                // bytes of content that fetch may send; 0 is the agent's own limit
@@ -2073,6 +2073,128 @@ func (x *StreamHeader) GetPorts() []*Port {
 	return nil
 }
 
+// ProbeRequest is what the host sends behind the header of a probe.
+type ProbeRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Process       *Process               `protobuf:"bytes,1,opt,name=process,proto3" json:"process,omitempty"`                                   // what it leaves empty is that of Configure's process
+	IntervalNanos int64                  `protobuf:"varint,2,opt,name=interval_nanos,json=intervalNanos,proto3" json:"interval_nanos,omitempty"` // from beginning to beginning
+	TimeoutNanos  int64                  `protobuf:"varint,3,opt,name=timeout_nanos,json=timeoutNanos,proto3" json:"timeout_nanos,omitempty"`    // 0 is never
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProbeRequest) Reset() {
+	*x = ProbeRequest{}
+	mi := &file_agent_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProbeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProbeRequest) ProtoMessage() {}
+
+func (x *ProbeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProbeRequest.ProtoReflect.Descriptor instead.
+func (*ProbeRequest) Descriptor() ([]byte, []int) {
+	return file_agent_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *ProbeRequest) GetProcess() *Process {
+	if x != nil {
+		return x.Process
+	}
+	return nil
+}
+
+func (x *ProbeRequest) GetIntervalNanos() int64 {
+	if x != nil {
+		return x.IntervalNanos
+	}
+	return 0
+}
+
+func (x *ProbeRequest) GetTimeoutNanos() int64 {
+	if x != nil {
+		return x.TimeoutNanos
+	}
+	return 0
+}
+
+// ProbeResult is how one run of a probe's command ended.
+type ProbeResult struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Code          int32                  `protobuf:"varint,1,opt,name=code,proto3" json:"code,omitempty"` // as in WaitResponse
+	TimedOut      bool                   `protobuf:"varint,2,opt,name=timed_out,json=timedOut,proto3" json:"timed_out,omitempty"`
+	Said          []byte                 `protobuf:"bytes,3,opt,name=said,proto3" json:"said,omitempty"` // the end of what it wrote, to either stream
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProbeResult) Reset() {
+	*x = ProbeResult{}
+	mi := &file_agent_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProbeResult) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProbeResult) ProtoMessage() {}
+
+func (x *ProbeResult) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProbeResult.ProtoReflect.Descriptor instead.
+func (*ProbeResult) Descriptor() ([]byte, []int) {
+	return file_agent_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *ProbeResult) GetCode() int32 {
+	if x != nil {
+		return x.Code
+	}
+	return 0
+}
+
+func (x *ProbeResult) GetTimedOut() bool {
+	if x != nil {
+		return x.TimedOut
+	}
+	return false
+}
+
+func (x *ProbeResult) GetSaid() []byte {
+	if x != nil {
+		return x.Said
+	}
+	return nil
+}
+
 // Port is one of the guest's own loopback.
 type Port struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2084,7 +2206,7 @@ type Port struct {
 
 func (x *Port) Reset() {
 	*x = Port{}
-	mi := &file_agent_proto_msgTypes[37]
+	mi := &file_agent_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2096,7 +2218,7 @@ func (x *Port) String() string {
 func (*Port) ProtoMessage() {}
 
 func (x *Port) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[37]
+	mi := &file_agent_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2109,7 +2231,7 @@ func (x *Port) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Port.ProtoReflect.Descriptor instead.
 func (*Port) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{37}
+	return file_agent_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Port) GetNumber() uint32 {
@@ -2137,7 +2259,7 @@ type StreamError struct {
 
 func (x *StreamError) Reset() {
 	*x = StreamError{}
-	mi := &file_agent_proto_msgTypes[38]
+	mi := &file_agent_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2149,7 +2271,7 @@ func (x *StreamError) String() string {
 func (*StreamError) ProtoMessage() {}
 
 func (x *StreamError) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[38]
+	mi := &file_agent_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2162,7 +2284,7 @@ func (x *StreamError) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamError.ProtoReflect.Descriptor instead.
 func (*StreamError) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{38}
+	return file_agent_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *StreamError) GetCode() string {
@@ -2324,7 +2446,15 @@ const file_agent_proto_rawDesc = "" +
 	"\aexec_id\x18\x02 \x01(\tR\x06execId\x12\x12\n" +
 	"\x04path\x18\x03 \x01(\tR\x04path\x12\x14\n" +
 	"\x05limit\x18\x04 \x01(\x03R\x05limit\x12/\n" +
-	"\x05ports\x18\x05 \x03(\v2\x19.microagent.guest.v1.PortR\x05ports\"0\n" +
+	"\x05ports\x18\x05 \x03(\v2\x19.microagent.guest.v1.PortR\x05ports\"\x92\x01\n" +
+	"\fProbeRequest\x126\n" +
+	"\aprocess\x18\x01 \x01(\v2\x1c.microagent.guest.v1.ProcessR\aprocess\x12%\n" +
+	"\x0einterval_nanos\x18\x02 \x01(\x03R\rintervalNanos\x12#\n" +
+	"\rtimeout_nanos\x18\x03 \x01(\x03R\ftimeoutNanos\"R\n" +
+	"\vProbeResult\x12\x12\n" +
+	"\x04code\x18\x01 \x01(\x05R\x04code\x12\x1b\n" +
+	"\ttimed_out\x18\x02 \x01(\bR\btimedOut\x12\x12\n" +
+	"\x04said\x18\x03 \x01(\fR\x04said\"0\n" +
 	"\x04Port\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\rR\x06number\x12\x10\n" +
 	"\x03udp\x18\x02 \x01(\bR\x03udp\";\n" +
@@ -2362,7 +2492,7 @@ func file_agent_proto_rawDescGZIP() []byte {
 	return file_agent_proto_rawDescData
 }
 
-var file_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
+var file_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
 var file_agent_proto_goTypes = []any{
 	(*HelloRequest)(nil),      // 0: microagent.guest.v1.HelloRequest
 	(*HelloResponse)(nil),     // 1: microagent.guest.v1.HelloResponse
@@ -2401,59 +2531,62 @@ var file_agent_proto_goTypes = []any{
 	(*ShutdownRequest)(nil),   // 34: microagent.guest.v1.ShutdownRequest
 	(*ShutdownResponse)(nil),  // 35: microagent.guest.v1.ShutdownResponse
 	(*StreamHeader)(nil),      // 36: microagent.guest.v1.StreamHeader
-	(*Port)(nil),              // 37: microagent.guest.v1.Port
-	(*StreamError)(nil),       // 38: microagent.guest.v1.StreamError
-	nil,                       // 39: microagent.guest.v1.Process.EnvEntry
-	nil,                       // 40: microagent.guest.v1.SetEnvRequest.EnvEntry
+	(*ProbeRequest)(nil),      // 37: microagent.guest.v1.ProbeRequest
+	(*ProbeResult)(nil),       // 38: microagent.guest.v1.ProbeResult
+	(*Port)(nil),              // 39: microagent.guest.v1.Port
+	(*StreamError)(nil),       // 40: microagent.guest.v1.StreamError
+	nil,                       // 41: microagent.guest.v1.Process.EnvEntry
+	nil,                       // 42: microagent.guest.v1.SetEnvRequest.EnvEntry
 }
 var file_agent_proto_depIdxs = []int32{
 	5,  // 0: microagent.guest.v1.ConfigureRequest.root:type_name -> microagent.guest.v1.Mount
 	5,  // 1: microagent.guest.v1.ConfigureRequest.mounts:type_name -> microagent.guest.v1.Mount
 	6,  // 2: microagent.guest.v1.ConfigureRequest.process:type_name -> microagent.guest.v1.Process
 	3,  // 3: microagent.guest.v1.ConfigureRequest.network:type_name -> microagent.guest.v1.Network
-	39, // 4: microagent.guest.v1.Process.env:type_name -> microagent.guest.v1.Process.EnvEntry
+	41, // 4: microagent.guest.v1.Process.env:type_name -> microagent.guest.v1.Process.EnvEntry
 	6,  // 5: microagent.guest.v1.StartRequest.process:type_name -> microagent.guest.v1.Process
 	9,  // 6: microagent.guest.v1.StartRequest.size:type_name -> microagent.guest.v1.WindowSize
 	9,  // 7: microagent.guest.v1.ResizeRequest.size:type_name -> microagent.guest.v1.WindowSize
-	40, // 8: microagent.guest.v1.SetEnvRequest.env:type_name -> microagent.guest.v1.SetEnvRequest.EnvEntry
-	37, // 9: microagent.guest.v1.StreamHeader.ports:type_name -> microagent.guest.v1.Port
-	0,  // 10: microagent.guest.v1.Agent.Hello:input_type -> microagent.guest.v1.HelloRequest
-	2,  // 11: microagent.guest.v1.Agent.Configure:input_type -> microagent.guest.v1.ConfigureRequest
-	7,  // 12: microagent.guest.v1.Agent.Start:input_type -> microagent.guest.v1.StartRequest
-	10, // 13: microagent.guest.v1.Agent.Wait:input_type -> microagent.guest.v1.WaitRequest
-	12, // 14: microagent.guest.v1.Agent.Signal:input_type -> microagent.guest.v1.SignalRequest
-	14, // 15: microagent.guest.v1.Agent.Resize:input_type -> microagent.guest.v1.ResizeRequest
-	16, // 16: microagent.guest.v1.Agent.Stat:input_type -> microagent.guest.v1.StatRequest
-	18, // 17: microagent.guest.v1.Agent.Sync:input_type -> microagent.guest.v1.SyncRequest
-	20, // 18: microagent.guest.v1.Agent.Grow:input_type -> microagent.guest.v1.GrowRequest
-	22, // 19: microagent.guest.v1.Agent.Freeze:input_type -> microagent.guest.v1.FreezeRequest
-	24, // 20: microagent.guest.v1.Agent.Thaw:input_type -> microagent.guest.v1.ThawRequest
-	26, // 21: microagent.guest.v1.Agent.Trim:input_type -> microagent.guest.v1.TrimRequest
-	28, // 22: microagent.guest.v1.Agent.SetTime:input_type -> microagent.guest.v1.SetTimeRequest
-	30, // 23: microagent.guest.v1.Agent.SetEnv:input_type -> microagent.guest.v1.SetEnvRequest
-	32, // 24: microagent.guest.v1.Agent.Ping:input_type -> microagent.guest.v1.PingRequest
-	34, // 25: microagent.guest.v1.Agent.Shutdown:input_type -> microagent.guest.v1.ShutdownRequest
-	1,  // 26: microagent.guest.v1.Agent.Hello:output_type -> microagent.guest.v1.HelloResponse
-	4,  // 27: microagent.guest.v1.Agent.Configure:output_type -> microagent.guest.v1.ConfigureResponse
-	8,  // 28: microagent.guest.v1.Agent.Start:output_type -> microagent.guest.v1.StartResponse
-	11, // 29: microagent.guest.v1.Agent.Wait:output_type -> microagent.guest.v1.WaitResponse
-	13, // 30: microagent.guest.v1.Agent.Signal:output_type -> microagent.guest.v1.SignalResponse
-	15, // 31: microagent.guest.v1.Agent.Resize:output_type -> microagent.guest.v1.ResizeResponse
-	17, // 32: microagent.guest.v1.Agent.Stat:output_type -> microagent.guest.v1.StatResponse
-	19, // 33: microagent.guest.v1.Agent.Sync:output_type -> microagent.guest.v1.SyncResponse
-	21, // 34: microagent.guest.v1.Agent.Grow:output_type -> microagent.guest.v1.GrowResponse
-	23, // 35: microagent.guest.v1.Agent.Freeze:output_type -> microagent.guest.v1.FreezeResponse
-	25, // 36: microagent.guest.v1.Agent.Thaw:output_type -> microagent.guest.v1.ThawResponse
-	27, // 37: microagent.guest.v1.Agent.Trim:output_type -> microagent.guest.v1.TrimResponse
-	29, // 38: microagent.guest.v1.Agent.SetTime:output_type -> microagent.guest.v1.SetTimeResponse
-	31, // 39: microagent.guest.v1.Agent.SetEnv:output_type -> microagent.guest.v1.SetEnvResponse
-	33, // 40: microagent.guest.v1.Agent.Ping:output_type -> microagent.guest.v1.PingResponse
-	35, // 41: microagent.guest.v1.Agent.Shutdown:output_type -> microagent.guest.v1.ShutdownResponse
-	26, // [26:42] is the sub-list for method output_type
-	10, // [10:26] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	42, // 8: microagent.guest.v1.SetEnvRequest.env:type_name -> microagent.guest.v1.SetEnvRequest.EnvEntry
+	39, // 9: microagent.guest.v1.StreamHeader.ports:type_name -> microagent.guest.v1.Port
+	6,  // 10: microagent.guest.v1.ProbeRequest.process:type_name -> microagent.guest.v1.Process
+	0,  // 11: microagent.guest.v1.Agent.Hello:input_type -> microagent.guest.v1.HelloRequest
+	2,  // 12: microagent.guest.v1.Agent.Configure:input_type -> microagent.guest.v1.ConfigureRequest
+	7,  // 13: microagent.guest.v1.Agent.Start:input_type -> microagent.guest.v1.StartRequest
+	10, // 14: microagent.guest.v1.Agent.Wait:input_type -> microagent.guest.v1.WaitRequest
+	12, // 15: microagent.guest.v1.Agent.Signal:input_type -> microagent.guest.v1.SignalRequest
+	14, // 16: microagent.guest.v1.Agent.Resize:input_type -> microagent.guest.v1.ResizeRequest
+	16, // 17: microagent.guest.v1.Agent.Stat:input_type -> microagent.guest.v1.StatRequest
+	18, // 18: microagent.guest.v1.Agent.Sync:input_type -> microagent.guest.v1.SyncRequest
+	20, // 19: microagent.guest.v1.Agent.Grow:input_type -> microagent.guest.v1.GrowRequest
+	22, // 20: microagent.guest.v1.Agent.Freeze:input_type -> microagent.guest.v1.FreezeRequest
+	24, // 21: microagent.guest.v1.Agent.Thaw:input_type -> microagent.guest.v1.ThawRequest
+	26, // 22: microagent.guest.v1.Agent.Trim:input_type -> microagent.guest.v1.TrimRequest
+	28, // 23: microagent.guest.v1.Agent.SetTime:input_type -> microagent.guest.v1.SetTimeRequest
+	30, // 24: microagent.guest.v1.Agent.SetEnv:input_type -> microagent.guest.v1.SetEnvRequest
+	32, // 25: microagent.guest.v1.Agent.Ping:input_type -> microagent.guest.v1.PingRequest
+	34, // 26: microagent.guest.v1.Agent.Shutdown:input_type -> microagent.guest.v1.ShutdownRequest
+	1,  // 27: microagent.guest.v1.Agent.Hello:output_type -> microagent.guest.v1.HelloResponse
+	4,  // 28: microagent.guest.v1.Agent.Configure:output_type -> microagent.guest.v1.ConfigureResponse
+	8,  // 29: microagent.guest.v1.Agent.Start:output_type -> microagent.guest.v1.StartResponse
+	11, // 30: microagent.guest.v1.Agent.Wait:output_type -> microagent.guest.v1.WaitResponse
+	13, // 31: microagent.guest.v1.Agent.Signal:output_type -> microagent.guest.v1.SignalResponse
+	15, // 32: microagent.guest.v1.Agent.Resize:output_type -> microagent.guest.v1.ResizeResponse
+	17, // 33: microagent.guest.v1.Agent.Stat:output_type -> microagent.guest.v1.StatResponse
+	19, // 34: microagent.guest.v1.Agent.Sync:output_type -> microagent.guest.v1.SyncResponse
+	21, // 35: microagent.guest.v1.Agent.Grow:output_type -> microagent.guest.v1.GrowResponse
+	23, // 36: microagent.guest.v1.Agent.Freeze:output_type -> microagent.guest.v1.FreezeResponse
+	25, // 37: microagent.guest.v1.Agent.Thaw:output_type -> microagent.guest.v1.ThawResponse
+	27, // 38: microagent.guest.v1.Agent.Trim:output_type -> microagent.guest.v1.TrimResponse
+	29, // 39: microagent.guest.v1.Agent.SetTime:output_type -> microagent.guest.v1.SetTimeResponse
+	31, // 40: microagent.guest.v1.Agent.SetEnv:output_type -> microagent.guest.v1.SetEnvResponse
+	33, // 41: microagent.guest.v1.Agent.Ping:output_type -> microagent.guest.v1.PingResponse
+	35, // 42: microagent.guest.v1.Agent.Shutdown:output_type -> microagent.guest.v1.ShutdownResponse
+	27, // [27:43] is the sub-list for method output_type
+	11, // [11:27] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_agent_proto_init() }
@@ -2467,7 +2600,7 @@ func file_agent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agent_proto_rawDesc), len(file_agent_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   41,
+			NumMessages:   43,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
