@@ -93,7 +93,10 @@ func killall(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// gone waits until a process has ended; a zombie has.
+// numThreads is the place of num_threads behind the name in /proc/PID/stat (proc_pid_stat(5)).
+const numThreads = 20 - 3
+
+// gone waits until a process has ended; a zombie has that is its last thread, and so has closed its files.
 func gone(ts *testscript.TestScript, pid int) {
 	deadline := time.Now().Add(time.Minute)
 	for time.Now().Before(deadline) {
@@ -101,7 +104,8 @@ func gone(ts *testscript.TestScript, pid int) {
 		if err != nil {
 			return
 		}
-		if _, rest, ok := strings.Cut(string(stat), ") "); ok && strings.HasPrefix(rest, "Z") {
+		_, rest, _ := strings.Cut(string(stat), ") ")
+		if words := strings.Fields(rest); len(words) > numThreads && words[0] == "Z" && words[numThreads] == "1" {
 			return
 		}
 		time.Sleep(10 * time.Millisecond)
