@@ -16,27 +16,31 @@ import (
 	wanted "microagent/schema/spec"
 )
 
-// quiet is how long nothing happens in a guest before it becomes ready, and idleTime how long one is watched that is.
+// quiet is how long nothing happens in a guest before it becomes ready, and lateQuiet in one that is late; idleTime is how
+// long one is watched that is.
 const (
-	quiet    = 4 * time.Second
-	idleTime = 20 * time.Second
+	quiet     = 4 * time.Second
+	lateQuiet = 45 * time.Second
+	idleTime  = 20 * time.Second
 )
 
 // BenchmarkReady measures how long after it became true a probe is told, beside exec of true in the same guest: the time
 // is the guest's own, by a clock that is compared with the host's.
 func BenchmarkReady(b *testing.B) {
 	for kind, c := range map[string]struct {
+		after time.Duration
 		act   string
 		ready wanted.Ready
 	}{
-		"port": {"exec nc -l -p 9000", wanted.Ready{Port: 9000}},
-		"log":  {"echo up", wanted.Ready{Log: "up"}},
-		"file": {": > /tmp/up", wanted.Ready{File: "/tmp/up"}},
+		"port":      {quiet, "exec nc -l -p 9000", wanted.Ready{Port: 9000}},
+		"late-port": {lateQuiet, "exec nc -l -p 9000", wanted.Ready{Port: 9000}},
+		"log":       {quiet, "echo up", wanted.Ready{Log: "up"}},
+		"file":      {quiet, ": > /tmp/up", wanted.Ready{File: "/tmp/up"}},
 	} {
 		b.Run(kind, func(b *testing.B) {
 			s := open(b, b.TempDir())
-			w := script(kind, fmt.Sprintf("sleep %d; cat /proc/uptime > /at; %s; exec sleep 1000", int(quiet/time.Second), c.act))
-			c.ready.Interval, c.ready.Failures, c.ready.StartPeriod = time.Second, 3, time.Minute
+			w := script(kind, fmt.Sprintf("sleep %d; cat /proc/uptime > /at; %s; exec sleep 1000", int(c.after/time.Second), c.act))
+			c.ready.Interval, c.ready.Failures, c.ready.StartPeriod = time.Second, 3, 2*time.Minute
 			w.Ready = &c.ready
 			if _, err := s.Create(b.Context(), w, nil); err != nil {
 				b.Fatal(err)

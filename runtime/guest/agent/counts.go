@@ -36,6 +36,8 @@ func (c *counts) close() {
 	}
 }
 
+func (c *counts) look() { c.changed() }
+
 // changed says whether the numbers are others than at the last call; at the first they are not.
 func (c *counts) changed() bool {
 	began := time.Now()
@@ -77,7 +79,7 @@ func (c *counts) pause(missing bool, quiet time.Duration) time.Duration {
 	return max(lookFirst, min(countShare*c.took, countMost), min(quiet/countQuiet, lookMissing))
 }
 
-// What ends awaitStir.
+// What ends await.
 type stir int
 
 const (
@@ -86,9 +88,8 @@ const (
 	hostGone
 )
 
-// awaitStir waits until something may have begun or ended a server, or it is time to look: quiet is for how long
-// nothing has changed.
-func awaitStir(ctx context.Context, stirred, gone <-chan struct{}, missing bool, quiet time.Duration, c *counts) stir {
+// await counts again and again.
+func (c *counts) await(ctx context.Context, stirred, gone <-chan struct{}, missing bool, quiet time.Duration) stir {
 	most := untilNextLook(quiet, missing)
 	if c.last != nil {
 		most = sureAllThere
@@ -101,21 +102,28 @@ func awaitStir(ctx context.Context, stirred, gone <-chan struct{}, missing bool,
 		if c.last != nil {
 			rest = min(rest, c.pause(missing, quiet))
 		}
-		t := time.NewTimer(rest)
-		select {
-		case <-stirred:
-			t.Stop()
-			return stirredNow
-		case <-t.C:
-		case <-gone:
-			t.Stop()
-			return hostGone
-		case <-ctx.Done():
-			t.Stop()
-			return hostGone
+		if s := awaitStir(ctx, stirred, nil, gone, rest); s != timeToLook {
+			return s
 		}
 		if c.last != nil && c.changed() || !time.Now().Before(deadline) {
 			return timeToLook
 		}
 	}
+}
+
+// awaitStir waits for a bell or what was heard, for a time at most.
+func awaitStir(ctx context.Context, stirred, heard, gone <-chan struct{}, most time.Duration) stir {
+	t := time.NewTimer(most)
+	defer t.Stop()
+	select {
+	case <-stirred:
+		return stirredNow
+	case <-heard:
+		return stirredNow
+	case <-t.C:
+		return timeToLook
+	case <-gone:
+	case <-ctx.Done():
+	}
+	return hostGone
 }

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"testing"
 	"time"
@@ -22,22 +23,36 @@ func TestCountsTellOfAServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	if got := awaitStir(t.Context(), nil, nil, true, 0, c); got != timeToLook {
+	if got := c.await(t.Context(), nil, nil, true, 0); got != timeToLook {
 		t.Errorf("it ends with %v", got)
 	}
 	gone := make(chan struct{})
 	close(gone)
-	if got := awaitStir(t.Context(), nil, gone, true, time.Hour, c); got != hostGone {
+	if got := c.await(t.Context(), nil, gone, true, time.Hour); got != hostGone {
 		t.Errorf("without a host it ends with %v", got)
 	}
 	rung := make(chan struct{})
 	close(rung)
-	if got := awaitStir(t.Context(), rung, nil, false, time.Hour, c); got != stirredNow {
+	if got := c.await(t.Context(), rung, nil, false, time.Hour); got != stirredNow {
 		t.Errorf("when it is stirred it ends with %v", got)
 	}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	if got := awaitStir(ended, nil, nil, false, time.Hour, c); got != hostGone {
+	if got := c.await(ended, nil, nil, false, time.Hour); got != hostGone {
 		t.Errorf("after its context it ends with %v", got)
+	}
+}
+
+// TestListsOfProcessors as the kernel writes them.
+func TestListsOfProcessors(t *testing.T) {
+	for list, want := range map[string]string{"0": "[0]", "0-2,5,7-8": "[0 1 2 5 7 8]"} {
+		if got, err := numbers(list); err != nil || fmt.Sprint(got) != want {
+			t.Errorf("%s: %v, %v", list, got, err)
+		}
+	}
+	for _, bad := range []string{"", "x", "1-", "0,,1"} {
+		if got, err := numbers(bad); err == nil {
+			t.Errorf("%q: %v", bad, got)
+		}
 	}
 }

@@ -10,11 +10,11 @@ import (
 	"microagent/runtime/listentable"
 )
 
-// Linux tells nobody that a socket begins to listen: sock_diag has an event for a socket's end alone, and that needs a
-// module; the tracepoint inet_sock_set_state knows both, of TCP only, and needs tracefs in the workspace's root. So the
-// tables are read again and again, while the host watches ports and at no other time: soon after a process was started or has
-// ended, or a dial failed, or when there are more or less sockets (counts); else after a tenth of the time for which nothing
-// has changed. Reading them takes tens of microseconds.
+// Where the kernel has a tracepoint for it (tcpStates), a server of TCP is looked for when a socket begins to listen. Of UDP
+// there is none, and sock_diag has an event for a socket's end alone: the tables are read again and again, while the host
+// watches such ports and at no other time: soon after a process was started or has ended, or a dial failed, or when there are
+// more or less sockets (counts); else after a tenth of the time for which nothing has changed. Reading them takes tens of
+// microseconds.
 const (
 	lookFirst   = 5 * time.Millisecond
 	lookMissing = 250 * time.Millisecond // the longest pause while a server is missing
@@ -49,12 +49,12 @@ func (a *Agent) sendListening(ctx context.Context, h *wire.StreamHeader, st *pro
 	}
 	gone, end := tellHost(st)
 	defer end()
-	counts := countSockets(tables)
-	defer counts.close()
+	signs, closeSigns := a.watchServers(wanted)
+	defer closeSigns()
 	var told []byte
 	for changed := time.Now(); ; {
 		stirred := a.stirred.next()
-		counts.changed() // before the look, so that nothing is missed
+		signs.look() // before the look, so that nothing is missed
 		now, err := served(tables, wanted)
 		if err != nil {
 			_ = st.Fail(answer(err))
@@ -67,7 +67,7 @@ func (a *Agent) sendListening(ctx context.Context, h *wire.StreamHeader, st *pro
 			told, changed = now, time.Now()
 		}
 		missing := bytes.IndexByte(now, 0) >= 0
-		switch awaitStir(ctx, stirred, gone, missing, time.Since(changed), counts) {
+		switch signs.await(ctx, stirred, gone, missing, time.Since(changed)) {
 		case stirredNow:
 			changed = time.Now()
 		case hostGone:
@@ -77,6 +77,27 @@ func (a *Agent) sendListening(ctx context.Context, h *wire.StreamHeader, st *pro
 			return
 		}
 	}
+}
+
+// signs are what tells that a server may have come or gone.
+type signs interface {
+	// look is called before the tables are read.
+	look()
+	// await waits until there is a sign, or it is time to read them all the same: quiet is for how long nothing has changed.
+	await(ctx context.Context, stirred, gone <-chan struct{}, missing bool, quiet time.Duration) stir
+}
+
+// watchServers gives the best signs that this kernel has of ports.
+func (a *Agent) watchServers(ports []proto.Port) (s signs, end func()) {
+	if !wants(ports, true) {
+		states, err := hearTCPStates()
+		if err == nil {
+			return states, states.close
+		}
+		a.log.Printf("servers are looked for again and again: %v", err)
+	}
+	counts := countSockets(tables)
+	return counts, counts.close
 }
 
 // untilNextLook is how long nothing is looked at after nothing has changed for a time, where sockets can't be counted.
