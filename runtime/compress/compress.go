@@ -87,6 +87,8 @@ type Limits struct {
 	Formats []Format
 	// Size is how many bytes may come out; 0 is without bound. More are ErrCorrupt.
 	Size int64
+	// Decoders is how many goroutines may decode one stream of zstd; 0 is one, that of the reader.
+	Decoders int
 }
 
 // Layers are the formats of image layers and of archives that users give.
@@ -126,6 +128,8 @@ type Reader struct {
 
 	from  *source
 	plain io.Reader
+	zstd  *zstdFrames   // of that format
+	ahead *bufio.Reader // of what is plain
 	close func()
 	limit int64 // < 0: none
 	out   bool  // something came out
@@ -146,22 +150,21 @@ func Open(r io.Reader, l Limits) (*Reader, error) {
 	if err := l.Check(z.Format); err != nil {
 		return nil, err
 	}
-	if err := z.open(in); err != nil {
+	if err := z.open(in, l); err != nil {
 		return nil, z.explain(err)
 	}
 	return z, nil
 }
 
-func (z *Reader) open(in *bufio.Reader) (err error) {
+func (z *Reader) open(in *bufio.Reader, l Limits) (err error) {
 	switch z.Format {
 	case Plain:
-		z.plain = in
+		z.plain, z.ahead = in, in
 	case Gzip:
 		z.plain, err = openGzip(in)
 	case Zstd:
-		var d *zstd.Decoder
-		if d, err = zstd.NewReader(in, zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderConcurrency(1)); err == nil {
-			z.plain, z.close = d, d.Close
+		if z.zstd, err = openZstd(in, max(l.Decoders, 1)); err == nil {
+			z.plain, z.close = z.zstd, z.zstd.dec.Close
 		}
 	case XZ:
 		z.plain, err = openXZ(in)
@@ -198,6 +201,23 @@ func (z *Reader) Read(p []byte) (int, error) {
 	if err != nil && !errors.Is(err, io.EOF) {
 		err = z.explain(err)
 	}
+	return n, err
+}
+
+// Skip passes over zeros that begin here and that cost no reading, and gives their number: frames of zeros, and the holes
+// of a source that is not compressed and has a Skip of its own. 0 says nothing of what comes. Read gives those that are
+// not passed over.
+func (z *Reader) Skip() (n int64, err error) {
+	switch {
+	case z.limit >= 0:
+	case z.zstd != nil:
+		n = z.zstd.skip()
+	case z.ahead != nil && z.ahead.Buffered() == 0:
+		if from, ok := z.from.r.(interface{ Skip() (int64, error) }); ok {
+			n, err = from.Skip()
+		}
+	}
+	z.out = z.out || n > 0
 	return n, err
 }
 

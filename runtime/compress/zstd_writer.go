@@ -22,6 +22,10 @@ const (
 	// zeroBlock is what one block can repeat, with a window as large.
 	zeroBlock   = 128 << 10
 	zeroPerHead = 1 << 10 // blocks in one frame
+	// zeroHead begins a frame of zeros: magic number, a header without sizes or checksum, a window of 128 KiB.
+	zeroHead = "\x28\xB5\x2F\xFD\x00\x38"
+	// blockRLE is the type of a block that repeats one byte.
+	blockRLE = 1
 )
 
 // NewZstd writes to w at the level of zstd -3, on two cores.
@@ -70,13 +74,12 @@ func (z *ZstdWriter) settle() error {
 		return err
 	}
 	for n > 0 {
-		// Magic number, a header without sizes or checksum, a window of 128 KiB.
-		frame := []byte{0x28, 0xB5, 0x2F, 0xFD, 0x00, 7 << 3}
+		frame := []byte(zeroHead)
 		for range zeroPerHead {
 			k := min(n, zeroBlock)
 			n -= k
-			frame = binary.LittleEndian.AppendUint32(frame, uint32(k)<<3|1<<1) // a block's size, and that it is a byte repeated
-			frame[len(frame)-1] = 0                                            // that byte
+			frame = binary.LittleEndian.AppendUint32(frame, uint32(k)<<3|blockRLE<<1) // a block's size, and that it is a byte repeated
+			frame[len(frame)-1] = 0                                                   // that byte
 			if n == 0 {
 				break
 			}

@@ -58,8 +58,13 @@ func TestExportAndImport(t *testing.T) {
 	if c := fileOf(t, disk, "file"); c != "hello" {
 		t.Errorf("it holds %q", c)
 	}
-	for name, stream := range map[string][]byte{"packed": packed, "raw": raw} {
-		got, err := s.Import(t.Context(), driver.ImportSpec{Name: name, Max: driver.ImportMax}, bytes.NewReader(stream))
+	holes, err := os.Open(disk)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer holes.Close()
+	for name, stream := range map[string]io.Reader{"packed": bytes.NewReader(packed), "raw": bytes.NewReader(raw), "file": holes} {
+		got, err := s.Import(t.Context(), driver.ImportSpec{Name: name, Max: driver.ImportMax}, stream)
 		if err != nil {
 			t.Fatal(err)
 		}

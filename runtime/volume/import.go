@@ -2,11 +2,13 @@ package volume
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"time"
 
 	"microagent/runtime/compress"
@@ -16,6 +18,7 @@ import (
 	"microagent/runtime/disk/ext4/read"
 	"microagent/runtime/disk/ext4/super"
 	"microagent/runtime/disk/layer"
+	"microagent/runtime/disk/sparse"
 	"microagent/runtime/disk/target"
 	"microagent/runtime/driver"
 	"microagent/schema/quantity"
@@ -76,63 +79,86 @@ func explain(spec driver.ImportSpec, err error) error {
 
 // unpack tells what a stream is, and writes it into a draft.
 func (s *Store) unpack(ctx context.Context, spec driver.ImportSpec, r io.Reader, draft *target.FileDraft) error {
-	plain, err := compress.Open(r, compress.Limits{Formats: formats})
+	plain, err := compress.Open(withoutHoles(ctx, r), compress.Limits{Formats: formats, Decoders: 2})
 	if err != nil {
 		return err
 	}
 	defer plain.Close()
-	in := bufio.NewReaderSize(plain, 1<<20)
-	head, err := in.Peek(headSize)
-	if err != nil && !errors.Is(err, io.EOF) {
+	head := make([]byte, headSize)
+	n, err := io.ReadFull(plain, head)
+	if head = head[:n]; err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return err
 	}
 	if len(head) >= super.Offset+super.Size {
 		switch sb, err := super.Parse(head[super.Offset:]); {
 		case err == nil:
-			return s.unpackImage(ctx, spec, in, sb, draft)
+			return s.unpackImage(ctx, spec, head, plain, sb, draft)
 		case !errors.Is(err, super.ErrNone):
 			return fmt.Errorf("%w: %w", ext4.ErrCorrupt, err)
 		}
 	}
 	if len(head) >= 512 && string(head[257:262]) == "ustar" {
-		return s.unpackTar(ctx, spec, in, draft)
+		return s.unpackTar(ctx, spec, bufio.NewReaderSize(io.MultiReader(bytes.NewReader(head), plain), 1<<20), draft)
 	}
 	return &driver.Error{Class: driver.ErrInvalid, Op: opImport, Object: spec.Name, Err: errors.New("it is neither an image of an ext4 file system nor a tar"),
 		Next: "give an image of an ext4 file system, or a tar of files"}
 }
 
-// unpackImage writes an image with its zeros as holes.
-func (s *Store) unpackImage(ctx context.Context, spec driver.ImportSpec, in io.Reader, sb super.Superblock, draft *target.FileDraft) error {
+// withoutHoles reads a file of the host past its holes, where it is one and nothing of it was read.
+func withoutHoles(ctx context.Context, r io.Reader) io.Reader {
+	f, ok := r.(*os.File)
+	if !ok {
+		return r
+	}
+	info, err := f.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		return r
+	}
+	if at, err := f.Seek(0, io.SeekCurrent); err != nil || at != 0 {
+		return r
+	}
+	return sparse.New(ctx, f, info)
+}
+
+// unpackImage writes an image, which begins with head, with its zeros as holes.
+func (s *Store) unpackImage(ctx context.Context, spec driver.ImportSpec, head []byte, in *compress.Reader, sb super.Superblock, draft *target.FileDraft) error {
 	length := sb.Length()
 	if length > spec.Max {
 		return tooLarge(spec, length)
 	}
-	at := int64(0)
+	to := newScattered(draft, length)
+	if err := to.write(head); err != nil {
+		return err
+	}
 	for buf, more := make([]byte, exportStep), true; more; {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		zeros, err := in.Skip()
+		if err != nil {
+			return err
+		}
+		to.at += zeros
 		n := 0
-		for more && n < len(buf) {
-			k, err := in.Read(buf[n:])
+		for want := len(buf) - int(to.at%int64(len(zeroBlock))); zeros == 0 && more && n < want; {
+			k, err := in.Read(buf[n:want])
 			n += k
 			if more = !errors.Is(err, io.EOF); err != nil && more {
 				return err
 			}
 		}
-		if at+int64(n) > spec.Max {
-			return tooLarge(spec, at+int64(n))
+		if to.at+int64(n) > spec.Max {
+			return tooLarge(spec, to.at+int64(n))
 		}
-		if err := s.scatter(draft, buf[:n], at, length); err != nil {
+		if err := to.write(buf[:n]); err != nil {
 			return err
 		}
-		at += int64(n)
 	}
-	if at < length {
+	if to.at < length {
 		return &driver.Error{Class: driver.ErrCorrupt, Op: opImport, Object: spec.Name, Next: "get a whole copy of it",
-			Err: fmt.Errorf("it ends after %d bytes of the %d that its file system has", at, length)}
+			Err: fmt.Errorf("it ends after %d bytes of the %d that its file system has", to.at, length)}
 	}
-	size := max(at, spec.Size)
+	size := max(to.at, spec.Size)
 	size += -size & (sizeStep - 1)
 	if err := draft.Truncate(size); err != nil {
 		return err
@@ -141,23 +167,6 @@ func (s *Store) unpackImage(ctx context.Context, spec driver.ImportSpec, in io.R
 		return err
 	}
 	return usable(draft, size)
-}
-
-// scatter writes what is not zero. Behind the file system there is nothing else.
-func (s *Store) scatter(draft *target.FileDraft, b []byte, at, length int64) error {
-	for len(b) > 0 {
-		n := min(len(b), len(zeroBlock))
-		if !allZero(b[:n]) {
-			if at >= length {
-				return fmt.Errorf("%w: there are data behind the %d bytes of its file system", ext4.ErrCorrupt, length)
-			}
-			if _, err := draft.WriteAt(b[:n], at); err != nil {
-				return err
-			}
-		}
-		b, at = b[n:], at+int64(n)
-	}
-	return nil
 }
 
 func tooLarge(spec driver.ImportSpec, size int64) error {
