@@ -3,9 +3,10 @@ package folder
 import (
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
+
+	"al.essio.dev/pkg/shellescape"
 
 	"microagent/runtime/driver"
 	"microagent/runtime/gitfolder"
@@ -27,10 +28,11 @@ func (e *OutsideError) Error() string {
 // Is makes it an error of class driver.ErrRefused.
 func (e *OutsideError) Is(target error) bool { return target == driver.ErrRefused }
 
-func outside(name, real string) error {
+// outside refuses a path, and says which folder would have to be allowed for it.
+func outside(name, real, folder string) error {
 	next := "move it into the manifest's folder"
 	if !slices.ContainsFunc(strings.Split(real, "/"), gitfolder.IsName) { // that would be refused
-		next += ", or allow it with --allow-path=" + filepath.Dir(real)
+		next += ", or allow it with --allow-path=" + shellescape.Quote(folder)
 	}
 	return &driver.Error{Class: driver.ErrRefused, Op: "open", Object: name, Err: &OutsideError{name, real}, Next: next}
 }

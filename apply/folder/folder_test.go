@@ -89,6 +89,25 @@ func TestOpenStaysInside(t *testing.T) {
 	fifo.Close()
 }
 
+// TestWhatToAllow names no more than the folder that a source is, or the one that it lies in.
+func TestWhatToAllow(t *testing.T) {
+	dir, beside := lay(t)
+	f, err := Open(dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	spaced := filepath.Join(beside, "a folder")
+	if err := errors.Join(os.Mkdir(spaced, 0o755), os.Symlink(spaced, filepath.Join(dir, "spaced"))); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"escape": beside, "../beside": beside, "spaced": "'" + spaced + "'", "../beside/none": beside} {
+		if _, err := f.Stat(name); !strings.HasSuffix(driver.Next(err), "--allow-path="+want) {
+			t.Errorf("Stat(%q): %v, next %s", name, err, driver.Next(err))
+		}
+	}
+}
+
 func TestAllowedPathOpens(t *testing.T) {
 	dir, beside := lay(t)
 	f, err := Open(dir, []string{beside})

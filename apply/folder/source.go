@@ -21,7 +21,11 @@ func (f *Folder) source(name string, last bool) (*place, error) {
 	case root < 0:
 		real := path.Join(p.path(), path.Join(rest...))
 		p.close()
-		return nil, outside(name, real)
+		folder := real
+		if info, err := os.Lstat(real); err != nil || !info.IsDir() {
+			folder = path.Dir(real)
+		}
+		return nil, outside(name, real, folder)
 	case err != nil:
 		at := path.Join(p.path(), path.Join(rest...))
 		p.close()

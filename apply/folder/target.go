@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"al.essio.dev/pkg/shellescape"
 	"golang.org/x/sys/unix"
 
 	"microagent/runtime/driver"
@@ -19,7 +20,7 @@ func (f *Folder) Target(name string) (driver.Target, error) {
 	abs := f.Resolve(name)
 	r, rel, ok := f.within(abs)
 	if !ok || rel == "." {
-		return driver.Target{}, outside(name, abs)
+		return driver.Target{}, outside(name, abs, filepath.Dir(abs))
 	}
 	p, _, err := f.parent(name, r, rel, false)
 	if err != nil {
@@ -140,7 +141,7 @@ func (f *Folder) link(name string, p *place, rest []string) error {
 	}
 	next := "remove the link, or name another place, such as ./out/result"
 	if to := path.Join(append([]string{real}, rest...)...); len(rest) > 0 && !f.holds(real) {
-		next = "remove the link, or name the place itself, to: " + to + ", and allow it with --allow-path=" + real
+		next = "remove the link, or name the place itself, to: " + to + ", and allow it with --allow-path=" + shellescape.Quote(real)
 	}
 	return refuse(name, &LinkError{Path: name, Link: f.in(at), Real: target}, next)
 }

@@ -118,6 +118,8 @@ func sourceError(src driver.BundleSource, err error) error {
 			e.Next = "pack it again, or get a whole copy of it"
 		case errors.Is(err, fs.ErrNotExist):
 			e.Next = "make it first, or correct the path"
+		case errors.Is(err, errNoSource):
+			e.Next = "name a folder, or a file with a tar in it"
 		case errors.Is(err, driver.ErrInvalid):
 			e.Next = "pack it again: a tar of files, folders and links below one folder"
 		case errors.Is(err, unix.ELOOP):

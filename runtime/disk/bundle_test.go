@@ -178,6 +178,10 @@ func TestSpecialFilesAreRefusedByName(t *testing.T) {
 		if !errors.Is(err, driver.ErrInvalid) || !strings.Contains(fmt.Sprint(err), want) || driver.Next(err) != "exclude: [odd], or remove it" {
 			t.Errorf("%s: %v, next: %s", kind, err, driver.Next(err))
 		}
+		_, err = d.DigestBundle(t.Context(), from(dir+"/sub/odd"), nil)
+		if !errors.Is(err, driver.ErrInvalid) || driver.Next(err) != "name a folder, or a file with a tar in it" {
+			t.Errorf("%s as a source: %v, next: %s", kind, err, driver.Next(err))
+		}
 		if _, err := d.DigestBundle(t.Context(), from(dir, "o?d"), nil); err != nil {
 			t.Errorf("%s left out: %v", kind, err)
 		}

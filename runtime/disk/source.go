@@ -23,6 +23,8 @@ type source struct {
 	state fs.FileInfo // of the state directory, which is never packed; nil when there is none yet
 }
 
+var errNoSource = fmt.Errorf("%w: neither a directory nor a regular file", driver.ErrInvalid)
+
 func openSource(src driver.BundleSource, state string) (*source, error) {
 	for _, pattern := range src.Exclude {
 		if _, err := path.Match(pattern, ""); err != nil {
@@ -34,7 +36,7 @@ func openSource(src driver.BundleSource, state string) (*source, error) {
 		return nil, err
 	}
 	if !st.IsDir() && !st.Mode().IsRegular() {
-		return nil, fmt.Errorf("%w: neither a directory nor a regular file", driver.ErrInvalid)
+		return nil, errNoSource
 	}
 	s := &source{src: src, dir: st.IsDir()}
 	if s.state, err = os.Stat(state); err != nil && !errors.Is(err, fs.ErrNotExist) {
