@@ -39,6 +39,6 @@
 //   - A guest can't open a connection to the host.
 //   - No event tells of a virtio device being activated.
 //   - A latency in vm.counters is the mean of all operations.
-//   - vmm.ping's features name "qemu" and the accelerator. What they do not name, snapshot or resize, is refused
+//   - vmm.ping's features name "qemu" and the accelerator. What they do not name, as resize, is refused
 //     with a chain that IsUnsupported knows.
 package ch

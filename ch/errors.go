@@ -31,6 +31,15 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("%s: %s (status %d)", e.Endpoint, why, e.Status)
 }
 
+// Reason is what a server said last of why it refused, "" for an error that no server gave.
+func Reason(err error) string {
+	e, ok := errors.AsType[*Error](err)
+	if !ok || len(e.Chain) == 0 {
+		return ""
+	}
+	return e.Chain[len(e.Chain)-1]
+}
+
 const titleAPI = "Error from API"
 
 // UnknownOutcomeError says that a change was sent and no answer came: it may have been done or not.

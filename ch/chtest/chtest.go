@@ -48,6 +48,7 @@ func Run(t *testing.T, s Server) {
 		{"resize", testResize},
 		{"grow", testGrow},
 		{"snapshot", testSnapshot},
+		{"copies", testCopies},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.run(t, s) })
 	}

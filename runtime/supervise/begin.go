@@ -1,11 +1,13 @@
 package supervise
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
 	"time"
 
+	"microagent/ch"
 	"microagent/runtime/driver"
 	"microagent/runtime/machine"
 	"microagent/runtime/template"
@@ -59,7 +61,7 @@ func (s *supervisor) begin(ctx context.Context) (*machine.VM, error) {
 			return nil, err
 		}
 		s.log.Warn("start a copy of a template", "template", t.Key, "error", err)
-		why = "its template could not be used: " + printable.Line(err.Error())
+		why = "its template could not be used: " + printable.Line(cmp.Or(ch.Reason(err), err.Error()))
 		s.forgetTemplate(store, t.Key)
 	case !errors.Is(err, fs.ErrNotExist):
 		s.log.Warn("open a template", "error", err)
