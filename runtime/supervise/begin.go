@@ -5,11 +5,14 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"os"
 	"time"
 
 	"microagent/ch"
 	"microagent/runtime/driver"
+	"microagent/runtime/lease"
 	"microagent/runtime/machine"
+	"microagent/runtime/supervise/control"
 	"microagent/runtime/template"
 	"microagent/schema/printable"
 )
@@ -42,7 +45,7 @@ func (s *supervisor) begin(ctx context.Context) (*machine.VM, error) {
 	store, why := template.Of(s.state), bootFirst
 	var t *template.Template
 	if s.uncopied == "" {
-		t, err = store.Open(shape)
+		t, err = store.Open(shape, s.copiesOf(shape.Key()))
 	}
 	switch {
 	case s.uncopied != "":
@@ -80,6 +83,21 @@ func unsaved(b driver.Boot, err error) driver.Boot {
 	b.Refused = true
 	b.Why += "; it is not saved as one: " + printable.Line(err.Error())
 	return b
+}
+
+// copiesOf are the supervisors whose guests are copies of a template.
+func (s *supervisor) copiesOf(key string) (pids []int) {
+	folders, _ := os.ReadDir(s.state.Workspaces()) // of none a copy takes memory of its own
+	for _, f := range folders {
+		run, err := control.ReadRun(s.state.Workspace(f.Name()))
+		if err != nil || run == nil || !run.Phase.Alive() || run.Boot == nil || run.Boot.Template != key {
+			continue
+		}
+		if (lease.Process{PID: run.PID, BootID: run.BootID, Start: run.Start}).Alive() {
+			pids = append(pids, run.PID)
+		}
+	}
+	return pids
 }
 
 func (s *supervisor) forgetTemplate(store template.Store, key string) {

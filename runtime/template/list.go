@@ -82,7 +82,10 @@ func (s Store) replace(by Shape) error {
 	kept := 0
 	for _, t := range list {
 		same := t.Shape.CPUs == by.CPUs && t.Shape.Memory == by.Memory && t.Shape.VMM == by.VMM && t.Shape.Kernel.Path == by.Kernel.Path
-		if t.Key == by.Key() || t.Usable && !same && kept < most-1 {
+		if t.Key == by.Key() {
+			continue
+		}
+		if t.Usable && !same && kept < most-1 {
 			kept++
 			continue
 		}

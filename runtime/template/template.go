@@ -100,8 +100,9 @@ type Template struct {
 	Files  map[string]*os.File // by name; that of the memory is sealed
 }
 
-// Open gives the template of a shape. The error is fs.ErrNotExist when there is none.
-func (s Store) Open(shape Shape) (t *Template, err error) {
+// Open gives the template of a shape. The error is fs.ErrNotExist when there is none. Its memory is that which one of holders
+// has, processes of copies that run, so that their pages are the same; of none, it is a new one.
+func (s Store) Open(shape Shape, holders []int) (t *Template, err error) {
 	t = &Template{Key: shape.Key(), Files: map[string]*os.File{}}
 	t.Folder = filepath.Join(s.Dir, t.Key)
 	var r record
@@ -130,7 +131,14 @@ func (s Store) Open(shape Shape) (t *Template, err error) {
 	if !ok {
 		return nil, fmt.Errorf("template %s: it has no memory", t.Key)
 	}
-	if t.Files[MemoryFile], err = memory.Load("template-"+t.Key, file); err != nil {
+	name := "template-" + t.Key
+	for _, pid := range holders {
+		if held := memory.Held(pid, name, shape.Memory); held != nil {
+			t.Files[MemoryFile] = held
+			return t, file.Close()
+		}
+	}
+	if t.Files[MemoryFile], err = memory.Load(name, file); err != nil {
 		delete(t.Files, MemoryFile)
 	}
 	return t, errors.Join(err, file.Close())

@@ -66,12 +66,12 @@ func keys(t *testing.T, s Store) (list []string) {
 func TestATemplateIsFoundByItsShapeAndSealed(t *testing.T) {
 	s := Store{filepath.Join(t.TempDir(), "templates")}
 	one := shape(t, 1)
-	if _, err := s.Open(one); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := s.Open(one, nil); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("before there is one: %v", err)
 	}
 	save(t, s, one)
 	save(t, s, one) // another was faster
-	got, err := s.Open(one)
+	got, err := s.Open(one, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +95,7 @@ func TestATemplateIsFoundByItsShapeAndSealed(t *testing.T) {
 	} {
 		other := one
 		change(&other)
-		if _, err := s.Open(other); !errors.Is(err, fs.ErrNotExist) {
+		if _, err := s.Open(other, nil); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("with another %s: %v", name, err)
 		}
 	}
@@ -161,5 +161,40 @@ func TestANewTemplateTakesThePlaceOfOld(t *testing.T) {
 	}
 	if list := keys(t, s); len(list) != most {
 		t.Errorf("%d templates are kept, %d may be", len(list), most)
+	}
+}
+
+func TestCopiesThatRunShareTheirMemory(t *testing.T) {
+	s := Store{t.TempDir()}
+	one := shape(t, 1)
+	save(t, s, one)
+	open := func(holders ...int) (*Template, os.FileInfo) {
+		t.Helper()
+		got, err := s.Open(one, holders)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(got.Close)
+		info, err := got.Files[MemoryFile].Stat()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got, info
+	}
+	first, of := open()
+	shared, same := open(1<<22, os.Getpid()) // the first is of nobody
+	if !os.SameFile(of, same) {
+		t.Error("a second copy has memory of its own")
+	}
+	if _, err := shared.Files[MemoryFile].WriteAt([]byte("x"), 0); err == nil {
+		t.Error("it can be written to")
+	}
+	if _, own := open(); os.SameFile(of, own) {
+		t.Error("without a process that has it the memory is the same")
+	}
+	first.Close()
+	head := make([]byte, 3)
+	if _, err := shared.Files[MemoryFile].ReadAt(head, 0); err != nil || string(head) != "of " {
+		t.Errorf("when the first has ended, it begins with %q, %v", head, err)
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -70,6 +72,30 @@ func Seal(f *os.File) error {
 func Sealed(f *os.File) bool {
 	got, err := unix.FcntlInt(f.Fd(), unix.F_GET_SEALS, 0)
 	return err == nil && got&seals == seals
+}
+
+// Held gives the sealed memory of a name and size that another process of this user has open, to be read; nil when it has none.
+func Held(pid int, name string, size int64) *os.File {
+	dir := fmt.Sprintf("/proc/%d/fd", pid)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil // it has ended, or is none of ours
+	}
+	for _, e := range entries {
+		path := filepath.Join(dir, e.Name())
+		if to, err := os.Readlink(path); err != nil || to != "/memfd:"+name+" (deleted)" {
+			continue
+		}
+		f, err := os.Open(path)
+		if err != nil {
+			continue
+		}
+		if info, err := f.Stat(); err == nil && info.Size() == size && info.Sys().(*syscall.Stat_t).Uid == uint32(os.Geteuid()) && Sealed(f) {
+			return f
+		}
+		f.Close()
+	}
+	return nil
 }
 
 // chunk is how much is copied at a time, and page what a guest's memory is handed out in.
