@@ -3,10 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
-	"runtime"
 	"slices"
-
-	"golang.org/x/sync/errgroup"
 
 	"microagent/apply"
 	"microagent/runtime/driver"
@@ -80,12 +77,8 @@ func (s *selected) unreadableToo() {
 	}
 }
 
-// each does something with each workspace, some at once, and tells of each in the order of their names.
-func (a *app) each(ctx context.Context, s selected, do func(ctx context.Context, ws driver.Workspace) (told, error)) error {
-	return a.eachOf(ctx, s, min(10, 2*runtime.NumCPU()), do)
-}
-
-// inSequence is each in the order of the workspaces, which has the turns of what do does: many wait for them at once.
+// inSequence does something with each workspace, in the order of seq, which has the turns of what do does: many wait for them
+// at once. It tells of each in the order of their names.
 func (a *app) inSequence(ctx context.Context, s selected, do func(ctx context.Context, seq *apply.Sequence, ws driver.Workspace) (told, error)) error {
 	var found []driver.Workspace
 	for i, ws := range s.workspaces {
@@ -94,34 +87,25 @@ func (a *app) inSequence(ctx context.Context, s selected, do func(ctx context.Co
 		}
 	}
 	seq := apply.NewSequence(found)
-	return a.eachOf(ctx, s, -1, func(ctx context.Context, ws driver.Workspace) (t told, err error) {
+	return a.each(ctx, s, func(ctx context.Context, ws driver.Workspace) (t told, err error) {
 		defer func() { seq.Leave(ws.Spec.Name, err) }()
 		return do(ctx, seq, ws)
 	})
 }
 
-// eachOf is each with so many at once, any number where limit is negative.
-func (a *app) eachOf(ctx context.Context, s selected, limit int, do func(ctx context.Context, ws driver.Workspace) (told, error)) error {
+// each does something with all workspaces at once, and tells of each in the order of their names.
+func (a *app) each(ctx context.Context, s selected, do func(ctx context.Context, ws driver.Workspace) (told, error)) error {
 	results := make([]told, len(s.workspaces))
 	over := make([]chan struct{}, len(s.workspaces))
-	var all errgroup.Group
-	all.SetLimit(limit)
-	started := make(chan struct{})
-	for i := range over {
+	for i, ws := range s.workspaces {
 		over[i] = make(chan struct{})
+		go func() {
+			defer close(over[i])
+			if s.errs[i] == nil {
+				results[i], s.errs[i] = do(ctx, ws)
+			}
+		}()
 	}
-	go func() {
-		defer close(started)
-		for i, ws := range s.workspaces {
-			all.Go(func() error {
-				defer close(over[i])
-				if s.errs[i] == nil {
-					results[i], s.errs[i] = do(ctx, ws)
-				}
-				return nil
-			})
-		}
-	}()
 	var failed severalError
 	for i := range over {
 		<-over[i]
@@ -133,8 +117,6 @@ func (a *app) eachOf(ctx context.Context, s selected, limit int, do func(ctx con
 			failed = append(failed, err)
 		}
 	}
-	<-started
-	_ = all.Wait()
 	return failed.of()
 }
 

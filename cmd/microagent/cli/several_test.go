@@ -87,6 +87,7 @@ workspaces:
 		{"start web db", "start shop.db, await shop.db, start shop.web"},
 		{"restart db", "stop shop.db, start shop.db, await shop.db"},
 		{"restart web", "stop shop.web, start shop.web"},
+		{"delete db web --yes", "stop shop.web, retire shop.web, stop shop.db, retire shop.db"},
 	} {
 		before := len(b.workspaces.Calls())
 		if s := b.run(strings.Fields(c.line)...); s.code != 0 {
@@ -94,7 +95,7 @@ workspaces:
 		}
 		var calls []string
 		for _, call := range b.workspaces.Calls()[before:] {
-			if op, _, _ := strings.Cut(call, " "); op == "start" || op == "stop" || op == "await" {
+			if op, _, _ := strings.Cut(call, " "); op == "start" || op == "stop" || op == "await" || op == "retire" {
 				calls = append(calls, call)
 			}
 		}

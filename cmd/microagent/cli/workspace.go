@@ -212,7 +212,8 @@ func (a *app) deleteCommand() *cobra.Command {
 		Use: "delete WORKSPACE...", Aliases: []string{"rm"}, Short: "delete workspaces",
 		Long: "Stops the workspace, within five seconds, and deletes it with its root file system. That of a project's workspace\n" +
 			"is kept until the next replacement or prune, and restore brings it back, unless --allow-data-loss names it. Its\n" +
-			"volumes are released and keep their data; halt it first when what runs in it needs longer to end.\n" + severalText,
+			"volumes are released and keep their data; halt it first when what runs in it needs longer to end.\n" +
+			"What comes after another of them, as their manifests' after says, goes before it.\n" + severalText,
 		Example:     "  microagent delete scratch --yes\n  microagent delete one two --yes",
 		Annotations: exitsWith(ExitOK, ExitFailed, ExitRefused),
 		RunE: does(func(ctx context.Context, args []string) error {
@@ -235,7 +236,13 @@ func (a *app) deleteCommand() *cobra.Command {
 					return err
 				}
 			}
-			return a.each(ctx, chosen, func(ctx context.Context, ws driver.Workspace) (told, error) { return a.remove(ctx, w, ws, loss) })
+			return a.inSequence(ctx, chosen, func(ctx context.Context, seq *apply.Sequence, ws driver.Workspace) (t told, err error) {
+				err = seq.Down(ctx, ws.Spec.Name, func() (err error) {
+					t, err = a.remove(ctx, w, ws, loss)
+					return err
+				})
+				return t, err
+			})
 		}),
 	}
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "don't ask")
