@@ -59,7 +59,7 @@ func idle(t testing.TB) *vmm {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &host{binary: "/nowhere/qemu", accel: TCG, spawner: newSpawner(), program: programs["amd64"]}
+	h := &host{binary: "/nowhere/qemu", accel: TCG, spawner: newSpawner(io.Discard), program: programs["amd64"]}
 	t.Cleanup(h.spawner.close)
 	return &vmm{host: h, monitor: m, log: io.Discard, quit: make(chan int, 1)}
 }

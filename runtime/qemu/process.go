@@ -20,10 +20,11 @@ import (
 type spawner struct {
 	jobs chan func()
 	done chan struct{}
+	log  io.Writer // what they write to stderr goes there too
 }
 
-func newSpawner() *spawner {
-	s := &spawner{jobs: make(chan func()), done: make(chan struct{})}
+func newSpawner(log io.Writer) *spawner {
+	s := &spawner{jobs: make(chan func()), done: make(chan struct{}), log: log}
 	go func() {
 		defer close(s.done)
 		runtime.LockOSThread()
@@ -50,6 +51,7 @@ type process struct {
 // start runs a program in a process group of its own, with a clean environment and files from descriptor 3 on.
 func (s *spawner) start(binary string, arguments []string, files []*os.File) (*process, error) {
 	p := &process{cmd: exec.Command(binary, arguments...), exited: make(chan struct{})}
+	p.stderr.log = s.log
 	p.cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"}
 	p.cmd.Stderr = &p.stderr
 	p.cmd.ExtraFiles = files
@@ -89,8 +91,9 @@ func (p *process) reason() string {
 	return p.cmd.ProcessState.String()
 }
 
-// tail keeps the end of what is written to it.
+// tail keeps the end of what is written to it, and passes it on to a log that may fail.
 type tail struct {
+	log  io.Writer
 	mu   sync.Mutex
 	text []byte
 }
@@ -100,6 +103,7 @@ const tailSize = 8 << 10
 func (t *tail) Write(p []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	_, _ = t.log.Write(p)
 	t.text = append(t.text, p...)
 	if over := len(t.text) - tailSize; over > 0 {
 		t.text = append(t.text[:0], t.text[over:]...)

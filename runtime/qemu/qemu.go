@@ -70,7 +70,7 @@ func run(ctx context.Context, f *flags, stderr io.Writer) (code int, err error) 
 		defer file.Close()
 		log = file
 	}
-	h, version, err := newHost(ctx, f, watch)
+	h, version, err := newHost(ctx, f, watch, log)
 	if err != nil {
 		return 0, err
 	}
@@ -128,7 +128,7 @@ func serve(ctx context.Context, v *vmm, listener net.Listener) (int, error) {
 }
 
 // newHost settles what every start of QEMU has in common.
-func newHost(ctx context.Context, f *flags, watch stopwatch) (*host, string, error) {
+func newHost(ctx context.Context, f *flags, watch stopwatch, log io.Writer) (*host, string, error) {
 	p, ok := programs[runtime.GOARCH]
 	if !ok {
 		return nil, "", fmt.Errorf("%w: none is known for %s", ErrNone, runtime.GOARCH)
@@ -154,7 +154,7 @@ func newHost(ctx context.Context, f *flags, watch stopwatch) (*host, string, err
 			return nil, "", err
 		}
 	}
-	h.spawner = newSpawner()
+	h.spawner = newSpawner(log)
 	return h, version, nil
 }
 

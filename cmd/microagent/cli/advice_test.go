@@ -158,8 +158,6 @@ var unrun = map[string]string{
 	"microagent apply --allow-data-loss=\x00":                           "follows a disk that is full while a root file system is to be kept: kept runs the flag",
 	"microagent reset \x00 --yes --allow-data-loss=workspace/\x00":      "follows a disk that is full while a root file system is to be kept: kept runs the flag of delete",
 	"microagent destroy --project \x00 --allow-data-loss=\x00":          "follows a disk that is full while a root file system is to be kept: kept runs the flag",
-	"microagent logs --supervisor \x00":                                 "follows a supervisor that died while its guest came up: fail_service runs the same command",
-	"microagent logs --vmm-log \x00":                                    "follows a VMM that does not do what it is asked: fail_service runs the same command",
 	"microagent exec -it NAME -- sh":                                    "needs a terminal: exec_pty runs the same command on one",
 	"microagent forward NAME 8080":                                      "goes on until it is interrupted: ports runs it in the background",
 	"microagent forward \x00 \x00":                                      "goes on until it is interrupted: ports runs forward in the background",
