@@ -10,6 +10,18 @@ import (
 	"microagent/runtime/lease"
 )
 
+// TestBusyWithACommand says what to do where no workspace ever had the volume.
+func TestBusyWithACommand(t *testing.T) {
+	state := layout.State{Dir: t.TempDir()}
+	if err := state.Prepare("test"); err != nil {
+		t.Fatal(err)
+	}
+	err := Busy(state, "restore volume", "data", &lease.BusyError{Holders: []string{"microagent (pid 4711)"}})
+	if !errors.Is(err, driver.ErrBusy) || driver.Next(err) != "try again when it is free" {
+		t.Errorf("%v (%s)", err, driver.Next(err))
+	}
+}
+
 // TestBusyDoesNotBlameTheDead finds the note of a workspace that is gone, while somebody new has the lease.
 func TestBusyDoesNotBlameTheDead(t *testing.T) {
 	state := layout.State{Dir: t.TempDir()}

@@ -12,7 +12,11 @@ import (
 // Clone makes a volume with the content of another, or of a snapshot, as it is now.
 func (s *Store) Clone(ctx context.Context, source, to string) (driver.Cloned, error) {
 	const op = "clone volume"
-	from, _ := cut(source)
+	from, tag := cut(source)
+	if from == to && tag != "" {
+		return driver.Cloned{}, &driver.Error{Class: driver.ErrInvalid, Op: op, Object: source, Err: errors.New("a volume gets its own snapshot back by restore"),
+			Next: "microagent volume restore " + source}
+	}
 	unlock, err := s.lockBoth(ctx, op, from, to)
 	if err != nil {
 		return driver.Cloned{}, err

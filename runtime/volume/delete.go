@@ -29,11 +29,12 @@ func (s *Store) hold(op, name string) (*target.Claim, error) {
 
 // Busy turns a refused lease on a volume's image into the error for its user: the holder's file names the workspace.
 func Busy(state layout.State, op, name string, busy *lease.BusyError) error {
-	e := &driver.Error{Class: driver.ErrBusy, Op: op, Object: name, Err: busy}
+	e := &driver.Error{Class: driver.ErrBusy, Op: op, Object: name, Err: busy, Next: "try again when it is free"}
 	if len(busy.Holders) > 0 {
 		e.Err = errors.New("it is in use by " + strings.Join(busy.Holders, ", "))
 	}
-	if e.Next = busy.Next; e.Next != "" {
+	if busy.Next != "" {
+		e.Next = busy.Next
 		return e
 	}
 	if h, _ := ReadHolder(state, name); h != nil {
@@ -45,8 +46,6 @@ func Busy(state layout.State, op, name string, busy *lease.BusyError) error {
 		} else if len(busy.Holders) == 0 {
 			e.Err = fmt.Errorf("it is in use by what workspace %s left running", h.Workspace)
 			e.Next = "microagent halt " + h.Workspace
-		} else {
-			e.Next = "try again when it is free"
 		}
 	}
 	return e
