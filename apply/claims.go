@@ -15,6 +15,9 @@ func claims(p *plan.Plan) []folder.Claim {
 		if c.Bundle != nil && c.Bundle.Source != "" && c.Bundle.Output == "" {
 			list = append(list, folder.Claim{What: "the source of bundle " + c.Address.Name, Path: c.Bundle.Source, Exclude: c.Bundle.Exclude})
 		}
+		if c.Volume != nil && c.Volume.Image != "" {
+			list = append(list, folder.Claim{What: "what volume " + c.Address.Name + " begins with", Path: c.Volume.Image})
+		}
 		if c.Image != nil {
 			if path, ok := imageref.Path(c.Image.Ref); ok {
 				list = append(list, folder.Claim{What: "image " + c.Image.Ref, Path: path})

@@ -224,6 +224,13 @@ outputs: {out: {from: job, path: /out, to: ./out/out}}
 			"mounts: {/d: {volume: data}}, memory: 1GiB, disk: 512MiB, service: [sh, -c, sleep 1]")},
 		{destroy: true},
 	},
+	"volumes that begin with a file, and with a bundle": {
+		{manifest: `project: demo
+volumes: {seed: {size: 64MiB, from: {image: ./seed.img}}, tree: {size: 64MiB, from: {bundle: config}}}
+bundles: {config: {source: ./config}}
+`, before: func(b *bench) { b.write("seed.img", "an image") }},
+		{destroy: true},
+	},
 	"a workspace with another name": {
 		{manifest: alone("", "service: [sh, -c, sleep 1]")},
 		{manifest: strings.Replace(alone("moved: [{workspace: web, to: server}]", "service: [sh, -c, sleep 1]"), "{web:", "{server:", 1),

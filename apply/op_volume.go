@@ -15,7 +15,18 @@ func (r *run) applyVolume(ctx context.Context, c *plan.Change) error {
 	v := c.Volume
 	switch c.Action {
 	case plan.ActionCreate:
-		if _, _, err := r.drivers.Volumes.Create(ctx, driver.VolumeSpec{Name: v.Name, Project: r.plan.Project, Size: v.Size, From: v.Source}); err != nil {
+		spec := driver.VolumeSpec{Name: v.Name, Project: r.plan.Project, Size: v.Size, From: v.Source}
+		if v.Image != "" {
+			spec.Image = &driver.VolumeImage{Files: r.files, Path: v.Image}
+		}
+		if v.Bundle != "" {
+			disk, err := r.drivers.Disks.FindBundle(ctx, v.Bundle)
+			if err != nil {
+				return err
+			}
+			spec.Bundle = disk.Path
+		}
+		if _, _, err := r.drivers.Volumes.Create(ctx, spec); err != nil {
 			return err
 		}
 		if !v.Protected {

@@ -176,6 +176,9 @@ type VolumeObject struct {
 	From      string `json:"from,omitempty"` // ActionMove: the name that it has now, on disk
 	// Source is what a new one begins with, a volume or a snapshot of one, by names on disk; "" for nothing.
 	Source string `json:"source,omitempty"`
+	// Image and Bundle are what it begins with instead: a file, as written, or the files of a bundle, by its digest.
+	Image  string `json:"image,omitempty"`
+	Bundle string `json:"bundle,omitempty"`
 	// Holder is the workspace of the project that has it now, and is stopped for a move or a replacement; "" for none.
 	Holder string `json:"holder,omitempty"`
 }

@@ -92,6 +92,10 @@ func (s *sim) observe(m *schema.Manifest) *observed.World {
 		}
 		w.Sources[name] = observed.Source{Digest: digest, Entries: 3, Bytes: 1000, Built: s.cache[digest], Err: s.broken["source "+name]}
 	}
+	w.VolumeImages = map[string]observed.VolumeImage{}
+	for name := range m.Volumes {
+		w.VolumeImages[name] = observed.VolumeImage{Err: s.broken["image-of "+name]}
+	}
 	for name, d := range m.Disks {
 		id := s.diskIDs[name]
 		if id == "" {

@@ -33,6 +33,17 @@ func (p *planner) fillVolume(c *Change, name string, v schema.Volume) {
 		c.Volume.Source = volumeOnDisk(p.manifest, of) + ":" + tag
 		c.Detail += ", with what snapshot " + v.From.Snapshot + " has"
 		p.checkSnapshot(name, v, of, tag)
+	case v.From.Bundle != "":
+		c.Volume.Bundle = p.world.Sources[v.From.Bundle].Digest
+		c.Detail += ", with the files of bundle " + v.From.Bundle
+	case v.From.Image != "":
+		if seen, ok := p.world.VolumeImages[name]; !ok {
+			p.failNotObserved("image of volume", name, v.From.Pos)
+		} else if seen.Err != "" {
+			p.fail(safety(CodeSource, seen.Refused), v.From.Pos, seen.Next, "%s", withName("image of volume", name, seen.Err))
+		}
+		c.Volume.Image = v.From.Image
+		c.Detail += ", with what " + v.From.Image + " has"
 	}
 }
 
@@ -81,6 +92,9 @@ func (p *planner) dependOnSources() {
 		}
 		if v.From.Volume != "" {
 			p.addEdge(c, Address{KindVolume, v.From.Volume})
+		}
+		if v.From.Bundle != "" {
+			p.addEdge(c, Address{KindBundle, v.From.Bundle})
 		}
 		of, _, _ := strings.Cut(v.From.Snapshot, ":")
 		if moves := (Address{KindVolume, of}); p.at[moves] != nil && p.at[moves].Action == ActionMove { // with its snapshots

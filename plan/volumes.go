@@ -65,8 +65,8 @@ func (p *planner) planVolume(name string, v schema.Volume, applied map[string]bo
 			c.Reason = ReasonDrifted
 			c.Detail = "it was there at the last apply and is gone"
 			c.Warning = "what was in it is not there any more: the new volume is empty"
-			if c.Volume.Source != "" {
-				c.Warning = "what was in it is not there any more: the new volume has what " + c.Volume.Source + " has"
+			if of := c.Volume.Source + c.Volume.Image + v.From.Bundle; of != "" {
+				c.Warning = "what was in it is not there any more: the new volume has what " + of + " has"
 			}
 		}
 	case have.Broken.Why != "":

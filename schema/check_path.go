@@ -35,7 +35,7 @@ func (c *checker) checkHostPath(at place, text string, where address) (clean str
 	return clean, true
 }
 
-// checkSources checks what bundles and disks read and gives their host paths.
+// checkSources checks what bundles, disks and new volumes read and gives their host paths.
 func (c *checker) checkSources() []claim {
 	var claims []claim
 	for name, e := range c.section("bundles") {
@@ -63,6 +63,14 @@ func (c *checker) checkSources() []claim {
 		at := address{"disks", name}
 		if src := e.value.entry("path"); src != nil {
 			if p, ok := c.checkHostPath(src.value.at, src.value.text, at.with("path")); ok {
+				claims = append(claims, claim{path: p, what: at.String(), at: src.value.at})
+			}
+		}
+	}
+	for name, e := range c.section("volumes") {
+		at := address{"volumes", name, "from", "image"}
+		if src := e.value.get("from").entry("image"); src != nil {
+			if p, ok := c.checkHostPath(src.value.at, src.value.text, at); ok {
 				claims = append(claims, claim{path: p, what: at.String(), at: src.value.at})
 			}
 		}

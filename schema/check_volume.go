@@ -1,6 +1,9 @@
 package schema
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // checkVolumeFrom checks what a volume begins with, and that one that is not ours asks for nothing.
 func (c *checker) checkVolumeFrom(name string, v *node, external bool, at address) {
@@ -15,22 +18,42 @@ func (c *checker) checkVolumeFrom(name string, v *node, external bool, at addres
 	if from == nil {
 		return
 	}
-	volume, snapshot := from.value.entry("volume"), from.value.entry("snapshot")
-	switch {
-	case volume != nil && snapshot != nil:
-		c.error(snapshot.at, "conflict", at.with("from").String()+" has a volume and a snapshot", "leave one of them out")
-	case volume != nil && volume.value.text == name:
-		c.error(volume.value.at, "conflict", at.with("from").String()+" is the volume itself", "name another volume")
-	case volume != nil:
-		if c.checkName(volume.value.text, volume.value.at, "volumes", at.with("from")) && c.comesFromItself(name) {
-			c.error(volume.value.at, "conflict", at.with("from").String()+" leads back to the volume itself", "leave one of them out")
+	at = at.with("from")
+	var said []*entry
+	for _, key := range volumeSources {
+		if e := from.value.entry(key); e != nil {
+			said = append(said, e)
 		}
-	case snapshot != nil:
-		if of, _, _ := strings.Cut(snapshot.value.text, ":"); c.there["volumes"][of] {
+	}
+	switch e := from.value.entry; {
+	case len(said) > 1:
+		c.error(said[1].at, "conflict", at.String()+" has both "+said[0].key+" and "+said[1].key, "leave one of them out")
+	case e("volume") != nil:
+		c.checkVolumeSource(name, e("volume"), at)
+	case e("snapshot") != nil:
+		if of, _, _ := strings.Cut(e("snapshot").value.text, ":"); c.there["volumes"][of] {
 			c.used["volumes"][of] = true
 		}
-	case from.value.get("volume") == nil && from.value.get("snapshot") == nil && !from.value.misspells("volume", "snapshot"):
-		c.error(from.at, "missing_field", at.with("from").String()+" names nothing", "write volume: NAME, or snapshot: NAME:TAG")
+	case e("bundle") != nil:
+		of := e("bundle").value
+		if c.checkName(of.text, of.at, "bundles", at) && c.m.MadeOf()[of.text] != "" {
+			c.error(of.at, "conflict", at.String()+" is a bundle that is made of an output, and a volume is made before tasks run",
+				"mount the bundle, and have a task copy from it")
+		}
+	case e("image") == nil && !slices.ContainsFunc(volumeSources, func(key string) bool { return from.value.get(key) != nil }) && !from.value.misspells(volumeSources...):
+		c.error(from.at, "missing_field", at.String()+" names nothing", "write volume: NAME, snapshot: NAME:TAG, image: FILE or bundle: NAME")
+	}
+}
+
+// volumeSources are the keys of what a volume begins with, of which one is said.
+var volumeSources = []string{"volume", "snapshot", "image", "bundle"}
+
+func (c *checker) checkVolumeSource(name string, e *entry, at address) {
+	switch {
+	case e.value.text == name:
+		c.error(e.value.at, "conflict", at.String()+" is the volume itself", "name another volume")
+	case c.checkName(e.value.text, e.value.at, "volumes", at) && c.comesFromItself(name):
+		c.error(e.value.at, "conflict", at.String()+" leads back to the volume itself", "leave one of them out")
 	}
 }
 

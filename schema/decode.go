@@ -40,7 +40,7 @@ func (d decoder) manifest(n *node, f *format) *Manifest {
 	root.each("volumes", func(name string, e *entry, o fields) {
 		v := Volume{Size: o.disk("size"), External: o.bool("external"), Protected: o.maybe("protected"), Pos: d.pos(e.at)}
 		o.object("from", func(o fields) {
-			v.From = VolumeFrom{Volume: o.text("volume"), Snapshot: o.text("snapshot"), Pos: d.pos(o.n.at)}
+			v.From = VolumeFrom{Volume: o.text("volume"), Snapshot: o.text("snapshot"), Image: o.text("image"), Bundle: o.text("bundle"), Pos: d.pos(o.n.at)}
 		})
 		o.object("snapshot", func(o fields) {
 			v.Snapshot = &VolumeSnapshot{Before: SnapshotBefore(o.text("before")), Keep: o.int("keep")}

@@ -55,6 +55,8 @@ type Volume struct {
 type VolumeFrom struct {
 	Volume   string // by name in the manifest
 	Snapshot string // volume by name in the manifest, colon, tag
+	Image    string // path of a disk image or tar, as Bundle's Source
+	Bundle   string // by name in the manifest
 	Pos      diag.Pos
 }
 

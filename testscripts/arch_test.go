@@ -26,7 +26,7 @@ var rooms = map[string][]string{
 	"filetime":      {},
 	"drivertest":    {},
 	"disk":          {"compress", "filetime", "guesttree", "tartree"},
-	"volume":        {"compress", "disk/ext4", "disk/layer", "disk/sparse", "disk/target"},
+	"volume":        {"compress", "disk/ext4", "disk/layer", "disk/sparse", "disk/target", "tartree"},
 	"kernel":        {"compress", "tartree"},
 	"image":         {"compress", "tartree"},
 	"output":        {"guesttree", "tartree"},

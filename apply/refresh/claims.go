@@ -22,6 +22,11 @@ func claims(m *schema.Manifest, manifest string) []folder.Claim {
 	for name, d := range m.Disks {
 		list = append(list, folder.Claim{What: "disk " + name, Path: d.Path})
 	}
+	for name, v := range m.Volumes {
+		if v.From.Image != "" {
+			list = append(list, folder.Claim{What: "what volume " + name + " begins with", Path: v.From.Image})
+		}
+	}
 	for name, w := range m.Workspaces {
 		if path, ok := imageref.Path(w.Image); ok {
 			list = append(list, folder.Claim{What: "the image of workspace " + name, Path: path})

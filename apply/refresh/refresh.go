@@ -58,6 +58,7 @@ func World(ctx context.Context, d driver.Set, m *schema.Manifest, files *folder.
 		return err
 	})
 	g.Go(func() error {
+		w.VolumeImages = volumeImages(m, files, w.Volumes)
 		w.Disks = disks(m, files)
 		return nil
 	})

@@ -2,8 +2,11 @@ package refresh
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"strings"
 
+	"microagent/apply/folder"
 	"microagent/plan"
 	"microagent/plan/observed"
 	"microagent/runtime/driver"
@@ -34,4 +37,25 @@ func snapshots(ctx context.Context, d driver.Set, m *schema.Manifest, volumes ma
 		}
 	}
 	return out, nil
+}
+
+// volumeImages looks whether the files can be read that volumes begin with which are not there yet.
+func volumeImages(m *schema.Manifest, files *folder.Folder, volumes map[string]observed.Volume) map[string]observed.VolumeImage {
+	out := map[string]observed.VolumeImage{}
+	for name, v := range m.Volumes {
+		if _, there := volumes[plan.OnDisk(m.Project, name)]; there || v.From.Image == "" {
+			continue
+		}
+		var seen observed.VolumeImage
+		switch info, err := files.Stat(v.From.Image); {
+		case errors.Is(err, fs.ErrNotExist):
+			seen.Err, seen.Next = v.From.Image+" does not exist", "put a disk image or a tar there"
+		case err != nil:
+			seen.Err, seen.Next, seen.Refused = sentence(err)
+		case !info.Mode().IsRegular():
+			seen.Err, seen.Next = v.From.Image+" is not a regular file", "name a disk image or a tar"
+		}
+		out[name] = seen
+	}
+	return out
 }

@@ -14,9 +14,11 @@ type World struct {
 	// Volumes by name on disk: the project's own, those of other projects, and bare ones.
 	Volumes map[string]Volume
 	// Snapshots of the volumes that a declared one begins with a snapshot of, by the volume's name on disk, oldest first.
-	Snapshots  map[string][]Snapshot
-	Workspaces map[string]Workspace
-	Bundles    map[string]Bundle // records, by name on disk
+	Snapshots map[string][]Snapshot
+	// VolumeImages are the files that new volumes begin with, by the volume's name in the manifest.
+	VolumeImages map[string]VolumeImage
+	Workspaces   map[string]Workspace
+	Bundles      map[string]Bundle // records, by name on disk
 	// Sources are the bundle sources of the manifest as they are now, by bundle name in the manifest.
 	Sources map[string]Source
 	// Images by reference as written in the manifest.
@@ -70,6 +72,12 @@ type Volume struct {
 type Snapshot struct {
 	Tag  string
 	Size int64 // of the disk, in bytes
+}
+
+// VolumeImage says whether a file can be read.
+type VolumeImage struct {
+	Err, Next string // why it can't, and what to do
+	Refused   bool   // for safety
 }
 
 // Broken says why the record of an object can't be understood; the zero value when it can.

@@ -12,6 +12,16 @@ type VolumeSpec struct {
 	Size    int64
 	// From is what a new one begins with, a source as of VolumeData; "" is an empty file system. It has no more than Size.
 	From string
+	// Image is what it begins with instead, as VolumeStreams.Import takes it and with no more than Size; Bundle is the file
+	// system whose files it gets, as Disks.Bundle makes it.
+	Image  *VolumeImage
+	Bundle string // path on the host
+}
+
+// VolumeImage is a file that holds a disk image or a tar.
+type VolumeImage struct {
+	Files Files
+	Path  string
 }
 
 // Volume is a named volume as it stands.

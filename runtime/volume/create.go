@@ -46,6 +46,8 @@ func (s *Store) Create(ctx context.Context, spec driver.VolumeSpec) (driver.Volu
 		return v, false, err
 	case info == nil && spec.From != "":
 		return s.createFrom(ctx, op, spec)
+	case info == nil && (spec.Image != nil || spec.Bundle != ""):
+		return s.createOf(ctx, op, spec)
 	case info == nil:
 		if err := s.Disks.Empty(ctx, driver.EmptySpec{Size: spec.Size, Label: label(spec.Name)}, s.State.VolumeImage(spec.Name)); err != nil {
 			return driver.Volume{}, false, &driver.Error{Op: op, Object: spec.Name, Err: err, Next: driver.Next(err)}

@@ -2,8 +2,13 @@ package volume
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"os"
+	"sync"
 
+	"microagent/runtime/disk/ext4/read"
 	"microagent/runtime/disk/target"
 	"microagent/runtime/driver"
 	"microagent/schema/quantity"
@@ -46,4 +51,73 @@ func (s *Store) createFrom(ctx context.Context, op string, spec driver.VolumeSpe
 	}
 	v, err := s.Get(ctx, spec.Name)
 	return v, true, err
+}
+
+// createOf makes a volume of a file or of a bundle. What was cut short before is begun again.
+func (s *Store) createOf(ctx context.Context, op string, spec driver.VolumeSpec) (driver.Volume, bool, error) {
+	in, what := io.ReadCloser(nil), "the bundle"
+	var err error
+	if spec.Image != nil {
+		what = spec.Image.Path
+		in, err = spec.Image.Files.Open(what)
+	} else {
+		in, err = filesOf(ctx, spec.Bundle)
+	}
+	if err != nil {
+		return driver.Volume{}, false, wrap(op, spec.Name, err)
+	}
+	defer in.Close()
+	fresh := s.newRecord(spec.Name, spec.Project, spec.Size)
+	of := importing{driver.ImportSpec{Name: spec.Name, Size: spec.Size, Max: spec.Size}, op, func(size int64) string {
+		return "give it as much: size: " + quantity.Size(size).Text()
+	}}
+	err = s.make(&fresh, func(draft *target.FileDraft) error {
+		if err := s.unpack(ctx, of, in, draft); err != nil {
+			return err
+		}
+		_, err := settle(draft.File, "")
+		return err
+	})
+	if err != nil {
+		err = of.explain(fmt.Errorf("%s: %w", what, err))
+		return driver.Volume{}, false, err
+	}
+	v, err := s.Get(ctx, spec.Name)
+	return v, true, err
+}
+
+// tree is a tar that is written while it is read.
+type tree struct {
+	*io.PipeReader
+	written sync.WaitGroup
+}
+
+// Close waits for the writer.
+func (t *tree) Close() error {
+	err := t.PipeReader.Close()
+	t.written.Wait()
+	return err
+}
+
+// filesOf gives the files of a finished disk as a tar.
+func filesOf(ctx context.Context, path string) (io.ReadCloser, error) {
+	disk, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	info, err := disk.Stat()
+	if err != nil {
+		return nil, errors.Join(err, disk.Close())
+	}
+	fs, err := read.Open(disk, info.Size())
+	if err != nil {
+		return nil, errors.Join(err, disk.Close())
+	}
+	r, w := io.Pipe()
+	t := &tree{PipeReader: r}
+	t.written.Go(func() {
+		_, err := writeTar(ctx, fs, w)
+		w.CloseWithError(errors.Join(err, disk.Close()))
+	})
+	return t, nil
 }

@@ -21,6 +21,7 @@ import (
 	"microagent/runtime/disk/sparse"
 	"microagent/runtime/disk/target"
 	"microagent/runtime/driver"
+	"microagent/runtime/tartree"
 	"microagent/schema/quantity"
 )
 
@@ -49,22 +50,33 @@ func (s *Store) Import(ctx context.Context, spec driver.ImportSpec, r io.Reader)
 		return driver.Volume{}, err
 	}
 	fresh := s.newRecord(spec.Name, "", 0)
-	if err := s.make(&fresh, func(draft *target.FileDraft) error { return s.unpack(ctx, spec, r, draft) }); err != nil {
-		return driver.Volume{}, explain(spec, err)
+	of := importing{spec, opImport, func(size int64) string { return "give it more: --size " + quantity.Size(size).Text() }}
+	if err := s.make(&fresh, func(draft *target.FileDraft) error { return s.unpack(ctx, of, r, draft) }); err != nil {
+		return driver.Volume{}, of.explain(err)
 	}
 	return s.Get(ctx, spec.Name)
 }
 
+// importing is an operation that makes a volume of a stream, with what to do where that needs a larger one.
+type importing struct {
+	driver.ImportSpec
+	op     string
+	larger func(size int64) string
+}
+
 // explain says what a stream that was refused is, and what to do.
-func explain(spec driver.ImportSpec, err error) error {
-	if e, ok := errors.AsType[*driver.Error](err); ok && e.Op == opImport {
-		return err
+func (spec importing) explain(err error) error {
+	if e, ok := errors.AsType[*driver.Error](err); ok && e.Op == spec.op {
+		return e
 	}
-	e := &driver.Error{Op: opImport, Object: spec.Name, Err: err, Next: driver.Next(err)}
+	e := &driver.Error{Op: spec.op, Object: spec.Name, Err: err, Next: driver.Next(err)}
 	var room *build.NoSpaceError
+	var over *tartree.ExceededError
 	switch {
+	case errors.As(err, &over) && over.Limit == spec.Size: // how much more there is was not read
+		e.Class, e.Next = driver.ErrInvalid, spec.larger(2*spec.Size)
 	case errors.As(err, &room):
-		e.Class, e.Next = driver.ErrInvalid, "give it more: --size "+quantity.Size(room.Need).Text()
+		e.Class, e.Next = driver.ErrInvalid, spec.larger(room.Need)
 	case isFull(err):
 		e.Class, e.Next = driver.ErrNoSpace, driver.NextNoSpace
 	case errors.Is(err, ext4.ErrUnsupported):
@@ -78,7 +90,7 @@ func explain(spec driver.ImportSpec, err error) error {
 }
 
 // unpack tells what a stream is, and writes it into a draft.
-func (s *Store) unpack(ctx context.Context, spec driver.ImportSpec, r io.Reader, draft *target.FileDraft) error {
+func (s *Store) unpack(ctx context.Context, spec importing, r io.Reader, draft *target.FileDraft) error {
 	plain, err := compress.Open(withoutHoles(ctx, r), compress.Limits{Formats: formats, Decoders: 2})
 	if err != nil {
 		return err
@@ -100,7 +112,7 @@ func (s *Store) unpack(ctx context.Context, spec driver.ImportSpec, r io.Reader,
 	if len(head) >= 512 && string(head[257:262]) == "ustar" {
 		return s.unpackTar(ctx, spec, bufio.NewReaderSize(io.MultiReader(bytes.NewReader(head), plain), 1<<20), draft)
 	}
-	return &driver.Error{Class: driver.ErrInvalid, Op: opImport, Object: spec.Name, Err: errors.New("it is neither an image of an ext4 file system nor a tar"),
+	return &driver.Error{Class: driver.ErrInvalid, Op: spec.op, Object: spec.Name, Err: errors.New("it is neither an image of an ext4 file system nor a tar"),
 		Next: "give an image of an ext4 file system, or a tar of files"}
 }
 
@@ -121,7 +133,7 @@ func withoutHoles(ctx context.Context, r io.Reader) io.Reader {
 }
 
 // unpackImage writes an image, which begins with head, with its zeros as holes.
-func (s *Store) unpackImage(ctx context.Context, spec driver.ImportSpec, head []byte, in *compress.Reader, sb super.Superblock, draft *target.FileDraft) error {
+func (s *Store) unpackImage(ctx context.Context, spec importing, head []byte, in *compress.Reader, sb super.Superblock, draft *target.FileDraft) error {
 	length := sb.Length()
 	if length > spec.Max {
 		return tooLarge(spec, length)
@@ -155,7 +167,7 @@ func (s *Store) unpackImage(ctx context.Context, spec driver.ImportSpec, head []
 		}
 	}
 	if to.at < length {
-		return &driver.Error{Class: driver.ErrCorrupt, Op: opImport, Object: spec.Name, Next: "get a whole copy of it",
+		return &driver.Error{Class: driver.ErrCorrupt, Op: spec.op, Object: spec.Name, Next: "get a whole copy of it",
 			Err: fmt.Errorf("it ends after %d bytes of the %d that its file system has", to.at, length)}
 	}
 	size := max(to.at, spec.Size)
@@ -169,10 +181,14 @@ func (s *Store) unpackImage(ctx context.Context, spec driver.ImportSpec, head []
 	return usable(draft, size)
 }
 
-func tooLarge(spec driver.ImportSpec, size int64) error {
-	return &driver.Error{Class: driver.ErrRefused, Op: opImport, Object: spec.Name,
+func tooLarge(spec importing, size int64) error {
+	e := &driver.Error{Class: driver.ErrRefused, Op: spec.op, Object: spec.Name,
 		Err:  fmt.Errorf("it is a disk of %s or more, and at most %s is taken", quantity.Size(size), quantity.Size(spec.Max)),
 		Next: "to take it all the same: --max-size, with a size that it fits in"}
+	if spec.op != opImport {
+		e.Next = spec.larger(size)
+	}
+	return e
 }
 
 // usable refuses a file system that a guest could not use as a volume.
@@ -202,7 +218,7 @@ func usable(draft *target.FileDraft, size int64) error {
 }
 
 // unpackTar makes a file system of a tar's files.
-func (s *Store) unpackTar(ctx context.Context, spec driver.ImportSpec, in io.Reader, draft *target.FileDraft) error {
+func (s *Store) unpackTar(ctx context.Context, spec importing, in io.Reader, draft *target.FileDraft) error {
 	size := spec.Size
 	if size == 0 {
 		size = driver.ImportTarSize
