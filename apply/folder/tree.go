@@ -37,6 +37,8 @@ type tree struct {
 	free  bool     // git folders are read as well
 	git   map[id]bool
 	owner *Folder // closed with it
+
+	entries []byte // room for what List reads
 }
 
 // leaf is something in the folder at the tree's last place.

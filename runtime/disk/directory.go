@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"io/fs"
 	"path"
 	"slices"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -19,14 +21,22 @@ import (
 )
 
 // readNames lists a directory in byte order.
-func (s *source) readNames(rel string) ([]string, error) {
+func (s *source) readNames(rel string) (names []driver.Name, err error) {
+	defer func() {
+		slices.SortFunc(names, func(a, b driver.Name) int { return strings.Compare(a.Name, b.Name) })
+	}()
+	if quick, ok := s.tree.(driver.QuickTree); ok {
+		return quick.List(path.Clean(rel))
+	}
 	f, err := s.tree.Open(path.Clean(rel))
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	names, err := f.Readdirnames(-1)
-	slices.Sort(names)
+	list, err := f.Readdirnames(-1)
+	for _, name := range list {
+		names = append(names, driver.Name{Name: name, Type: fs.ModeIrregular})
+	}
 	return names, err
 }
 
@@ -35,57 +45,81 @@ func (s *source) readNames(rel string) ([]string, error) {
 func (s *source) readDirectory(ctx context.Context, tree layer.Tree, h *hasher, marks *marks, p driver.Progress) (layer.Totals, error) {
 	var totals layer.Totals
 	reported := int64(0)
-	err := s.walk(ctx, func(e element) error {
-		marks.add(e.rel, e.info)
+	var line []byte
+	small := make([]byte, wholeSize+1)
+	err := s.readAhead(ctx, func(c *content) error {
+		marks.add(c.rel, c.info)
 		totals.Entries++
 		attr := ext4.Attr{Mode: 0o755, Mtime: Epoch}
-		switch e.info.Mode().Type() {
+		switch c.info.Mode().Type() {
 		case fs.ModeDir:
-			h.text(fmt.Sprintf("d %d\n%s\n", len(e.rel), e.rel))
-			return tree.Mkdir(e.rel, attr)
+			line = fmt.Appendf(line[:0], "d %d\n%s\n", len(c.rel), c.rel)
+			h.bytes(line)
+			return tree.Mkdir(c.rel, attr)
 		case fs.ModeSymlink:
-			target, err := s.tree.Readlink(e.rel)
-			if err != nil {
-				return err
-			}
-			h.text(fmt.Sprintf("l %d %d\n%s\n%s\n", len(e.rel), len(target), e.rel, target))
-			return tree.Symlink(e.rel, target, attr)
+			line = fmt.Appendf(line[:0], "l %d %d\n%s\n%s\n", len(c.rel), len(c.target), c.rel, c.target)
+			h.bytes(line)
+			return tree.Symlink(c.rel, c.target, attr)
 		}
 		kind := "x"
-		if e.info.Mode()&0o100 == 0 {
+		if c.info.Mode()&0o100 == 0 {
 			kind, attr.Mode = "f", 0o644
 		}
-		size := e.info.Size()
-		h.text(fmt.Sprintf("%s %d %d\n%s\n", kind, len(e.rel), size, e.rel))
+		size := c.info.Size()
+		line = fmt.Appendf(line[:0], "%s %d %d\n%s\n", kind, len(c.rel), size, c.rel)
+		h.bytes(line)
 		totals.Bytes += size
 		if totals.Bytes-reported > 4<<20 {
 			reported = totals.Bytes
 			p.Report("pack", totals.Bytes, 0)
 		}
-		return s.readFile(ctx, e, attr, tree, h)
+		if c.whole() {
+			return readWhole(c, attr, tree, h, small)
+		}
+		return readFile(ctx, c, attr, tree, h)
 	})
 	return totals, err
 }
 
-func (s *source) readFile(ctx context.Context, e element, attr ext4.Attr, tree layer.Tree, h *hasher) error {
-	changed := func() error { return fmt.Errorf("%w: %s changed while it was read", driver.ErrStale, e.rel) }
-	f, err := s.tree.Open(e.rel)
-	if errors.Is(err, unix.ESTALE) || errors.Is(err, unix.ELOOP) {
-		return changed()
-	}
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	r := &hashedContent{ctx, sparse.New(ctx, f, e.info), h}
-	if err := tree.File(e.rel, attr, e.info.Size(), r); err != nil {
-		if errors.Is(err, io.ErrUnexpectedEOF) {
-			return changed()
+// readWhole packs a small file, which buf has room for.
+func readWhole(c *content, attr ext4.Attr, tree layer.Tree, h *hasher, buf []byte) error {
+	size, n := int(c.info.Size()), 0
+	for n <= size { // one byte more tells that it has grown
+		k, err := unix.Read(c.file, buf[n:size+1])
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case err != nil:
+			return fmt.Errorf("%s: %w", c.rel, err)
 		}
-		return fmt.Errorf("%s: %w", e.rel, err)
+		short := k < size+1-n
+		if n += k; k == 0 || short && n == size {
+			break
+		}
 	}
-	if st, err := f.Stat(); err != nil || !isSameFile(st, e.info) || st.Size() != e.info.Size() {
-		return errors.Join(changed(), err)
+	if n != size {
+		return c.changed()
+	}
+	h.bytes(buf[:n])
+	if err := tree.File(c.rel, attr, int64(n), bytes.NewReader(buf[:n])); err != nil {
+		return fmt.Errorf("%s: %w", c.rel, err)
+	}
+	return nil
+}
+
+// readFile packs a file that was not read ahead.
+func readFile(ctx context.Context, c *content, attr ext4.Attr, tree layer.Tree, h *hasher) error {
+	f := c.takeFile()
+	defer f.Close()
+	r := &hashedContent{ctx, sparse.New(ctx, f, c.info), h}
+	if err := tree.File(c.rel, attr, c.info.Size(), r); err != nil {
+		if errors.Is(err, io.ErrUnexpectedEOF) {
+			return c.changed()
+		}
+		return fmt.Errorf("%s: %w", c.rel, err)
+	}
+	if st, err := f.Stat(); err != nil || !isSameFile(st, c.info) || st.Size() != c.info.Size() {
+		return errors.Join(c.changed(), err)
 	}
 	return nil
 }

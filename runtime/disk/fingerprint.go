@@ -23,6 +23,7 @@ const statForm = "v1"
 type marks struct {
 	h      hash.Hash
 	newest int64 // mtime or ctime, in Unix nanoseconds
+	line   []byte
 }
 
 func newMarks(s *source) *marks {
@@ -33,21 +34,31 @@ func newMarks(s *source) *marks {
 
 // add notes one file. Of a directory only its being there counts: what is in it is noted itself.
 func (m *marks) add(rel string, st fs.FileInfo) {
-	if st.IsDir() {
-		fmt.Fprintf(m.h, "%q %v\n", rel, st.Mode())
-		return
+	b := strconv.AppendQuote(m.line[:0], rel)
+	b = append(append(b, ' '), st.Mode().String()...)
+	if !st.IsDir() {
+		mtime := st.ModTime().UnixNano()
+		m.newest = max(m.newest, mtime)
+		b = appendNumbers(b, st.Size(), mtime)
+		if sys, ok := st.Sys().(*syscall.Stat_t); ok {
+			ctime := sys.Ctim.Nano()
+			m.newest = max(m.newest, ctime)
+			b = strconv.AppendUint(append(appendNumbers(b, ctime), ' '), sys.Dev, 10)
+			b = strconv.AppendUint(append(b, ' '), sys.Ino, 10)
+		} else {
+			m.newest = time.Now().UnixNano() // no ctime, no trust
+		}
 	}
-	mtime := st.ModTime().UnixNano()
-	m.newest = max(m.newest, mtime)
-	fmt.Fprintf(m.h, "%q %v %d %d", rel, st.Mode(), st.Size(), mtime)
-	if sys, ok := st.Sys().(*syscall.Stat_t); ok {
-		ctime := sys.Ctim.Nano()
-		m.newest = max(m.newest, ctime)
-		fmt.Fprintf(m.h, " %d %d %d", ctime, sys.Dev, sys.Ino)
-	} else {
-		m.newest = time.Now().UnixNano() // no ctime, no trust
+	m.line = append(b, '\n')
+	m.h.Write(m.line)
+}
+
+// appendNumbers adds numbers, each behind a space.
+func appendNumbers(b []byte, all ...int64) []byte {
+	for _, n := range all {
+		b = strconv.AppendInt(append(b, ' '), n, 10)
 	}
-	fmt.Fprintln(m.h)
+	return b
 }
 
 func (m *marks) stat(t layer.Totals) string {

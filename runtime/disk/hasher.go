@@ -68,13 +68,10 @@ func (h *hasher) pass(zeros int64) {
 }
 
 // text hashes s.
-func (h *hasher) text(s string) {
-	if len(s) <= cap(h.buf)-len(h.buf) {
-		h.buf = append(h.buf, s...)
-		return
-	}
-	_, _ = h.Write([]byte(s))
-}
+func (h *hasher) text(s string) { h.bytes([]byte(s)) }
+
+// bytes hashes b.
+func (h *hasher) bytes(b []byte) { _, _ = h.Write(b) }
 
 // direct is for who hashes on a goroutine of its own anyway: what is written to it is hashed at once and not copied. Only
 // sum may be called after it.

@@ -126,14 +126,23 @@ func (s *source) checkUnchanged(ctx context.Context, known driver.Fingerprint) (
 type element struct {
 	rel  string // below the source, slash-separated; "" is the source itself
 	info fs.FileInfo
+	file int // the descriptor of what was opened, 0 for none
 }
 
 // walk visits what is below the directory, parents first and names in byte order.
 func (s *source) walk(ctx context.Context, visit func(e element) error) error {
-	return s.walkBelow(ctx, "", visit)
+	return s.walkBelow(ctx, "", s.lookAt, visit)
 }
 
-func (s *source) walkBelow(ctx context.Context, rel string, visit func(e element) error) error {
+// look sees what a name stands for; kind is what the folder says of it.
+type look func(rel string, kind fs.FileMode) (element, error)
+
+func (s *source) lookAt(rel string, _ fs.FileMode) (element, error) {
+	info, err := s.tree.Lstat(rel)
+	return element{rel: rel, info: info}, err
+}
+
+func (s *source) walkBelow(ctx context.Context, rel string, look look, visit func(e element) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -142,17 +151,16 @@ func (s *source) walkBelow(ctx context.Context, rel string, visit func(e element
 		return err
 	}
 	for _, name := range names {
-		if s.excluded(name) {
+		if s.excluded(name.Name) {
 			continue
 		}
-		e := element{rel: path.Join(rel, name)}
-		e.info, err = s.tree.Lstat(e.rel)
+		e, err := look(path.Join(rel, name.Name), name.Type)
 		if errors.Is(err, driver.ErrGitFolder) { // under another name
 			continue
 		}
 		if err != nil {
 			if errors.Is(err, fs.ErrNotExist) {
-				return fmt.Errorf("%w: %s went away while it was read", driver.ErrStale, e.rel)
+				return fmt.Errorf("%w: %s went away while it was read", driver.ErrStale, path.Join(rel, name.Name))
 			}
 			return err
 		}
@@ -162,7 +170,7 @@ func (s *source) walkBelow(ctx context.Context, rel string, visit func(e element
 			return &driver.Error{
 				Class: driver.ErrInvalid, Op: "pack", Object: e.rel,
 				Err:  fmt.Errorf("it is a %s; bundles hold files, directories and symlinks", kindOf(e.info.Mode())),
-				Next: "exclude: [" + name + "], or remove it",
+				Next: "exclude: [" + name.Name + "], or remove it",
 			}
 		}
 		if err := s.refuseState(e.rel, e.info); err != nil {
@@ -172,7 +180,7 @@ func (s *source) walkBelow(ctx context.Context, rel string, visit func(e element
 			return err
 		}
 		if e.info.IsDir() {
-			if err := s.walkBelow(ctx, e.rel, visit); err != nil {
+			if err := s.walkBelow(ctx, e.rel, look, visit); err != nil {
 				return err
 			}
 		}

@@ -40,6 +40,22 @@ type Tree interface {
 	io.Closer
 }
 
+// Name is a name in a folder. Type has the bits of fs.ModeType, or fs.ModeIrregular where the file system did not tell.
+type Name struct {
+	Name string
+	Type fs.FileMode
+}
+
+// QuickTree is a Tree that asks the kernel no more than it takes to read thousands of small files.
+type QuickTree interface {
+	Tree
+	// List gives what is in a folder, in no order.
+	List(name string) ([]Name, error)
+	// OpenFile opens a regular file, which is the caller's to close, and gives what is open. What is none is unix.ESTALE,
+	// and a symlink unix.ELOOP.
+	OpenFile(name string) (fd int, info fs.FileInfo, err error)
+}
+
 // Files opens paths on the host that an input names. The implementation for a manifest can't leave the manifest's
 // folder and those of --allow-path, and opens nothing in a git folder; the one for the command line opens anything.
 type Files interface {
