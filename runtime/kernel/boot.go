@@ -74,10 +74,13 @@ func cmdline(vmm VMM, cpus int) string {
 	return strings.Join(words, " ")
 }
 
+// initramfsFormat changes with what is made of a guest binary and modules.
+const initramfsFormat = 2
+
 // initramfsPath is where the initramfs lies that a VMM boots with a guest binary.
 func (s *Store) initramfsPath(r *record, vmm VMM, guest []byte) string {
 	h := sha256.New()
-	fmt.Fprintln(h, r.Modules[vmm], r.Quota, r.Network)
+	fmt.Fprintln(h, initramfsFormat, r.Modules[vmm], r.Quota, r.Network)
 	h.Write(guest)
 	sum := h.Sum(nil)
 	return filepath.Join(s.folder(r.ID), fmt.Sprintf("initramfs-%s-%s.cpio", vmm, hex.EncodeToString(sum[:8])))
@@ -128,7 +131,10 @@ func (s *Store) modules(r *record, vmm VMM, names []string) ([]moduleFile, error
 			return nil, err
 		}
 		if vmm == Adapter {
-			if data, err = unsigned(data); err != nil {
+			if data, err = unsigned(data); err == nil {
+				data, err = untyped(data)
+			}
+			if err != nil {
 				return nil, fmt.Errorf("module %s: %w", name, err)
 			}
 		}

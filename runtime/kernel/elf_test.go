@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"debug/elf"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -47,19 +48,19 @@ func elfFile(phoff, phnum, shoff, shnum, shstr uint64) []byte {
 	return b
 }
 
-// moduleELF is a module that has nothing but a .modinfo section.
+// moduleELF is a module that has nothing but sections .modinfo and .BTF.
 func moduleELF(fields ...string) []byte {
 	le := binary.LittleEndian
 	info := strings.Join(fields, "\x00") + "\x00"
-	names := "\x00.modinfo\x00.shstrtab\x00"
+	names := "\x00.modinfo\x00.shstrtab\x00.BTF\x00"
 	infoAt := elfHeader
 	namesAt := infoAt + len(info)
 	tableAt := namesAt + len(names)
-	b := elfFile(0, 0, uint64(tableAt), 3, 2)
+	b := elfFile(0, 0, uint64(tableAt), 4, 2)
 	b = append(b, info...)
 	b = append(b, names...)
 	b = append(b, make([]byte, sectionHdr)...)
-	for _, s := range []struct{ name, kind, at, size int }{{1, 1, infoAt, len(info)}, {10, 3, namesAt, len(names)}} {
+	for _, s := range []struct{ name, kind, at, size int }{{1, 1, infoAt, len(info)}, {10, 3, namesAt, len(names)}, {20, 1, infoAt, 1}} {
 		h := make([]byte, sectionHdr)
 		le.PutUint32(h, uint32(s.name))
 		le.PutUint32(h[4:], uint32(s.kind))
@@ -176,6 +177,29 @@ func TestUnsigned(t *testing.T) {
 	}
 	if _, err := unsigned(signed[6:]); err == nil {
 		t.Error("a signature without a module was taken")
+	}
+}
+
+// TestUntyped: the kernel finds all sections but the types.
+func TestUntyped(t *testing.T) {
+	module := moduleELF("name=x")
+	out, err := untyped(module)
+	if err != nil || len(out) != len(module) {
+		t.Fatalf("%d bytes of %d, %v", len(out), len(module), err)
+	}
+	before, errBefore := elf.NewFile(bytes.NewReader(module))
+	after, errAfter := elf.NewFile(bytes.NewReader(out))
+	if errBefore != nil || errAfter != nil {
+		t.Fatal(errBefore, errAfter)
+	}
+	if before.Section(".BTF") == nil || after.Section(".BTF") != nil || after.Section(".modinfo") == nil || len(after.Sections) != len(before.Sections) {
+		t.Errorf("sections: %v", after.Sections)
+	}
+	if again, err := untyped(out); err != nil || !bytes.Equal(again, out) {
+		t.Errorf("once more: %v", err)
+	}
+	if _, err := untyped([]byte("no module")); err == nil {
+		t.Error("what is no module was taken")
 	}
 }
 

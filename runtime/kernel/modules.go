@@ -222,3 +222,27 @@ func unsigned(data []byte) ([]byte, error) {
 	}
 	return body[:rest], nil
 }
+
+// untyped makes a module's types, section .BTF, one that the kernel does not look for (find_module_sections in its
+// kernel/module/main.c goes by the name): it would check them under emulation, and nothing in a guest needs them.
+func untyped(data []byte) ([]byte, error) {
+	f, err := elf.NewFile(bytes.NewReader(data))
+	if err != nil {
+		return nil, fmt.Errorf("read it: %w", err)
+	}
+	names := f.Section(".shstrtab")
+	if names == nil {
+		return data, nil
+	}
+	text, err := names.Data()
+	if err != nil {
+		return nil, fmt.Errorf("read it: %w", err)
+	}
+	i := bytes.Index(text, []byte("\x00.BTF\x00"))
+	if i < 0 {
+		return data, nil
+	}
+	data = bytes.Clone(data)
+	copy(data[int(names.Offset)+i:], "\x00.xTF")
+	return data, nil
+}

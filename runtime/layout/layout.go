@@ -21,6 +21,7 @@
 //	projects/NAME.json              where a project's manifest is
 //	locks/KIND.NAME                 flock files, never unlinked
 //	cache/disks/KEY.ext4            disks by content key
+//	cache/programs.json             what VMMs said of their versions, and which files they were then
 //	images/                         containerd's content store and the names of images
 //	kernels/ARCH/ID/                kernel, modules and initramfs
 //	templates/KEY/                  a guest that was stopped before it was configured: its memory, the VMM's state, template.json
@@ -66,6 +67,7 @@ func (s State) Locks() string                     { return s.join("locks") }
 func (s State) LockFile(kind, name string) string { return s.join("locks", kind+"."+name) }
 func (s State) DiskCache() string                 { return s.join("cache", "disks") }
 func (s State) CachedDisk(key string) string      { return s.join("cache", "disks", key+".ext4") }
+func (s State) Programs() string                  { return s.join("cache", "programs.json") }
 func (s State) Images() string                    { return s.join("images") }
 func (s State) Templates() string                 { return s.join("templates") }
 func (s State) Kernels(arch string) string        { return s.join("kernels", arch) }

@@ -32,11 +32,12 @@ const (
 
 // Choice is the VMM that runs a workspace. It is plain data, and part of a supervisor's spec.
 type Choice struct {
-	Kind     string `json:"kind"`     // CloudHypervisor or QEMU
-	Name     string `json:"name"`     // "cloud-hypervisor v53.0.0", "qemu 7.2.22 (tcg)"
-	Path     string `json:"path"`     // of the binary
-	Hardware bool   `json:"hardware"` // isolated by hardware virtualisation
-	Why      string `json:"why"`      // why not the better one; empty for the best there is
+	Kind     string `json:"kind"`              // CloudHypervisor or QEMU
+	Name     string `json:"name"`              // "cloud-hypervisor v53.0.0", "qemu 7.2.22 (tcg)"
+	Path     string `json:"path"`              // of the binary
+	Version  string `json:"version,omitempty"` // of QEMU, "7.2.22"; "" of an earlier microagent
+	Hardware bool   `json:"hardware"`          // isolated by hardware virtualisation
+	Why      string `json:"why"`               // why not the better one; empty for the best there is
 }
 
 // Config says which VMM is wanted and where it is.
@@ -44,6 +45,7 @@ type Config struct {
 	VMM             string // Auto when it is empty
 	CloudHypervisor string // path; "" looks on PATH
 	QEMU            string // path; "" looks on PATH
+	Versions        string // a file to keep what they said of their versions in, "" for none: asking takes some 50 ms
 }
 
 // found is one VMM's binary with its version.
@@ -108,7 +110,7 @@ func chooseQEMU(q found, state kvmState, why string) (Choice, error) {
 		accel = "kvm"
 	}
 	return Choice{
-		Kind: QEMU, Name: fmt.Sprintf("qemu %s (%s)", q.version, accel), Path: q.path, Hardware: state == kvmWorks, Why: why,
+		Kind: QEMU, Name: fmt.Sprintf("qemu %s (%s)", q.version, accel), Version: q.version, Path: q.path, Hardware: state == kvmWorks, Why: why,
 	}, nil
 }
 
@@ -125,7 +127,7 @@ func kvmNext(state kvmState) string {
 }
 
 func (c Config) findCloudHypervisor(ctx context.Context) found {
-	f := find(ctx, first(c.CloudHypervisor, cloudHypervisorBinary))
+	f := c.find(ctx, first(c.CloudHypervisor, cloudHypervisorBinary))
 	if f.err != nil {
 		return f
 	}
@@ -142,7 +144,7 @@ func (c Config) findCloudHypervisor(ctx context.Context) found {
 }
 
 func (c Config) findQEMU(ctx context.Context) found {
-	f := find(ctx, first(c.QEMU, qemuBinary()))
+	f := c.find(ctx, first(c.QEMU, qemuBinary()))
 	if f.err != nil {
 		return f
 	}
@@ -170,16 +172,19 @@ func first(a, b string) string {
 }
 
 // find looks a program up and asks its version: the first line of what --version prints.
-func find(ctx context.Context, name string) found {
+func (c Config) find(ctx context.Context, name string) found {
 	path, err := exec.LookPath(name)
 	if err != nil {
 		return found{err: fmt.Errorf("%s is not installed", name)}
 	}
-	out, err := ask(ctx, path, "--version")
+	line, err := remember(c.Versions, path, func() (string, error) {
+		out, err := ask(ctx, path, "--version")
+		line, _, _ := strings.Cut(string(out), "\n")
+		return line, err
+	})
 	if err != nil {
 		return found{path: path, err: fmt.Errorf("%s --version: %w", path, err)}
 	}
-	line, _, _ := strings.Cut(string(out), "\n")
 	return found{path: path, version: line}
 }
 

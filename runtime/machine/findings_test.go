@@ -135,7 +135,7 @@ func TestVersionIsAskedInAGroupOfItsOwn(t *testing.T) {
 	if err := os.WriteFile(path, []byte("#!/bin/sh\ncut -d' ' -f5 < /proc/$$/stat\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if f := find(t.Context(), path); f.err != nil || f.version == strconv.Itoa(syscall.Getpgrp()) {
+	if f := (Config{}).find(t.Context(), path); f.err != nil || f.version == strconv.Itoa(syscall.Getpgrp()) {
 		t.Errorf("it runs in group %s, as we do; %v", f.version, f.err)
 	}
 }

@@ -203,6 +203,9 @@ func (s Spec) argv(handed []handedFile) []string {
 		accel = "kvm"
 	}
 	argv = append(argv, "--qemu", s.Choice.Path, "--accel", accel)
+	if s.Choice.Version != "" {
+		argv = append(argv, "--qemu-version", s.Choice.Version)
+	}
 	for i, h := range handed {
 		argv = append(argv, "--opened", fmt.Sprintf("fd=%d,path=%s", firstExtra+2+i, h.path))
 	}

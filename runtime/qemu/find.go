@@ -102,11 +102,15 @@ func versionOf(ctx context.Context, binary string) (string, error) {
 	if m == nil {
 		return "", fmt.Errorf("%s --version says %q", binary, firstLine(out))
 	}
-	major, _, _ := strings.Cut(string(m[1]), ".")
+	return string(m[1]), newEnough(binary, string(m[1]))
+}
+
+func newEnough(binary, version string) error {
+	major, _, _ := strings.Cut(version, ".")
 	if n, err := strconv.Atoi(major); err != nil || n < oldest {
-		return "", fmt.Errorf("%s is version %s, and %d is needed", binary, m[1], oldest)
+		return fmt.Errorf("%s is version %s, and %d is needed", binary, version, oldest)
 	}
-	return string(m[1]), nil
+	return nil
 }
 
 func firstLine(b []byte) string {

@@ -20,6 +20,7 @@ type flags struct {
 	noShutdown bool
 	opened     opened
 	binary     string
+	version    string
 	accel      Accel
 }
 
@@ -64,6 +65,7 @@ func parseFlags(args []string, output io.Writer) (*flags, error) {
 	set.Func("seccomp", "ignored: QEMU's own sandbox is used where it has one", func(string) error { return nil })
 	set.Func("opened", "`fd=N,path=P`: the file that the API calls P is open as N; it may be given again", f.opened.set)
 	set.StringVar(&f.binary, "qemu", "", "QEMU's `binary`")
+	set.StringVar(&f.version, "qemu-version", "", "the `version` of --qemu, which is not asked then")
 	set.Func("accel", "`tcg|kvm`", func(text string) error {
 		f.accel = Accel(text)
 		if f.accel != TCG && f.accel != KVM {

@@ -150,7 +150,12 @@ func newHost(ctx context.Context, f *flags, watch stopwatch, log io.Writer) (*ho
 	}
 	if f.binary != "" {
 		var err error
-		if version, err = versionOf(ctx, f.binary); err != nil {
+		if version = f.version; version != "" {
+			err = newEnough(f.binary, version)
+		} else {
+			version, err = versionOf(ctx, f.binary)
+		}
+		if err != nil {
 			return nil, "", err
 		}
 	}

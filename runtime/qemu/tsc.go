@@ -12,10 +12,22 @@ type stopwatch struct {
 	count uint64
 }
 
-// minWatch is how long a measurement takes at the least: good for some 10 ppm, and 100 are enough.
-const minWatch = 20 * time.Millisecond
+// minWatch is how long a measurement takes at the least: good for some 20 ppm, and 100 are enough.
+const minWatch = 5 * time.Millisecond
 
-func startStopwatch() stopwatch { return stopwatch{time.Now(), readTSC()} }
+// startStopwatch reads clock and counter. Being interrupted between the two spoils that: the quickest of a few pairs counts.
+func startStopwatch() (s stopwatch) {
+	best := time.Duration(1<<63 - 1)
+	for range 5 {
+		before := time.Now()
+		count := readTSC()
+		if took := time.Since(before); took < best {
+			best = took
+			s = stopwatch{before.Add(took / 2), count}
+		}
+	}
+	return s
+}
 
 // khz gives the frequency, or 0 where the counter is none that runs evenly.
 func (s stopwatch) khz() uint64 {
@@ -26,17 +38,6 @@ func (s stopwatch) khz() uint64 {
 	if rest := minWatch - time.Since(s.at); rest > 0 {
 		time.Sleep(rest)
 	}
-	// Being interrupted between the two reads spoils the measure: the quickest of a few pairs counts.
-	best := time.Duration(1<<63 - 1)
-	var khz uint64
-	for range 5 {
-		before := time.Now()
-		count := readTSC()
-		took := time.Since(before)
-		if took < best {
-			best = took
-			khz = (count - s.count) * 1000 / uint64(before.Add(took/2).Sub(s.at).Microseconds())
-		}
-	}
-	return khz
+	now := startStopwatch()
+	return uint64(float64(now.count-s.count) * 1e6 / float64(now.at.Sub(s.at).Nanoseconds()))
 }

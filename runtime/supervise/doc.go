@@ -4,7 +4,7 @@
 //
 // Promised: the leases are taken before anything starts, all or none; run.json tells the truth at every moment at which the
 // process may be killed; the outputs of a task are on the host's disk before run.json says finished, and that before
-// the guest powers off; a request to stop is honoured at any time, also while the guest boots, and whatever the guest
+// the guest is shut down and its VMM ends; a request to stop is honoured at any time, also while the guest boots, and whatever the guest
 // does it is gone the grace and five seconds later, at once when that was asked for. What a guest sends is bounded on
 // disk and in memory. Never: a secret on a command line or in a log, a second writer of a disk, an answer
 // to another user's process.

@@ -218,7 +218,7 @@ func (s *supervisor) powerOffStopped(ctx context.Context, w *watch, session *pro
 	})
 }
 
-// finish is the end of a task or service: sync, outputs onto the host's disk, run.json, power-off, in this order.
+// finish is the end of a task or service: sync, outputs onto the host's disk, run.json, shutdown, in this order.
 func (s *supervisor) finish(ctx context.Context, w *watch, session *proto.Session, e exited, stopped bool) error {
 	if stopped || s.spec.Workspace.Restart.Of(s.spec.Workspace.Process.Mode) == spec.RestartNever {
 		s.output.End()
@@ -282,6 +282,11 @@ func (s *supervisor) powerOff(ctx context.Context, w *watch, session *proto.Sess
 	}
 	for _, m := range stopped.Unclean {
 		diagnostics = append(diagnostics, fmt.Sprintf("%s was not unmounted", printable.Line(m)))
+	}
+	if err == nil && len(stopped.Unclean) == 0 && !s.wasCut() {
+		w.vm.Stop(ctx) // its disks are clean and synced, and how its kernel powers off is nobody's to wait for
+		<-w.done
+		return diagnostics
 	}
 	if err == nil {
 		select {

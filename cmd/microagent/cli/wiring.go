@@ -73,7 +73,9 @@ func (a *app) open(writes bool) (*world, error) {
 	images := image.New(image.Config{State: state, Log: a.log(), Tell: func(line string) { a.Say("%s", line) }})
 	disks := disk.New(state, images)
 	w.doctor = hosts
-	workspaces := &workspace.Store{State: state, Disks: disks, Kernels: w.kernels, VMM: hosts.Config, Tool: Version,
+	vmms := hosts.Config
+	vmms.Versions = state.Programs()
+	workspaces := &workspace.Store{State: state, Disks: disks, Kernels: w.kernels, VMM: vmms, Tool: Version,
 		Supervisor: []string{self, superviseName}, Adapter: []string{self, adapterName}, Gateway: []string{self, gatewayName}}
 	w.offline, w.online = transfer.Offline{}, workspace.Online{Store: workspaces}
 	projects := project.New(state, Version)

@@ -5,10 +5,11 @@ import (
 	"hash/crc32"
 )
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
 // CRC continues an ext4 checksum: CRC32C without the inversions that package crc32 does at both ends.
-func CRC(seed uint32, p []byte) uint32 { return ^crc32.Update(^seed, castagnoli, p) }
+// Its table is made by who needs it first: a guest's init does not, and would wait for it.
+func CRC(seed uint32, p []byte) uint32 {
+	return ^crc32.Update(^seed, crc32.MakeTable(crc32.Castagnoli), p)
+}
 
 // codec moves fields out of b, or into it.
 type codec struct {
