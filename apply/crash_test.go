@@ -213,6 +213,13 @@ outputs: {out: {from: job, path: /out, to: ./out/out}}
 		{manifest: alone("", "disk: 1GiB")},
 		{destroy: true},
 	},
+	"mounts that change while guests run": {
+		{manifest: two("a, b", "/a: {volume: a}", "")},
+		{manifest: two("a, b, c", "/b: {volume: b}, /c: {volume: c}", "/a: {volume: a}")},
+		{manifest: two("a, b, c", "/c: {volume: c, readOnly: true}", "/a: {volume: a}, /b: {volume: b}")},
+		{manifest: two("a, b, c", "", "/b: {volume: b}, /c: {volume: c}")},
+		{destroy: true},
+	},
 	"snapshots before what is done": {
 		{manifest: alone("volumes: {data: {size: 64MiB, snapshot: {before: apply, keep: 1}}}", "mounts: {/d: {volume: data}}, service: [sh, -c, sleep 1]")},
 		{manifest: alone("volumes: {data: {size: 64MiB, snapshot: {before: apply, keep: 1}}, copy: {size: 64MiB, from: {volume: ext}}, ext: {external: true}}",
@@ -272,6 +279,12 @@ workspaces:
 // alone is the manifest of one workspace beside what declared says.
 func alone(declared, web string) string {
 	return fmt.Sprintf("project: demo\n%s\nworkspaces: {web: {image: example.org/base:1, %s}}\n", declared, web)
+}
+
+// two is a manifest of volumes and of two workspaces with mounts, of which the second may take what the first gives up.
+func two(volumes, first, second string) string {
+	m := "project: demo\nvolumes: {" + strings.ReplaceAll(volumes, ", ", ": {size: 64MiB}, ") + ": {size: 64MiB}}\nworkspaces:\n"
+	return m + "  one: {image: example.org/base:1, mounts: {" + first + "}}\n  web: {image: example.org/base:1, mounts: {" + second + "}, service: [sh, -c, sleep 1000]}\n"
 }
 
 // project is a manifest of a project, with the names of a volume and of a task in it.

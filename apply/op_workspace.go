@@ -93,6 +93,16 @@ func (r *run) applyWorkspace(ctx, whole context.Context, c *plan.Change, p drive
 		}
 		return r.drivers.Runs.SetEnv(whole, name, spec.Process.Env)
 	}
+	mount := func() error { // before the record says so: what the guest uses stays
+		if !c.Mount {
+			return nil
+		}
+		err := r.drivers.Runs.Mount(whole, name, spec.Mounts)
+		if err == nil {
+			done("its mounts changed")
+		}
+		return err
+	}
 	keep := func() error { return r.snapshot(whole, c, done) }
 	create := func() error {
 		_, err := ws.Create(whole, spec, p)
@@ -117,7 +127,7 @@ func (r *run) applyWorkspace(ctx, whole context.Context, c *plan.Change, p drive
 	}
 	steps, ok := map[plan.Action][]func() error{
 		plan.ActionCreate:  {keep, create, start},
-		plan.ActionUpdate:  {publish, permit, grow, environ, update},
+		plan.ActionUpdate:  {publish, permit, grow, environ, mount, update},
 		plan.ActionRestart: {stop, keep, update, start},
 		plan.ActionReplace: {stop, keep, replace, start},
 		plan.ActionStart:   {keep, update, start},

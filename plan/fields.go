@@ -43,10 +43,11 @@ func (d *difference) publishes() bool {
 	return slices.ContainsFunc(d.fields, func(f FieldChange) bool { return strings.HasPrefix(f.Path, "ports.") })
 }
 
-// grows and environs say that the root file system grows, and that what begins from now on has another environment, both
-// while a guest runs.
+// grows, environs and remounts say that the root file system grows, that what begins from now on has another environment, and that
+// volumes or disks come and go, all while a guest runs.
 func (d *difference) grows() bool    { return d.live("disk") }
 func (d *difference) environs() bool { return d.live("env") }
+func (d *difference) remounts() bool { return d.live("mounts") }
 
 // live says that the field, or one below it, changes without a restart.
 func (d *difference) live(field string) bool {
@@ -69,12 +70,14 @@ type comparison struct {
 	grew  bool   // the disk, while it is compared
 	comes bool   // the field at hand, or goes
 	idles bool   // it did, and does
+	plugs bool   // mounts change while it runs
 	label string // what to call the field at hand, "" for its path
 }
 
-// compare finds how want differs from have: both name the same workspace.
-func compare(have, want *observed.WorkspaceSpec) difference {
+// compare finds how want differs from have: both name the same workspace. With plugs a guest runs that takes the mounts as it is.
+func compare(have, want *observed.WorkspaceSpec, plugs bool) difference {
 	var c comparison
+	c.plugs = plugs
 	c.idles = have.Mode == spec.ModeIdle && want.Mode == spec.ModeIdle
 	c.becomesTask = want.Mode == spec.ModeTask && have.Mode != spec.ModeTask
 	c.compareText("image", "image", have.Image, want.Image)
@@ -143,6 +146,12 @@ func (c *comparison) add(field, path, before, after string, why cause) {
 	if effect == observed.EffectNext {
 		effect = observed.EffectRestart
 		if c.idles {
+			effect = observed.EffectLive
+		}
+	}
+	if effect == observed.EffectPlug {
+		effect = observed.EffectRestart
+		if c.plugs {
 			effect = observed.EffectLive
 		}
 	}

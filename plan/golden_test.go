@@ -135,6 +135,7 @@ func shownJSON(t *testing.T, p *plan.Plan) string {
 			Permit   bool `json:"permit,omitempty"`
 			GrowRoot bool `json:"grow_root,omitempty"`
 			SetEnv   bool `json:"set_env,omitempty"`
+			Mount    bool `json:"mount,omitempty"`
 		} `json:"changes"`
 	}
 	if err := json.Unmarshal(whole.Bytes(), &doc); err != nil {
@@ -306,6 +307,17 @@ func (st *stage) happen(t *testing.T, f []string) {
 			run.Phase = "starting"
 			ws.Run, ws.Starting = &run, true
 		})
+	case "guests-plug": // ROOM [fixed]: all that run take so many more disks; fixed: those that they started with stay in them
+		s.room, _ = strconv.Atoi(arg(1))
+		s.fixed = len(f) > 2
+		for name, ws := range s.workspaces {
+			if ws.Running {
+				ws.Live = s.live(&ws)
+				s.workspaces[name] = ws
+			}
+		}
+	case "unmounted": // its guest has the first of its volumes no more
+		onWorkspace(s.unmount)
 	case "protect":
 		v := s.volumes[arg(1)]
 		v.Protected = true

@@ -39,7 +39,7 @@ func (p *planner) checkLeases() {
 	for _, of := range p.uses {
 		for _, mine := range of.list {
 			s := p.state[inManifest(p.plan.Project, mine.workspace)]
-			if taker := s.starter(); taker != nil {
+			if taker := s.taker(); taker != nil {
 				p.awaitHolders(taker, mine, of.id, held[of.id])
 			}
 		}
@@ -93,9 +93,13 @@ func (p *planner) holders() map[string][]holding {
 		if !ws.Running {
 			continue
 		}
-		for i := range ws.Spec.Mounts {
-			if id := target(&ws.Spec.Mounts[i]); id != "" {
-				add(id, holding{workspace: disk, readOnly: ws.Spec.Mounts[i].ReadOnly})
+		mounts := ws.Spec.Mounts
+		if ws.Live != nil {
+			mounts = ws.Live.Mounts
+		}
+		for i := range mounts {
+			if id := target(&mounts[i]); id != "" {
+				add(id, holding{workspace: disk, readOnly: mounts[i].ReadOnly})
 			}
 		}
 	}
@@ -163,15 +167,27 @@ func (p *planner) releases(ws observed.Workspace, id string, mine holding) bool 
 	switch c.Action {
 	case ActionDelete, ActionStop:
 		return true
+	case ActionUpdate:
+		return c.Mount && !mountsClashing(c.Workspace, id, mine)
 	case ActionRestart, ActionReplace:
 		if c.Workspace.Desired == spec.DesiredStopped || c.Workspace.Mode == spec.ModeTask && p.inTurns(c.Address.Name, inManifest(p.plan.Project, mine.workspace)) {
 			return true
 		}
-		return !slices.ContainsFunc(c.Workspace.Mounts, func(m spec.Mount) bool {
-			return target(&m) == id && clashes(holding{readOnly: m.ReadOnly}, mine)
-		})
+		return !mountsClashing(c.Workspace, id, mine)
 	}
 	return false
+}
+
+func mountsClashing(w *observed.WorkspaceSpec, id string, mine holding) bool {
+	return slices.ContainsFunc(w.Mounts, func(m spec.Mount) bool { return target(&m) == id && clashes(holding{readOnly: m.ReadOnly}, mine) })
+}
+
+// taker is the change by which s takes volumes and disks, nil when none does: a start, or one of what a guest has mounted.
+func (s *workspaceState) taker() *Change {
+	if s != nil && s.change != nil && s.change.Mount {
+		return s.change
+	}
+	return s.starter()
 }
 
 // starter is the change that starts s's guest, nil when none does.

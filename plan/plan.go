@@ -131,6 +131,7 @@ type Change struct {
 	Permit    bool                    `json:"permit,omitempty"`    // ActionUpdate: of a workspace that runs, which may reach something else
 	GrowRoot  bool                    `json:"grow_root,omitempty"` // ActionUpdate: of a workspace that runs, whose root file system grows
 	SetEnv    bool                    `json:"set_env,omitempty"`   // ActionUpdate: of a workspace that runs, where what begins later has another environment
+	Mount     bool                    `json:"mount,omitempty"`     // ActionUpdate: of a workspace that runs, which gets the mounts of Workspace
 	Workspace *observed.WorkspaceSpec `json:"workspace,omitempty"` // also for KindTask: what it runs in
 	// Snapshots are made first, once the guest is stopped.
 	Snapshots []SnapshotObject `json:"snapshots,omitempty"`
@@ -143,7 +144,7 @@ type Change struct {
 }
 
 // InPlace says that a workspace is changed while it runs.
-func (c *Change) InPlace() bool { return c.Publish || c.Permit || c.GrowRoot || c.SetEnv }
+func (c *Change) InPlace() bool { return c.Publish || c.Permit || c.GrowRoot || c.SetEnv || c.Mount }
 
 // Does says whether apply has something to do for this change.
 func (c *Change) Does() bool { return c.Action != ActionNone && c.Action != ActionKeep }

@@ -90,6 +90,7 @@ func TestPolicyIsFollowed(t *testing.T) {
 		observed.EffectGrowOnly: plan.ActionReplace, // altered made the recorded one larger
 		observed.EffectComes:    plan.ActionRestart, // or goes
 		observed.EffectNext:     plan.ActionRestart, // of a service
+		observed.EffectPlug:     plan.ActionRestart, // of a guest that can't
 	}
 	for name, field := range specFields() {
 		policy := observed.WorkspacePolicy[name]

@@ -142,6 +142,8 @@ func disturb(r *rand.Rand, s *sim) {
 		case 2:
 			s.stop(&ws)
 			ws.RootFSMissing = true
+		case 3:
+			s.unmount(&ws)
 		}
 		s.workspaces[name] = ws
 	}
@@ -169,10 +171,11 @@ func TestProperties(t *testing.T) {
 	if testing.Short() {
 		rounds = 300
 	}
-	circles, deletes, unneeded, turns := 0, 0, 0, 0
+	circles, deletes, unneeded, turns, remounts := 0, 0, 0, 0, 0
 	for seed := range rounds {
 		r := rand.New(rand.NewSource(int64(seed)))
 		s := newSim(t)
+		s.room, s.fixed = seed%4, seed%3 == 0
 		var last *schema.Manifest
 		for step := range 4 {
 			m := randomManifest(r)
@@ -213,6 +216,9 @@ func TestProperties(t *testing.T) {
 				if p.Changes[i].Address.Kind == plan.KindTurn {
 					turns++
 				}
+				if p.Changes[i].Mount {
+					remounts++
+				}
 			}
 			volumes := len(s.volumes)
 			s.apply(p)
@@ -240,9 +246,9 @@ func TestProperties(t *testing.T) {
 			disturb(r, s)
 		}
 	}
-	t.Logf("%d circles, %d deletes, %d turns, %d changes that were not needed", circles, deletes, turns, unneeded)
-	if circles == 0 || deletes == 0 || circles > rounds || turns == 0 || unneeded == 0 && !testing.Short() {
-		t.Errorf("%d circles, %d deletes, %d turns and %d changes not needed in %d rounds: the random manifests miss their aim", circles, deletes, turns, unneeded, rounds)
+	t.Logf("%d circles, %d deletes, %d turns, %d changes that were not needed, %d of mounts that are live", circles, deletes, turns, unneeded, remounts)
+	if circles == 0 || deletes == 0 || circles > rounds || turns == 0 || remounts == 0 || unneeded == 0 && !testing.Short() {
+		t.Errorf("%d circles, %d deletes, %d turns, %d changes not needed and %d of mounts that are live in %d rounds: the random manifests miss their aim", circles, deletes, turns, unneeded, remounts, rounds)
 	}
 }
 

@@ -207,6 +207,9 @@ func (s *sim) workspace(p *plan.Plan, c *plan.Change) {
 		ws.Spec = s.resolve(*c.Workspace)
 		s.write("workspace", name)
 	}
+	if c.Mount {
+		s.remount(c, &ws)
+	}
 	switch c.Action {
 	case plan.ActionUpdate, plan.ActionStop:
 	default:
@@ -221,9 +224,80 @@ func (s *sim) workspace(p *plan.Plan, c *plan.Change) {
 			ws.Run = &observed.Run{ID: s.id("run"), Phase: phase}
 			ws.Running, ws.Starting, ws.BacksOff, ws.NotReady = true, false, false, ""
 			s.hold(name, ws.Spec, true)
+			ws.Live = s.live(&ws)
 		}
 	}
 	s.workspaces[name] = ws
+}
+
+// live is what a guest that has just started can change.
+func (s *sim) live(ws *observed.Workspace) *observed.Live {
+	if s.room == 0 {
+		return nil
+	}
+	l := &observed.Live{Mounts: slices.Clone(ws.Spec.Mounts), Room: s.room}
+	for i := range l.Mounts {
+		m := &l.Mounts[i]
+		if m.Kind == spec.MountBundle {
+			m.Source = "the key of its disk"
+		}
+		if s.fixed {
+			l.Fixed = append(l.Fixed, m.Path)
+		}
+	}
+	return l
+}
+
+// unmount takes the first volume from a guest that can give it, and no record says so: an apply was interrupted.
+func (s *sim) unmount(ws *observed.Workspace) {
+	if ws.Live == nil || ws.Spec.Mode == spec.ModeTask {
+		return
+	}
+	l := *ws.Live
+	i := slices.IndexFunc(l.Mounts, func(m spec.Mount) bool { return m.Kind == spec.MountVolume && !slices.Contains(l.Fixed, m.Path) })
+	if i < 0 {
+		return
+	}
+	l.Mounts = slices.Delete(slices.Clone(l.Mounts), i, i+1)
+	l.Room++
+	s.hold(ws.Spec.Name, ws.Spec, false)
+	s.hold(ws.Spec.Name, observed.WorkspaceSpec{Mounts: l.Mounts}, true)
+	ws.Live = &l
+}
+
+// remount gives a guest the mounts of its spec, as far as it can have them.
+func (s *sim) remount(c *plan.Change, ws *observed.Workspace) {
+	s.t.Helper()
+	if c.Action != plan.ActionUpdate || !ws.Running || ws.Live == nil || ws.Spec.Mode == spec.ModeTask {
+		s.t.Fatalf("%s %s: its mounts change, and can't: %+v", c.Action, c.Address, ws)
+	}
+	was := *ws.Live
+	for _, m := range was.Mounts {
+		switch i := slices.IndexFunc(ws.Spec.Mounts, func(n spec.Mount) bool { return n.Path == m.Path }); {
+		case i >= 0 && ws.Spec.Mounts[i].Kind == m.Kind && ws.Spec.Mounts[i].Name == m.Name && ws.Spec.Mounts[i].ReadOnly == m.ReadOnly:
+		case slices.Contains(was.Fixed, m.Path), m.Kind == spec.MountBundle:
+			s.t.Fatalf("%s: %s at %s can't be taken away", c.Address, m.Name, m.Path)
+		default:
+			was.Room++
+		}
+	}
+	for _, m := range ws.Spec.Mounts {
+		if !slices.ContainsFunc(was.Mounts, func(n spec.Mount) bool {
+			return n.Path == m.Path && n.Name == m.Name && n.Kind == m.Kind && n.ReadOnly == m.ReadOnly
+		}) {
+			was.Room--
+		}
+	}
+	if was.Room < 0 {
+		s.t.Fatalf("%s: there is no room for so many disks", c.Address)
+	}
+	s.hold(ws.Spec.Name, observed.WorkspaceSpec{Mounts: was.Mounts}, false)
+	s.hold(ws.Spec.Name, ws.Spec, true)
+	now := s.live(ws)
+	now.Fixed, now.Room = slices.DeleteFunc(was.Fixed, func(path string) bool {
+		return !slices.ContainsFunc(now.Mounts, func(m spec.Mount) bool { return m.Path == path })
+	}), was.Room
+	ws.Live = now
 }
 
 // rename gives a workspace its name, stopped.
@@ -246,6 +320,6 @@ func (s *sim) stop(ws *observed.Workspace) {
 		s.hold(ws.Spec.Name, ws.Spec, false)
 		run := *ws.Run
 		run.Phase, run.Stopped = "finished", true
-		ws.Running, ws.Starting, ws.Run = false, false, &run
+		ws.Running, ws.Starting, ws.Run, ws.Live = false, false, &run, nil
 	}
 }

@@ -44,6 +44,8 @@ type sim struct {
 	digests    map[string]string // of bundles that are made of outputs, in the apply at hand
 	unneeded   int               // changes of the last apply
 	manifest   *schema.Manifest
+	room       int  // for disks of a guest that runs; 0: it takes none
+	fixed      bool // those that it started with stay in it
 	serial     int
 }
 

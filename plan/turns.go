@@ -75,6 +75,12 @@ func (p *planner) giveTurns() {
 			if taker == nil || taker.Address.Kind != KindTask {
 				continue
 			}
+			for _, other := range of.list { // which takes it while it runs, after the task
+				w := p.state[inManifest(p.plan.Project, other.workspace)]
+				if w != nil && w.change != nil && w.change.Mount && clashes(other, mine) && p.order.Ended(s.name, w.name) {
+					p.addEdge(w.change, taker.Address)
+				}
+			}
 			for _, h := range held[of.id] {
 				w := p.state[inManifest(p.plan.Project, h.workspace)]
 				if w != nil && w.have != nil && w.have.Running && w.want.Mode != spec.ModeTask && w.want.Desired != spec.DesiredStopped &&
@@ -114,7 +120,7 @@ func (p *planner) giveTurn(w *workspaceState, taker *Change) {
 	case ActionUpdate:
 		c.Action, c.Detail = ActionStart, "it stopped to give a turn; its files stay"
 		if c.InPlace() { // which a start of what may run yet would not do
-			c.Action, c.Publish, c.Permit, c.GrowRoot, c.SetEnv = ActionRestart, false, false, false, false
+			c.Action, c.Publish, c.Permit, c.GrowRoot, c.SetEnv, c.Mount = ActionRestart, false, false, false, false, false
 		}
 	}
 	p.addEdge(taker, g.turn.Address)

@@ -61,7 +61,7 @@ func (p *planner) compareAll(s *workspaceState, still bool) (Change, *Change) {
 	c := Change{Address: Address{KindWorkspace, s.name}, Action: ActionNone, Pos: s.decl.Pos}
 	if s.have != nil {
 		was := normalize(s.have.Spec)
-		s.diff = compare(&was, &s.want)
+		s.diff = compare(&was, &s.want, p.plugs(s))
 		c.Fields = s.diff.fields
 	}
 	task, stopForTask := p.planTask(s, still)
@@ -79,7 +79,7 @@ func (p *planner) compareAll(s *workspaceState, still bool) (Change, *Change) {
 	case s.want.Mode == spec.ModeTask:
 		updateForTask(&c, s, stopForTask)
 	default:
-		keepUp(&c, s)
+		p.keepUp(&c, s)
 	}
 	return c, task
 }
@@ -133,14 +133,17 @@ func updateForTask(c *Change, s *workspaceState, stop bool) {
 }
 
 // keepUp is for services and workspaces that idle.
-func keepUp(c *Change, s *workspaceState) {
+func (p *planner) keepUp(c *Change, s *workspaceState) {
 	switch {
 	case s.have.Running && (s.diff.stops() || s.have.Starting && (s.diff.grows() || s.diff.environs())):
 		c.Action, c.Reason, c.Detail = ActionRestart, fieldReason(&s.diff), "its files stay"
 		c.Danger, c.Warning = DangerDowntime, "a running guest is stopped and started"
 	case s.have.BacksOff:
 		c.Action, c.Reason, c.Detail = ActionStart, ReasonDrifted, "it ended by itself and waits for its next start, which is now"
-	case s.have.Running && s.diff.any():
+	case s.have.Running && !p.plugs(s) && len(s.unmounted()) > 0 && !s.have.BacksOff:
+		c.Action, c.Reason, c.Detail = ActionRestart, ReasonDrifted, "its guest has other mounts than it is to have: "+strings.Join(s.unmounted(), ", ")
+		c.Danger, c.Warning = DangerDowntime, "a running guest is stopped and started"
+	case s.have.Running && (s.diff.any() || len(s.unmounted()) > 0):
 		c.Action, c.Reason, c.Detail = ActionUpdate, fieldReason(&s.diff), "the running guest is not affected"
 		if s.diff.publishes() {
 			c.Publish = true
@@ -179,8 +182,15 @@ func (c *Change) permit(s *workspaceState) {
 
 // changeGuest makes an update one of what the guest itself has.
 func (c *Change) changeGuest(s *workspaceState) {
-	c.GrowRoot, c.SetEnv = s.diff.grows(), s.diff.environs()
+	drifted := s.unmounted()
+	c.GrowRoot, c.SetEnv, c.Mount = s.diff.grows(), s.diff.environs(), s.diff.remounts() || len(drifted) > 0
 	var parts []string
+	if len(drifted) > 0 {
+		c.Reason = ReasonDrifted
+		parts = append(parts, "it gets the mounts that it is to have, and has not: "+strings.Join(drifted, ", "))
+	} else if c.Mount {
+		parts = append(parts, "its mounts change")
+	}
 	if c.GrowRoot {
 		parts = append(parts, "its disk grows")
 	}

@@ -155,8 +155,17 @@ type Workspace struct {
 	// NotReady is what its probe says of a run that is not ready, "" of any other.
 	NotReady string
 	Run      *Run
+	// Live is what of its guest can change while it runs; nil for nothing.
+	Live *Live
 	// Ports are published while it runs, each by the number that it has.
 	Ports []spec.Port
+}
+
+// Live is what a running guest has that can change without a restart, and how far.
+type Live struct {
+	Mounts []spec.Mount // as they are; that of a bundle has another Source than a spec
+	Fixed  []string     // paths of those that stay as long as the guest runs
+	Room   int          // for so many more disks
 }
 
 // Run is the newest run of a workspace.

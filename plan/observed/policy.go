@@ -15,6 +15,8 @@ const (
 	EffectRestart Effect = "restart"
 	// EffectComes fields are EffectLive, and EffectRestart when there was nothing before or is nothing after.
 	EffectComes Effect = "comes"
+	// EffectPlug fields are EffectLive where the VMM and the guest can take a disk while they run, and EffectRestart elsewhere.
+	EffectPlug Effect = "plug"
 	// EffectNext fields are what a process has from its start: EffectLive where none but those that begin later are meant,
 	// in a workspace that idles, and EffectRestart elsewhere.
 	EffectNext Effect = "next"
@@ -54,7 +56,7 @@ var WorkspacePolicy = map[string]FieldPolicy{
 	"stop_grace":    {EffectCosmetic, false},
 	"isolation":     {EffectRestart, false},
 	"boot":          {EffectCosmetic, false}, // from the next start on
-	"mounts":        {EffectRestart, true},
+	"mounts":        {EffectPlug, true},
 	"ports":         {EffectLive, false},
 	"network":       {EffectComes, false},
 	"after":         {EffectCosmetic, false},

@@ -40,6 +40,8 @@ type Run struct {
 	Collected []Fetched `json:"collected,omitempty"`
 	// Ports are published, by the workspace or for this run, each with the number that it has.
 	Ports []spec.PortState `json:"ports,omitempty"`
+	// Live is what can change of the guest that is there, nil where nothing can: before it is ready, or of an older microagent.
+	Live *Live `json:"live,omitempty"`
 	// Network is of a run with one.
 	Network     *NetworkState `json:"network,omitempty"`
 	SpecDigest  string        `json:"spec_digest"` // of the spec it was started with
@@ -161,6 +163,11 @@ type Runs interface {
 	// SetEnv gives what begins in a running workspace from now on another environment; what runs keeps its own. ErrRefused
 	// when it is not running, ErrUnsupported when what runs it is too old.
 	SetEnv(ctx context.Context, name string, env map[string]string) error
+	// Mount makes what a running workspace has mounted those, without a restart: disks are plugged and mounted, unmounted and
+	// unplugged, and what stays as it is is not touched. ErrBusy says that its guest uses one that is to go, and who does, or that
+	// another holds one that is to come; then what was mounted stays. ErrRefused when it is not running, ErrUnsupported when what
+	// runs it is too old.
+	Mount(ctx context.Context, name string, mounts []spec.Mount) error
 	// GrowRoot makes the root file system of a running workspace that large, in bytes, while it is used. One that is as large
 	// is a success. ErrRefused when it is not running, or larger.
 	GrowRoot(ctx context.Context, name string, size int64) error

@@ -231,6 +231,16 @@ func (f *FakeVolumes) Attach(name, workspace string) error {
 	return nil
 }
 
+// Detach lets go of one volume that workspace holds.
+func (f *FakeVolumes) Detach(name, workspace string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if v, ok := f.volumes[name]; ok && v.Attached && v.Holder.Workspace == workspace {
+		v.Attached = false
+		f.put(v)
+	}
+}
+
 // Release lets go of every volume that workspace holds.
 func (f *FakeVolumes) Release(workspace string) {
 	f.mu.Lock()

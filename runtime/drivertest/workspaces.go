@@ -289,6 +289,7 @@ func workspacesIdle(t *testing.T, w WorkspacesUnder) {
 	wantClass(t, w.Permit(t.Context(), "one", nil), driver.ErrRefused)
 	wantClass(t, w.SetEnv(t.Context(), "one", nil), driver.ErrRefused)
 	wantClass(t, w.GrowRoot(t.Context(), "one", 1<<30), driver.ErrRefused)
+	wantClass(t, w.Mount(t.Context(), "one", nil), driver.ErrRefused)
 	if denials, err := w.Denials(t.Context(), "one"); err != nil || len(denials) != 0 {
 		t.Errorf("denials of a workspace that never ran: %+v, %v", denials, err)
 	}

@@ -91,6 +91,21 @@ func (f *FakeWorkspaces) SetEnv(_ context.Context, name string, env map[string]s
 	return err
 }
 
+// Mount takes any mounts, of a workspace that runs.
+func (f *FakeWorkspaces) Mount(_ context.Context, name string, mounts []spec.Mount) error {
+	const op = "change mounts of workspace"
+	if err := f.call("mount", name); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	w, err := f.running(op, name)
+	if err != nil {
+		return err
+	}
+	return f.mount(w, mounts)
+}
+
 // GrowRoot takes any size that is no smaller, of a workspace that runs.
 func (f *FakeWorkspaces) GrowRoot(_ context.Context, name string, size int64) error {
 	const op = "grow root file system of workspace"

@@ -49,6 +49,7 @@ func (f *FakeWorkspaces) Start(_ context.Context, name string, o driver.StartOpt
 		ID: fmt.Sprintf("run-%d", f.next), Key: o.RunKey, Phase: driver.PhaseReady, Started: now, Ready: &now,
 		PID: 1000 + f.next, BootID: "fake", Start: uint64(f.next), Tool: "fake", VMM: "fake", SpecDigest: fakeDigest(w.Spec),
 	}
+	w.Run.Live = &driver.Live{Mounts: slices.Clone(w.Spec.Mounts), Room: 4}
 	w.network, w.env, w.root = o.NetworkOf(&w.Spec), maps.Clone(w.Spec.Process.Env), w.Spec.DiskSize
 	w.Run.Readiness = f.readiness(w)
 	w.publish(append(slices.Clone(w.Spec.Ports), o.Ports...))
@@ -61,6 +62,32 @@ func (f *FakeWorkspaces) Start(_ context.Context, name string, o driver.StartOpt
 	}
 	w.hold = false
 	return *w.Run, nil
+}
+
+// mount gives a run those mounts, none of them when a volume is held elsewhere.
+func (f *FakeWorkspaces) mount(w *fakeWorkspace, mounts []driver.Mount) error {
+	had := func(list []driver.Mount, name string) bool {
+		return slices.ContainsFunc(list, func(m driver.Mount) bool { return m.Kind == driver.MountVolume && m.Name == name })
+	}
+	detach := func(list, but []driver.Mount) {
+		for _, m := range list {
+			if f.Volumes != nil && m.Kind == driver.MountVolume && !had(but, m.Name) {
+				f.Volumes.Detach(m.Name, w.Spec.Name)
+			}
+		}
+	}
+	for i, m := range mounts {
+		if m.Kind != driver.MountVolume || f.Volumes == nil {
+			continue
+		}
+		if err := f.Volumes.Attach(m.Name, w.Spec.Name); err != nil {
+			detach(mounts[:i], w.Run.Live.Mounts)
+			return err
+		}
+	}
+	detach(w.Run.Live.Mounts, mounts)
+	w.Run.Live = &driver.Live{Mounts: slices.Clone(mounts), Room: 4}
+	return nil
 }
 
 // end finishes the run of w as its process ended with code.
@@ -76,6 +103,7 @@ func (f *FakeWorkspaces) end(w *fakeWorkspace, code int, stopped bool) {
 }
 
 func (f *FakeWorkspaces) finish(w *fakeWorkspace, phase driver.Phase, reason string) {
+	w.Run.Live = nil
 	w.Run.Phase, w.Run.Error, w.Run.Ended = phase, reason, new(f.clock())
 	if f.Volumes != nil {
 		f.Volumes.Release(w.Spec.Name)

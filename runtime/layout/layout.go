@@ -99,7 +99,8 @@ const (
 	SupervisorLog = "supervisor.log"
 	NetworkLog    = "network.log" // records of what the guest's network denied, a line each
 	ControlSocket = "control.sock"
-	VMMDir        = "vmm" // the sockets that the VMM serves, and nothing else: it may write in no other folder
+	VMMDir        = "vmm"             // the sockets that the VMM serves: it may write in no other folder
+	PluggedDir    = VMMDir + "/disks" // links to the disks that were plugged into a VMM which may open nothing elsewhere
 	APISocket     = VMMDir + "/api.sock"
 	VsockSocket   = VMMDir + "/vsock.sock"
 	SerialSocket  = VMMDir + "/serial.sock"

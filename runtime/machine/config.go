@@ -35,6 +35,7 @@ func (s Spec) config() ch.VmConfig {
 	c.Disks = s.disks()
 	if s.Choice.Kind == CloudHypervisor && canLandlock() {
 		c.LandlockEnable = new(true)
+		c.LandlockRules = []ch.LandlockConfig{{Path: filepath.Join(s.Folder, layout.PluggedDir), Access: "rw"}}
 	}
 	return c
 }
@@ -42,10 +43,13 @@ func (s Spec) config() ch.VmConfig {
 func (s Spec) disks() []ch.DiskConfig {
 	var list []ch.DiskConfig
 	for _, d := range s.Disks {
-		list = append(list, ch.DiskConfig{
-			Id: new(d.Serial), Serial: new(d.Serial), Path: new(s.path(d.Path)),
-			Readonly: new(d.ReadOnly), ImageType: new(ch.ImageRaw),
-		})
+		list = append(list, s.disk(d))
 	}
 	return list
+}
+
+func (s Spec) disk(d Disk) ch.DiskConfig {
+	return ch.DiskConfig{
+		Id: new(d.Serial), Serial: new(d.Serial), Path: new(s.path(d.Path)), Readonly: new(d.ReadOnly), ImageType: new(ch.ImageRaw),
+	}
 }

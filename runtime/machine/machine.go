@@ -82,11 +82,18 @@ type VM struct {
 	ping    ch.Ping
 	early   early
 	saved   error // why the guest was not saved that was to be
+
+	cold     map[string]bool // serials of the disks that it was started with
+	handing  *net.UnixConn   // files for the adapter
+	removals removals
 }
 
 // Start starts the VMM, and the guest in it. Ending ctx before it returned ends both.
 func Start(ctx context.Context, spec Spec) (*VM, error) {
-	vm := &VM{spec: spec, events: make(chan ch.Event, 64), early: newEarly()}
+	vm := &VM{spec: spec, events: make(chan ch.Event, 64), early: newEarly(), cold: map[string]bool{}}
+	for _, d := range spec.Disks {
+		vm.cold[d.Serial] = true
+	}
 	if err := vm.start(ctx); err != nil {
 		vm.Kill()
 		vm.Wait()
@@ -103,8 +110,10 @@ func (vm *VM) start(ctx context.Context) (err error) {
 	if err := os.RemoveAll(sockets); err != nil { // of a VMM that was killed
 		return fmt.Errorf("start VMM: %w", err)
 	}
-	if err := os.Mkdir(sockets, 0o700); err != nil {
-		return fmt.Errorf("start VMM: %w", err)
+	for _, dir := range []string{sockets, filepath.Join(vm.spec.Folder, layout.PluggedDir)} {
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			return fmt.Errorf("start VMM: %w", err)
+		}
 	}
 	if vm.log, err = rotate.Create(filepath.Join(vm.spec.Folder, layout.VMMLog), vmmLogLimit); err != nil {
 		return fmt.Errorf("start VMM: %w", err)
@@ -283,5 +292,8 @@ func (vm *VM) Wait() {
 	_ = os.RemoveAll(filepath.Join(vm.spec.Folder, layout.VMMDir))
 	if vm.dir != nil {
 		vm.dir.Close()
+	}
+	if vm.handing != nil {
+		vm.handing.Close()
 	}
 }

@@ -37,8 +37,8 @@ type process struct {
 // eventPipe is how much may wait unread in the event stream; a VMM drops events rather than wait.
 const eventPipe = 1 << 20
 
-// firstExtra is the number of the first inherited file: the event stream. For the adapter the API's socket and the
-// handed ones follow.
+// firstExtra is the number of the first inherited file: the event stream. For the adapter the API's socket, the
+// handed ones and the socket for those that come later follow.
 const firstExtra = 3
 
 func (vm *VM) spawn() error {
@@ -79,6 +79,15 @@ func (vm *VM) spawn() error {
 	}
 	for _, file := range handed {
 		p.cmd.ExtraFiles = append(p.cmd.ExtraFiles, file.file)
+	}
+	if vm.spec.Choice.Kind != CloudHypervisor {
+		ours, theirs, err := handingPair()
+		if err != nil {
+			return errors.Join(fmt.Errorf("%s: %w", op, err), events.Close())
+		}
+		defer theirs.Close()
+		vm.handing = ours
+		p.cmd.ExtraFiles = append(p.cmd.ExtraFiles, theirs)
 	}
 	rules := vm.spec.rules()
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
@@ -121,6 +130,7 @@ func (vm *VM) readEvents(r *os.File) {
 			return
 		}
 		vm.early.take(e)
+		vm.takeRemoval(e)
 		vm.events <- e
 	}
 }
@@ -209,6 +219,7 @@ func (s Spec) argv(handed []handedFile) []string {
 	for i, h := range handed {
 		argv = append(argv, "--opened", fmt.Sprintf("fd=%d,path=%s", firstExtra+2+i, h.path))
 	}
+	argv = append(argv, "--handed", fmt.Sprintf("fd=%d", firstExtra+2+len(handed)))
 	return argv
 }
 

@@ -19,6 +19,7 @@ type flags struct {
 	logFile    string
 	noShutdown bool
 	opened     opened
+	handed     handed
 	binary     string
 	version    string
 	accel      Accel
@@ -53,7 +54,7 @@ func (t *target) Set(text string) error {
 func (t *target) given() bool { return t.path != "" || t.fd >= 0 }
 
 func parseFlags(args []string, output io.Writer) (*flags, error) {
-	f := &flags{socket: target{fd: -1}, events: target{fd: -1}, opened: opened{}}
+	f := &flags{socket: target{fd: -1}, events: target{fd: -1}, opened: opened{}, handed: -1}
 	set := flag.NewFlagSet("microagent qemu", flag.ContinueOnError)
 	set.SetOutput(output)
 	set.Var(&f.socket, "api-socket", "`path=P|fd=N` to serve the API on")
@@ -64,6 +65,7 @@ func parseFlags(args []string, output io.Writer) (*flags, error) {
 	set.BoolFunc("vv", "ignored", func(string) error { return nil })
 	set.Func("seccomp", "ignored: QEMU's own sandbox is used where it has one", func(string) error { return nil })
 	set.Func("opened", "`fd=N,path=P`: the file that the API calls P is open as N; it may be given again", f.opened.set)
+	set.Func("handed", "`fd=N`: a socket of packets on which open files come later, each with its path in JSON", f.handed.set)
 	set.StringVar(&f.binary, "qemu", "", "QEMU's `binary`")
 	set.StringVar(&f.version, "qemu-version", "", "the `version` of --qemu, which is not asked then")
 	set.Func("accel", "`tcg|kvm`", func(text string) error {

@@ -31,9 +31,12 @@ func (v *vmm) addDisk(c api.DiskConfig) (*api.PciDeviceInfo, error) {
 	}
 	v.ids.fill(&next)
 	c = next.Disks[len(next.Disks)-1]
+	if err := v.host.handed.take(v.host.opened); err != nil {
+		return nil, wrap(err, textDeviceManager)
+	}
 	d, err := openDisk(c, v.host.opened)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, v.host.opened.drop(deref(c.Path)))
 	}
 	err = d.lock()
 	if err != nil {
@@ -42,7 +45,7 @@ func (v *vmm) addDisk(c api.DiskConfig) (*api.PciDeviceInfo, error) {
 		err = m.plug(d)
 	}
 	if err != nil {
-		return nil, errors.Join(err, d.close())
+		return nil, errors.Join(err, d.close(), v.host.opened.drop(deref(c.Path)))
 	}
 	next.Disks[len(next.Disks)-1] = d.config
 	v.config = &next
@@ -179,7 +182,7 @@ func (v *vmm) ejected(m *instance, qid string) {
 	if d.port >= 0 {
 		m.slots[d.port] = nil
 	}
-	if err = errors.Join(err, d.close()); err != nil {
+	if err = errors.Join(err, d.close(), v.host.opened.drop(deref(d.config.Path))); err != nil {
 		v.logf("remove disk %s: %v", deref(d.config.Id), err)
 	}
 	v.monitor.emit("vm", "device-removed", map[string]string{"id": deref(d.config.Id), "bdf": d.bdf})

@@ -102,6 +102,7 @@ type host struct {
 	accel    Accel
 	watch    stopwatch
 	opened   opened
+	handed   handed
 	program  program
 	sandbox  bool
 	filtered atomic.Bool // a QEMU has started below its sandbox

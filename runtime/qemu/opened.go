@@ -33,8 +33,24 @@ func (o opened) set(text string) error {
 	if err != nil {
 		return err
 	}
+	return o.put(path, file)
+}
+
+// put takes a file over, in the place of one that was handed for the path before: disks have copies of their own.
+func (o opened) put(path string, file *os.File) error {
+	err := o.drop(path)
 	o[path] = file
-	return nil
+	return err
+}
+
+// drop closes the file of a path, and lets go of the lease that it carries unless a disk has a copy.
+func (o opened) drop(path string) error {
+	file, ok := o[path]
+	if !ok {
+		return nil
+	}
+	delete(o, path)
+	return file.Close()
 }
 
 // open gives the file at path. What was inherited has the access that it was opened with, and shares its locks.

@@ -133,7 +133,7 @@ func newHost(ctx context.Context, f *flags, watch stopwatch, log io.Writer) (*ho
 	if !ok {
 		return nil, "", fmt.Errorf("%w: none is known for %s", ErrNone, runtime.GOARCH)
 	}
-	h := &host{binary: f.binary, accel: f.accel, watch: watch, program: p, sandbox: true, opened: f.opened, firmware: firstFile(p.firmware)}
+	h := &host{binary: f.binary, accel: f.accel, watch: watch, program: p, sandbox: true, opened: f.opened, handed: f.handed, firmware: firstFile(p.firmware)}
 	version := ""
 	if h.binary == "" || h.accel == "" {
 		found, err := Find(ctx)

@@ -31,9 +31,10 @@ const (
 
 // begin starts the VMM, with a guest that is a copy of a template where one fits, and one that boots where none does.
 func (s *supervisor) begin(ctx context.Context) (*machine.VM, error) {
+	disks := s.settleDisks()
 	spec := machine.Spec{
 		Name: s.spec.Workspace.Name, Folder: s.folder.Dir, Choice: s.spec.VMM, Adapter: s.spec.Adapter, Boot: s.spec.Boot,
-		CPUs: s.spec.Workspace.CPUs, Memory: s.spec.Workspace.Memory, Disks: s.disks.Machine(), Leases: s.disks.Leases(),
+		CPUs: s.spec.Workspace.CPUs, Memory: s.spec.Workspace.Memory, Disks: disks.Machine(), Leases: disks.Leases(),
 	}
 	if s.spec.Fresh {
 		return s.bootAs(ctx, spec, driver.Boot{Why: bootFresh})

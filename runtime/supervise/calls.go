@@ -138,7 +138,7 @@ func (s calls) Grow(ctx context.Context, volume string, size int64) (grown int64
 }
 
 func (s *supervisor) grow(ctx context.Context, session *proto.Session, volume string, size int64) (int64, error) {
-	disk, ok := s.disks.Volume(volume)
+	disk, ok := s.attached().Volume(volume)
 	if !ok {
 		return 0, &driver.Error{Class: driver.ErrNotFound, Op: "grow", Object: volume, Err: errors.New("it is not attached")}
 	}

@@ -28,7 +28,7 @@ func (s *supervisor) takeIOError(e ch.Event) {
 		reason = op + ": " + reason
 	}
 	s.noteFault(driver.DiskFault{
-		Disk: s.disks.NameOf(e.Properties["id"]), NoSpace: e.Properties["nospace"] == "true", Reason: printable.Line(reason), Count: 1,
+		Disk: s.attached().NameOf(e.Properties["id"]), NoSpace: e.Properties["nospace"] == "true", Reason: printable.Line(reason), Count: 1,
 	})
 }
 
@@ -99,7 +99,7 @@ func (s *supervisor) watchSpace(ctx context.Context) (stop func()) {
 				return
 			case <-t.C:
 			}
-			for _, d := range s.disks {
+			for _, d := range s.attached() {
 				if d.Machine.ReadOnly {
 					continue
 				}

@@ -64,7 +64,7 @@ func (s calls) Trim(ctx context.Context, volume string) error {
 
 // written is the serial of a volume that this guest writes to, if its agent has a capability.
 func (s *supervisor) written(op string, session *proto.Session, volume, capability string) (serial string, err error) {
-	disk, ok := s.disks.Volume(volume)
+	disk, ok := s.attached().Volume(volume)
 	switch {
 	case !ok:
 		return "", &driver.Error{Class: driver.ErrNotFound, Op: op, Object: volume, Err: errors.New("it is not attached")}

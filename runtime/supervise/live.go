@@ -171,7 +171,7 @@ func (s *supervisor) boot(ctx context.Context, w *watch, ready func()) (again bo
 	if err := s.agentHasNetwork(session); err != nil {
 		return false, up, err
 	}
-	wait, why := s.disks.MMPWait()
+	wait, why := s.attached().MMPWait()
 	if wait > 0 {
 		if err := s.change(func(r *driver.Run) { r.Waits = why }); err != nil {
 			return false, up, err
@@ -320,7 +320,7 @@ func (s *supervisor) explainBoot(w *watch, what string, err error) error {
 		case <-time.After(settle):
 		}
 	}
-	e := &driver.Error{Op: "start workspace", Object: s.spec.Workspace.Name, Err: fmt.Errorf("%s: %s", what, s.disks.NameIn(printable.Line(err.Error())))}
+	e := &driver.Error{Op: "start workspace", Object: s.spec.Workspace.Name, Err: fmt.Errorf("%s: %s", what, s.attached().NameIn(printable.Line(err.Error())))}
 	if errors.Is(err, driver.ErrGuest) {
 		e.Next = "correct what it names; the guest's console: microagent logs --console " + s.spec.Workspace.Name
 	}
@@ -342,15 +342,15 @@ func (s *supervisor) config() proto.Config {
 		c.Guest.Env = *s.environment
 	}
 	s.mu.Unlock()
-	for _, d := range s.disks {
-		if d.Kind == "" {
+	for _, d := range s.attached() {
+		switch {
+		case d.Kind == "":
 			c.Root = d.Mount
 			continue
+		case d.Leaving:
+			continue
 		}
-		if d.Mount.Owner == "" && d.Kind == driver.MountVolume {
-			d.Mount.Owner = p.User
-		}
-		c.Mounts = append(c.Mounts, d.Mount)
+		c.Mounts = append(c.Mounts, s.mountOf(d))
 	}
 	return c
 }

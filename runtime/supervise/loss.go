@@ -22,7 +22,7 @@ func (s *supervisor) noteLoss() {
 	if ended == nil || ended.Stopped || ended.Ready == nil || s.spec.Workspace.Process.Mode == driver.ModeTask && ended.Phase == driver.PhaseFinished {
 		return
 	}
-	l := lossOf(s.spec.Workspace, *ended, s.disks.Left())
+	l := lossOf(s.spec.Workspace, *ended, s.attached().Left())
 	if next.ID != ended.ID {
 		l.Restarted, l.Next = true, next.Restarts.Next
 	}
@@ -38,7 +38,7 @@ func (s *supervisor) noteLost() {
 	if kept, _, err := control.ReadLoss(s.folder); err == nil && kept != nil && kept.Run == before.ID {
 		return
 	}
-	s.keepLoss(lossOf(s.spec.Workspace, *before, s.disks.Left()))
+	s.keepLoss(lossOf(s.spec.Workspace, *before, s.attached().Left()))
 }
 
 func (s *supervisor) keepLoss(l driver.Loss) {

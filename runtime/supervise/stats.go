@@ -17,7 +17,7 @@ func (s calls) Stats(ctx context.Context) (use driver.GuestUse, err error) {
 		use = driver.GuestUse{CPUs: got.CPUs, Busy: got.Busy, Idle: got.Idle, Load: got.Load, Memory: got.Memory,
 			Used: got.Memory - got.Available, Tasks: got.Tasks}
 		known := map[string]bool{"/": true}
-		for _, m := range s.spec.Workspace.Mounts {
+		for _, m := range s.attached().Mounts() {
 			known[m.Path] = true
 		}
 		for _, d := range got.Disks {

@@ -37,7 +37,6 @@ type supervisor struct {
 	folder layout.Workspace
 	self   lease.Process
 	log    *slog.Logger
-	disks  attach.Disks
 	output *outlog.Log
 	room   *attach.Reserve
 	ports  *ports.Ports
@@ -49,8 +48,10 @@ type supervisor struct {
 
 	network *network // nil for none
 
-	template *template.Template // that the guest is a copy of; nil for one that booted
-	uncopied string             // why a guest of this run is not to be a copy; "" for none
+	template   *template.Template // that the guest is a copy of; nil for one that booted
+	uncopied   string             // why a guest of this run is not to be a copy; "" for none
+	remounting sync.Mutex         // what follows
+	serials    int                // how many disks it has had
 
 	publishing sync.Mutex  // what follows
 	declared   []spec.Port // those of ports that the workspace's spec has, as they are bound
@@ -60,6 +61,7 @@ type supervisor struct {
 	denialsTold int                // in the project's history
 	saving      sync.Mutex         // run.json
 	mu          sync.Mutex         // what follows
+	disks       attach.Disks       // changed as a whole, with remounting held as well
 	environment *map[string]string // of the guests to come, when it is not the spec's any more
 	run         driver.Run
 	moved       turn        // rung at each change of run
@@ -124,8 +126,9 @@ func (s *supervisor) supervise(ctx context.Context, ready func()) error {
 	if s.disks, err = attach.Acquire(s.state, s.self, s.spec.Workspace); err != nil {
 		return err
 	}
+	s.serials = len(s.disks)
 	// From here on this process is the only one that writes run.json: it has the lease of the root file system.
-	defer s.disks.Release()
+	defer func() { s.disks.Release() }()
 	if err := s.bindPorts(); err != nil {
 		return err
 	}
@@ -186,6 +189,7 @@ func (s *supervisor) snapshot() driver.Run {
 	run.Collected = append([]driver.Fetched(nil), s.run.Collected...)
 	run.Diagnostics = append([]string(nil), s.run.Diagnostics...)
 	run.DiskFaults = append([]driver.DiskFault(nil), s.run.DiskFaults...)
+	run.Live = s.canChange()
 	if s.ports != nil && run.Phase.Alive() {
 		run.Ports = s.ports.State()
 	}

@@ -152,6 +152,16 @@ func ReadHolder(state layout.State, name string) (*driver.Holder, error) {
 	return &h, nil
 }
 
+// ForgetHolder takes back what WriteHolder noted, of a holder that gives the lease back and lives on. Only the holder of the lease
+// calls it.
+func ForgetHolder(state layout.State, name string) error {
+	err := os.Remove(state.VolumeHolder(name))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("forget holder of volume %s: %w", name, err)
+	}
+	return nil
+}
+
 // WriteHolder notes who holds a volume's lease. Only the holder of the lease calls it; the note stays after release.
 func WriteHolder(state layout.State, name string, h driver.Holder) error {
 	if err := layout.WriteJSON(state.VolumeHolder(name), h); err != nil {

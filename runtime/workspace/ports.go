@@ -47,6 +47,19 @@ func (s *Store) SetEnv(ctx context.Context, name string, env map[string]string) 
 	return nil
 }
 
+// Mount makes what a running workspace has mounted those.
+func (s *Store) Mount(ctx context.Context, name string, mounts []driver.Mount) error {
+	const op = "change mounts of workspace"
+	client, err := s.Running(op, name)
+	if err != nil {
+		return err
+	}
+	if err := client.Mount(ctx, mounts); err != nil {
+		return s.controlError(ctx, op, name, name, err)
+	}
+	return nil
+}
+
 // GrowRoot makes the root file system of a running workspace larger.
 func (s *Store) GrowRoot(ctx context.Context, name string, size int64) error {
 	const op = "grow root file system of workspace"

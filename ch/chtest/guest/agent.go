@@ -25,6 +25,8 @@ func (bare) Freezer(string) (agent.Freezer, error)                            { 
 func (bare) Trim(string) (int64, error)                                       { return 0, fmt.Errorf("no disk is known") }
 func (bare) AddEntropy([]byte) error                                          { return nil }
 func (bare) SetClock(int64) error                                             { return nil }
+func (bare) MountDisk(*wire.Mount, agent.Owner) error                         { return nil }
+func (bare) UnmountDisk(string) error                                         { return nil }
 func (bare) KillAll()                                                         {}
 func (bare) Unmount() []string                                                { return nil }
 func (bare) PowerOff()                                                        {}

@@ -33,6 +33,10 @@ type System interface {
 	// and says how much the kernel says that was, in bytes.
 	Freezer(serial string) (Freezer, error)
 	Trim(serial string) (int64, error)
+	// MountDisk, only after Setup, mounts a disk that was plugged since; UnmountDisk ends a mount that Setup or MountDisk made, with
+	// all of it on the disk, or names the processes that use it. What is done already is a success.
+	MountDisk(d *wire.Mount, own Owner) error
+	UnmountDisk(serial string) error
 	// AddEntropy gives the kernel random bytes; SetClock sets its wall clock, in nanoseconds since 1970.
 	AddEntropy(seed []byte) error
 	SetClock(wall int64) error
@@ -59,6 +63,7 @@ type Agent struct {
 	dials    atomic.Int32
 	started  time.Time
 
+	remounting sync.Mutex // held before mu
 	mu         sync.Mutex
 	boot       string // its id, once Hello was called
 	configured *wire.ConfigureRequest

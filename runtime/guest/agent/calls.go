@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,7 +33,7 @@ func (a *Agent) Hello(_ context.Context, req *wire.HelloRequest) (*wire.HelloRes
 	return &wire.HelloResponse{
 		Major: proto.Major, Minor: proto.Minor, Build: proto.Build(), Nonce: req.GetNonce(),
 		Capabilities: []string{proto.CapExec, proto.CapTerminal, proto.CapFiles, proto.CapGrow, proto.CapLog, proto.CapDial, proto.CapStats, proto.CapPackets, proto.CapChanged,
-			proto.CapEnv, proto.CapFreeze, proto.CapTrim, proto.CapProbe},
+			proto.CapEnv, proto.CapFreeze, proto.CapTrim, proto.CapProbe, proto.CapMount},
 		BootId: a.boot, Kernel: kernelRelease(), Configured: a.configured != nil, UptimeNanos: uptime(),
 	}, nil
 }
@@ -63,19 +64,23 @@ func (a *Agent) Configure(ctx context.Context, req *wire.ConfigureRequest) (*wir
 			return nil, proto.Errorf(proto.CodeFailed, "set the clock: %v", err)
 		}
 	}
-	own := func(spec string) (int, int, error) {
+	up := now()
+	if err := a.system.Setup(ctx, req, ownerIn(req)); err != nil {
+		return nil, answer(err)
+	}
+	a.configured, a.up = req, up
+	return &wire.ConfigureResponse{}, nil
+}
+
+// ownerIn looks up owners in a guest that is configured so.
+func ownerIn(req *wire.ConfigureRequest) Owner {
+	return func(spec string) (int, int, error) {
 		if spec == "" {
 			spec = req.GetProcess().GetUser()
 		}
 		id, err := accounts{passwdFile, groupFile}.find(spec)
 		return int(id.uid), int(id.gid), err
 	}
-	up := now()
-	if err := a.system.Setup(ctx, req, own); err != nil {
-		return nil, answer(err)
-	}
-	a.configured, a.up = req, up
-	return &wire.ConfigureResponse{}, nil
 }
 
 // sameConfig compares without the parts that differ by the moment.
@@ -223,6 +228,66 @@ func (a *Agent) Grow(_ context.Context, req *wire.GrowRequest) (*wire.GrowRespon
 		return nil, answer(err)
 	}
 	return &wire.GrowResponse{Bytes: n}, nil
+}
+
+// Mount mounts a disk of a guest that is configured; Unmount ends a mount. One comes after the other.
+func (a *Agent) Mount(_ context.Context, req *wire.MountRequest) (*wire.MountResponse, error) {
+	err := a.remount(func(now *wire.ConfigureRequest) error {
+		d := req.GetMount()
+		if err := a.system.MountDisk(d, ownerIn(now)); err != nil {
+			return err
+		}
+		now.Mounts = append(without(now.Mounts, d.GetSerial()), d)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &wire.MountResponse{}, nil
+}
+
+// Unmount is described at Mount.
+func (a *Agent) Unmount(_ context.Context, req *wire.UnmountRequest) (*wire.UnmountResponse, error) {
+	err := a.remount(func(now *wire.ConfigureRequest) error {
+		if err := a.system.UnmountDisk(req.GetSerial()); err != nil {
+			return err
+		}
+		now.Mounts = without(now.Mounts, req.GetSerial())
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &wire.UnmountResponse{}, nil
+}
+
+func without(list []*wire.Mount, serial string) []*wire.Mount {
+	return slices.DeleteFunc(list, func(d *wire.Mount) bool { return d.GetSerial() == serial })
+}
+
+// remount changes what is mounted, and the configuration with it: it is what a host that connects anew says.
+func (a *Agent) remount(change func(now *wire.ConfigureRequest) error) error {
+	a.remounting.Lock()
+	defer a.remounting.Unlock()
+	a.mu.Lock()
+	configured, closing := a.configured, a.closing
+	a.mu.Unlock()
+	switch {
+	case configured == nil:
+		return proto.Errorf(proto.CodeRefused, "the guest was not configured yet")
+	case closing:
+		return proto.Errorf(proto.CodeRefused, "the guest is shutting down")
+	}
+	next := pb.CloneOf(configured)
+	if err := change(next); err != nil {
+		return answer(err)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	now := pb.CloneOf(a.configured) // which may have another environment by now
+	now.Mounts = next.Mounts
+	a.configured = now
+	return nil
 }
 
 // SetTime sets the clock.

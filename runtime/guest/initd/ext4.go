@@ -61,6 +61,12 @@ const (
 
 // Grow makes the file system on a mounted disk as large as the disk, once that has device bytes.
 func (m *system) Grow(serial string, device int64) (int64, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.grow(serial, device)
+}
+
+func (m *system) grow(serial string, device int64) (int64, error) {
 	d, ok := m.disks[serial]
 	if !ok {
 		return 0, proto.Errorf(proto.CodeNotFound, "no disk %s is mounted", serial)

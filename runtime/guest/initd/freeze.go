@@ -28,7 +28,9 @@ type place struct{ *os.File }
 
 // open opens the root of a file system that is written to.
 func (m *system) open(serial string) (place, error) {
+	m.mu.Lock()
 	d, ok := m.disks[serial]
+	m.mu.Unlock()
 	switch {
 	case !ok:
 		return place{}, proto.Errorf(proto.CodeNotFound, "no disk %s is mounted", serial)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -20,6 +21,7 @@ import (
 // system is the guest that this process is the init of.
 type system struct {
 	log   *agent.Log
+	mu    sync.Mutex         // what follows
 	disks map[string]mounted // by serial
 	order []string           // serials as mounted, the root first
 	link  *os.File           // of a guest with a network
@@ -46,6 +48,8 @@ func (m *system) Setup(_ context.Context, req *wire.ConfigureRequest, own agent.
 	if err != nil {
 		return err
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	root := req.GetRoot()
 	if _, there := m.disks[root.GetSerial()]; !there {
 		if anyQuota() { // now, since the initramfs with the modules goes
@@ -69,18 +73,9 @@ func (m *system) Setup(_ context.Context, req *wire.ConfigureRequest, own agent.
 	name := named(req.GetHostname())
 	furnish(m.log, name, req.GetDirectories())
 	for _, d := range req.GetMounts() {
-		if _, there := m.disks[d.GetSerial()]; there {
-			continue // by an earlier Configure that failed at a later disk
-		}
-		path := filepath.Clean("/" + d.GetPath())
-		if err := os.MkdirAll(path, 0o755); err != nil {
-			return proto.Errorf(proto.CodeFailed, "disk %s: make mount point: %v", d.GetSerial(), err)
-		}
-		fresh, err := m.attach(d, path)
-		if err != nil {
+		if err := m.mount(d, own); err != nil {
 			return err
 		}
-		m.settle(d, path, fresh, own)
 	}
 	act(m.log, guest, name)
 	return m.joinNetwork(req.GetNetwork())
@@ -129,7 +124,7 @@ func (m *system) attach(d *wire.Mount, path string) (fresh bool, err error) {
 	m.disks[d.GetSerial()] = mounted{device, path, d.GetReadOnly()}
 	m.order = append(m.order, d.GetSerial())
 	if d.GetGrow() && !d.GetReadOnly() {
-		if _, err := m.Grow(d.GetSerial(), 0); err != nil {
+		if _, err := m.grow(d.GetSerial(), 0); err != nil {
 			return bad(proto.CodeFailed, "grow: %v", err)
 		}
 	}
@@ -206,6 +201,8 @@ func (m *system) KillAll() {
 
 // Unmount brings every disk to a clean end, the root last; it can only become read-only.
 func (m *system) Unmount() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	var unclean []string
 	for i := len(m.order) - 1; i >= 0; i-- {
 		d := m.disks[m.order[i]]

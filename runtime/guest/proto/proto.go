@@ -70,6 +70,7 @@ const (
 	CapFreeze   = "freeze"
 	CapTrim     = "trim"
 	CapProbe    = "probe"
+	CapMount    = "mount" // Mount, Unmount
 )
 
 // Kinds of streams.

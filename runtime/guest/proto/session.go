@@ -192,6 +192,19 @@ func (s *Session) SetEnv(ctx context.Context, env map[string]string) error {
 	return callError(op, err)
 }
 
+// Mount mounts a disk that was plugged after Configure. Only for a guest with CapMount, as Unmount is.
+func (s *Session) Mount(ctx context.Context, m Mount) error {
+	_, err := s.agent.Mount(ctx, &wire.MountRequest{Mount: m.wire()})
+	return callError("mount", err)
+}
+
+// Unmount ends the mount of a disk, with all of it on the disk. ErrBusy's cause is a *GuestError of CodeRefused, which names the
+// processes that use it.
+func (s *Session) Unmount(ctx context.Context, serial string) error {
+	_, err := s.agent.Unmount(ctx, &wire.UnmountRequest{Serial: serial})
+	return callError("unmount", err)
+}
+
 // Ping returns when the agent answered.
 func (s *Session) Ping(ctx context.Context) error {
 	_, err := s.agent.Ping(ctx, &wire.PingRequest{})

@@ -56,7 +56,7 @@ func (a acquirer) acquireRoot(size int64) (Disk, error) {
 func (a acquirer) acquireMount(i int, m driver.Mount) (Disk, error) {
 	serial := fmt.Sprintf("m%02d", i)
 	d := Disk{
-		Kind: m.Kind, Name: m.Name,
+		Kind: m.Kind, Name: m.Name, Asked: m,
 		Machine: machine.Disk{Serial: serial, ReadOnly: m.ReadOnly || m.Kind == driver.MountBundle},
 		Mount:   proto.Mount{Serial: serial, Path: m.Path, Owner: m.Owner, Mode: m.Mode},
 	}

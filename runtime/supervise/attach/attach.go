@@ -28,6 +28,10 @@ type Disk struct {
 	Mount   proto.Mount
 	Kind    driver.MountKind // "" for the root file system
 	Name    string
+	// Asked is the mount that it is of, the zero value for the root file system.
+	Asked driver.Mount
+	// Leaving says that the guest has no use for it any more, and the VMM is about to close it.
+	Leaving bool
 	claim   *target.Claim
 }
 
@@ -66,17 +70,21 @@ func (a acquirer) acquire(spec driver.WorkspaceSpec, self lease.Process) (disks 
 		disks = append(disks, d)
 	}
 	for _, d := range disks {
-		if d.Kind != driver.MountVolume {
-			continue
-		}
-		h := driver.Holder{
-			Workspace: spec.Name, PID: self.PID, BootID: self.BootID, Start: self.Start, ReadOnly: d.Machine.ReadOnly, Since: time.Now().UTC(),
-		}
-		if err := volume.WriteHolder(a.state, d.Name, h); err != nil {
+		if err := a.noteHolder(d, self); err != nil {
 			return disks, err
 		}
 	}
 	return disks, nil
+}
+
+// noteHolder notes self as the holder of a volume.
+func (a acquirer) noteHolder(d Disk, self lease.Process) error {
+	if d.Kind != driver.MountVolume {
+		return nil
+	}
+	return volume.WriteHolder(a.state, d.Name, driver.Holder{
+		Workspace: a.workspace, PID: self.PID, BootID: self.BootID, Start: self.Start, ReadOnly: d.Machine.ReadOnly, Since: time.Now().UTC(),
+	})
 }
 
 // File is what its lease is held by.

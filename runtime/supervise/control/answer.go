@@ -137,6 +137,8 @@ func (s *Server) serve(v *serving, call Call) result {
 		return ask(v, func(r volumeRequest) result { return outcome{FailureOf(s.service.Trim(v.ctx, r.Volume))} })
 	case CallSetEnv:
 		return ask(v, func(r envRequest) result { return outcome{FailureOf(s.service.SetEnv(v.ctx, r.Env))} })
+	case CallMount:
+		return ask(v, func(r mountRequest) result { return outcome{FailureOf(s.service.Mount(v.ctx, r.Mounts))} })
 	case CallStats:
 		use, err := s.service.Stats(v.ctx)
 		return statsResult{outcome{FailureOf(err)}, use}

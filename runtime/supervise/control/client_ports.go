@@ -28,6 +28,12 @@ func (c Client) SetEnv(ctx context.Context, env map[string]string) error {
 	return c.tooOld(err)
 }
 
+// Mount makes what the guest has mounted those. ErrUnsupported says that an older microagent runs it.
+func (c Client) Mount(ctx context.Context, mounts []spec.Mount) error {
+	_, err := call[outcome](ctx, c, exchange{request: mountRequest{c.head(CallMount), mounts}})
+	return c.tooOld(err)
+}
+
 // Forward publishes ports until ctx ends, which is no error, or the run does. bound is called once, with the numbers
 // that they have.
 func (c Client) Forward(ctx context.Context, ports []spec.Port, bound func([]spec.Port) error) error {

@@ -21,7 +21,8 @@ const Version = 1
 //	6  jobs; a call may name the only run that it is for
 //	7  set_env
 //	8  freeze, trim
-const Minor = 8
+//	9  mount
+const Minor = 9
 
 const minorSteered = 1
 
@@ -55,6 +56,8 @@ const (
 	CallTrim   Call = "trim"   // a volume
 
 	CallSetEnv Call = "set_env" // of what begins in the guest from now on
+
+	CallMount Call = "mount" // disks, in the place of those that were
 
 	CallReady Call = "ready" // answers when the run is
 

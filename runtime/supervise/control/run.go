@@ -37,6 +37,7 @@ type runWire struct {
 	SpecDigest  string               `json:"spec_digest"`
 	Ports       []spec.PortState     `json:"ports,omitempty"`
 	Network     *driver.NetworkState `json:"network,omitempty"`
+	Live        *driver.Live         `json:"live,omitempty"`
 	DiskFaults  []faultShape         `json:"disk_faults,omitempty"`
 	Diagnostics []string             `json:"diagnostics,omitempty"`
 }
@@ -97,7 +98,7 @@ func runWireOf(r driver.Run) runWire {
 		ID: r.ID, Key: r.Key, Phase: r.Phase, Started: r.Started, Ready: r.Ready, Ended: r.Ended,
 		ExitCode: r.ExitCode, Stopped: r.Stopped, TimedOut: r.TimedOut, OutOfMemory: r.OutOfMemory, Waits: r.Waits, Error: r.Error,
 		Console: r.Console, PID: r.PID, BootID: r.BootID, Start: r.Start, Tool: r.Tool, VMM: r.VMM,
-		Hardware: r.Hardware, SpecDigest: r.SpecDigest, Diagnostics: r.Diagnostics, Ports: r.Ports, Network: r.Network,
+		Hardware: r.Hardware, SpecDigest: r.SpecDigest, Diagnostics: r.Diagnostics, Ports: r.Ports, Network: r.Network, Live: r.Live,
 	}
 	if r.Sandbox != nil {
 		to.Sandbox = new(sandboxShape(*r.Sandbox))
@@ -145,7 +146,7 @@ func (r runWire) run() driver.Run {
 		ID: r.ID, Key: r.Key, Phase: r.Phase, Started: r.Started, Ready: r.Ready, Ended: r.Ended,
 		ExitCode: r.ExitCode, Stopped: r.Stopped, TimedOut: r.TimedOut, OutOfMemory: r.OutOfMemory, Waits: r.Waits, Error: r.Error,
 		Console: r.Console, PID: r.PID, BootID: r.BootID, Start: r.Start, Tool: r.Tool, VMM: r.VMM,
-		Hardware: r.Hardware, SpecDigest: r.SpecDigest, Diagnostics: r.Diagnostics, Ports: r.Ports, Network: r.Network,
+		Hardware: r.Hardware, SpecDigest: r.SpecDigest, Diagnostics: r.Diagnostics, Ports: r.Ports, Network: r.Network, Live: r.Live,
 	}
 	if r.Sandbox != nil {
 		to.Sandbox = new(driver.Sandbox(*r.Sandbox))

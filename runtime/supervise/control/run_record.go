@@ -38,6 +38,7 @@ type runRecord struct {
 	SpecDigest  string               `json:"spec_digest"`
 	Ports       []spec.PortState     `json:"ports,omitempty"`
 	Network     *driver.NetworkState `json:"network,omitempty"`
+	Live        *driver.Live         `json:"live,omitempty"`
 	DiskFaults  []faultShape         `json:"disk_faults,omitempty"`
 	Diagnostics []string             `json:"diagnostics,omitempty"`
 }

@@ -50,6 +50,8 @@ type Service interface {
 	Permit(ctx context.Context, n *spec.Network) error
 	// SetEnv gives what begins in the guest from now on, and after a reboot or a restart of it, another environment.
 	SetEnv(ctx context.Context, env map[string]string) error
+	// Mount makes what the guest has mounted those, besides its root.
+	Mount(ctx context.Context, mounts []spec.Mount) error
 	// Stats is what the guest says that it uses now.
 	Stats(ctx context.Context) (driver.GuestUse, error)
 	// Forward publishes ports until ctx or the run ends, and tells their numbers once; with settled not before the guest has

@@ -143,6 +143,11 @@ type envRequest struct {
 	Env map[string]string `json:"env,omitempty"`
 }
 
+type mountRequest struct {
+	header
+	Mounts []spec.Mount `json:"mounts"`
+}
+
 // outcome is in every result.
 type outcome struct {
 	Failure *Failure `json:"failure,omitempty"`

@@ -1740,6 +1740,166 @@ func (*SetTimeResponse) Descriptor() ([]byte, []int) {
 	return file_agent_proto_rawDescGZIP(), []int{29}
 }
 
+type MountRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Mount         *Mount                 `protobuf:"bytes,1,opt,name=mount,proto3" json:"mount,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MountRequest) Reset() {
+	*x = MountRequest{}
+	mi := &file_agent_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MountRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MountRequest) ProtoMessage() {}
+
+func (x *MountRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MountRequest.ProtoReflect.Descriptor instead.
+func (*MountRequest) Descriptor() ([]byte, []int) {
+	return file_agent_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *MountRequest) GetMount() *Mount {
+	if x != nil {
+		return x.Mount
+	}
+	return nil
+}
+
+type MountResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MountResponse) Reset() {
+	*x = MountResponse{}
+	mi := &file_agent_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MountResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MountResponse) ProtoMessage() {}
+
+func (x *MountResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MountResponse.ProtoReflect.Descriptor instead.
+func (*MountResponse) Descriptor() ([]byte, []int) {
+	return file_agent_proto_rawDescGZIP(), []int{31}
+}
+
+type UnmountRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Serial        string                 `protobuf:"bytes,1,opt,name=serial,proto3" json:"serial,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UnmountRequest) Reset() {
+	*x = UnmountRequest{}
+	mi := &file_agent_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UnmountRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UnmountRequest) ProtoMessage() {}
+
+func (x *UnmountRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UnmountRequest.ProtoReflect.Descriptor instead.
+func (*UnmountRequest) Descriptor() ([]byte, []int) {
+	return file_agent_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *UnmountRequest) GetSerial() string {
+	if x != nil {
+		return x.Serial
+	}
+	return ""
+}
+
+type UnmountResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UnmountResponse) Reset() {
+	*x = UnmountResponse{}
+	mi := &file_agent_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UnmountResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UnmountResponse) ProtoMessage() {}
+
+func (x *UnmountResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UnmountResponse.ProtoReflect.Descriptor instead.
+func (*UnmountResponse) Descriptor() ([]byte, []int) {
+	return file_agent_proto_rawDescGZIP(), []int{33}
+}
+
 type SetEnvRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Env           map[string]string      `protobuf:"bytes,1,rep,name=env,proto3" json:"env,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
@@ -1749,7 +1909,7 @@ type SetEnvRequest struct {
 
 func (x *SetEnvRequest) Reset() {
 	*x = SetEnvRequest{}
-	mi := &file_agent_proto_msgTypes[30]
+	mi := &file_agent_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1761,7 +1921,7 @@ func (x *SetEnvRequest) String() string {
 func (*SetEnvRequest) ProtoMessage() {}
 
 func (x *SetEnvRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[30]
+	mi := &file_agent_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1774,7 +1934,7 @@ func (x *SetEnvRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetEnvRequest.ProtoReflect.Descriptor instead.
 func (*SetEnvRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{30}
+	return file_agent_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *SetEnvRequest) GetEnv() map[string]string {
@@ -1792,7 +1952,7 @@ type SetEnvResponse struct {
 
 func (x *SetEnvResponse) Reset() {
 	*x = SetEnvResponse{}
-	mi := &file_agent_proto_msgTypes[31]
+	mi := &file_agent_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1804,7 +1964,7 @@ func (x *SetEnvResponse) String() string {
 func (*SetEnvResponse) ProtoMessage() {}
 
 func (x *SetEnvResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[31]
+	mi := &file_agent_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1817,7 +1977,7 @@ func (x *SetEnvResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetEnvResponse.ProtoReflect.Descriptor instead.
 func (*SetEnvResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{31}
+	return file_agent_proto_rawDescGZIP(), []int{35}
 }
 
 type PingRequest struct {
@@ -1828,7 +1988,7 @@ type PingRequest struct {
 
 func (x *PingRequest) Reset() {
 	*x = PingRequest{}
-	mi := &file_agent_proto_msgTypes[32]
+	mi := &file_agent_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1840,7 +2000,7 @@ func (x *PingRequest) String() string {
 func (*PingRequest) ProtoMessage() {}
 
 func (x *PingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[32]
+	mi := &file_agent_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1853,7 +2013,7 @@ func (x *PingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PingRequest.ProtoReflect.Descriptor instead.
 func (*PingRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{32}
+	return file_agent_proto_rawDescGZIP(), []int{36}
 }
 
 type PingResponse struct {
@@ -1865,7 +2025,7 @@ type PingResponse struct {
 
 func (x *PingResponse) Reset() {
 	*x = PingResponse{}
-	mi := &file_agent_proto_msgTypes[33]
+	mi := &file_agent_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1877,7 +2037,7 @@ func (x *PingResponse) String() string {
 func (*PingResponse) ProtoMessage() {}
 
 func (x *PingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[33]
+	mi := &file_agent_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1890,7 +2050,7 @@ func (x *PingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PingResponse.ProtoReflect.Descriptor instead.
 func (*PingResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{33}
+	return file_agent_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *PingResponse) GetUptimeNanos() uint64 {
@@ -1909,7 +2069,7 @@ type ShutdownRequest struct {
 
 func (x *ShutdownRequest) Reset() {
 	*x = ShutdownRequest{}
-	mi := &file_agent_proto_msgTypes[34]
+	mi := &file_agent_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1921,7 +2081,7 @@ func (x *ShutdownRequest) String() string {
 func (*ShutdownRequest) ProtoMessage() {}
 
 func (x *ShutdownRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[34]
+	mi := &file_agent_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1934,7 +2094,7 @@ func (x *ShutdownRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutdownRequest.ProtoReflect.Descriptor instead.
 func (*ShutdownRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{34}
+	return file_agent_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ShutdownRequest) GetGraceNanos() int64 {
@@ -1954,7 +2114,7 @@ type ShutdownResponse struct {
 
 func (x *ShutdownResponse) Reset() {
 	*x = ShutdownResponse{}
-	mi := &file_agent_proto_msgTypes[35]
+	mi := &file_agent_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1966,7 +2126,7 @@ func (x *ShutdownResponse) String() string {
 func (*ShutdownResponse) ProtoMessage() {}
 
 func (x *ShutdownResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[35]
+	mi := &file_agent_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1979,7 +2139,7 @@ func (x *ShutdownResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutdownResponse.ProtoReflect.Descriptor instead.
 func (*ShutdownResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{35}
+	return file_agent_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ShutdownResponse) GetKilled() bool {
@@ -2010,7 +2170,7 @@ type StreamHeader struct {
 
 func (x *StreamHeader) Reset() {
 	*x = StreamHeader{}
-	mi := &file_agent_proto_msgTypes[36]
+	mi := &file_agent_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2022,7 +2182,7 @@ func (x *StreamHeader) String() string {
 func (*StreamHeader) ProtoMessage() {}
 
 func (x *StreamHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[36]
+	mi := &file_agent_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2035,7 +2195,7 @@ func (x *StreamHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamHeader.ProtoReflect.Descriptor instead.
 func (*StreamHeader) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{36}
+	return file_agent_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *StreamHeader) GetKind() string {
@@ -2085,7 +2245,7 @@ type ProbeRequest struct {
 
 func (x *ProbeRequest) Reset() {
 	*x = ProbeRequest{}
-	mi := &file_agent_proto_msgTypes[37]
+	mi := &file_agent_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2097,7 +2257,7 @@ func (x *ProbeRequest) String() string {
 func (*ProbeRequest) ProtoMessage() {}
 
 func (x *ProbeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[37]
+	mi := &file_agent_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2110,7 +2270,7 @@ func (x *ProbeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProbeRequest.ProtoReflect.Descriptor instead.
 func (*ProbeRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{37}
+	return file_agent_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ProbeRequest) GetProcess() *Process {
@@ -2146,7 +2306,7 @@ type ProbeResult struct {
 
 func (x *ProbeResult) Reset() {
 	*x = ProbeResult{}
-	mi := &file_agent_proto_msgTypes[38]
+	mi := &file_agent_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2158,7 +2318,7 @@ func (x *ProbeResult) String() string {
 func (*ProbeResult) ProtoMessage() {}
 
 func (x *ProbeResult) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[38]
+	mi := &file_agent_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2171,7 +2331,7 @@ func (x *ProbeResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProbeResult.ProtoReflect.Descriptor instead.
 func (*ProbeResult) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{38}
+	return file_agent_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ProbeResult) GetCode() int32 {
@@ -2206,7 +2366,7 @@ type Port struct {
 
 func (x *Port) Reset() {
 	*x = Port{}
-	mi := &file_agent_proto_msgTypes[39]
+	mi := &file_agent_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2218,7 +2378,7 @@ func (x *Port) String() string {
 func (*Port) ProtoMessage() {}
 
 func (x *Port) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[39]
+	mi := &file_agent_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2231,7 +2391,7 @@ func (x *Port) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Port.ProtoReflect.Descriptor instead.
 func (*Port) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{39}
+	return file_agent_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Port) GetNumber() uint32 {
@@ -2259,7 +2419,7 @@ type StreamError struct {
 
 func (x *StreamError) Reset() {
 	*x = StreamError{}
-	mi := &file_agent_proto_msgTypes[40]
+	mi := &file_agent_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2271,7 +2431,7 @@ func (x *StreamError) String() string {
 func (*StreamError) ProtoMessage() {}
 
 func (x *StreamError) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[40]
+	mi := &file_agent_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2284,7 +2444,7 @@ func (x *StreamError) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamError.ProtoReflect.Descriptor instead.
 func (*StreamError) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{40}
+	return file_agent_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *StreamError) GetCode() string {
@@ -2425,7 +2585,13 @@ const file_agent_proto_rawDesc = "" +
 	"\x0eSetTimeRequest\x12\x1d\n" +
 	"\n" +
 	"wall_nanos\x18\x01 \x01(\x03R\twallNanos\"\x11\n" +
-	"\x0fSetTimeResponse\"\x86\x01\n" +
+	"\x0fSetTimeResponse\"@\n" +
+	"\fMountRequest\x120\n" +
+	"\x05mount\x18\x01 \x01(\v2\x1a.microagent.guest.v1.MountR\x05mount\"\x0f\n" +
+	"\rMountResponse\"(\n" +
+	"\x0eUnmountRequest\x12\x16\n" +
+	"\x06serial\x18\x01 \x01(\tR\x06serial\"\x11\n" +
+	"\x0fUnmountResponse\"\x86\x01\n" +
 	"\rSetEnvRequest\x12=\n" +
 	"\x03env\x18\x01 \x03(\v2+.microagent.guest.v1.SetEnvRequest.EnvEntryR\x03env\x1a6\n" +
 	"\bEnvEntry\x12\x10\n" +
@@ -2460,8 +2626,7 @@ const file_agent_proto_rawDesc = "" +
 	"\x03udp\x18\x02 \x01(\bR\x03udp\";\n" +
 	"\vStreamError\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x18\n" +
-	"\amessage\x18\x02 \x01(\tR\amessage2\x99\n" +
-	"\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage2\xbf\v\n" +
 	"\x05Agent\x12N\n" +
 	"\x05Hello\x12!.microagent.guest.v1.HelloRequest\x1a\".microagent.guest.v1.HelloResponse\x12Z\n" +
 	"\tConfigure\x12%.microagent.guest.v1.ConfigureRequest\x1a&.microagent.guest.v1.ConfigureResponse\x12N\n" +
@@ -2474,7 +2639,9 @@ const file_agent_proto_rawDesc = "" +
 	"\x04Grow\x12 .microagent.guest.v1.GrowRequest\x1a!.microagent.guest.v1.GrowResponse\x12Q\n" +
 	"\x06Freeze\x12\".microagent.guest.v1.FreezeRequest\x1a#.microagent.guest.v1.FreezeResponse\x12K\n" +
 	"\x04Thaw\x12 .microagent.guest.v1.ThawRequest\x1a!.microagent.guest.v1.ThawResponse\x12K\n" +
-	"\x04Trim\x12 .microagent.guest.v1.TrimRequest\x1a!.microagent.guest.v1.TrimResponse\x12T\n" +
+	"\x04Trim\x12 .microagent.guest.v1.TrimRequest\x1a!.microagent.guest.v1.TrimResponse\x12N\n" +
+	"\x05Mount\x12!.microagent.guest.v1.MountRequest\x1a\".microagent.guest.v1.MountResponse\x12T\n" +
+	"\aUnmount\x12#.microagent.guest.v1.UnmountRequest\x1a$.microagent.guest.v1.UnmountResponse\x12T\n" +
 	"\aSetTime\x12#.microagent.guest.v1.SetTimeRequest\x1a$.microagent.guest.v1.SetTimeResponse\x12Q\n" +
 	"\x06SetEnv\x12\".microagent.guest.v1.SetEnvRequest\x1a#.microagent.guest.v1.SetEnvResponse\x12K\n" +
 	"\x04Ping\x12 .microagent.guest.v1.PingRequest\x1a!.microagent.guest.v1.PingResponse\x12W\n" +
@@ -2492,7 +2659,7 @@ func file_agent_proto_rawDescGZIP() []byte {
 	return file_agent_proto_rawDescData
 }
 
-var file_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
+var file_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
 var file_agent_proto_goTypes = []any{
 	(*HelloRequest)(nil),      // 0: microagent.guest.v1.HelloRequest
 	(*HelloResponse)(nil),     // 1: microagent.guest.v1.HelloResponse
@@ -2524,69 +2691,78 @@ var file_agent_proto_goTypes = []any{
 	(*TrimResponse)(nil),      // 27: microagent.guest.v1.TrimResponse
 	(*SetTimeRequest)(nil),    // 28: microagent.guest.v1.SetTimeRequest
 	(*SetTimeResponse)(nil),   // 29: microagent.guest.v1.SetTimeResponse
-	(*SetEnvRequest)(nil),     // 30: microagent.guest.v1.SetEnvRequest
-	(*SetEnvResponse)(nil),    // 31: microagent.guest.v1.SetEnvResponse
-	(*PingRequest)(nil),       // 32: microagent.guest.v1.PingRequest
-	(*PingResponse)(nil),      // 33: microagent.guest.v1.PingResponse
-	(*ShutdownRequest)(nil),   // 34: microagent.guest.v1.ShutdownRequest
-	(*ShutdownResponse)(nil),  // 35: microagent.guest.v1.ShutdownResponse
-	(*StreamHeader)(nil),      // 36: microagent.guest.v1.StreamHeader
-	(*ProbeRequest)(nil),      // 37: microagent.guest.v1.ProbeRequest
-	(*ProbeResult)(nil),       // 38: microagent.guest.v1.ProbeResult
-	(*Port)(nil),              // 39: microagent.guest.v1.Port
-	(*StreamError)(nil),       // 40: microagent.guest.v1.StreamError
-	nil,                       // 41: microagent.guest.v1.Process.EnvEntry
-	nil,                       // 42: microagent.guest.v1.SetEnvRequest.EnvEntry
+	(*MountRequest)(nil),      // 30: microagent.guest.v1.MountRequest
+	(*MountResponse)(nil),     // 31: microagent.guest.v1.MountResponse
+	(*UnmountRequest)(nil),    // 32: microagent.guest.v1.UnmountRequest
+	(*UnmountResponse)(nil),   // 33: microagent.guest.v1.UnmountResponse
+	(*SetEnvRequest)(nil),     // 34: microagent.guest.v1.SetEnvRequest
+	(*SetEnvResponse)(nil),    // 35: microagent.guest.v1.SetEnvResponse
+	(*PingRequest)(nil),       // 36: microagent.guest.v1.PingRequest
+	(*PingResponse)(nil),      // 37: microagent.guest.v1.PingResponse
+	(*ShutdownRequest)(nil),   // 38: microagent.guest.v1.ShutdownRequest
+	(*ShutdownResponse)(nil),  // 39: microagent.guest.v1.ShutdownResponse
+	(*StreamHeader)(nil),      // 40: microagent.guest.v1.StreamHeader
+	(*ProbeRequest)(nil),      // 41: microagent.guest.v1.ProbeRequest
+	(*ProbeResult)(nil),       // 42: microagent.guest.v1.ProbeResult
+	(*Port)(nil),              // 43: microagent.guest.v1.Port
+	(*StreamError)(nil),       // 44: microagent.guest.v1.StreamError
+	nil,                       // 45: microagent.guest.v1.Process.EnvEntry
+	nil,                       // 46: microagent.guest.v1.SetEnvRequest.EnvEntry
 }
 var file_agent_proto_depIdxs = []int32{
 	5,  // 0: microagent.guest.v1.ConfigureRequest.root:type_name -> microagent.guest.v1.Mount
 	5,  // 1: microagent.guest.v1.ConfigureRequest.mounts:type_name -> microagent.guest.v1.Mount
 	6,  // 2: microagent.guest.v1.ConfigureRequest.process:type_name -> microagent.guest.v1.Process
 	3,  // 3: microagent.guest.v1.ConfigureRequest.network:type_name -> microagent.guest.v1.Network
-	41, // 4: microagent.guest.v1.Process.env:type_name -> microagent.guest.v1.Process.EnvEntry
+	45, // 4: microagent.guest.v1.Process.env:type_name -> microagent.guest.v1.Process.EnvEntry
 	6,  // 5: microagent.guest.v1.StartRequest.process:type_name -> microagent.guest.v1.Process
 	9,  // 6: microagent.guest.v1.StartRequest.size:type_name -> microagent.guest.v1.WindowSize
 	9,  // 7: microagent.guest.v1.ResizeRequest.size:type_name -> microagent.guest.v1.WindowSize
-	42, // 8: microagent.guest.v1.SetEnvRequest.env:type_name -> microagent.guest.v1.SetEnvRequest.EnvEntry
-	39, // 9: microagent.guest.v1.StreamHeader.ports:type_name -> microagent.guest.v1.Port
-	6,  // 10: microagent.guest.v1.ProbeRequest.process:type_name -> microagent.guest.v1.Process
-	0,  // 11: microagent.guest.v1.Agent.Hello:input_type -> microagent.guest.v1.HelloRequest
-	2,  // 12: microagent.guest.v1.Agent.Configure:input_type -> microagent.guest.v1.ConfigureRequest
-	7,  // 13: microagent.guest.v1.Agent.Start:input_type -> microagent.guest.v1.StartRequest
-	10, // 14: microagent.guest.v1.Agent.Wait:input_type -> microagent.guest.v1.WaitRequest
-	12, // 15: microagent.guest.v1.Agent.Signal:input_type -> microagent.guest.v1.SignalRequest
-	14, // 16: microagent.guest.v1.Agent.Resize:input_type -> microagent.guest.v1.ResizeRequest
-	16, // 17: microagent.guest.v1.Agent.Stat:input_type -> microagent.guest.v1.StatRequest
-	18, // 18: microagent.guest.v1.Agent.Sync:input_type -> microagent.guest.v1.SyncRequest
-	20, // 19: microagent.guest.v1.Agent.Grow:input_type -> microagent.guest.v1.GrowRequest
-	22, // 20: microagent.guest.v1.Agent.Freeze:input_type -> microagent.guest.v1.FreezeRequest
-	24, // 21: microagent.guest.v1.Agent.Thaw:input_type -> microagent.guest.v1.ThawRequest
-	26, // 22: microagent.guest.v1.Agent.Trim:input_type -> microagent.guest.v1.TrimRequest
-	28, // 23: microagent.guest.v1.Agent.SetTime:input_type -> microagent.guest.v1.SetTimeRequest
-	30, // 24: microagent.guest.v1.Agent.SetEnv:input_type -> microagent.guest.v1.SetEnvRequest
-	32, // 25: microagent.guest.v1.Agent.Ping:input_type -> microagent.guest.v1.PingRequest
-	34, // 26: microagent.guest.v1.Agent.Shutdown:input_type -> microagent.guest.v1.ShutdownRequest
-	1,  // 27: microagent.guest.v1.Agent.Hello:output_type -> microagent.guest.v1.HelloResponse
-	4,  // 28: microagent.guest.v1.Agent.Configure:output_type -> microagent.guest.v1.ConfigureResponse
-	8,  // 29: microagent.guest.v1.Agent.Start:output_type -> microagent.guest.v1.StartResponse
-	11, // 30: microagent.guest.v1.Agent.Wait:output_type -> microagent.guest.v1.WaitResponse
-	13, // 31: microagent.guest.v1.Agent.Signal:output_type -> microagent.guest.v1.SignalResponse
-	15, // 32: microagent.guest.v1.Agent.Resize:output_type -> microagent.guest.v1.ResizeResponse
-	17, // 33: microagent.guest.v1.Agent.Stat:output_type -> microagent.guest.v1.StatResponse
-	19, // 34: microagent.guest.v1.Agent.Sync:output_type -> microagent.guest.v1.SyncResponse
-	21, // 35: microagent.guest.v1.Agent.Grow:output_type -> microagent.guest.v1.GrowResponse
-	23, // 36: microagent.guest.v1.Agent.Freeze:output_type -> microagent.guest.v1.FreezeResponse
-	25, // 37: microagent.guest.v1.Agent.Thaw:output_type -> microagent.guest.v1.ThawResponse
-	27, // 38: microagent.guest.v1.Agent.Trim:output_type -> microagent.guest.v1.TrimResponse
-	29, // 39: microagent.guest.v1.Agent.SetTime:output_type -> microagent.guest.v1.SetTimeResponse
-	31, // 40: microagent.guest.v1.Agent.SetEnv:output_type -> microagent.guest.v1.SetEnvResponse
-	33, // 41: microagent.guest.v1.Agent.Ping:output_type -> microagent.guest.v1.PingResponse
-	35, // 42: microagent.guest.v1.Agent.Shutdown:output_type -> microagent.guest.v1.ShutdownResponse
-	27, // [27:43] is the sub-list for method output_type
-	11, // [11:27] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	5,  // 8: microagent.guest.v1.MountRequest.mount:type_name -> microagent.guest.v1.Mount
+	46, // 9: microagent.guest.v1.SetEnvRequest.env:type_name -> microagent.guest.v1.SetEnvRequest.EnvEntry
+	43, // 10: microagent.guest.v1.StreamHeader.ports:type_name -> microagent.guest.v1.Port
+	6,  // 11: microagent.guest.v1.ProbeRequest.process:type_name -> microagent.guest.v1.Process
+	0,  // 12: microagent.guest.v1.Agent.Hello:input_type -> microagent.guest.v1.HelloRequest
+	2,  // 13: microagent.guest.v1.Agent.Configure:input_type -> microagent.guest.v1.ConfigureRequest
+	7,  // 14: microagent.guest.v1.Agent.Start:input_type -> microagent.guest.v1.StartRequest
+	10, // 15: microagent.guest.v1.Agent.Wait:input_type -> microagent.guest.v1.WaitRequest
+	12, // 16: microagent.guest.v1.Agent.Signal:input_type -> microagent.guest.v1.SignalRequest
+	14, // 17: microagent.guest.v1.Agent.Resize:input_type -> microagent.guest.v1.ResizeRequest
+	16, // 18: microagent.guest.v1.Agent.Stat:input_type -> microagent.guest.v1.StatRequest
+	18, // 19: microagent.guest.v1.Agent.Sync:input_type -> microagent.guest.v1.SyncRequest
+	20, // 20: microagent.guest.v1.Agent.Grow:input_type -> microagent.guest.v1.GrowRequest
+	22, // 21: microagent.guest.v1.Agent.Freeze:input_type -> microagent.guest.v1.FreezeRequest
+	24, // 22: microagent.guest.v1.Agent.Thaw:input_type -> microagent.guest.v1.ThawRequest
+	26, // 23: microagent.guest.v1.Agent.Trim:input_type -> microagent.guest.v1.TrimRequest
+	30, // 24: microagent.guest.v1.Agent.Mount:input_type -> microagent.guest.v1.MountRequest
+	32, // 25: microagent.guest.v1.Agent.Unmount:input_type -> microagent.guest.v1.UnmountRequest
+	28, // 26: microagent.guest.v1.Agent.SetTime:input_type -> microagent.guest.v1.SetTimeRequest
+	34, // 27: microagent.guest.v1.Agent.SetEnv:input_type -> microagent.guest.v1.SetEnvRequest
+	36, // 28: microagent.guest.v1.Agent.Ping:input_type -> microagent.guest.v1.PingRequest
+	38, // 29: microagent.guest.v1.Agent.Shutdown:input_type -> microagent.guest.v1.ShutdownRequest
+	1,  // 30: microagent.guest.v1.Agent.Hello:output_type -> microagent.guest.v1.HelloResponse
+	4,  // 31: microagent.guest.v1.Agent.Configure:output_type -> microagent.guest.v1.ConfigureResponse
+	8,  // 32: microagent.guest.v1.Agent.Start:output_type -> microagent.guest.v1.StartResponse
+	11, // 33: microagent.guest.v1.Agent.Wait:output_type -> microagent.guest.v1.WaitResponse
+	13, // 34: microagent.guest.v1.Agent.Signal:output_type -> microagent.guest.v1.SignalResponse
+	15, // 35: microagent.guest.v1.Agent.Resize:output_type -> microagent.guest.v1.ResizeResponse
+	17, // 36: microagent.guest.v1.Agent.Stat:output_type -> microagent.guest.v1.StatResponse
+	19, // 37: microagent.guest.v1.Agent.Sync:output_type -> microagent.guest.v1.SyncResponse
+	21, // 38: microagent.guest.v1.Agent.Grow:output_type -> microagent.guest.v1.GrowResponse
+	23, // 39: microagent.guest.v1.Agent.Freeze:output_type -> microagent.guest.v1.FreezeResponse
+	25, // 40: microagent.guest.v1.Agent.Thaw:output_type -> microagent.guest.v1.ThawResponse
+	27, // 41: microagent.guest.v1.Agent.Trim:output_type -> microagent.guest.v1.TrimResponse
+	31, // 42: microagent.guest.v1.Agent.Mount:output_type -> microagent.guest.v1.MountResponse
+	33, // 43: microagent.guest.v1.Agent.Unmount:output_type -> microagent.guest.v1.UnmountResponse
+	29, // 44: microagent.guest.v1.Agent.SetTime:output_type -> microagent.guest.v1.SetTimeResponse
+	35, // 45: microagent.guest.v1.Agent.SetEnv:output_type -> microagent.guest.v1.SetEnvResponse
+	37, // 46: microagent.guest.v1.Agent.Ping:output_type -> microagent.guest.v1.PingResponse
+	39, // 47: microagent.guest.v1.Agent.Shutdown:output_type -> microagent.guest.v1.ShutdownResponse
+	30, // [30:48] is the sub-list for method output_type
+	12, // [12:30] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_agent_proto_init() }
@@ -2600,7 +2776,7 @@ func file_agent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agent_proto_rawDesc), len(file_agent_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   43,
+			NumMessages:   47,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -20,6 +20,8 @@ type AgentService interface {
 	Freeze(context.Context, *FreezeRequest) (*FreezeResponse, error)
 	Thaw(context.Context, *ThawRequest) (*ThawResponse, error)
 	Trim(context.Context, *TrimRequest) (*TrimResponse, error)
+	Mount(context.Context, *MountRequest) (*MountResponse, error)
+	Unmount(context.Context, *UnmountRequest) (*UnmountResponse, error)
 	SetTime(context.Context, *SetTimeRequest) (*SetTimeResponse, error)
 	SetEnv(context.Context, *SetEnvRequest) (*SetEnvResponse, error)
 	Ping(context.Context, *PingRequest) (*PingResponse, error)
@@ -112,6 +114,20 @@ func RegisterAgentService(srv *ttrpc.Server, svc AgentService) {
 					return nil, err
 				}
 				return svc.Trim(ctx, &req)
+			},
+			"Mount": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
+				var req MountRequest
+				if err := unmarshal(&req); err != nil {
+					return nil, err
+				}
+				return svc.Mount(ctx, &req)
+			},
+			"Unmount": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
+				var req UnmountRequest
+				if err := unmarshal(&req); err != nil {
+					return nil, err
+				}
+				return svc.Unmount(ctx, &req)
 			},
 			"SetTime": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
 				var req SetTimeRequest
@@ -246,6 +262,22 @@ func (c *agentClient) Thaw(ctx context.Context, req *ThawRequest) (*ThawResponse
 func (c *agentClient) Trim(ctx context.Context, req *TrimRequest) (*TrimResponse, error) {
 	var resp TrimResponse
 	if err := c.client.Call(ctx, "microagent.guest.v1.Agent", "Trim", req, &resp); err != nil {
+		return nil, err
+	}
+	return &resp, nil
+}
+
+func (c *agentClient) Mount(ctx context.Context, req *MountRequest) (*MountResponse, error) {
+	var resp MountResponse
+	if err := c.client.Call(ctx, "microagent.guest.v1.Agent", "Mount", req, &resp); err != nil {
+		return nil, err
+	}
+	return &resp, nil
+}
+
+func (c *agentClient) Unmount(ctx context.Context, req *UnmountRequest) (*UnmountResponse, error) {
+	var resp UnmountResponse
+	if err := c.client.Call(ctx, "microagent.guest.v1.Agent", "Unmount", req, &resp); err != nil {
 		return nil, err
 	}
 	return &resp, nil

@@ -1,0 +1,94 @@
+package plan
+
+import (
+	"slices"
+	"strings"
+
+	"microagent/plan/observed"
+	"microagent/schema/spec"
+)
+
+// plugs says whether what a running guest has mounted can become what is wanted without a restart. A task's mounts are part of its
+// run key; what is in a bundle is what a service was started from.
+func (p *planner) plugs(s *workspaceState) bool {
+	live := s.live()
+	if live == nil || s.renamed || s.want.Mode == spec.ModeTask || s.have.Spec.Mode != s.want.Mode {
+		return false
+	}
+	var gone, come, all []spec.Mount
+	eachPair(live.Mounts, s.want.Mounts, func(m spec.Mount) string { return m.Path }, func(before, after *spec.Mount) {
+		if after != nil {
+			all = append(all, *after)
+		} else {
+			all = append(all, *before)
+		}
+		if before != nil && after != nil && attachedAs(before, after) {
+			return
+		}
+		if before != nil {
+			gone = append(gone, *before)
+		}
+		if after != nil {
+			come = append(come, *after)
+		}
+	})
+	for _, m := range s.want.Mounts {
+		if m.Kind == spec.MountBundle && !slices.Contains(s.have.Spec.Mounts, m) {
+			return false
+		}
+	}
+	for _, m := range slices.Concat(gone, come) {
+		if m.Kind == spec.MountBundle || p.madeAnew(m) || slices.ContainsFunc(all, func(o spec.Mount) bool { return below(o.Path, m.Path) }) {
+			return false
+		}
+	}
+	return len(come) <= live.Room+len(gone) && !slices.ContainsFunc(gone, func(m spec.Mount) bool { return slices.Contains(live.Fixed, m.Path) })
+}
+
+// attachedAs says whether a mount as it is, of which a driver says with what, is the one that is wanted. Who owns it is asked once,
+// when it is new.
+func attachedAs(is, want *spec.Mount) bool {
+	if is.Kind != want.Kind || is.Name != want.Name {
+		return false
+	}
+	if is.Kind == spec.MountBundle { // of which the driver knows the key of a disk
+		return true
+	}
+	return is.ReadOnly == want.ReadOnly && is.Source == want.Source && (is.DiskID == want.DiskID || is.DiskID == "" || want.DiskID == "")
+}
+
+func below(path, dir string) bool { return strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/") }
+
+// madeAnew says that a mount is of a volume that gets another name, or is made anew: its holder is stopped for that.
+func (p *planner) madeAnew(m spec.Mount) bool {
+	return m.Kind == spec.MountVolume && slices.ContainsFunc(p.all, func(c *Change) bool {
+		return c.Volume != nil && (c.Action == ActionMove || c.Action == ActionReplace) && (c.Volume.Name == m.Name || c.Volume.From == m.Name)
+	})
+}
+
+// live is what the guest of s can change while it runs, nil for nothing.
+func (s *workspaceState) live() *observed.Live {
+	if s.have == nil || !s.have.Running || s.have.Starting {
+		return nil
+	}
+	return s.have.Live
+}
+
+// unmounted names the mounts, by path, in which a guest differs from what is recorded and declared: an apply was interrupted, or
+// somebody changed it by hand.
+func (s *workspaceState) unmounted() (paths []string) {
+	live := s.live()
+	if live == nil || s.diff.live("mounts") {
+		return nil
+	}
+	eachPair(live.Mounts, s.want.Mounts, func(m spec.Mount) string { return m.Path }, func(before, after *spec.Mount) {
+		switch {
+		case before == nil:
+			paths = append(paths, after.Path)
+		case after == nil || !attachedAs(before, after):
+			paths = append(paths, before.Path)
+		}
+	})
+	slices.Sort(paths)
+	return paths
+}
