@@ -27,6 +27,9 @@ func (e *early) take(event ch.Event) {
 	}
 }
 
+// MostPlugged is how many disks a guest can get that goes on from where it was saved, so that there is room for some more later.
+const MostPlugged = 32
+
 // CanCopy says why no copy can be made of a guest of this VMM, nil when one can.
 func (c Choice) CanCopy() error {
 	if c.Kind == CloudHypervisor {

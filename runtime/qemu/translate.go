@@ -12,7 +12,7 @@ const (
 	slotFirstDisk = 4
 	slotsOfDisks  = 12 // 4 to 15, eight functions each
 	slotPorts     = 16
-	sparePorts    = 4 // root ports that hot-plugged disks go into; each costs boot time
+	sparePorts    = 5 // root ports that hot-plugged disks go into, those of a copy's start eight to a port; each costs boot time
 	maxColdDisks  = slotsOfDisks * 8
 )
 

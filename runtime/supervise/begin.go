@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"time"
@@ -163,6 +164,9 @@ func (s *supervisor) endTemplate() {
 func (s *supervisor) shape() (template.Shape, error) {
 	if err := s.spec.VMM.CanCopy(); err != nil {
 		return template.Shape{}, err
+	}
+	if n := len(s.disks); n > machine.MostPlugged {
+		return template.Shape{}, fmt.Errorf("it has %d disks, and a copy of a guest takes %d", n, machine.MostPlugged)
 	}
 	shape := template.Shape{
 		Format: template.Format, Host: s.self.BootID, Tool: s.spec.Tool, Cmdline: s.spec.Boot.Cmdline, VMM: s.spec.VMM.Name,
