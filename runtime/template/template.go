@@ -23,13 +23,13 @@ import (
 	"microagent/runtime/template/memory"
 )
 
-// File is what tells a file from another that has its name later.
+// File is what tells a file from another that has its name later. The time of its inode's last change does not: that moves when
+// another name of it comes or goes.
 type File struct {
 	Path  string `json:"path"`
 	Size  int64  `json:"size"`
 	Inode uint64 `json:"inode"`
 	Mtime int64  `json:"mtime"` // nanoseconds
-	Ctime int64  `json:"ctime"`
 }
 
 // Identify looks at a file.
@@ -39,7 +39,7 @@ func Identify(path string) (File, error) {
 		return File{}, err
 	}
 	st := info.Sys().(*syscall.Stat_t)
-	return File{Path: path, Size: st.Size, Inode: st.Ino, Mtime: st.Mtim.Nano(), Ctime: st.Ctim.Nano()}, nil
+	return File{Path: path, Size: st.Size, Inode: st.Ino, Mtime: st.Mtim.Nano()}, nil
 }
 
 // Shape is all that a template depends on which is known before a VMM runs; what the VMM knows besides, of its host's CPU and

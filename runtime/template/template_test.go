@@ -90,7 +90,7 @@ func TestATemplateIsFoundByItsShapeAndSealed(t *testing.T) {
 	for name, change := range map[string]func(*Shape){
 		"tool": func(s *Shape) { s.Tool = "newer" }, "host": func(s *Shape) { s.Host = "another boot" },
 		"memory": func(s *Shape) { s.Memory *= 2 }, "vmm": func(s *Shape) { s.VMM = "qemu 9" },
-		"kernel": func(s *Shape) { s.Kernel.Ctime++ }, "init": func(s *Shape) { s.Initramfs.Inode++ },
+		"kernel": func(s *Shape) { s.Kernel.Mtime++ }, "init": func(s *Shape) { s.Initramfs.Inode++ },
 		"cmdline": func(s *Shape) { s.Cmdline = "quiet" }, "program": func(s *Shape) { s.Program.Size++ },
 	} {
 		other := one
@@ -108,6 +108,16 @@ func TestATemplateIsFoundByItsShapeAndSealed(t *testing.T) {
 		if info, err := os.Stat(f); err != nil || info.Mode().Perm() != 0o600 {
 			t.Errorf("%s has mode %v, %v", f, info.Mode(), err)
 		}
+	}
+}
+
+func TestAnotherNameOfAFileMakesNoOther(t *testing.T) {
+	s := shape(t, 1)
+	if err := os.Link(s.Kernel.Path, s.Kernel.Path+".again"); err != nil {
+		t.Fatal(err)
+	}
+	if now, err := Identify(s.Kernel.Path); err != nil || now != s.Kernel {
+		t.Errorf("%+v became %+v, %v", s.Kernel, now, err)
 	}
 }
 
