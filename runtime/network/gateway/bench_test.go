@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -32,7 +33,11 @@ type world struct {
 	dialled []string
 }
 
-func (w *world) Lookup(_ context.Context, name string) (list []netip.Addr, through []string, err error) {
+func (w *world) Lookup(ctx context.Context, name string) (list []netip.Addr, through []string, err error) {
+	if strings.HasSuffix(name, ".stuck.example") { // nobody answers
+		<-ctx.Done()
+		return nil, nil, ctx.Err()
+	}
 	for _, a := range w.names[name] {
 		list = append(list, netip.MustParseAddr(a))
 	}
@@ -180,6 +185,13 @@ func (b *bench) last(t testing.TB, n int) driver.Denial {
 			t.Fatalf("%d records, not %d: %+v", len(list), n, list)
 		}
 	}
+}
+
+// recorded says whether a record has a rule.
+func (b *bench) recorded(rule string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.ContainsFunc(b.denials, func(d driver.Denial) bool { return d.Rule == rule })
 }
 
 func allow(rules ...spec.Rule) *spec.Network { return &spec.Network{Allow: rules} }

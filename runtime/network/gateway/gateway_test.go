@@ -16,6 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"microagent/runtime/network/dial"
+	"microagent/runtime/network/dns"
+	"microagent/runtime/network/stack"
 	"microagent/schema/spec"
 )
 
@@ -114,6 +116,77 @@ func TestFloodIsALine(t *testing.T) {
 	close(silent)
 	open.Wait()
 }
+
+// Datagrams to more ports than there are places for, and more questions than may wait, have a record each that says so, and
+// what was open before goes on while they are there; so it does beside connections whose guest reads nothing.
+func TestFloodsLeaveOthersAlone(t *testing.T) {
+	api := host("api.example.com", 80, 81)
+	api.UDP = []spec.PortRange{{First: 1000, Last: 2000}}
+	w := &world{names: map[string][]string{"api.example.com": {"203.0.113.9"}}}
+	b := newBench(t, w, &spec.Network{Allow: []spec.Rule{api, {Name: "stuck", Suffix: "stuck.example", Ports: []spec.PortRange{{First: 80, Last: 80}}}}})
+	w.at(t, "203.0.113.9:80", echo)
+	w.at(t, "203.0.113.9:81", func(c *net.TCPConn) { _, _ = io.Copy(c, zeros{}) })
+	silent, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	w.mu.Lock()
+	for port := range uint16(1000) {
+		w.servers[netip.AddrPortFrom(netip.MustParseAddr("203.0.113.9"), 1000+port)] = packetListener{silent}
+	}
+	w.mu.Unlock()
+	c, err := b.reach(t, "api.example.com", 80)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	said(t, c)
+
+	for range 16 { // which read nothing
+		deaf, err := b.Dial(t.Context(), netip.MustParseAddrPort("203.0.113.9:81"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer deaf.Close()
+	}
+	said(t, c)
+
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var asking sync.WaitGroup
+	for i := range 2 * dns.MostUnderWay {
+		asking.Go(func() { _, _ = b.lookup(ctx, fmt.Sprintf("n%d.stuck.example", i)) })
+	}
+	if d := b.last(t, 1); d.Rule != "limit:dns" {
+		t.Errorf("%+v", d)
+	}
+	said(t, c)
+	cancel()
+	asking.Wait()
+
+	for port := range uint16(1000) {
+		one, err := b.DialUDP(netip.AddrPortFrom(netip.MustParseAddr("203.0.113.9"), 1000+port))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer one.Close()
+		_, _ = one.Write([]byte("x"))
+		if n := b.gateway.stack.Flows(); n > stack.MostFlows {
+			t.Fatalf("%d flows", n)
+		}
+	}
+	for late := time.Now().Add(20 * time.Second); !b.recorded("limit:flows"); time.Sleep(time.Millisecond) {
+		if time.Now().After(late) {
+			t.Fatal("no record says that there is no place")
+		}
+	}
+	said(t, c)
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { return len(p), nil }
 
 // What is allowed may be so no longer a moment later.
 func TestAnotherPolicyEndsFlows(t *testing.T) {
