@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"strings"
+	"time"
 
 	"microagent/runtime/driver"
 	"microagent/runtime/event"
@@ -159,6 +160,9 @@ type watched[T any] interface {
 	io.Closer
 }
 
+// tellPause is between two things that a guest tells: of a hostile one each could be a change, which is written to disk.
+const tellPause = 20 * time.Millisecond
+
 // told gives what a stream of the guest tells by a channel.
 func told[W watched[T], T, U any](ctx context.Context, say func(error), open func() (W, error), as func(T) U) <-chan U {
 	to := make(chan U)
@@ -180,6 +184,11 @@ func told[W watched[T], T, U any](ctx context.Context, say func(error), open fun
 			}
 			select {
 			case to <- as(now):
+			case <-ctx.Done():
+				return
+			}
+			select {
+			case <-time.After(tellPause):
 			case <-ctx.Done():
 				return
 			}

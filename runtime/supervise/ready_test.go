@@ -1,9 +1,11 @@
 package supervise
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"microagent/runtime/driver"
 	"microagent/schema/spec"
@@ -72,4 +74,33 @@ func TestReadyJudgesAnew(t *testing.T) {
 func isNotReady(err error) bool {
 	_, ok := errors.AsType[*driver.NotReadyError](err)
 	return ok
+}
+
+// flood is a stream on which a guest tells something else all the time.
+type flood struct{ up bool }
+
+func (f *flood) Next() (bool, error) {
+	f.up = !f.up
+	return f.up, nil
+}
+
+func (*flood) Close() error { return nil }
+
+// TestAGuestTellsNoMoreThanSoMuch in a time, whatever it does, and what it tells first comes at once.
+func TestAGuestTellsNoMoreThanSoMuch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		ctx, cancel := context.WithDeadline(t.Context(), began.Add(time.Second))
+		defer cancel()
+		n, most := 0, int(time.Second/tellPause)+1
+		for range told(ctx, func(error) {}, func() (*flood, error) { return &flood{}, nil }, func(up bool) bool { return up }) {
+			if n++; n == 1 && time.Since(began) != 0 {
+				t.Errorf("the first is told after %s", time.Since(began))
+			}
+			if n == most+1 {
+				t.Errorf("more than %d changes were told within %s", most, time.Since(began))
+				cancel()
+			}
+		}
+	})
 }
