@@ -315,7 +315,7 @@ func (s *Store) FreezeVolume(ctx context.Context, name, volume string, do func(c
 	}
 	err = client.Freeze(ctx, volume, do)
 	if errors.Is(err, control.ErrFreezeOver) {
-		return &driver.Error{Class: driver.ErrBusy, Op: op, Object: volume, Next: "microagent halt " + name,
+		return &driver.Error{Class: driver.ErrBusy, Op: "hold volume still", Object: volume, Next: "microagent halt " + name,
 			Err: fmt.Errorf("workspace %s writes to it, and can be held still for %s: a copy takes longer", name, control.FreezeTime)}
 	}
 	if err != nil {
