@@ -87,8 +87,6 @@ type Limits struct {
 	Formats []Format
 	// Size is how many bytes may come out; 0 is without bound. More are ErrCorrupt.
 	Size int64
-	// Decoders is how many goroutines may decode one stream of zstd; 0 is one, that of the reader.
-	Decoders int
 }
 
 // Layers are the formats of image layers and of archives that users give.
@@ -150,20 +148,20 @@ func Open(r io.Reader, l Limits) (*Reader, error) {
 	if err := l.Check(z.Format); err != nil {
 		return nil, err
 	}
-	if err := z.open(in, l); err != nil {
+	if err := z.open(in); err != nil {
 		return nil, z.explain(err)
 	}
 	return z, nil
 }
 
-func (z *Reader) open(in *bufio.Reader, l Limits) (err error) {
+func (z *Reader) open(in *bufio.Reader) (err error) {
 	switch z.Format {
 	case Plain:
 		z.plain, z.ahead = in, in
 	case Gzip:
 		z.plain, err = openGzip(in)
 	case Zstd:
-		if z.zstd, err = openZstd(in, max(l.Decoders, 1)); err == nil {
+		if z.zstd, err = openZstd(in); err == nil {
 			z.plain, z.close = z.zstd, z.zstd.dec.Close
 		}
 	case XZ:

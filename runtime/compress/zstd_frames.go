@@ -19,8 +19,8 @@ type zstdFrames struct {
 	zeros int64 // that come next
 }
 
-func openZstd(in *bufio.Reader, concurrency int) (*zstdFrames, error) {
-	dec, err := zstd.NewReader(nil, zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderConcurrency(concurrency))
+func openZstd(in *bufio.Reader) (*zstdFrames, error) {
+	dec, err := zstd.NewReader(nil, zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderConcurrency(1))
 	return &zstdFrames{in: in, dec: dec}, err
 }
 

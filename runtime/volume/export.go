@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 
+	"golang.org/x/sys/unix"
+
 	"microagent/runtime/compress"
 	"microagent/runtime/disk/ext4/read"
 	"microagent/runtime/disk/target"
@@ -93,11 +95,12 @@ func (s *Store) nameless(ctx context.Context, image origin) (*target.FileDraft, 
 	return draft, nil
 }
 
-// counter counts what is written until its context ends.
+// counter counts what is written until its context ends. The kernel is told early to write what goes to a file.
 type counter struct {
 	ctx    context.Context
 	w      io.Writer
 	n      int64
+	told   int64  // up to where the kernel was told
 	source string // that is exported, for errors
 }
 
@@ -107,6 +110,10 @@ func (c *counter) Write(p []byte) (int, error) {
 	}
 	n, err := c.w.Write(p)
 	c.n += int64(n)
+	if f, ok := c.w.(interface{ Fd() uintptr }); ok && c.n-c.told >= writeStep {
+		_ = unix.SyncFileRange(int(f.Fd()), c.told, c.n-c.told, unix.SYNC_FILE_RANGE_WRITE) // of a pipe it does nothing
+		c.told = c.n
+	}
 	if isFull(err) {
 		err = &driver.Error{Class: driver.ErrNoSpace, Op: opExport, Object: c.source, Err: err, Next: "free some space where the file goes"}
 	}

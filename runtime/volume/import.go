@@ -91,7 +91,7 @@ func (spec importing) explain(err error) error {
 
 // unpack tells what a stream is, and writes it into a draft.
 func (s *Store) unpack(ctx context.Context, spec importing, r io.Reader, draft *target.FileDraft) error {
-	plain, err := compress.Open(withoutHoles(ctx, r), compress.Limits{Formats: formats, Decoders: 2})
+	plain, err := compress.Open(withoutHoles(ctx, r), compress.Limits{Formats: formats})
 	if err != nil {
 		return err
 	}
