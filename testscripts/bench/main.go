@@ -32,9 +32,10 @@ func main() {
 
 // options are what the flags say.
 type options struct {
-	program, mke2fs, tarMke2fs, dir string
-	rounds                          int
-	only                            *regexp.Regexp
+	program, mke2fs, tarMke2fs, mkfsXFS, dir string
+	rounds                                   int
+	resume                                   bool
+	only                                     *regexp.Regexp
 }
 
 // rival is tar2ext4 as a program.
@@ -50,8 +51,10 @@ func measure(ctx context.Context) error {
 	flag.StringVar(&o.program, "program", "bin/microagent", "the microagent to measure")
 	flag.StringVar(&o.mke2fs, "mke2fs", "mke2fs", "the mke2fs to measure against")
 	flag.StringVar(&o.tarMke2fs, "mke2fs-tar", "", "a mke2fs that reads tars (1.47.1 or later, with libarchive); none: those rows are left out")
+	flag.StringVar(&o.mkfsXFS, "mkfs-xfs", "", "a mkfs.xfs, to clone where blocks can be shared, as root; none: that row is left out")
 	flag.StringVar(&o.dir, "dir", "", "where inputs are kept and disks are made, 12 GiB of room (default: a folder that is removed)")
 	flag.IntVar(&o.rounds, "rounds", 7, "rounds of each row")
+	flag.BoolVar(&o.resume, "resume", false, "take rows that this program was measured in before, in the same -dir, as they are")
 	only := flag.String("only", "", "the rows whose name matches")
 	write := flag.String("write", "", "write the report to this file as well")
 	flag.Parse()
@@ -79,7 +82,7 @@ func measure(ctx context.Context) error {
 		if !o.only.MatchString(row.name) {
 			continue
 		}
-		if err := b.run(ctx, row); err != nil {
+		if err := b.runOnce(ctx, row); err != nil {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}

@@ -73,23 +73,25 @@ func (b *bench) report() string {
 		"counted, %d rounds, each contestant once in each, in turns. A ratio is ours to theirs in the same round, and the figure is\n"+
 		"the median of the rounds; 0.50 is half the time. All of them end with fsync. Empty volumes are less the start of our process. `apply` is the whole command with nothing made before.\n"+
 		"CPU is user and system time, which other work on the machine changes least; best is the fastest of ours to the fastest\n"+
-		"of theirs. What is demanded is of the wall time. Memory is the largest that ours was.\n\n", b.rounds)
+		"of theirs. What is demanded is of the wall time. Memory is the largest that ours was, load the average of the minute before.\n\n", b.rounds)
 	fmt.Fprintf(&s, "Taken %s on %d CPUs (%s), %s, %s, %s", b.host.taken.UTC().Format("2006-01-02 15:04 UTC"), runtime.NumCPU(), b.host.cpu, b.host.kernel, b.host.fs, b.host.mke2fs)
 	if b.host.tarMke != "" {
 		fmt.Fprintf(&s, "; from tars: %s", b.host.tarMke)
 	}
 	fmt.Fprintf(&s, "; hcsshim v0.15.0. Load average before it %s, after it %s", b.host.load, loadOf())
-	s.WriteString(".\n\n| work | beside | demanded | median | best | CPU | written | memory, MiB |\n|---|---|---|---|---|---|---|---|\n")
+	s.WriteString(".\n\n| work | beside | demanded | median | best | CPU | written | memory, MiB | load |\n|---|---|---|---|---|---|---|---|---|\n")
 	for _, r := range b.taken {
 		ours := r.samples[0]
 		peak := 0.0
 		for _, one := range ours {
 			peak = max(peak, memory(one))
 		}
+		load, _, _ := strings.Cut(r.load, " ")
 		mem := fmt.Sprintf("%.0f", peak)
 		if r.limit > 0 {
 			mem += fmt.Sprintf(" (≤ %d: %s)", r.limit/1024, verdict(peak, float64(r.limit)/1024))
 		}
+		mem += " | " + load
 		rivals := len(r.who)
 		if r.start {
 			rivals--

@@ -158,6 +158,7 @@ func (b *bench) rows() []*row {
 		}
 		r.start = true
 	}
+	b.volumeRows(add)
 	add("1,000,000 files, a tar", 64<<10+400_000, func(ctx context.Context, r *row) error {
 		tar, err := b.manyFiles()
 		if err != nil {

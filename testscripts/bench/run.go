@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -26,7 +27,9 @@ type bench struct {
 type row struct {
 	name  string
 	ready func(ctx context.Context) error
-	who   []contestant
+	// done undoes what ready did besides; nil: nothing.
+	done func() error
+	who  []contestant
 	// rounds is how many there are of what is measured for its memory; 0: as many as of the others.
 	rounds int
 	// longest compares with the longer of both rivals in each round.
@@ -45,6 +48,8 @@ type contestant struct {
 	dir  string
 	env  []string
 	out  []string
+	// before makes what the work needs, and is not measured.
+	before func(ctx context.Context) error
 }
 
 // sample is what one run took.
@@ -58,15 +63,19 @@ type sample struct {
 type result struct {
 	row
 	samples [][]sample
+	load    string // before the first round
 }
 
-func (b *bench) run(ctx context.Context, r *row) error {
+func (b *bench) run(ctx context.Context, r *row) (err error) {
 	if r.ready != nil {
 		if err := r.ready(ctx); err != nil {
 			return err
 		}
 	}
-	res := result{row: *r, samples: make([][]sample, len(r.who))}
+	if r.done != nil {
+		defer func() { err = errors.Join(err, r.done()) }()
+	}
+	res := result{row: *r, samples: make([][]sample, len(r.who)), load: loadOf()}
 	rounds := b.rounds
 	if r.rounds > 0 {
 		rounds = min(rounds, r.rounds)
@@ -123,6 +132,11 @@ func settle(dir string) error {
 func (c *contestant) once(ctx context.Context) (sample, error) {
 	if err := c.clear(); err != nil {
 		return sample{}, err
+	}
+	if c.before != nil {
+		if err := c.before(ctx); err != nil {
+			return sample{}, err
+		}
 	}
 	if err := settle(filepath.Dir(c.made())); err != nil {
 		return sample{}, err
