@@ -51,18 +51,26 @@ func (s *supervisor) probedLine() string {
 	return ""
 }
 
-// setReadiness notes what the probe says, and a change of that in run.json as well. What it says of a run that has ended is
+// setReadiness notes what the probe says, in run.json as well, where status reads it. What it says of a run that has ended is
 // of nobody any more: the run may be the next one already. That a run which is asked to stop is ready no more is no news.
 func (s *supervisor) setReadiness(now driver.Readiness, changed bool) {
 	now.Words = printable.Line(now.Words)
 	_, stopping := s.stopRequested()
 	s.mu.Lock()
-	over := s.last != nil || stopping
+	over, old := s.last != nil || stopping, s.run.Readiness
 	if !over {
 		s.run.Readiness = &now
 	}
 	s.mu.Unlock()
-	if over || !changed {
+	if over {
+		return
+	}
+	if !changed {
+		if old == nil || old.Words != now.Words {
+			if err := s.writeRun(); err != nil { // not worth the room that is reserved for ends
+				s.log.Error("write run", "error", err)
+			}
+		}
 		return
 	}
 	s.log.Info("readiness", "probe", now.Probe, "state", now.State, "words", now.Words)

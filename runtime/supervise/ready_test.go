@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"microagent/runtime/driver"
+	"microagent/runtime/supervise/control"
 	"microagent/schema/spec"
 )
 
@@ -103,4 +104,17 @@ func TestAGuestTellsNoMoreThanSoMuch(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestFirstFailureIsRecorded, also while that is no change yet: status reads the record.
+func TestFirstFailureIsRecorded(t *testing.T) {
+	s := restarting(t, driver.WorkspaceSpec{Name: "one", Ready: &spec.Ready{Port: 80, Failures: 3}})
+	s.setReadiness(driver.Readiness{Probe: "port 80", State: driver.ReadyWaiting}, true)
+	for _, words := range []string{"nothing listens", "still nothing", ""} {
+		s.setReadiness(driver.Readiness{Probe: "port 80", State: driver.ReadyWaiting, Words: words}, false)
+		run, err := control.ReadRun(s.folder)
+		if err != nil || run == nil || run.Readiness == nil || run.Readiness.Words != words {
+			t.Errorf("%q: %+v, %v", words, run, err)
+		}
+	}
 }
