@@ -12,7 +12,7 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/txtar"
-	"go.yaml.in/yaml/v3"
+	"gopkg.in/yaml.v3"
 )
 
 // TestEditorAcceptsWhatLoadAccepts reads manifests as an editor's language server does: it shows no problem in one

@@ -7,7 +7,7 @@ import (
 
 	"cuelang.org/go/cue"
 	"cuelang.org/go/encoding/yaml"
-	yamlv3 "go.yaml.in/yaml/v3"
+	yamlv3 "gopkg.in/yaml.v3"
 
 	"microagent/schema/diag"
 )

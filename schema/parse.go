@@ -7,7 +7,7 @@ import (
 	"regexp"
 	"strconv"
 
-	"go.yaml.in/yaml/v3"
+	"gopkg.in/yaml.v3"
 )
 
 // tree reads the YAML, one document within the limits. It gives nil when there is nothing to go on with; that has

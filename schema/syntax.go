@@ -11,7 +11,7 @@ import (
 
 	"microagent/schema/printable"
 
-	"go.yaml.in/yaml/v3"
+	"gopkg.in/yaml.v3"
 )
 
 // yamlError takes the parser's errors apart. The line is near the place only: for some errors it is where the

@@ -3,7 +3,7 @@ package schema
 import (
 	"strconv"
 
-	"go.yaml.in/yaml/v3"
+	"gopkg.in/yaml.v3"
 )
 
 // The limits of a manifest. Each is some ten times what a large one needs.
