@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,11 +16,11 @@ import (
 // icy is a guest with one disk, which counts.
 type icy struct {
 	still
-	frozen, open int
+	frozen, open atomic.Int32
 	onSync       func()
 }
 
-func (i *icy) Freezer(string) (Freezer, error) { i.open++; return ice{i}, nil }
+func (i *icy) Freezer(string) (Freezer, error) { i.open.Add(1); return ice{i}, nil }
 
 type ice struct{ i *icy }
 
@@ -29,9 +30,9 @@ func (h ice) Sync() error {
 	}
 	return nil
 }
-func (h ice) Freeze() error { h.i.frozen++; return nil }
-func (h ice) Thaw() error   { h.i.frozen--; return nil }
-func (h ice) Close() error  { h.i.open--; return nil }
+func (h ice) Freeze() error { h.i.frozen.Add(1); return nil }
+func (h ice) Thaw() error   { h.i.frozen.Add(-1); return nil }
+func (h ice) Close() error  { h.i.open.Add(-1); return nil }
 
 func icyAgent() (*icy, *Agent) {
 	guest := &icy{}
@@ -44,11 +45,11 @@ func TestFreezeEnds(t *testing.T) {
 	thaw := &wire.ThawRequest{Serial: "m00"}
 	synctest.Test(t, func(t *testing.T) {
 		guest, a := icyAgent()
-		state := func(when string, frozen int) {
+		state := func(when string, frozen int32) {
 			t.Helper()
 			synctest.Wait()
-			if guest.frozen != frozen || guest.open != frozen {
-				t.Errorf("%s: %d frozen, %d open", when, guest.frozen, guest.open)
+			if guest.frozen.Load() != frozen || guest.open.Load() != frozen {
+				t.Errorf("%s: %d frozen, %d open", when, guest.frozen.Load(), guest.open.Load())
 			}
 		}
 		if _, err := a.Freeze(t.Context(), one); err != nil {
