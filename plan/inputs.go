@@ -13,7 +13,7 @@ import (
 func (p *planner) planBundles() {
 	for _, name := range slices.Sorted(maps.Keys(p.manifest.Bundles)) {
 		if p.made[name] == "" {
-			p.planBundle(name, p.manifest.Bundles[name])
+			p.look(KindBundle, name, func() { p.planBundle(name, p.manifest.Bundles[name]) })
 		}
 	}
 }
@@ -103,33 +103,38 @@ func countEntries(n int) string {
 
 func (p *planner) planDisks() {
 	for _, name := range slices.Sorted(maps.Keys(p.manifest.Disks)) {
-		d := p.manifest.Disks[name]
-		seen, ok := p.world.Disks[name]
-		switch {
-		case !ok:
-			p.failNotObserved("disk", name, d.Pos)
-		case seen.Err != "":
-			p.fail(safety(CodeDisk, seen.Refused), d.Pos, seen.Next, "%s", withName("disk", name, seen.Err))
-		default:
-			p.add(Change{Address: Address{KindDisk, name}, Action: ActionNone, Detail: "yours: attached, never made or deleted", Pos: d.Pos})
-		}
+		p.look(KindDisk, name, func() { p.planDisk(name, p.manifest.Disks[name]) })
 	}
+}
+
+func (p *planner) planDisk(name string, d schema.Disk) {
+	seen, ok := p.world.Disks[name]
+	switch {
+	case !ok:
+		p.failNotObserved("disk", name, d.Pos)
+	case seen.Err != "":
+		p.fail(safety(CodeDisk, seen.Refused), d.Pos, seen.Next, "%s", withName("disk", name, seen.Err))
+	default:
+		p.add(Change{Address: Address{KindDisk, name}, Action: ActionNone, Detail: "yours: attached, never made or deleted", Pos: d.Pos})
+	}
+}
+
+// imageUse is who names an image.
+type imageUse struct {
+	ref    string // as written, by the first workspace that does
+	pos    diag.Pos
+	needed bool
 }
 
 // planImages makes one change for each distinct reference, after the workspaces have said whether they need it.
 func (p *planner) planImages() {
-	type use struct {
-		ref    string // as written, by the first workspace that does
-		pos    diag.Pos
-		needed bool
-	}
-	uses := map[string]*use{} // by normalised reference
+	uses := map[string]*imageUse{} // by normalised reference
 	for _, name := range slices.Sorted(maps.Keys(p.manifest.Workspaces)) {
 		ws := p.manifest.Workspaces[name]
 		normalised, _ := imageOf(p.world, ws.Image)
 		u, ok := uses[normalised]
 		if !ok {
-			u = &use{ref: ws.Image, pos: ws.ImagePos}
+			u = &imageUse{ref: ws.Image, pos: ws.ImagePos}
 			uses[normalised] = u
 		}
 		if s := p.state[name]; s != nil && s.change != nil && s.change.NeedsImage() {
@@ -137,39 +142,41 @@ func (p *planner) planImages() {
 		}
 	}
 	for _, normalised := range slices.Sorted(maps.Keys(uses)) {
-		u := uses[normalised]
-		img, ok := p.world.Images[u.ref]
-		_, digest := imageOf(p.world, u.ref)
-		inStore := img.InStore && digest == img.Digest
-		c := Change{
-			Address: Address{KindImage, normalised}, Action: ActionNone, Pos: u.pos,
-			Image: &ImageObject{Ref: u.ref, Digest: digest, Size: img.Size},
-		}
-		switch {
-		case !ok:
-			p.failNotObserved("image", u.ref, u.pos)
-			continue
-		case img.Err != "":
-			p.fail(safety(CodeImage, img.Refused), u.pos, img.Next, "%s", withName("image", u.ref, img.Err))
-			continue
-		case inStore:
-		case !u.needed:
-			c.Detail = "not in the store, and nothing needs it now"
-		default:
-			c.Action, c.Reason = ActionPull, ReasonAbsent
-			if img.Moved != "" {
-				c.Reason, c.Detail = ReasonDigestChanged, "the tag stands for another image now"
-			}
-			if digest == "" {
-				why := ""
-				if img.Next != "" {
-					why = ": " + img.Next
-				}
-				p.warn(CodeImage, u.pos, "", "what image %s stands for is known after the pull only%s", u.ref, why)
-			}
-		}
-		p.add(c)
+		p.look(KindImage, normalised, func() { p.planImage(normalised, uses[normalised]) })
 	}
+}
+
+func (p *planner) planImage(normalised string, u *imageUse) {
+	img, ok := p.world.Images[u.ref]
+	_, digest := imageOf(p.world, u.ref)
+	c := Change{
+		Address: Address{KindImage, normalised}, Action: ActionNone, Pos: u.pos,
+		Image: &ImageObject{Ref: u.ref, Digest: digest, Size: img.Size},
+	}
+	switch {
+	case !ok:
+		p.failNotObserved("image", u.ref, u.pos)
+		return
+	case img.Err != "":
+		p.fail(safety(CodeImage, img.Refused), u.pos, img.Next, "%s", withName("image", u.ref, img.Err))
+		return
+	case img.InStore && digest == img.Digest:
+	case !u.needed:
+		c.Detail = "not in the store, and nothing needs it now"
+	default:
+		c.Action, c.Reason = ActionPull, ReasonAbsent
+		if img.Moved != "" {
+			c.Reason, c.Detail = ReasonDigestChanged, "the tag stands for another image now"
+		}
+		if digest == "" {
+			why := ""
+			if img.Next != "" {
+				why = ": " + img.Next
+			}
+			p.warn(CodeImage, u.pos, "", "what image %s stands for is known after the pull only%s", u.ref, why)
+		}
+	}
+	p.add(c)
 }
 
 // NeedsImage says that apply has to read the image's config or make a root file system for c.

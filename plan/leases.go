@@ -40,7 +40,7 @@ func (p *planner) checkLeases() {
 		for _, mine := range of.list {
 			s := p.state[inManifest(p.plan.Project, mine.workspace)]
 			if taker := s.taker(); taker != nil {
-				p.awaitHolders(taker, mine, of.id, held[of.id])
+				p.look(KindWorkspace, s.name, func() { p.awaitHolders(taker, mine, of.id, held[of.id]) })
 			}
 		}
 	}
@@ -55,24 +55,28 @@ func (p *planner) awaitReaders(held map[string][]holding) {
 		if c == nil || c.Action != ActionGrow && c.Action != ActionMove {
 			continue
 		}
-		id := "volume " + cmp.Or(c.Volume.From, c.Volume.Name)
-		for _, h := range held[id] {
-			ws, known := p.world.Workspaces[h.workspace]
-			end := Address{KindWorkspace, inManifest(p.plan.Project, h.workspace)}
-			switch {
-			case known && !ws.Running, h.workspace == c.Volume.Holder:
-			case known && p.releases(ws, id, holding{}) && !p.needs(p.at[end], c):
-				p.addEdge(c, end)
-			case known && !h.readOnly && c.Action == ActionGrow:
-				if w := p.at[end]; w == nil || w.Danger == "" {
-					c.Detail = "its files stay, and workspace " + h.workspace + " runs on"
-				}
-			case known:
-				p.fail(CodeHeld, c.Pos, "stop it first: microagent halt "+h.workspace,
-					"volume %s can't %s while workspace %s reads it", name, c.Action, h.workspace)
-			default:
-				p.fail(CodeHeld, c.Pos, "wait until it is given up, or end what holds it", "volume %s can't %s while %s has it", name, c.Action, h.workspace)
+		p.look(KindVolume, name, func() { p.awaitReadersOf(c, held) })
+	}
+}
+
+func (p *planner) awaitReadersOf(c *Change, held map[string][]holding) {
+	id := "volume " + cmp.Or(c.Volume.From, c.Volume.Name)
+	for _, h := range held[id] {
+		ws, known := p.world.Workspaces[h.workspace]
+		end := Address{KindWorkspace, inManifest(p.plan.Project, h.workspace)}
+		switch {
+		case known && !ws.Running, h.workspace == c.Volume.Holder:
+		case known && p.releases(ws, id, holding{}) && !p.needs(p.at[end], c):
+			p.addEdge(c, end)
+		case known && !h.readOnly && c.Action == ActionGrow:
+			if w := p.at[end]; w == nil || w.Danger == "" {
+				c.Detail = "its files stay, and workspace " + h.workspace + " runs on"
 			}
+		case known:
+			p.fail(CodeHeld, c.Pos, "stop it first: microagent halt "+h.workspace,
+				"volume %s can't %s while workspace %s reads it", c.Address.Name, c.Action, h.workspace)
+		default:
+			p.fail(CodeHeld, c.Pos, "wait until it is given up, or end what holds it", "volume %s can't %s while %s has it", c.Address.Name, c.Action, h.workspace)
 		}
 	}
 }

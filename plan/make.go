@@ -51,7 +51,7 @@ func Make(m *schema.Manifest, w *observed.World, o Options) (*Plan, diag.List) {
 	p.planDisks()
 	p.planUses()
 	for _, name := range p.order.Sorted() {
-		p.planWorkspace(name)
+		p.look(KindWorkspace, name, func() { p.planWorkspace(name) })
 		p.planOutputsOf(name)
 	}
 	p.removeUndeclared(ReasonNotDeclared)
@@ -83,7 +83,9 @@ type planner struct {
 	all      []*Change
 	at       map[Address]*Change
 	state    map[string]*workspaceState // by name in the manifest
-	diags    []diag.Diagnostic
+	refusals []refusal
+	about    Address          // what is looked at now
+	concerns map[Address]bool // with --target, what else a refusal may be about; nil: anything
 	rerun    map[string]bool
 	moves    moves
 	lossUsed map[string]bool // of AllowDataLoss
@@ -98,6 +100,12 @@ type planner struct {
 	// outputsOf are the outputs by the workspace they come from, bundlesOf the bundles that are made of these.
 	outputsOf map[string][]spec.Output
 	bundlesOf map[string][]string
+}
+
+// refusal is why a plan can't be applied, and about what; the zero address is the whole of it.
+type refusal struct {
+	diag.Diagnostic
+	about Address
 }
 
 // workspaceState is what is known of a declared workspace.
@@ -144,9 +152,17 @@ func (p *planner) bind(kind, onDisk string) {
 }
 
 func (p *planner) fail(code string, pos diag.Pos, next, format string, args ...any) {
-	p.diags = append(p.diags, diag.Diagnostic{
+	p.refusals = append(p.refusals, refusal{diag.Diagnostic{
 		Severity: diag.Error, Code: code, Summary: fmt.Sprintf(format, args...), Next: next, Pos: pos,
-	})
+	}, p.about})
+}
+
+// look has what do refuses be about an object.
+func (p *planner) look(kind Kind, name string, do func()) {
+	before := p.about
+	p.about = Address{kind, name}
+	do()
+	p.about = before
 }
 
 func (p *planner) warn(code string, pos diag.Pos, next, format string, args ...any) {
@@ -166,8 +182,10 @@ func (p *planner) finish() (*Plan, diag.List) {
 		p.plan.Changes = append(p.plan.Changes, *c)
 	}
 	var list diag.List
-	for _, d := range p.diags {
-		list.Add(d)
+	for _, r := range p.refusals {
+		if p.concern(r.about) {
+			list.Add(r.Diagnostic)
+		}
 	}
 	p.plan.Refusals = list.All()
 	return p.plan, list

@@ -70,7 +70,7 @@ type ungranted struct {
 func (p *planner) findUngranted() (list []ungranted) {
 	for _, name := range p.order.Sorted() {
 		n := p.want[name].Network
-		if n == nil {
+		if n == nil || !p.concern(Address{KindWorkspace, name}) {
 			continue
 		}
 		for _, r := range n.Allow {

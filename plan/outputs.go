@@ -26,10 +26,10 @@ func (p *planner) specOutputs(workspace string) []spec.Output {
 // planOutputsOf plans the outputs of a workspace, and the bundles that are made of them.
 func (p *planner) planOutputsOf(workspace string) {
 	for _, o := range p.specOutputs(workspace) {
-		p.planOutput(o.Name, p.manifest.Outputs[o.Name])
+		p.look(KindOutput, o.Name, func() { p.planOutput(o.Name, p.manifest.Outputs[o.Name]) })
 	}
 	for _, name := range p.madeOf(workspace) {
-		p.planMade(name)
+		p.look(KindBundle, name, func() { p.planMade(name) })
 	}
 }
 

@@ -16,14 +16,18 @@ func (p *planner) checkPorts() {
 		if s.starter() == nil && (s.change == nil || !s.change.Publish) {
 			continue
 		}
-		for _, port := range s.want.Ports {
-			if port.Host == 0 {
-				continue
-			}
-			if holder := p.holderOf(port); holder != "" {
-				p.fail(CodePortTaken, s.decl.Pos, fmt.Sprintf("ports: {%s: {host: auto}} takes one that is free", port.Name),
-					"port %s of workspace %s can't be published: %s", port.String(), name, holder)
-			}
+		p.look(KindWorkspace, name, func() { p.checkPortsOf(s) })
+	}
+}
+
+func (p *planner) checkPortsOf(s *workspaceState) {
+	for _, port := range s.want.Ports {
+		if port.Host == 0 {
+			continue
+		}
+		if holder := p.holderOf(port); holder != "" {
+			p.fail(CodePortTaken, s.decl.Pos, fmt.Sprintf("ports: {%s: {host: auto}} takes one that is free", port.Name),
+				"port %s of workspace %s can't be published: %s", port.String(), s.name, holder)
 		}
 	}
 }

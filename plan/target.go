@@ -16,27 +16,86 @@ func (p *planner) keepTargets() {
 	}
 	p.plan.Targets = slices.Sorted(slices.Values(p.options.Targets))
 	wanted := map[Address]bool{}
+	p.concerns = map[Address]bool{}
 	for _, name := range p.plan.Targets {
-		found := p.targets(name)
-		if len(found) == 0 {
+		found, refused := p.targets(name), p.refusedTargets(name)
+		if len(found)+len(refused) == 0 {
 			p.fail(CodeUnknownName, diag.Pos{}, "give the name of a workspace, or an address such as volume/data",
 				"--target %s: there is no such object", name)
 		}
 		for _, c := range found {
 			p.takeIn(c, wanted)
 		}
+		for _, a := range refused {
+			p.restOn(a)
+		}
+	}
+	for a := range wanted {
+		p.restOn(a)
 	}
 	before := len(p.all)
-	out := func(c *Change) bool { return c.Does() && !wanted[c.Address] }
+	out := func(c *Change) bool { return c != nil && c.Does() && !wanted[c.Address] }
 	p.all = slices.DeleteFunc(p.all, out)
 	for _, s := range p.state {
-		if c := s.starter(); c != nil && out(c) {
-			s.change = nil // what this host lacks for its start does not matter
+		if out(s.starter()) || out(s.change) {
+			s.change = nil // what this host lacks for it does not matter
 		}
 	}
 	if left := before - len(p.all); left > 0 {
 		p.warn(CodeTargets, diag.Pos{}, "apply the whole when you can: microagent apply",
 			"only %s is planned: %s", strings.Join(p.plan.Targets, ", "), leftOut(left))
+	}
+}
+
+// concern says that a refusal which is about an object is one of this plan: all are, but those of what --target leaves out.
+func (p *planner) concern(a Address) bool {
+	return a == Address{} || p.concerns == nil || p.concerns[a]
+}
+
+// refusedTargets are the objects that a name of --target means and that were refused: there may be no change of them.
+func (p *planner) refusedTargets(name string) (list []Address) {
+	for _, r := range p.refusals {
+		of := r.about.Kind == KindWorkspace && (r.about.Name == name || string(KindTask)+"/"+r.about.Name == name) ||
+			r.about.Kind == KindOutput && p.manifest.Outputs[r.about.Name].From == name
+		if of || r.about.String() == name {
+			list = append(list, r.about)
+		}
+	}
+	return list
+}
+
+// restOn has the plan concern an object and, as the manifest has it, all that this one is made of and comes after, also what
+// could not be planned.
+func (p *planner) restOn(a Address) {
+	switch a.Kind {
+	case KindTask, KindRename, KindTurn, KindReady:
+		a.Kind = KindWorkspace
+	}
+	if a.Name == "" || p.concerns[a] {
+		return
+	}
+	p.concerns[a] = true
+	switch a.Kind {
+	case KindWorkspace:
+		ws := p.manifest.Workspaces[a.Name]
+		image, _ := imageOf(p.world, ws.Image)
+		p.restOn(Address{KindImage, image})
+		for _, m := range ws.Mounts {
+			p.restOn(Address{KindVolume, m.Volume})
+			p.restOn(Address{KindBundle, m.Bundle})
+			p.restOn(Address{KindDisk, m.Disk})
+		}
+		for first := range ws.After {
+			p.restOn(Address{KindWorkspace, first})
+		}
+	case KindVolume:
+		from := p.manifest.Volumes[a.Name].From
+		p.restOn(Address{KindVolume, from.Volume})
+		p.restOn(Address{KindBundle, from.Bundle})
+	case KindBundle:
+		p.restOn(Address{KindOutput, p.made[a.Name]})
+	case KindOutput:
+		p.restOn(Address{KindWorkspace, p.manifest.Outputs[a.Name].From})
 	}
 }
 

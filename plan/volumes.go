@@ -18,11 +18,13 @@ func (p *planner) planVolumes() {
 	for _, name := range slices.Sorted(maps.Keys(p.manifest.Volumes)) {
 		v := p.manifest.Volumes[name]
 		p.bind("volume", volumeOnDisk(p.manifest, name))
-		if v.External {
-			p.planExternalVolume(name, v)
-		} else {
-			p.planVolume(name, v, applied)
-		}
+		p.look(KindVolume, name, func() {
+			if v.External {
+				p.planExternalVolume(name, v)
+			} else {
+				p.planVolume(name, v, applied)
+			}
+		})
 	}
 	p.proposeVolumes()
 }
