@@ -22,10 +22,6 @@ func (p *planner) fillVolume(c *Change, name string, v schema.Volume) {
 			p.fail(CodeVolumeShrinks, v.From.Pos, "write size: "+quantity.Size(have.Size).Text(),
 				"volume %s of %s begins with volume %s, which has %s", name, v.Size, v.From.Volume, quantity.Size(have.Size))
 		}
-		if have.Holder != "" && !have.HolderReadOnly {
-			p.fail(CodeHeld, v.From.Pos, "stop it first: microagent halt "+have.Holder,
-				"volume %s begins with volume %s, which workspace %s writes to", name, v.From.Volume, have.Holder)
-		}
 		c.Volume.Source = source
 		c.Detail += ", with what volume " + v.From.Volume + " has"
 	case v.From.Snapshot != "":
