@@ -58,51 +58,7 @@ func (r *run) applyWorkspace(ctx, whole context.Context, c *plan.Change, p drive
 		}
 		return err
 	}
-	publish := func() error { // before the record says so: a port may be taken
-		if !c.Publish {
-			return nil
-		}
-		err := r.drivers.Runs.Publish(whole, name, spec.Ports)
-		if err != nil {
-			return err
-		}
-		done("its ports published")
-		now, err := r.drivers.Runs.Ports(whole, name)
-		r.sayPorts(name, now)
-		return err
-	}
-	permit := func() error {
-		if !c.Permit {
-			return nil
-		}
-		err := r.drivers.Runs.Permit(whole, name, spec.Network)
-		if err == nil {
-			done("its network changed")
-		}
-		return err
-	}
-	grow := func() error {
-		if !c.GrowRoot {
-			return nil
-		}
-		return r.drivers.Runs.GrowRoot(whole, name, spec.DiskSize)
-	}
-	environ := func() error {
-		if !c.SetEnv {
-			return nil
-		}
-		return r.drivers.Runs.SetEnv(whole, name, spec.Process.Env)
-	}
-	mount := func() error { // before the record says so: what the guest uses stays
-		if !c.Mount {
-			return nil
-		}
-		err := r.drivers.Runs.Mount(whole, name, spec.Mounts)
-		if err == nil {
-			done("its mounts changed")
-		}
-		return err
-	}
+	inPlace := func() error { return r.changeInPlace(whole, c, spec, done) }
 	keep := func() error { return r.snapshot(whole, c, done) }
 	create := func() error {
 		_, err := ws.Create(whole, spec, p)
@@ -127,7 +83,7 @@ func (r *run) applyWorkspace(ctx, whole context.Context, c *plan.Change, p drive
 	}
 	steps, ok := map[plan.Action][]func() error{
 		plan.ActionCreate:  {keep, create, start},
-		plan.ActionUpdate:  {publish, permit, grow, environ, mount, update},
+		plan.ActionUpdate:  {inPlace, update},
 		plan.ActionRestart: {stop, keep, update, start},
 		plan.ActionReplace: {stop, keep, replace, start},
 		plan.ActionStart:   {keep, update, start},
