@@ -17,7 +17,7 @@ func (r *run) takeAway(ctx context.Context, c *plan.Change, name string) error {
 	case !noRoom(err):
 		return err
 	case !c.Loss:
-		return r.notKept(c, name, err)
+		return KeepError(err, name, r.giveUp(c))
 	}
 	return r.drivers.Workspaces.Delete(ctx, name)
 }
@@ -29,7 +29,7 @@ func (r *run) replaceWorkspace(ctx context.Context, c *plan.Change, spec driver.
 	case !noRoom(err):
 		return err
 	case !c.Loss:
-		return r.notKept(c, spec.Name, err)
+		return KeepError(err, spec.Name, r.giveUp(c))
 	}
 	if err := r.drivers.Workspaces.Delete(ctx, spec.Name); err != nil {
 		return err
@@ -42,11 +42,18 @@ func noRoom(err error) bool {
 	return errors.Is(err, driver.ErrNoSpace) || errors.Is(err, syscall.ENOSPC)
 }
 
-// notKept is the error where a root file system can't be kept, and nobody gave it up.
-func (r *run) notKept(c *plan.Change, name string, err error) error {
-	next := "make room, or give it up: microagent apply --allow-data-loss=" + c.Address.String()
-	if r.plan.Destroy {
-		next = "make room, or give it up: microagent destroy --project " + r.plan.Project + " --allow-data-loss=" + c.Address.String()
+// KeepError is what keeping the root file system of a workspace came to. Where there was no room, next is what to do.
+func KeepError(err error, name, next string) error {
+	if !noRoom(err) {
+		return err
 	}
 	return &driver.Error{Class: driver.ErrNoSpace, Op: "keep root file system of workspace", Object: name, Err: err, Next: next}
+}
+
+// giveUp is what to do where a root file system can't be kept, and nobody gave it up.
+func (r *run) giveUp(c *plan.Change) string {
+	if r.plan.Destroy {
+		return "make room, or give it up: microagent destroy --project " + r.plan.Project + " --allow-data-loss=" + c.Address.String()
+	}
+	return "make room, or give it up: microagent apply --allow-data-loss=" + c.Address.String()
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"slices"
 	"strings"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -116,11 +115,8 @@ func (r *reset) prepare(ctx context.Context) (err error) {
 
 func (r *reset) halt(ctx context.Context) error {
 	return r.seq.Down(ctx, r.ws.Spec.Name, func() error {
-		how, err := stopToDelete(ctx, r.w, r.ws.Spec.Name, true)
+		how, err := r.a.stopToDelete(ctx, r.w, r.ws.Spec.Name, true)
 		r.did.Was, r.did.Forced = how.Was || r.ws.Again, how.Forced
-		if how.Forced {
-			r.a.Say("%s: the guest did not stop in time and was forced; what it had not synced may be lost", r.ws.Spec.Name)
-		}
 		return err
 	})
 }
@@ -128,9 +124,8 @@ func (r *reset) halt(ctx context.Context) error {
 func (r *reset) replace(ctx context.Context) error {
 	name := r.ws.Spec.Name
 	now, err := r.w.Workspaces.Reset(context.WithoutCancel(ctx), name, r.rootfs, r.lose, nil)
-	if !r.lose && (errors.Is(err, driver.ErrNoSpace) || errors.Is(err, syscall.ENOSPC)) {
-		return &driver.Error{Class: driver.ErrNoSpace, Op: "keep root file system of workspace", Object: name, Err: err,
-			Next: "make room, or give it up: microagent reset " + name + " --yes --allow-data-loss=workspace/" + name}
+	if !r.lose {
+		err = apply.KeepError(err, name, "make room, or give it up: microagent reset "+name+" --yes --allow-data-loss=workspace/"+name)
 	}
 	r.did.Kept = err == nil && !r.lose && now.ID != r.ws.ID && !r.ws.RootFSMissing
 	return err

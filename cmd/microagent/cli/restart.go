@@ -68,7 +68,11 @@ func (a *app) restartCommand() *cobra.Command {
 func (a *app) halt(ctx context.Context, w *world, name string, o driver.StopOptions) (driver.Stopped, error) {
 	how, err := w.Runs.Stop(ctx, name, o)
 	if err == nil && how.Forced && !o.Force {
-		a.Say("%s: the guest did not stop in time and was forced; what it had not synced may be lost", name)
+		a.sayForced(name)
 	}
 	return how, err
+}
+
+func (a *app) sayForced(name string) {
+	a.Say("%s: the guest did not stop in time and was forced; what it had not synced may be lost", name)
 }

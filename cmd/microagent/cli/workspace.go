@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"microagent/apply"
@@ -252,22 +251,17 @@ func (a *app) deleteCommand() *cobra.Command {
 
 // remove stops a workspace and deletes it.
 func (a *app) remove(ctx context.Context, w *world, ws driver.Workspace, loss lossFlag) (told, error) {
-	how, err := stopToDelete(ctx, w, ws.Spec.Name, false)
-	if err != nil {
+	if _, err := a.stopToDelete(ctx, w, ws.Spec.Name, false); err != nil {
 		return told{}, err
-	}
-	if how.Forced {
-		a.Say("%s: the guest did not stop in time and was forced; what it had not synced to its volumes may be lost", ws.Spec.Name)
 	}
 	keep := ws.Spec.Project != "" && !ws.Spec.OneShot && !slices.Contains(loss, "workspace/"+ws.Spec.Name)
 	away := w.Workspaces.Delete
 	if keep {
 		away = w.Workspaces.Retire
 	}
-	err = away(ctx, ws.Spec.Name)
-	if keep && (errors.Is(err, driver.ErrNoSpace) || errors.Is(err, syscall.ENOSPC)) {
-		err = &driver.Error{Class: driver.ErrNoSpace, Op: "keep root file system of workspace", Object: ws.Spec.Name, Err: err,
-			Next: "make room, or give it up: microagent delete " + ws.Spec.Name + " --yes --allow-data-loss=workspace/" + ws.Spec.Name}
+	err := away(ctx, ws.Spec.Name)
+	if keep {
+		err = apply.KeepError(err, ws.Spec.Name, "make room, or give it up: microagent delete "+ws.Spec.Name+" --yes --allow-data-loss=workspace/"+ws.Spec.Name)
 	}
 	if err != nil {
 		return told{}, err
@@ -293,13 +287,16 @@ const (
 	deleteLimit = 4500 * time.Millisecond // of which its supervisor needs less, unless it is stuck or an older one
 )
 
-// stopToDelete shuts a guest down, and ends it when that takes long. With again it is to run again.
-func stopToDelete(ctx context.Context, w *world, name string, again bool) (driver.Stopped, error) {
+// stopToDelete shuts a guest down, and ends it when that takes long, which it says. With again it is to run again.
+func (a *app) stopToDelete(ctx context.Context, w *world, name string, again bool) (driver.Stopped, error) {
 	waiting, cancel := context.WithTimeout(ctx, deleteLimit)
 	defer cancel()
 	how, err := w.Runs.Stop(waiting, name, driver.StopOptions{Grace: deleteGrace, Again: again})
 	if waiting.Err() != nil && ctx.Err() == nil {
 		how, err = w.Runs.Stop(ctx, name, driver.StopOptions{Force: true, Again: again})
+	}
+	if err == nil && how.Forced {
+		a.sayForced(name)
 	}
 	return how, err
 }
