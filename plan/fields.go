@@ -2,68 +2,12 @@ package plan
 
 import (
 	"cmp"
-	"encoding/json"
-	"fmt"
 	"slices"
 	"strconv"
-	"strings"
-	"time"
 
 	"microagent/plan/observed"
-	"microagent/schema/quantity"
 	"microagent/schema/spec"
 )
-
-// cause says where a difference comes from, from the weakest reason to the strongest.
-type cause int
-
-const (
-	causeNone     cause = iota
-	causeMade           // something it is made of is another incarnation
-	causeContent        // the content behind the same declaration moved
-	causeDeclared       // the declaration is another
-)
-
-// difference is what two specs of a workspace differ in.
-type difference struct {
-	fields []FieldChange
-	effect observed.Effect // the dearest
-	reruns []string        // what makes a task run again, in words
-	// becomesTask says that it was none.
-	becomesTask bool
-	cause       cause // the strongest
-	// desiredOnly says that nothing but the desired state differs.
-	desiredOnly bool
-}
-
-func (d *difference) any() bool { return len(d.fields) > 0 }
-
-// publishes says that ports of the host are taken or let go of.
-func (d *difference) publishes() bool {
-	return slices.ContainsFunc(d.fields, func(f FieldChange) bool { return strings.HasPrefix(f.Path, "ports.") })
-}
-
-// grows, environs and remounts say that the root file system grows, that what begins from now on has another environment, and that
-// volumes or disks come and go, all while a guest runs.
-func (d *difference) grows() bool    { return d.live("disk") }
-func (d *difference) environs() bool { return d.live("env") }
-func (d *difference) remounts() bool { return d.live("mounts") }
-
-// live says that the field, or one below it, changes without a restart.
-func (d *difference) live(field string) bool {
-	return slices.ContainsFunc(d.fields, func(f FieldChange) bool {
-		return f.Effect == observed.EffectLive && (f.Path == field || strings.HasPrefix(f.Path, field+"."))
-	})
-}
-
-// stops says that applying d to a running guest needs it stopped.
-func (d *difference) stops() bool {
-	return d.effect == observed.EffectRestart || d.effect == observed.EffectReplace
-}
-
-var effectRank = map[observed.Effect]int{
-	observed.EffectCosmetic: 1, observed.EffectLive: 2, observed.EffectRestart: 3, observed.EffectReplace: 4,
-}
 
 type comparison struct {
 	difference
@@ -112,8 +56,6 @@ func compare(have, want *observed.WorkspaceSpec, plugs bool) difference {
 	return c.difference
 }
 
-func bootText(b spec.Boot) string { return string(cmp.Or(b, spec.BootTemplate)) }
-
 func (c *comparison) compareText(field, path, before, after string) {
 	c.add(field, path, before, after, causeDeclared)
 }
@@ -136,31 +78,7 @@ func (c *comparison) add(field, path, before, after string, why cause) {
 		return
 	}
 	p := observed.WorkspacePolicy[field]
-	effect := p.Effect
-	if effect == observed.EffectGrowOnly {
-		effect = observed.EffectReplace
-		if c.grew {
-			effect = observed.EffectLive
-		}
-	}
-	if effect == observed.EffectNext {
-		effect = observed.EffectRestart
-		if c.idles {
-			effect = observed.EffectLive
-		}
-	}
-	if effect == observed.EffectPlug {
-		effect = observed.EffectRestart
-		if c.plugs {
-			effect = observed.EffectLive
-		}
-	}
-	if effect == observed.EffectComes {
-		effect = observed.EffectLive
-		if c.comes {
-			effect = observed.EffectRestart
-		}
-	}
+	effect := c.effectOf(p.Effect)
 	if effectRank[effect] > effectRank[c.effect] {
 		c.effect = effect
 	}
@@ -169,6 +87,27 @@ func (c *comparison) add(field, path, before, after string, why cause) {
 	}
 	c.cause = max(c.cause, why)
 	c.fields = append(c.fields, FieldChange{Path: path, Before: before, After: after, Forces: effect == observed.EffectReplace, Effect: effect})
+}
+
+// effectOf is what a change of the field at hand costs, where that depends on more than the field.
+func (c *comparison) effectOf(e observed.Effect) observed.Effect {
+	dear, live := observed.EffectRestart, false
+	switch e {
+	case observed.EffectGrowOnly:
+		dear, live = observed.EffectReplace, c.grew
+	case observed.EffectNext:
+		live = c.idles
+	case observed.EffectPlug:
+		live = c.plugs
+	case observed.EffectComes:
+		live = !c.comes
+	default:
+		return e
+	}
+	if live {
+		return observed.EffectLive
+	}
+	return dear
 }
 
 // compareEnv tells which variables differ and never their values: plans end up in logs.
@@ -304,14 +243,6 @@ func (c *comparison) compareReady(have, want *spec.Ready) {
 	c.compareText("ready", "ready.onLoss", string(before.OnLoss), string(after.OnLoss))
 }
 
-// unchangedText is what the manifest says of an output that a run may not have changed.
-func unchangedText(o *spec.Output) string {
-	if o.MayBeUnchanged {
-		return "allow"
-	}
-	return "error"
-}
-
 // eachPair visits the union of two lists by key; an element that one of them lacks is nil.
 func eachPair[T any](have, want []T, key func(T) string, visit func(before, after *T)) {
 	left := make(map[string]*T, len(have))
@@ -328,67 +259,4 @@ func eachPair[T any](have, want []T, key func(T) string, visit func(before, afte
 			visit(&have[i], nil)
 		}
 	}
-}
-
-func mountText(m *spec.Mount) string {
-	text := string(m.Kind) + " " + m.Name
-	if m.ReadOnly && m.Kind != spec.MountBundle {
-		text += ", read-only"
-	}
-	return text
-}
-
-func sizeText(n int64) string {
-	if n == 0 {
-		return ""
-	}
-	return quantity.Size(n).String()
-}
-
-func durationText(d time.Duration) string {
-	if d == 0 {
-		return ""
-	}
-	return quantity.Duration(d).String()
-}
-
-func modeText(m uint32) string {
-	if m == 0 {
-		return ""
-	}
-	return fmt.Sprintf("%04o", m)
-}
-
-// commandText is a command as a flow list, "" for the image's own.
-func commandText(argv []string, none bool) string {
-	if len(argv) == 0 {
-		if none {
-			return "[]"
-		}
-		return ""
-	}
-	list := make([]string, len(argv))
-	for i, word := range argv {
-		list[i] = plainOr(word)
-	}
-	return "[" + strings.Join(list, ", ") + "]"
-}
-
-// plainOr quotes text that could be taken for something else.
-func plainOr(text string) string {
-	if text == "" || strings.ContainsAny(text, " \t\r\n\"',[]{}") {
-		return quoted(text)
-	}
-	return text
-}
-
-// quoted is text in double quotes, as JSON has it: an empty value is not the same as none.
-func quoted(text string) string {
-	var b strings.Builder
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if enc.Encode(text) != nil {
-		return strconv.Quote(text)
-	}
-	return strings.TrimSuffix(b.String(), "\n")
 }

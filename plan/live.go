@@ -15,13 +15,24 @@ func (p *planner) plugs(s *workspaceState) bool {
 	if live == nil || s.renamed || s.want.Mode == spec.ModeTask || s.have.Spec.Mode != s.want.Mode {
 		return false
 	}
-	var gone, come, all []spec.Mount
-	eachPair(live.Mounts, s.want.Mounts, func(m spec.Mount) string { return m.Path }, func(before, after *spec.Mount) {
-		if after != nil {
-			all = append(all, *after)
-		} else {
-			all = append(all, *before)
+	for _, m := range s.want.Mounts {
+		if m.Kind == spec.MountBundle && !slices.Contains(s.have.Spec.Mounts, m) {
+			return false
 		}
+	}
+	gone, come := remounted(live.Mounts, s.want.Mounts)
+	for _, m := range slices.Concat(gone, come) {
+		if m.Kind == spec.MountBundle || p.madeAnew(m) || below(live.Mounts, m.Path) || below(s.want.Mounts, m.Path) {
+			return false
+		}
+	}
+	return len(come) <= live.Room+len(gone) && !slices.ContainsFunc(gone, func(m spec.Mount) bool { return slices.Contains(live.Fixed, m.Path) })
+}
+
+// remounted gives the mounts that go and those that come where a guest has some and others are wanted; what is the same is
+// in neither.
+func remounted(have, want []spec.Mount) (gone, come []spec.Mount) {
+	eachPair(have, want, func(m spec.Mount) string { return m.Path }, func(before, after *spec.Mount) {
 		if before != nil && after != nil && attachedAs(before, after) {
 			return
 		}
@@ -32,17 +43,7 @@ func (p *planner) plugs(s *workspaceState) bool {
 			come = append(come, *after)
 		}
 	})
-	for _, m := range s.want.Mounts {
-		if m.Kind == spec.MountBundle && !slices.Contains(s.have.Spec.Mounts, m) {
-			return false
-		}
-	}
-	for _, m := range slices.Concat(gone, come) {
-		if m.Kind == spec.MountBundle || p.madeAnew(m) || slices.ContainsFunc(all, func(o spec.Mount) bool { return below(o.Path, m.Path) }) {
-			return false
-		}
-	}
-	return len(come) <= live.Room+len(gone) && !slices.ContainsFunc(gone, func(m spec.Mount) bool { return slices.Contains(live.Fixed, m.Path) })
+	return gone, come
 }
 
 // attachedAs says whether a mount as it is, of which a driver says with what, is the one that is wanted. Who owns it is asked once,
@@ -57,7 +58,10 @@ func attachedAs(is, want *spec.Mount) bool {
 	return is.ReadOnly == want.ReadOnly && is.Source == want.Source && (is.DiskID == want.DiskID || is.DiskID == "" || want.DiskID == "")
 }
 
-func below(path, dir string) bool { return strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/") }
+// below says that something is mounted below a folder.
+func below(mounts []spec.Mount, dir string) bool {
+	return slices.ContainsFunc(mounts, func(m spec.Mount) bool { return strings.HasPrefix(m.Path, strings.TrimSuffix(dir, "/")+"/") })
+}
 
 // madeAnew says that a mount is of a volume that gets another name, or is made anew: its holder is stopped for that.
 func (p *planner) madeAnew(m spec.Mount) bool {
@@ -81,14 +85,10 @@ func (s *workspaceState) unmounted() (paths []string) {
 	if live == nil || s.diff.live("mounts") {
 		return nil
 	}
-	eachPair(live.Mounts, s.want.Mounts, func(m spec.Mount) string { return m.Path }, func(before, after *spec.Mount) {
-		switch {
-		case before == nil:
-			paths = append(paths, after.Path)
-		case after == nil || !attachedAs(before, after):
-			paths = append(paths, before.Path)
-		}
-	})
+	gone, come := remounted(live.Mounts, s.want.Mounts)
+	for _, m := range slices.Concat(gone, come) {
+		paths = append(paths, m.Path)
+	}
 	slices.Sort(paths)
-	return paths
+	return slices.Compact(paths)
 }

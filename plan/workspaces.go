@@ -61,7 +61,8 @@ func (p *planner) compareAll(s *workspaceState, still bool) (Change, *Change) {
 	c := Change{Address: Address{KindWorkspace, s.name}, Action: ActionNone, Pos: s.decl.Pos}
 	if s.have != nil {
 		was := normalize(s.have.Spec)
-		s.diff = compare(&was, &s.want, p.plugs(s))
+		s.plugs = p.plugs(s)
+		s.diff = compare(&was, &s.want, s.plugs)
 		c.Fields = s.diff.fields
 	}
 	task, stopForTask := p.planTask(s, still)
@@ -79,7 +80,7 @@ func (p *planner) compareAll(s *workspaceState, still bool) (Change, *Change) {
 	case s.want.Mode == spec.ModeTask:
 		updateForTask(&c, s, stopForTask)
 	default:
-		p.keepUp(&c, s)
+		keepUp(&c, s)
 	}
 	return c, task
 }
@@ -133,24 +134,25 @@ func updateForTask(c *Change, s *workspaceState, stop bool) {
 }
 
 // keepUp is for services and workspaces that idle.
-func (p *planner) keepUp(c *Change, s *workspaceState) {
+func keepUp(c *Change, s *workspaceState) {
+	drifted := s.unmounted()
 	switch {
 	case s.have.Running && (s.diff.stops() || s.have.Starting && (s.diff.grows() || s.diff.environs())):
 		c.Action, c.Reason, c.Detail = ActionRestart, fieldReason(&s.diff), "its files stay"
 		c.Danger, c.Warning = DangerDowntime, "a running guest is stopped and started"
 	case s.have.BacksOff:
 		c.Action, c.Reason, c.Detail = ActionStart, ReasonDrifted, "it ended by itself and waits for its next start, which is now"
-	case s.have.Running && !p.plugs(s) && len(s.unmounted()) > 0 && !s.have.BacksOff:
-		c.Action, c.Reason, c.Detail = ActionRestart, ReasonDrifted, "its guest has other mounts than it is to have: "+strings.Join(s.unmounted(), ", ")
+	case len(drifted) > 0 && !s.plugs:
+		c.Action, c.Reason, c.Detail = ActionRestart, ReasonDrifted, "its guest has other mounts than it is to have: "+strings.Join(drifted, ", ")
 		c.Danger, c.Warning = DangerDowntime, "a running guest is stopped and started"
-	case s.have.Running && (s.diff.any() || len(s.unmounted()) > 0):
+	case s.have.Running && (s.diff.any() || len(drifted) > 0):
 		c.Action, c.Reason, c.Detail = ActionUpdate, fieldReason(&s.diff), "the running guest is not affected"
 		if s.diff.publishes() {
 			c.Publish = true
 			c.Detail = "its ports change while it runs; connections of those that go are reset"
 		}
 		c.permit(s)
-		c.changeGuest(s)
+		c.changeGuest(s, drifted)
 	case s.have.Starting:
 		c.Action, c.Reason, c.Detail = ActionWait, ReasonUnderWay, "its start is under way"
 	case s.have.Running && s.have.NotReady != "" && s.want.Ready != nil:
@@ -180,9 +182,8 @@ func (c *Change) permit(s *workspaceState) {
 	c.Detail = "what it may reach changes while it runs; connections that are denied now end"
 }
 
-// changeGuest makes an update one of what the guest itself has.
-func (c *Change) changeGuest(s *workspaceState) {
-	drifted := s.unmounted()
+// changeGuest makes an update one of what the guest itself has; drifted are the mounts that it has not as it is to have them.
+func (c *Change) changeGuest(s *workspaceState, drifted []string) {
 	c.GrowRoot, c.SetEnv, c.Mount = s.diff.grows(), s.diff.environs(), s.diff.remounts() || len(drifted) > 0
 	var parts []string
 	if len(drifted) > 0 {
