@@ -13,8 +13,9 @@ func (a *app) volumeClone() *cobra.Command {
 	return &cobra.Command{
 		Use: "clone VOLUME[:TAG] NAME", Short: "make a volume with the content of another, or of a snapshot",
 		Long: "Copies a volume as it is now: at once where the host's file system can share blocks, data by data and with\n" +
-			"its holes otherwise. A guest that writes to it holds it still for that, 5 s at most. The copy is a volume of no project, with an identity (UUID) of its own. Cut short at any\n" +
-			"moment, there is the whole copy or none.",
+			"its holes otherwise. A guest that writes to it holds it still for that, 5 s at most; what takes longer is refused,\n" +
+			"and is done once the guest has halted. The copy is a volume of no project, with an identity (UUID) of its own. Cut\n" +
+			"short at any moment, there is the whole copy or none.",
 		Example:     "  microagent volume clone data trial\n  microagent volume clone shop.data:nightly trial",
 		Annotations: exitsWith(ExitOK, ExitFailed, ExitRefused, ExitLocked, ExitUsage),
 		RunE: does(func(ctx context.Context, args []string) error {

@@ -19,7 +19,8 @@ func (a *app) volumeSnapshot() *cobra.Command {
 		Use: "snapshot VOLUME[:TAG]", Short: "keep what is on a volume now, under a tag",
 		Long: "Copies the volume as it is now, at once where the host's file system can share blocks. Without a tag the time\n" +
 			"is one, as 20260102-150405. While a guest writes to the volume, it holds it still for that, 5 s at most; what\n" +
-			"takes longer is refused, and is done once the guest has halted. A snapshot outlives its volume, and is deleted by its name only.",
+			"takes longer is refused, and is done once the guest has halted. A snapshot outlives its volume, and is deleted by\n" +
+			"its name only.",
 		Example:     "  microagent volume snapshot data:before-upgrade\n  microagent volume snapshot data",
 		Annotations: exitsWith(ExitOK, ExitFailed, ExitRefused, ExitLocked, ExitUsage),
 		RunE: does(func(ctx context.Context, args []string) error {
