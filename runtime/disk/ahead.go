@@ -85,7 +85,9 @@ func (s *source) readAhead(ctx context.Context, visit func(c *content) error) er
 	done.Go(func() {
 		defer close(a.full)
 		walked = s.walkBelow(ctx, "", a.look, a.add)
-		a.full <- a.now // what came before an error is read before it is told
+		if a.now != nil {
+			a.full <- a.now // what came before an error is read before it is told
+		}
 	})
 	defer func() {
 		cancel()
@@ -108,14 +110,14 @@ func (s *source) readAhead(ctx context.Context, visit func(c *content) error) er
 	return walked
 }
 
-// pass gives the batch away, for which there always is room, and takes an empty one.
+// pass gives the batch away and takes an empty one. There are never more than aheadBatches, for which both channels have room.
 func (a *ahead) pass() error {
 	a.full <- a.now
 	select {
 	case a.now = <-a.empty:
 		return nil
 	case <-a.ctx.Done():
-		a.now = &batch{}
+		a.now = nil
 		return a.ctx.Err()
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path"
 	"testing"
+	"testing/synctest"
 
 	"golang.org/x/sys/unix"
 
@@ -135,6 +136,34 @@ func TestReadingAheadEnds(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestReadingAheadIsGivenUp while all batches are on their way to a reader: it gets all of them, and ends.
+func TestReadingAheadIsGivenUp(t *testing.T) {
+	dir, state := wide(t), t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		s, err := openSource(driver.BundleSource{Files: quickFiles{}, Path: dir}, state)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		read := 0
+		err = s.readAhead(ctx, func(*content) error {
+			if read++; read == 1 {
+				synctest.Wait() // nobody has an empty one
+				cancel()
+				synctest.Wait()
+			}
+			return nil
+		})
+		if !errors.Is(err, context.Canceled) || read < (aheadBatches-1)*aheadFiles {
+			t.Errorf("%d read, %v", read, err)
+		}
+		if err := s.close(); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // TestFilesThatChangeWhenOpen: a small file has the size that it had when it was opened, or is refused.
