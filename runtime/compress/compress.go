@@ -251,16 +251,15 @@ func (z *Reader) explain(err error) error {
 	return fmt.Errorf("%w: %s: %w", driver.ErrCorrupt, z.Format, err)
 }
 
-// source remembers how reading from below ended.
+// source remembers how reading from below ended, and ends so again: who looks ahead may pass over an error.
 type source struct {
 	r   io.Reader
 	err error
 }
 
-func (s *source) Read(p []byte) (int, error) {
-	n, err := s.r.Read(p)
-	if err != nil {
-		s.err = err
+func (s *source) Read(p []byte) (n int, err error) {
+	if s.err == nil {
+		n, s.err = s.r.Read(p)
 	}
-	return n, err
+	return n, s.err
 }

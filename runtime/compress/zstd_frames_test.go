@@ -143,3 +143,43 @@ func TestFrames(t *testing.T) {
 		_ = more.Close()
 	}
 }
+
+// once breaks, and ends after that.
+type once struct{ err error }
+
+func (o *once) Read([]byte) (int, error) {
+	err := o.err
+	o.err = io.EOF
+	return 0, err
+}
+
+// TestSkipHidesNoError: what the source said while zeros were looked for is said by Read, and is no end.
+func TestSkipHidesNoError(t *testing.T) {
+	broken := errors.New("the disk broke")
+	var packed bytes.Buffer
+	z, err := NewZstd(&packed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	z.Zeros(5 << 20)
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	zeros := packed.Len()
+	packed.Write(pack(t, Zstd, content()))
+	for _, n := range []int{zeros, zeros + 5, packed.Len()} { // between frames, and within one
+		r, err := Open(io.MultiReader(bytes.NewReader(packed.Bytes()[:n]), &once{broken}), Limits{Formats: Layers})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for buf := make([]byte, 1<<20); err == nil; {
+			if _, err = r.Skip(); err == nil {
+				_, err = r.Read(buf)
+			}
+		}
+		if !errors.Is(err, broken) {
+			t.Errorf("after %d of %d bytes: %v", n, packed.Len(), err)
+		}
+		_ = r.Close()
+	}
+}
