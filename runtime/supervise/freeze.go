@@ -8,13 +8,15 @@ import (
 
 	"microagent/runtime/driver"
 	"microagent/runtime/guest/proto"
+	"microagent/runtime/supervise/control"
 )
 
 const (
 	// freezeWait is how long a guest may take to freeze: first it writes what it holds back.
 	freezeWait = time.Minute
-	// thawWait is how long it may take to say that it did, before it is taken for one that did not.
-	thawWait = 5 * time.Second
+	// thawWait is how long it may take to say that it held still, before it is taken for one that did not. Its client is there
+	// to be told.
+	thawWait = control.LeaveTime - time.Second
 )
 
 // Freeze holds a volume of the guest still. Whatever goes wrong, the guest ends that by itself.
@@ -25,12 +27,12 @@ func (s calls) Freeze(ctx context.Context, volume string, frozen func() error) e
 		if err != nil {
 			return err
 		}
-		freezing, cancel := context.WithTimeoutCause(calling, freezeWait, fmt.Errorf("it did not within %s", freezeWait))
+		freezing, cancel := context.WithTimeoutCause(calling, freezeWait, fmt.Errorf("it did not freeze within %s", freezeWait))
 		err = session.Freeze(freezing, serial, proto.FreezeLimit)
 		cancel()
 		if err != nil {
 			if errors.Is(freezing.Err(), context.DeadlineExceeded) {
-				err = &driver.Error{Class: driver.ErrUnavailable, Op: op, Object: s.spec.Workspace.Name, Err: context.Cause(freezing)}
+				err = s.explainSilence(op, context.Cause(freezing))
 			}
 			return err
 		}
@@ -40,13 +42,21 @@ func (s calls) Freeze(ctx context.Context, volume string, frozen func() error) e
 		if err == nil {
 			select {
 			case <-calling.Done():
-			case <-limit.C:
+			case <-limit.C: // and the guest may be late to say so
+				err = &driver.Error{Class: driver.ErrRefused, Op: op, Object: s.spec.Workspace.Name, Err: fmt.Errorf("it is frozen for %s at most", proto.FreezeLimit)}
 			}
 		}
 		// The client is gone by then, and the guest may be.
-		thawing, cancel := context.WithTimeout(context.WithoutCancel(calling), thawWait)
+		thawing, cancel := context.WithTimeoutCause(context.WithoutCancel(calling), thawWait, fmt.Errorf("it did not thaw within %s", thawWait))
 		defer cancel()
-		return errors.Join(err, session.Thaw(thawing, serial))
+		thawed := session.Thaw(thawing, serial)
+		switch {
+		case err != nil:
+			return err
+		case thawed != nil && errors.Is(thawing.Err(), context.DeadlineExceeded):
+			return s.explainSilence(op, context.Cause(thawing))
+		}
+		return thawed
 	})
 }
 
@@ -67,7 +77,7 @@ func (s *supervisor) written(op string, session *proto.Session, volume, capabili
 	disk, ok := s.attached().Volume(volume)
 	switch {
 	case !ok:
-		return "", &driver.Error{Class: driver.ErrNotFound, Op: op, Object: volume, Err: errors.New("it is not attached")}
+		return "", &driver.Error{Class: driver.ErrNotFound, Op: op, Object: s.spec.Workspace.Name, Err: fmt.Errorf("volume %s is not attached", volume)}
 	case !session.Hello().Has(capability):
 		return "", &driver.Error{Class: driver.ErrUnsupported, Op: op, Object: s.spec.Workspace.Name, Err: errors.New("its guest's agent is older than that"),
 			Next: "microagent halt " + s.spec.Workspace.Name}

@@ -80,9 +80,12 @@ func (s *supervisor) withLife(ctx context.Context, op string, call func(context.
 }
 
 // explainSilence is the error of a call that a guest does not answer that is there all the same: its VMM stands still, or its
-// kernel does.
+// kernel does. What says so already stays as it is.
 func (s *supervisor) explainSilence(op string, err error) error {
 	name := s.spec.Workspace.Name
+	if driver.Next(err) != "" {
+		return err
+	}
 	return &driver.Error{Class: driver.ErrUnavailable, Op: op, Object: name, Err: fmt.Errorf("the guest does not answer: %w", err),
 		Next: "to end it: microagent halt --force " + name}
 }

@@ -35,7 +35,17 @@ func (g silent) hang(call string) {
 }
 
 func (g silent) Hello(_ context.Context, r *wire.HelloRequest) (*wire.HelloResponse, error) {
-	return &wire.HelloResponse{Major: proto.Major, Minor: proto.Minor, Nonce: r.GetNonce()}, nil
+	return &wire.HelloResponse{Major: proto.Major, Minor: proto.Minor, Nonce: r.GetNonce(), Capabilities: []string{proto.CapFreeze}}, nil
+}
+
+func (g silent) Freeze(context.Context, *wire.FreezeRequest) (*wire.FreezeResponse, error) {
+	g.hang("freeze")
+	return &wire.FreezeResponse{}, nil
+}
+
+func (g silent) Thaw(context.Context, *wire.ThawRequest) (*wire.ThawResponse, error) {
+	g.hang("thaw")
+	return &wire.ThawResponse{}, nil
 }
 
 func (g silent) Signal(context.Context, *wire.SignalRequest) (*wire.SignalResponse, error) {

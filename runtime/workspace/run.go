@@ -319,7 +319,7 @@ func (s *Store) FreezeVolume(ctx context.Context, name, volume string, do func(c
 			Err: fmt.Errorf("workspace %s writes to it, and can be held still for %s: a copy takes longer", name, control.FreezeTime)}
 	}
 	if err != nil {
-		return s.controlError(ctx, op, volume, name, err)
+		return s.controlError(ctx, op, name, name, err)
 	}
 	return nil
 }
@@ -332,7 +332,7 @@ func (s *Store) TrimVolume(ctx context.Context, name, volume string) error {
 		err = client.Trim(ctx, volume)
 	}
 	if err != nil {
-		return s.controlError(ctx, op, volume, name, err)
+		return s.controlError(ctx, op, name, name, err)
 	}
 	return nil
 }

@@ -54,11 +54,12 @@ type exchange struct {
 	out, err io.Writer // take what comes
 	begun    func(ch *channel)
 	// leaves is for a call that the client ends: its result, which says that nothing of it is left, is awaited up to
-	// leaveTime.
+	// LeaveTime.
 	leaves bool
 }
 
-const leaveTime = 5 * time.Second
+// LeaveTime is how long a client that ended its call waits for the result.
+const LeaveTime = 5 * time.Second
 
 func (c Client) head(call Call) header { return header{Version: Version, Call: call, IfRun: c.IfRun} }
 
@@ -84,7 +85,7 @@ func (c Client) carry(ctx context.Context, x exchange) ([]byte, error) {
 	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() {
 		if half, ok := conn.(*net.UnixConn); ok && x.leaves {
-			_ = conn.SetReadDeadline(time.Now().Add(leaveTime))
+			_ = conn.SetReadDeadline(time.Now().Add(LeaveTime))
 			_ = half.CloseWrite()
 			return
 		}

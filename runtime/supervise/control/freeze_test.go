@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"testing"
 	"time"
 
 	"microagent/runtime/driver"
+	"microagent/runtime/layout"
 )
 
 // freezing is a supervisor that freezes as it is told.
@@ -46,7 +48,7 @@ func TestFreeze(t *testing.T) {
 	}
 	ended()
 	refused := &driver.Error{Class: driver.ErrRefused, Op: "thaw", Object: "data", Err: errors.New("its time was over")}
-	if err := listening(t, until(refused)).freeze(t.Context(), "data", time.Hour, do); !errors.Is(err, driver.ErrRefused) {
+	if err := listening(t, until(refused)).freeze(t.Context(), "data", time.Hour, do); !errors.Is(err, driver.ErrRefused) || !errors.Is(err, ErrFreezeOver) {
 		t.Errorf("thawed too early: %v", err)
 	}
 	ended()
@@ -57,6 +59,10 @@ func TestFreeze(t *testing.T) {
 	wait := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
 	if err := listening(t, until(nil)).freeze(t.Context(), "data", time.Nanosecond, wait); !errors.Is(err, ErrFreezeOver) {
 		t.Errorf("what takes too long: %v", err)
+	}
+	ended()
+	if err := listening(t, until(nil)).freeze(t.Context(), "data", time.Nanosecond, func(ctx context.Context) error { <-ctx.Done(); return nil }); !errors.Is(err, ErrFreezeOver) {
+		t.Errorf("what went well, and took too long: %v", err)
 	}
 	ended()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -71,5 +77,37 @@ func TestFreeze(t *testing.T) {
 	silent := freezing{freeze: func(context.Context, string, func() error) error { return nil }}
 	if err := listening(t, silent).freeze(t.Context(), "data", time.Hour, do); err == nil {
 		t.Error("one that never began counts")
+	}
+}
+
+// TestFreezeOfWhatIsGone: a supervisor that ended is told of as one, and not as one whose guest was frozen for too long.
+func TestFreezeOfWhatIsGone(t *testing.T) {
+	folder := workspace(t)
+	l, err := net.Listen("unix", folder.File(layout.ControlSocket))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	killed := make(chan func() error, 1)
+	go func() {
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		killed <- conn.Close
+		ch := newChannel(conn)
+		if _, _, err := ch.receive(); err == nil {
+			_ = ch.sendJSON(frameOut, "data")
+		}
+	}()
+	err = Client{Folder: folder}.freeze(t.Context(), "data", time.Nanosecond, func(ctx context.Context) error {
+		if err := (<-killed)(); err != nil {
+			t.Error(err)
+		}
+		<-ctx.Done()
+		return ctx.Err()
+	})
+	if !errors.Is(err, ErrGone) {
+		t.Errorf("%v", err)
 	}
 }
