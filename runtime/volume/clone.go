@@ -43,7 +43,7 @@ func (s *Store) copyInto(ctx context.Context, op, source string, fresh *record) 
 			if err := image.copyTo(ctx, draft); err != nil {
 				return err
 			}
-			own, err = settle(draft.File, relabel(image.File, from, fresh.Name))
+			own, err = settle(draft.File, relabel(draft.File, from, fresh.Name))
 			return err
 		})
 	})

@@ -40,7 +40,7 @@ func (s *Store) createFrom(ctx context.Context, op string, spec driver.VolumeSpe
 			if err := image.copyTo(ctx, draft); err != nil {
 				return err
 			}
-			if _, err := settle(draft.File, relabel(image.File, from, spec.Name)); err != nil {
+			if _, err := settle(draft.File, relabel(draft.File, from, spec.Name)); err != nil {
 				return err
 			}
 			return draft.Truncate(spec.Size)

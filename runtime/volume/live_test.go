@@ -28,6 +28,15 @@ func TestCopyOfAnAttachedVolume(t *testing.T) {
 		sb.Incompat |= super.NeedsRecovery
 		return edit.WriteSuper(f, &sb)
 	}
+	torn := func(s *Store) error { // the guest writes its superblock at the very moment
+		f, err := os.OpenFile(s.State.VolumeImage("data"), os.O_RDWR, 0)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		_, err = f.WriteAt(make([]byte, super.Size/2), super.Offset)
+		return err
+	}
 	copies := map[string]func(s *Store) error{
 		"snapshot": func(s *Store) error {
 			_, err := s.Snapshot(t.Context(), "data", "one", driver.MadeByHand)
@@ -52,6 +61,7 @@ func TestCopyOfAnAttachedVolume(t *testing.T) {
 			want   func(error) bool
 		}{
 			{"holds still", func(_ *Store, do func() error) error { return do() }, func(err error) bool { return err == nil }},
+			{"writes on", func(s *Store, do func() error) error { return errors.Join(do(), torn(s)) }, func(err error) bool { return err == nil }},
 			{"thaws too early", func(_ *Store, do func() error) error { return errors.Join(do(), late) }, func(err error) bool { return errors.Is(err, late) }},
 			{"knows no freeze", func(*Store, func() error) error { return &driver.Error{Class: driver.ErrUnsupported} },
 				func(err error) bool {
@@ -80,6 +90,9 @@ func TestCopyOfAnAttachedVolume(t *testing.T) {
 				_, there := s.Get(t.Context(), "other")
 				if made := len(list) > 0 || there == nil; made != (err == nil && verb != "export" && verb != "check") {
 					t.Errorf("made: %v, %v", list, there)
+				}
+				if there == nil && labelOf(t, s.State.VolumeImage("other")) != "other" {
+					t.Error("it has the label of another")
 				}
 				if _, err := os.Stat(s.State.SnapshotRecord("data", "one")); err == nil && len(list) == 0 {
 					t.Error("a record is left")
@@ -115,4 +128,18 @@ func TestTrimOfAnAttachedVolume(t *testing.T) {
 	if _, err := s.Trim(t.Context(), "data"); !errors.Is(err, driver.ErrBusy) {
 		t.Errorf("an old guest: %v", err)
 	}
+}
+
+func labelOf(t *testing.T, path string) string {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	sb, err := super.Read(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sb.Name()
 }

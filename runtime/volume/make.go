@@ -110,8 +110,8 @@ func settle(image *os.File, label string) (own bool, err error) {
 }
 
 // relabel is the label that a copy of a volume gets: that of its name where the volume has that of its own.
-func relabel(image *os.File, from, to string) string {
-	if sb, err := super.Read(image); err == nil && sb.Name() == label(from) {
+func relabel(draft *os.File, from, to string) string {
+	if sb, err := super.Read(draft); err == nil && sb.Name() == label(from) {
 		return label(to)
 	}
 	return ""
