@@ -45,6 +45,7 @@ func (p *planner) checkLeases() {
 		}
 	}
 	p.awaitReaders(held)
+	p.awaitCopies(held)
 }
 
 // awaitReaders lets a volume that grows or moves wait until who has it has given it up, and refuses where that goes on, or

@@ -3,6 +3,7 @@ package plan
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -95,6 +96,34 @@ func (p *planner) dependOnSources() {
 		of, _, _ := strings.Cut(v.From.Snapshot, ":")
 		if moves := (Address{KindVolume, of}); p.at[moves] != nil && p.at[moves].Action == ActionMove { // with its snapshots
 			p.addEdge(c, moves)
+		}
+	}
+}
+
+// awaitCopies lets a new volume that begins with another wait until who writes to that one has given it up, and whoever begins
+// to write to it wait for the copy. A guest that goes on holds it still meanwhile.
+func (p *planner) awaitCopies(held map[string][]holding) {
+	for _, name := range slices.Sorted(maps.Keys(p.manifest.Volumes)) {
+		from := p.manifest.Volumes[name].From
+		c := p.at[Address{KindVolume, name}]
+		if from.Volume == "" || c == nil || c.Action != ActionCreate && c.Action != ActionReplace {
+			continue
+		}
+		id := "volume " + c.Volume.Source
+		for _, h := range held[id] {
+			ws, known := p.world.Workspaces[h.workspace]
+			end := Address{KindWorkspace, inManifest(p.plan.Project, h.workspace)}
+			if known && ws.Running && p.releases(ws, id, holding{readOnly: true}) && !p.needs(p.at[end], c) {
+				p.addEdge(c, end)
+			}
+		}
+		for _, of := range p.uses {
+			for _, mine := range of.list {
+				taker := p.state[inManifest(p.plan.Project, mine.workspace)].taker()
+				if of.id == id && !mine.readOnly && taker != nil && !p.needs(c, taker) {
+					p.addEdge(taker, c.Address)
+				}
+			}
 		}
 	}
 }
