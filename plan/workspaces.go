@@ -17,8 +17,11 @@ const (
 	warnNoRoom   = "; they are lost if there is no room to keep them"
 )
 
-// warnRestored says until when a workspace's files outside volumes come back.
-func warnRestored(disk string) string {
+// warnRestored says until when a workspace's files outside volumes come back. One that runs then is stopped for it.
+func warnRestored(disk string, runs bool) string {
+	if runs {
+		return "; to bring them back, until the next replacement or prune: microagent halt " + disk + " && microagent restore " + disk
+	}
 	return "; to bring them back, until the next replacement or prune: microagent restore " + disk
 }
 
@@ -89,7 +92,7 @@ func (p *planner) replace(c *Change, s *workspaceState) {
 	c.Action, c.Reason = ActionReplace, fieldReason(&s.diff)
 	c.Danger, c.Warning = DangerDataLoss, warnReplaced
 	p.allowLoss(c)
-	c.Warning += warnRestored(s.want.Name)
+	c.Warning += warnRestored(s.want.Name, s.want.Desired != spec.DesiredStopped && s.want.Mode != spec.ModeTask)
 	c.Detail = "its root file system is made anew"
 	for _, f := range s.diff.fields {
 		if f.Forces && f.Path == "disk" {
@@ -306,7 +309,7 @@ func (p *planner) removeWorkspaces(reason Reason, stays func(name string) bool) 
 			c.Detail = "its record can't be understood: " + ws.Broken.Why
 			c.Warning += warnStays
 		} else {
-			c.Warning += warnRestored(disk)
+			c.Warning += warnRestored(disk, false)
 		}
 		p.add(c)
 	}

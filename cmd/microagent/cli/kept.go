@@ -10,26 +10,37 @@ import (
 	"microagent/runtime/driver"
 )
 
-// keptOf lists the root file systems that are kept, of one project and of some names when these are given, and tells of them.
-func (a *app) keptOf(ctx context.Context, w *world, project string, names []string) ([]driver.Kept, error) {
+// keptOf lists the root file systems that are kept, of one project and of some names when these are given, and tells of
+// them; there are the workspaces.
+func (a *app) keptOf(ctx context.Context, w *world, project string, names []string, there []driver.Workspace) ([]driver.Kept, error) {
 	list, err := w.Workspaces.Kept(ctx)
 	if err != nil {
 		return nil, err
 	}
 	list = a.keptNamed(list, project, names)
 	for _, k := range list {
-		a.sayKept(view.OfKept(k))
+		a.sayKept(view.OfKept(k), slices.ContainsFunc(there, func(ws driver.Workspace) bool { return ws.Spec.Name == k.Workspace && runs(ws) }))
 	}
 	return list, nil
 }
 
-func (a *app) sayKept(k view.Kept) {
+func (a *app) sayKept(k view.Kept, runs bool) {
 	what := "that workspace " + k.Workspace + " had before is kept"
 	if k.Deleted {
 		what = "of workspace " + k.Workspace + " is kept although that was deleted"
 	}
-	a.Say("the root file system %s, and takes %s; to bring it back: microagent restore %s", what, term.Size(k.Bytes), k.Workspace)
+	a.Say("the root file system %s, and takes %s; to bring it back: %s", what, term.Size(k.Bytes), restoring(k.Workspace, runs))
 }
+
+// restoring is the command that brings back what is kept of a workspace.
+func restoring(name string, runs bool) string {
+	if runs {
+		return "microagent halt " + name + " && microagent restore " + name
+	}
+	return "microagent restore " + name
+}
+
+func runs(ws driver.Workspace) bool { return ws.Run != nil && ws.Run.Phase.Alive() }
 
 // keptNamed leaves those of a project and of some names, where these are given.
 func (a *app) keptNamed(list []driver.Kept, project string, names []string) []driver.Kept {

@@ -19,10 +19,10 @@ func (a *app) pruneCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "prune", Short: "remove cached disks, images and what else nothing uses",
 		Long: "Shows which cached disks no workspace and no bundle uses, which images no workspace was made of, which root file\n" +
-			"systems replacements and deletions kept, which initramfs other versions left, and how much they take, and which\n" +
-			"jobs have ended; with --yes it removes them, and what is left of killed runs. Templates of guests are shown with\n" +
-			"what they take, and go when no start here can use them any more. What is needed again is built or\n" +
-			"pulled again. Volumes and the root file systems of workspaces are never touched, nor are jobs with outputs that\n" +
+			"systems replacements, resets and deletions kept, which initramfs other versions left, and how much they take, and\n" +
+			"which jobs have ended; with --yes it removes them, and what is left of killed runs. Templates of guests are shown\n" +
+			"with what they take, and go when no start here can use them any more. What is needed again is built or pulled\n" +
+			"again. Volumes and the root file systems of workspaces are never touched, nor are jobs with outputs that\n" +
 			"nobody brought out. Images are left alone while an apply is under way, initramfs while a workspace runs.",
 		Example:     "  microagent prune\n  microagent prune --yes",
 		Annotations: exitsWith(ExitOK, ExitFailed),

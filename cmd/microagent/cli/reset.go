@@ -142,8 +142,8 @@ func (r *reset) start(ctx context.Context) error {
 
 func (r *reset) told() told {
 	if r.did.Kept {
-		r.a.Say("%s: the root file system that it had is kept until the next replacement or prune; to bring it back: microagent halt %s && microagent restore %s",
-			r.ws.Spec.Name, r.ws.Spec.Name, r.ws.Spec.Name)
+		r.a.Say("%s: the root file system that it had is kept until the next replacement or prune; to bring it back: %s",
+			r.ws.Spec.Name, restoring(r.ws.Spec.Name, r.did.Was))
 	}
 	text := "Reset %q"
 	if !r.did.Was {

@@ -88,6 +88,8 @@ func TestReset(t *testing.T) {
 		{"reset one --yes", ExitOK, `Reset "one", which stays stopped`},
 		{"start one", ExitOK, ""},
 		{"reset one one --yes", ExitOK, "to bring it back: microagent halt one && microagent restore one"},
+		{"list", ExitOK, "to bring it back: microagent halt one && microagent restore one"},
+		{"status one", ExitOK, "to bring it back: microagent halt one && microagent restore one"},
 		{"reset one --yes --json", ExitOK, ""},
 		{"reset one --yes --allow-data-loss=workspace/one", ExitOK, `Reset "one"`},
 	} {

@@ -13,9 +13,10 @@ func (a *app) restoreCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "restore WORKSPACE", Short: "bring back a workspace's root file system of before",
 		ValidArgsFunction: a.completeOne(keptNames),
-		Long: "Brings back what an apply, a destroy or a delete of a project's workspace took away: its root file system, with\n" +
-			"the image and all else that it was made of. What is there of that name now is kept in its place, so that doing it\n" +
-			"again goes back. It is not started. It stays until the next replacement or prune; list --kept shows what there is.",
+		Long: "Brings back what a reset took away, or an apply, a destroy or a delete of a project's workspace: its root file\n" +
+			"system, with the image and all else that it was made of. What is there of that name now is kept in its place, so\n" +
+			"that doing it again goes back. One that runs has to halt first, and none is started. It stays until\n" +
+			"the next replacement, reset or prune; list --kept shows what there is.",
 		Example:     "  microagent list --kept\n  microagent restore web",
 		Annotations: exitsWith(ExitOK, ExitFailed, ExitRefused, ExitLocked),
 		RunE: does(func(ctx context.Context, args []string) error {

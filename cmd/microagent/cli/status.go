@@ -42,7 +42,7 @@ func (a *app) statusCommand() *cobra.Command {
 					return a.PrintJSON(shown)
 				}
 				if shown.Kept != nil {
-					a.sayKept(*shown.Kept)
+					a.sayKept(*shown.Kept, runs(ws))
 				}
 				if err := a.showWorkspace(ws); err != nil || newLoss(ws) == nil {
 					return err
@@ -70,7 +70,7 @@ func (a *app) showObjects(ctx context.Context, project string) error {
 	workspaces = slices.DeleteFunc(workspaces, func(ws driver.Workspace) bool { return project != "" && ws.Spec.Project != project })
 	askGuests(ctx, w, workspaces)
 	volumes, brokenVolumes := w.Volumes.List(ctx)
-	kept, err := a.keptOf(ctx, w, project, nil)
+	kept, err := a.keptOf(ctx, w, project, nil, workspaces)
 	if err != nil {
 		return err
 	}

@@ -6,7 +6,7 @@ import "github.com/spf13/cobra"
 func (a *app) storageTopic() *cobra.Command {
 	return &cobra.Command{
 		Use: "storage", Short: "how data gets in and out", GroupID: groupHost,
-		Long: `A guest sees block devices and nothing else: no folder of the host is ever shared into it. Data moves
+		Long: `A guest sees block devices: no folder of the host is ever shared into it. Data moves
 through one of five declared ways.
 
   You want                                               Use
@@ -22,6 +22,6 @@ disk. A directory is refused.
 A volume has one writer at a time. It outlives workspaces, manifests, crashes and --yes, and is deleted only by
 volume delete NAME, or where --allow-data-loss=volume/NAME names it. A root file system is no volume: when its image
 changes it is replaced, plan says so, and the one before is kept until the next replacement or prune, as is that of
-a project's workspace which is deleted. restore NAME brings it back.`,
+a workspace which is reset, or of a project's which is deleted. restore NAME brings it back.`,
 	}
 }

@@ -53,7 +53,7 @@ func (a *app) listCommand() *cobra.Command {
 				return a.listJobs(ctx, w, list, broken)
 			}
 			askGuests(ctx, w, list)
-			before, err := a.keptOf(ctx, w, a.flags.project, args)
+			before, err := a.keptOf(ctx, w, a.flags.project, args, list)
 			if err != nil {
 				return err
 			}
@@ -267,7 +267,7 @@ func (a *app) remove(ctx context.Context, w *world, ws driver.Workspace, loss lo
 		return told{}, err
 	}
 	if keep {
-		a.Say("its root file system is kept until the next replacement or prune; to bring it back: microagent restore %s", ws.Spec.Name)
+		a.Say("its root file system is kept until the next replacement or prune; to bring it back: %s", restoring(ws.Spec.Name, false))
 	}
 	var volumes []string
 	for _, m := range ws.Spec.Mounts {
