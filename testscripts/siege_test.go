@@ -307,10 +307,11 @@ func (l *siege) judge(command, text string, total int64) {
 	}
 }
 
-// create makes the workspace one, which idles.
+// create makes the workspace one, which idles. Its guest reads from its root disk what it is to do, and has none yet where it is
+// to become a template.
 func (l *siege) create() {
 	l.t.Helper()
-	l.run("0", "create", "one", "--image", "oci-archive:hostile.tar", "--memory", "128MiB", "--disk-size", "32MiB")
+	l.run("0", "create", "one", "--boot", "--image", "oci-archive:hostile.tar", "--memory", "128MiB", "--disk-size", "32MiB")
 }
 
 // end halts and deletes what there is, after which nothing is left.
