@@ -159,11 +159,9 @@ func (r *run) resolve(ctx context.Context, want observed.WorkspaceSpec, p driver
 		StopGrace: want.StopGrace, Process: mergeProcess(want, image.Config), Outputs: want.Outputs, Ports: want.Ports, Network: want.Network,
 		Ready: want.Ready, Restart: want.Restart,
 	}
-	disk, err := r.drivers.Disks.RootFS(ctx, driver.RootFSSpec{ImageDigest: want.ImageDigest, Size: want.DiskSize}, p)
-	if err != nil {
-		return driver.WorkspaceSpec{}, &driver.Error{Op: "unpack image", Object: want.Image, Err: err, Next: driver.Next(err)}
+	if out.RootFS, err = unpack(ctx, r.drivers, &out, p); err != nil {
+		return driver.WorkspaceSpec{}, err
 	}
-	out.RootFS = disk.Key
 	for i := range want.Mounts {
 		mount, err := r.resolveMount(ctx, &want.Mounts[i])
 		if err != nil {
@@ -173,6 +171,15 @@ func (r *run) resolve(ctx context.Context, want observed.WorkspaceSpec, p driver
 	}
 	err = refresh.Record(want, &out)
 	return out, err
+}
+
+// unpack makes the disk that a workspace's root file system begins as, and gives its key.
+func unpack(ctx context.Context, d driver.Set, of *driver.WorkspaceSpec, p driver.Progress) (string, error) {
+	disk, err := d.Disks.RootFS(ctx, driver.RootFSSpec{ImageDigest: of.ImageDigest, Size: of.DiskSize}, p)
+	if err != nil {
+		return "", &driver.Error{Op: "unpack image", Object: of.Image, Err: err, Next: driver.Next(err)}
+	}
+	return disk.Key, nil
 }
 
 // findImage is the image of want in the store; want's digest is filled in when it was known after pull only.

@@ -23,9 +23,5 @@ func FreshRoot(ctx context.Context, d driver.Set, files *folder.Folder, of drive
 	} else if err != nil {
 		return "", err
 	}
-	disk, err := d.Disks.RootFS(ctx, driver.RootFSSpec{ImageDigest: of.ImageDigest, Size: of.DiskSize}, p)
-	if err != nil {
-		return "", &driver.Error{Op: "unpack image", Object: of.Image, Err: err, Next: driver.Next(err)}
-	}
-	return disk.Key, nil
+	return unpack(ctx, d, &of, p)
 }
