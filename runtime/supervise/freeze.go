@@ -33,6 +33,8 @@ func (s calls) Freeze(ctx context.Context, volume string, frozen func() error) e
 		if err != nil {
 			if errors.Is(freezing.Err(), context.DeadlineExceeded) {
 				err = s.explainSilence(op, context.Cause(freezing))
+			} else if calling.Err() != nil { // the guest is not told that its host gave up, and may be about to
+				_ = s.thaw(calling, op, session, serial)
 			}
 			return err
 		}
@@ -46,18 +48,22 @@ func (s calls) Freeze(ctx context.Context, volume string, frozen func() error) e
 				err = &driver.Error{Class: driver.ErrRefused, Op: op, Object: s.spec.Workspace.Name, Err: fmt.Errorf("it is frozen for %s at most", proto.FreezeLimit)}
 			}
 		}
-		// The client is gone by then, and the guest may be.
-		thawing, cancel := context.WithTimeoutCause(context.WithoutCancel(calling), thawWait, fmt.Errorf("it did not thaw within %s", thawWait))
-		defer cancel()
-		thawed := session.Thaw(thawing, serial)
-		switch {
-		case err != nil:
-			return err
-		case thawed != nil && errors.Is(thawing.Err(), context.DeadlineExceeded):
-			return s.explainSilence(op, context.Cause(thawing))
+		if thawed := s.thaw(calling, op, session, serial); err == nil {
+			err = thawed
 		}
-		return thawed
+		return err
 	})
+}
+
+// thaw ends a freeze, also for a client that is gone by then. The guest may be, too.
+func (s *supervisor) thaw(ctx context.Context, op string, session *proto.Session, serial string) error {
+	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), thawWait, fmt.Errorf("it did not thaw within %s", thawWait))
+	defer cancel()
+	err := session.Thaw(ctx, serial)
+	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return s.explainSilence(op, context.Cause(ctx))
+	}
+	return err
 }
 
 // Trim has the guest discard what a volume's file system does not use.

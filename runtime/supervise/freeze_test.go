@@ -60,6 +60,20 @@ func TestFreezeThatNobodyEnds(t *testing.T) {
 	})
 }
 
+// TestFreezeThatIsGivenUp before the guest said that it began: that is asked to end it, since it may begin all the same.
+func TestFreezeThatIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := freezable(t, "")
+		ctx, leave := context.WithCancel(t.Context())
+		time.AfterFunc(time.Second, leave)
+		began := time.Now()
+		err := s.Freeze(ctx, "data", func() error { t.Error("frozen"); return nil })
+		if took := time.Since(began); err == nil || took != time.Second+thawWait {
+			t.Errorf("after %s: %v", took, err)
+		}
+	})
+}
+
 // freezable is a supervisor whose guest writes to volume data, and answers only some calls.
 func freezable(t *testing.T, answers string) calls {
 	t.Helper()

@@ -28,6 +28,7 @@ type freezes struct {
 type freeze struct {
 	Freezer
 	limit *time.Timer // nil until it is frozen
+	over  bool        // it was given up before it was
 }
 
 // Freeze freezes one file system for a while that this agent bounds, whatever becomes of the host.
@@ -83,11 +84,16 @@ func (s *freezes) reserve(serial string, f *freeze) error {
 	return nil
 }
 
+var errGivenUp = proto.Errorf(proto.CodeRefused, "it was given up")
+
 // begin freezes what was reserved. A host that does not wait for it any more gets none.
 func (s *freezes) begin(ctx context.Context, serial string, f *freeze, limit time.Duration) error {
 	err := f.Sync()
 	if err == nil {
 		err = ctx.Err()
+	}
+	if err == nil && s.givenUp(f) {
+		err = errGivenUp
 	}
 	since := time.Now()
 	if err == nil {
@@ -102,14 +108,14 @@ func (s *freezes) begin(ctx context.Context, serial string, f *freeze, limit tim
 		_ = f.Close()
 		return err
 	}
-	over := s.closed
+	over := s.closed || f.over
 	if !over {
 		f.limit = time.AfterFunc(limit-time.Since(since), func() { _, _ = s.end(serial, f) })
 	}
 	s.mu.Unlock()
 	if over || ctx.Err() != nil {
 		_, err = s.end(serial, f)
-		return orElse(err, proto.Errorf(proto.CodeRefused, "it was given up"))
+		return orElse(err, errGivenUp)
 	}
 	return nil
 }
@@ -121,11 +127,21 @@ func orElse(err, other error) error {
 	return other
 }
 
-// end thaws a file system; held is false where it is not frozen, or not by only, unless that is nil.
+func (s *freezes) givenUp(f *freeze) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return f.over
+}
+
+// end thaws a file system; held is false where it is not frozen, or not by only, unless that is nil. What is about to be is
+// given up.
 func (s *freezes) end(serial string, only *freeze) (held bool, err error) {
 	s.mu.Lock()
 	f := s.held[serial]
 	if f == nil || only != nil && f != only || f.limit == nil && only == nil {
+		if f != nil && only == nil {
+			f.over = true
+		}
 		s.mu.Unlock()
 		return false, nil
 	}

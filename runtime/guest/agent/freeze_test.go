@@ -81,8 +81,18 @@ func TestFreezeEnds(t *testing.T) {
 		if _, err := a.Freeze(gone, one); err == nil {
 			t.Error("frozen for a host that is gone")
 		}
-		guest.onSync = nil
 		state("a host that is gone", 0)
+
+		guest.onSync = func() {
+			if _, err := a.Thaw(t.Context(), thaw); !errors.Is(err, driver.ErrRefused) {
+				t.Errorf("too early: %v", err)
+			}
+		}
+		if _, err := a.Freeze(t.Context(), one); !errors.Is(err, driver.ErrRefused) {
+			t.Errorf("given up: %v", err)
+		}
+		guest.onSync = nil
+		state("a host that gave it up meanwhile", 0)
 
 		if _, err := a.Freeze(t.Context(), one); err != nil {
 			t.Fatal(err)
