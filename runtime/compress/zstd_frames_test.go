@@ -103,10 +103,12 @@ func TestFrames(t *testing.T) {
 	}
 	for round := range 60 {
 		var packed, want bytes.Buffer
+		ends := map[int]bool{}
 		for range 1 + r.Intn(5) {
 			f := frames[r.Intn(len(frames))]
 			packed.Write(f.packed)
 			want.Write(f.plain)
+			ends[packed.Len()] = true
 		}
 		z, err := Open(bytes.NewReader(packed.Bytes()), Limits{Formats: Layers})
 		if err != nil {
@@ -125,7 +127,7 @@ func TestFrames(t *testing.T) {
 				continue
 			}
 			got, err := io.ReadAll(half)
-			if !bytes.HasPrefix(want.Bytes(), got) {
+			if !bytes.HasPrefix(want.Bytes(), got) || ends[cut] != (err == nil) || err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
 				t.Errorf("round %d, cut at %d of %d: %d bytes, %v", round, cut, packed.Len(), len(got), err)
 			}
 			_ = half.Close()
