@@ -79,8 +79,9 @@ func (s *Store) createOf(ctx context.Context, op string, spec driver.VolumeSpec)
 		return err
 	})
 	if err != nil {
-		err = of.explain(fmt.Errorf("%s: %w", what, err))
-		return driver.Volume{}, false, err
+		e := of.explain(err)
+		e.Err = fmt.Errorf("%s: %w", what, e.Err)
+		return driver.Volume{}, false, e
 	}
 	v, err := s.Get(ctx, spec.Name)
 	return v, true, err

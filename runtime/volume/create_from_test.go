@@ -54,6 +54,8 @@ func TestCreateOfAFile(t *testing.T) {
 		if c.next != "" {
 			if err == nil || c.next != "-" && !strings.Contains(driver.Next(err), c.next) {
 				t.Errorf("%s: %v, %s", name, err, driver.Next(err))
+			} else if c.next != "-" && !strings.HasPrefix(err.Error(), "create volume "+spec.Name+": "+name+": ") {
+				t.Errorf("%s is not named: %v", name, err)
 			}
 			if _, err := s.Get(t.Context(), spec.Name); !errors.Is(err, driver.ErrNotFound) {
 				t.Errorf("%s is there: %v", name, err)

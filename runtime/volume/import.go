@@ -65,7 +65,7 @@ type importing struct {
 }
 
 // explain says what a stream that was refused is, and what to do.
-func (spec importing) explain(err error) error {
+func (spec importing) explain(err error) *driver.Error {
 	if e, ok := errors.AsType[*driver.Error](err); ok && e.Op == spec.op {
 		return e
 	}
