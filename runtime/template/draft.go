@@ -11,6 +11,9 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"microagent/runtime/layout"
+	"microagent/schema/quantity"
 )
 
 // A Draft is a template that is being saved. Its folder has a name that no template has, and is locked for as long as somebody
@@ -26,8 +29,23 @@ type Draft struct {
 
 const draftPrefix = ".draft-"
 
-// Draft begins a template for a shape, and sweeps what others left.
+// spare is what has to be free, in bytes, where a template is saved, which takes less than a tenth of it: what guests write
+// is worth more than a start without a boot.
+const spare = 1 << 30
+
+// room refuses a template where so many bytes are free; a negative number is not known.
+func room(free int64) error {
+	if free < 0 || free >= spare {
+		return nil
+	}
+	return fmt.Errorf("%s are free where it would lie, and less than %s is left to what guests write", quantity.Size(free), quantity.Size(spare))
+}
+
+// Draft begins a template for a shape, and sweeps what others left. There is none where little is free.
 func (s Store) Draft(shape Shape) (d *Draft, err error) {
+	if err := room(layout.Free(s.Dir)); err != nil {
+		return nil, err
+	}
 	if err := os.MkdirAll(s.Dir, 0o700); err != nil {
 		return nil, err
 	}

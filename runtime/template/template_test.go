@@ -111,6 +111,14 @@ func TestATemplateIsFoundByItsShapeAndSealed(t *testing.T) {
 	}
 }
 
+func TestATemplateLeavesRoomToGuests(t *testing.T) {
+	for free, want := range map[int64]bool{-1: true, 0: false, spare - 1: false, spare: true, 1 << 40: true} {
+		if err := room(free); (err == nil) != want {
+			t.Errorf("%d bytes free: %v", free, err)
+		}
+	}
+}
+
 func TestAnotherNameOfAFileMakesNoOther(t *testing.T) {
 	s := shape(t, 1)
 	if err := os.Link(s.Kernel.Path, s.Kernel.Path+".again"); err != nil {
