@@ -256,11 +256,11 @@ func (l *siege) job(args ...string) string {
 	return strings.TrimSpace(l.run("0", append([]string{"exec", "-d"}, args...)...).stdout)
 }
 
-// manifest declares a task with outputs, each a tree of its name.
+// manifest declares a task with outputs, each a tree of its name. Its guest boots with its disks, as create says.
 func (l *siege) manifest(task string, outputs ...string) {
 	l.t.Helper()
 	var b strings.Builder
-	fmt.Fprintf(&b, "project: siege\nworkspaces:\n  job:\n    image: oci-archive:./hostile.tar\n    memory: 128MiB\n    disk: 32MiB\n    task: %s\noutputs:\n", task)
+	fmt.Fprintf(&b, "project: siege\nworkspaces:\n  job:\n    image: oci-archive:./hostile.tar\n    memory: 128MiB\n    disk: 32MiB\n    boot: fresh\n    task: %s\noutputs:\n", task)
 	for _, name := range outputs {
 		fmt.Fprintf(&b, "  %s: {from: job, path: /evil/%s, to: ./out/%s}\n", name, name, name)
 	}

@@ -98,7 +98,11 @@ func (l *liar) Configure(ctx context.Context, req *wire.ConfigureRequest) (*wire
 		}()
 	case "answers", "calls", "length":
 		time.AfterFunc(floodTime, func() { l.log.Printf(flooded) })
-		go l.link.flood(l.kind)
+		sent := l.link.answered()
+		go func() { // an answer that came behind the flood would be none
+			<-sent
+			l.link.flood(l.kind)
+		}()
 	}
 	return resp, err
 }

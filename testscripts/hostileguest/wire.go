@@ -15,7 +15,8 @@ type link struct {
 
 type linkConn struct {
 	net.Conn
-	mu sync.Mutex
+	mu    sync.Mutex
+	wrote chan struct{} // closed behind the next frame that goes out; nil where nobody waits for it
 }
 
 func (l *link) Accept() (net.Conn, error) {
@@ -32,7 +33,25 @@ func (l *link) Accept() (net.Conn, error) {
 func (c *linkConn) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.Conn.Write(p)
+	n, err := c.Conn.Write(p)
+	if c.wrote != nil {
+		close(c.wrote)
+		c.wrote = nil
+	}
+	return n, err
+}
+
+// answered is closed when the call that is being answered has its answer.
+func (l *link) answered() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c := l.conn
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.wrote == nil {
+		c.wrote = make(chan struct{})
+	}
+	return c.wrote
 }
 
 // Of a ttrpc frame (github.com/containerd/ttrpc, PROTOCOL.md): length, stream, type, flags.
