@@ -183,3 +183,13 @@ func TestAVMMThatDiesAtOnceIsQuoted(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// TestFixed: a VMM keeps the lease of a disk that it was started with, so that the disk can't be given back before its end.
+func TestFixed(t *testing.T) {
+	for _, kind := range []string{CloudHypervisor, QEMU} {
+		vm := &VM{spec: Spec{Choice: Choice{Kind: kind}}, cold: map[string]bool{"m00": true}}
+		if !vm.Fixed("m00") || vm.Fixed("m01") {
+			t.Errorf("%s: started with %t, plugged in later %t", kind, vm.Fixed("m00"), vm.Fixed("m01"))
+		}
+	}
+}

@@ -23,10 +23,9 @@ const unplugLimit = 30 * time.Second
 // ErrPlugged says that a guest has not let go of a disk.
 var ErrPlugged = errors.New("the guest has not let go of the disk")
 
-// Fixed says whether a disk stays for as long as the VM is there.
-func (vm *VM) Fixed(serial string) bool {
-	return vm.spec.Choice.Kind != CloudHypervisor && vm.cold[serial]
-}
+// Fixed says whether a disk stays for as long as the VM is there. Those that it was started with do: cloud-hypervisor keeps the
+// lease that it inherited also when it has closed the disk, and QEMU's are in no slot of their own.
+func (vm *VM) Fixed(serial string) bool { return vm.cold[serial] }
 
 // Room is how many more disks can be plugged in, next to so many that are there.
 func (vm *VM) Room(disks int) int {
