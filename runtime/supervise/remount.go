@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 
+	"microagent/ch"
 	"microagent/runtime/driver"
 	"microagent/runtime/guest/proto"
 	"microagent/runtime/machine"
@@ -92,7 +94,10 @@ func (s calls) Mount(ctx context.Context, mounts []driver.Mount) error {
 // remount changes the disks of one guest.
 type remount struct {
 	*supervisor
-	vm      *machine.VM
+	vm interface {
+		Plug(context.Context, machine.Disk, *os.File) error
+		Unplug(ctx context.Context, serial string) error
+	}
 	session *proto.Session
 }
 
@@ -153,16 +158,15 @@ func (r remount) acquire(m driver.Mount) (attach.Disk, error) {
 // takeAway unmounts all of them, or none, and takes them out of the VM one by one.
 func (r remount) takeAway(ctx context.Context, gone attach.Disks) error {
 	for i, d := range gone {
-		err := r.session.Unmount(ctx, d.Machine.Serial)
-		if err == nil {
-			continue
+		if err := r.session.Unmount(ctx, d.Machine.Serial); err != nil {
+			return r.inUse(d, errors.Join(err, r.mountBack(ctx, gone[:i])))
 		}
-		for _, back := range gone[:i] {
-			if !back.Leaving {
-				err = errors.Join(err, r.session.Mount(ctx, r.mountOf(back)))
-			}
-		}
-		return r.inUse(d, err)
+	}
+	if len(gone) == 0 {
+		return nil
+	}
+	if err := r.leave(gone); err != nil { // all at once: those that one keeps waiting are mounted no more either
+		return err
 	}
 	for _, d := range gone {
 		if err := r.remove(ctx, d); err != nil {
@@ -170,6 +174,21 @@ func (r remount) takeAway(ctx context.Context, gone attach.Disks) error {
 		}
 	}
 	return nil
+}
+
+// mountBack mounts again what was unmounted. What the guest refuses to mount leaves; a guest that is gone mounts all when it boots.
+func (r remount) mountBack(ctx context.Context, disks attach.Disks) (err error) {
+	for _, d := range disks {
+		if d.Leaving {
+			continue
+		}
+		failed := r.session.Mount(ctx, r.mountOf(d))
+		if _, refused := errors.AsType[*proto.GuestError](failed); refused {
+			failed = errors.Join(failed, r.leave(attach.Disks{d}))
+		}
+		err = errors.Join(err, failed)
+	}
+	return err
 }
 
 // inUse is the error of a mount that the guest uses.
@@ -182,12 +201,9 @@ func (r remount) inUse(d attach.Disk, err error) error {
 		Err: fmt.Errorf("%w; it goes once nothing uses it, or the guest is stopped", err), Next: "microagent halt " + name}
 }
 
-// remove takes a disk that is not mounted out of the VM, and gives it up. Until the VMM has closed it, it is one that leaves.
+// remove takes a disk that leaves out of the VM, and gives it up once the VMM has closed it.
 func (r remount) remove(ctx context.Context, d attach.Disk) error {
 	serial := d.Machine.Serial
-	if err := r.setDisks(r.with(serial, func(d *attach.Disk) { d.Leaving = true })); err != nil {
-		return err
-	}
 	if err := r.vm.Unplug(ctx, serial); err != nil {
 		return err
 	}
@@ -195,12 +211,15 @@ func (r remount) remove(ctx context.Context, d attach.Disk) error {
 	return errors.Join(err, r.setDisks(r.without(serial)))
 }
 
-// with gives the disks with a change to one of them, in a slice of their own, without those without it.
-func (r remount) with(serial string, change func(*attach.Disk)) attach.Disks {
+// leave notes that the guest has those mounted no more.
+func (r remount) leave(gone attach.Disks) error { return r.setDisks(r.marked(gone, true)) }
+
+// marked gives the disks, in a slice of their own, with some of them leaving or not. without gives them without one.
+func (r remount) marked(some attach.Disks, leaving bool) attach.Disks {
 	disks := slices.Clone(r.attached())
 	for i := range disks {
-		if disks[i].Machine.Serial == serial {
-			change(&disks[i])
+		if slices.ContainsFunc(some, func(d attach.Disk) bool { return d.Machine.Serial == disks[i].Machine.Serial }) {
+			disks[i].Leaving = leaving
 		}
 	}
 	return disks
@@ -219,12 +238,15 @@ func (r remount) add(ctx context.Context, d attach.Disk) error {
 		return errors.Join(err, d.Drop(r.state), r.setDisks(r.without(serial)))
 	}
 	if err := r.vm.Plug(ctx, d.Machine, d.File()); err != nil {
+		if _, unknown := errors.AsType[*ch.UnknownOutcomeError](err); unknown || ctx.Err() != nil {
+			return r.explainAdd(d, err) // the VMM may have it
+		}
 		return errors.Join(r.explainAdd(d, err), d.Drop(r.state), r.setDisks(r.without(serial)))
 	}
 	if err := r.session.Mount(ctx, r.mountOf(d)); err != nil {
 		return errors.Join(r.explainAdd(d, err), r.remove(ctx, d))
 	}
-	return r.setDisks(r.with(serial, func(d *attach.Disk) { d.Leaving = false }))
+	return r.setDisks(r.marked(attach.Disks{d}, false))
 }
 
 func (r remount) explainAdd(d attach.Disk, err error) error {

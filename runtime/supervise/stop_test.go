@@ -48,6 +48,16 @@ func (g silent) Thaw(context.Context, *wire.ThawRequest) (*wire.ThawResponse, er
 	return &wire.ThawResponse{}, nil
 }
 
+func (g silent) Mount(context.Context, *wire.MountRequest) (*wire.MountResponse, error) {
+	g.hang("mount")
+	return &wire.MountResponse{}, nil
+}
+
+func (g silent) Unmount(context.Context, *wire.UnmountRequest) (*wire.UnmountResponse, error) {
+	g.hang("unmount")
+	return &wire.UnmountResponse{}, nil
+}
+
 func (g silent) Signal(context.Context, *wire.SignalRequest) (*wire.SignalResponse, error) {
 	g.hang("signal")
 	return &wire.SignalResponse{}, nil
