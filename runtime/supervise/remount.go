@@ -39,7 +39,7 @@ func (s *supervisor) settleDisks() attach.Disks {
 	for _, d := range s.attached() {
 		if !d.Leaving {
 			stay = append(stay, d)
-		} else if err := d.Drop(s.state); err != nil {
+		} else if err := d.Drop(s.state, s.self); err != nil {
 			s.log.Warn("give up a disk", "disk", d.Words(), "error", err)
 		}
 	}
@@ -106,7 +106,7 @@ func (r remount) to(ctx context.Context, mounts []driver.Mount) error {
 	var have attach.Disks
 	giveUp := func(err error) error {
 		for _, d := range have {
-			err = errors.Join(err, d.Drop(r.state))
+			err = errors.Join(err, d.Drop(r.state, r.self))
 		}
 		return err
 	}
@@ -207,7 +207,7 @@ func (r remount) remove(ctx context.Context, d attach.Disk) error {
 	if err := r.vm.Unplug(ctx, serial); err != nil {
 		return err
 	}
-	err := d.Drop(r.state)
+	err := d.Drop(r.state, r.self)
 	return errors.Join(err, r.setDisks(r.without(serial)))
 }
 
@@ -235,13 +235,13 @@ func (r remount) add(ctx context.Context, d attach.Disk) error {
 	serial := d.Machine.Serial
 	d.Leaving = true
 	if err := r.setDisks(append(slices.Clone(r.attached()), d)); err != nil {
-		return errors.Join(err, d.Drop(r.state), r.setDisks(r.without(serial)))
+		return errors.Join(err, d.Drop(r.state, r.self), r.setDisks(r.without(serial)))
 	}
 	if err := r.vm.Plug(ctx, d.Machine, d.File()); err != nil {
 		if _, unknown := errors.AsType[*ch.UnknownOutcomeError](err); unknown || ctx.Err() != nil {
 			return r.explainAdd(d, err) // the VMM may have it
 		}
-		return errors.Join(r.explainAdd(d, err), d.Drop(r.state), r.setDisks(r.without(serial)))
+		return errors.Join(r.explainAdd(d, err), d.Drop(r.state, r.self), r.setDisks(r.without(serial)))
 	}
 	if err := r.session.Mount(ctx, r.mountOf(d)); err != nil {
 		return errors.Join(r.explainAdd(d, err), r.remove(ctx, d))

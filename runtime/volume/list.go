@@ -152,9 +152,12 @@ func ReadHolder(state layout.State, name string) (*driver.Holder, error) {
 	return &h, nil
 }
 
-// ForgetHolder takes back what WriteHolder noted, of a holder that gives the lease back and lives on. Only the holder of the lease
-// calls it.
-func ForgetHolder(state layout.State, name string) error {
+// ForgetHolder takes back what WriteHolder noted of a process that gives the lease back and lives on, unless another has it noted
+// since, which reads the volume as well. Only the holder of the lease calls it.
+func ForgetHolder(state layout.State, name string, self lease.Process) error {
+	if h, _ := ReadHolder(state, name); h != nil && (lease.Process{PID: h.PID, BootID: h.BootID, Start: h.Start}) != self {
+		return nil
+	}
 	err := os.Remove(state.VolumeHolder(name))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("forget holder of volume %s: %w", name, err)

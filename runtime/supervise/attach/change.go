@@ -58,11 +58,11 @@ func Add(state layout.State, self lease.Process, workspace string, n int, m driv
 	return d, nil
 }
 
-// Drop gives the lease of a disk back, of a workspace that goes on without it, and forgets who held it.
-func (d Disk) Drop(state layout.State) error {
+// Drop gives the lease of a disk back, of a workspace that goes on without it, and forgets that self held it.
+func (d Disk) Drop(state layout.State, self lease.Process) error {
 	var err error
 	if d.Kind == driver.MountVolume {
-		err = volume.ForgetHolder(state, d.Name)
+		err = volume.ForgetHolder(state, d.Name, self)
 	}
 	d.claim.Close()
 	return err
