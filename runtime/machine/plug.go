@@ -69,8 +69,10 @@ func (vm *VM) Plug(ctx context.Context, d Disk, lease *os.File) error {
 // Unplug takes a disk, which the guest has unmounted, from it. It returns when the VMM has closed it; ErrPlugged says that it has
 // not.
 func (vm *VM) Unplug(ctx context.Context, serial string) error {
-	removed := vm.removals.expect(serial)
-	if err := vm.client.RemoveDevice(ctx, serial); err != nil {
+	removed, asked := vm.removals.state(serial)
+	if err := vm.client.RemoveDevice(ctx, serial); err == nil {
+		vm.removals.ask(serial)
+	} else if !asked { // who was asked before may be at it, or may have done it
 		return vm.vmmError(ctx, "remove disk from VM", err)
 	}
 	limit := time.NewTimer(unplugLimit)

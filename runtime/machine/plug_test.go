@@ -1,0 +1,41 @@
+package machine
+
+import (
+	"errors"
+	"net"
+	"net/http"
+	"path/filepath"
+	"testing"
+
+	"microagent/ch"
+)
+
+// TestUnplugOfASlowGuest: a guest that lets go of a disk after nobody waits any more is not asked in vain when that is asked again.
+func TestUnplugOfASlowGuest(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "api")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusInternalServerError) // as the adapter answers who asks twice
+	})}
+	served := make(chan struct{})
+	go func() { defer close(served); _ = server.Serve(l) }()
+	defer func() { server.Close(); <-served }()
+	vm := &VM{
+		spec: Spec{Name: "one", Folder: t.TempDir()}, client: ch.New(ch.Unix(path), ch.Timeouts{}),
+		process: &process{exited: make(chan struct{})},
+	}
+	defer vm.client.Close()
+
+	vm.removals.ask("m00")
+	vm.takeRemoval(ch.Event{Source: "vm", Name: "device-removed", Properties: map[string]string{"id": "m00"}})
+	if err := vm.Unplug(t.Context(), "m00"); err != nil {
+		t.Error(err)
+	}
+	var refused *ch.Error
+	if err := vm.Unplug(t.Context(), "m01"); !errors.As(err, &refused) {
+		t.Errorf("a disk that is not there: %v", err)
+	}
+}
