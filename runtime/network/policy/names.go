@@ -78,6 +78,9 @@ func (p *Policy) Name(f Flow, h Hello) Verdict {
 	if err != nil {
 		return deny(StageName, RuleName, "the name in the handshake "+err.Error())
 	}
+	if v := p.nameOf(StageName, f, name); !v.Allowed {
+		return v
+	}
 	v := p.name(StageName, name, func(r *rule) bool { return r.ported(f.Protocol, f.To.Port()) })
 	if v.Allowed {
 		v.Route = RouteOut

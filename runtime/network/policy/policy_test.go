@@ -172,7 +172,7 @@ func ranges(text string) (list []spec.PortRange, err error) {
 }
 
 // ask reads "dns NAME", "answer NAME ADDRESS", "alias NAME ALIAS",
-// "tcp|udp ADDRESS:PORT|PEER:PORT [NAME[=ALIAS...]...]", "sni ADDRESS:PORT NAME|-|ech|none" and
+// "tcp|udp ADDRESS:PORT|PEER:PORT [NAME[=ALIAS...]...]", "sni ADDRESS:PORT NAME[=ALIAS...]|-|ech|none" and
 // "dial ADDRESS:PORT [own]".
 func ask(t *testing.T, where string, p *Policy, stage string, to []string) Verdict {
 	t.Helper()
@@ -204,7 +204,9 @@ func ask(t *testing.T, where string, p *Policy, stage string, to []string) Verdi
 	case "alias":
 		return p.Alias(to[0], to[1])
 	case "sni":
-		h := Hello{TLS: true, Name: to[1]}
+		names := strings.Split(to[1], "=")
+		f := Flow{Protocol: spec.TCP, To: endpoint(), Names: names[:1], Aliases: map[string][]string{names[0]: names[1:]}}
+		h := Hello{TLS: true, Name: names[0]}
 		switch to[1] {
 		case "-":
 			h = Hello{}
@@ -213,7 +215,7 @@ func ask(t *testing.T, where string, p *Policy, stage string, to []string) Verdi
 		case "ech":
 			h = Hello{TLS: true, ECH: true, Name: "api.example.com"}
 		}
-		return p.Name(Flow{Protocol: spec.TCP, To: endpoint()}, h)
+		return p.Name(f, h)
 	case "dial":
 		return p.Dial(endpoint(), len(to) > 1)
 	}
