@@ -1,6 +1,7 @@
 package template
 
 import (
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -79,7 +80,8 @@ func (s Store) Draft(shape Shape) (d *Draft, err error) {
 // a power cut tore is found by nobody. Where the name is taken another was faster, which is a success. Templates that it takes
 // the place of go.
 func (d *Draft) Publish() error {
-	data, err := json.MarshalIndent(record{Shape: d.shape, Created: time.Now().UTC().Truncate(time.Second), Files: Files}, "", "  ")
+	r := record{Shape: d.shape, Created: time.Now().UTC().Truncate(time.Second), Files: Files, Memory: rand.Text()}
+	data, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
 		return err
 	}

@@ -85,7 +85,11 @@ type record struct {
 	Shape   Shape     `json:"shape"`
 	Created time.Time `json:"created"`
 	Files   []string  `json:"files"`
+	Memory  string    `json:"memory,omitempty"` // names that which copies share; "" for one that was saved without a name
 }
+
+// memoryName names the memory of a template: one that is saved later has another, although its key is the same.
+func (r record) memoryName() string { return "template-" + r.Shape.Key() + "-" + r.Memory }
 
 // Store is the templates of a state directory. It need not be there.
 type Store struct{ Dir string }
@@ -131,7 +135,7 @@ func (s Store) Open(shape Shape, holders []int) (t *Template, err error) {
 	if !ok {
 		return nil, fmt.Errorf("template %s: it has no memory", t.Key)
 	}
-	name := "template-" + t.Key
+	name := r.memoryName()
 	for _, pid := range holders {
 		if held := memory.Held(pid, name, shape.Memory); held != nil {
 			t.Files[MemoryFile] = held

@@ -216,3 +216,28 @@ func TestCopiesThatRunShareTheirMemory(t *testing.T) {
 		t.Errorf("when the first has ended, it begins with %q, %v", head, err)
 	}
 }
+
+func TestATemplateThatWasSavedAnewSharesNothingWithCopiesOfTheOld(t *testing.T) {
+	s := Store{t.TempDir()}
+	one := shape(t, 1)
+	var last os.FileInfo
+	for range 2 {
+		save(t, s, one)
+		got, err := s.Open(one, []int{os.Getpid()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer got.Close()
+		info, err := got.Files[MemoryFile].Stat()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if last != nil && os.SameFile(last, info) {
+			t.Error("devices of one guest are given the memory of another")
+		}
+		last = info
+		if err := s.Remove(one.Key()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
