@@ -11,9 +11,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
+	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -64,6 +66,35 @@ func listenOutside(ts *testscript.TestScript, at string) (list []net.Listener) {
 		list = append(list, l)
 	}
 	return list
+}
+
+var serves = regexp.MustCompile(`(?m)^serve (?:--tls )?([^ :]+):`)
+
+// Scripts run at the same time: two that served one address would stand in each other's way.
+func TestScriptsServeAddressesOfTheirOwn(t *testing.T) {
+	scripts, err := filepath.Glob("testdata/*.txtar")
+	if err != nil || len(scripts) == 0 {
+		t.Fatal(scripts, err)
+	}
+	owner := map[netip.AddrPort]string{}
+	for _, script := range scripts {
+		text, err := os.ReadFile(script)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, found := range serves.FindAllSubmatch(text, -1) {
+			for _, address := range internet.Addresses(string(found[1])) {
+				at, err := internet.Server("microagent", netip.AddrPortFrom(netip.MustParseAddr(address), 1))
+				if of := owner[at]; err != nil || of != "" && of != script {
+					t.Errorf("%s and %s serve %s: %v", of, script, address, err)
+				}
+				owner[at] = script
+			}
+		}
+	}
+	if len(owner) < 8 {
+		t.Errorf("%d addresses are served", len(owner))
+	}
 }
 
 // gateway [--kill|--none] NAME: the workspace's supervisor has a gateway, which --kill kills; with --none it has none.

@@ -33,6 +33,7 @@ var hosts = map[string][]string{
 	"pypi.org":               {"203.0.113.41"}, // of examples/pip
 	"files.pythonhosted.org": {"203.0.113.42"},
 
+	"busy.example.com":   {"203.0.113.61"},
 	"git.example.com":    {"203.0.113.51"},
 	"proxy.example.com":  {"203.0.113.52"},
 	"npm.example.com":    {"203.0.113.53"},
