@@ -2,7 +2,6 @@ package qemu
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -172,24 +171,10 @@ func (m *instance) takeIn(ctx context.Context, s *source) error {
 	if _, err := m.qmp.run(ctx, "migrate-incoming", map[string]any{"uri": "fd:" + migrationFD}); err != nil {
 		return err
 	}
-	for {
-		var is struct {
-			Status string `json:"status"`
+	return m.followMigration(ctx, "query-status", func(is migration) (bool, error) {
+		if is.Status != "paused" && is.Status != "inmigrate" {
+			return false, fmt.Errorf("QEMU could not take in the state: it is %s", is.Status)
 		}
-		answer, err := m.qmp.run(ctx, "query-status", nil)
-		if err == nil {
-			err = json.Unmarshal(answer, &is)
-		}
-		switch {
-		case err != nil:
-			return err
-		case is.Status == "paused":
-			return nil
-		case is.Status != "inmigrate":
-			return fmt.Errorf("QEMU could not take in the state: it is %s", is.Status)
-		}
-		if err := rest(ctx, migrationPause); err != nil {
-			return err
-		}
-	}
+		return is.Status == "paused", nil
+	})
 }

@@ -185,25 +185,38 @@ func (m *instance) saveDevices(to *os.File) error {
 	if _, err := m.qmp.run(ctx, "migrate", map[string]any{"uri": "fd:" + migrationFD}); err != nil {
 		return err
 	}
+	return m.followMigration(ctx, "query-migrate", func(is migration) (bool, error) {
+		if is.Status == "failed" || is.Status == "cancelled" {
+			return false, fmt.Errorf("QEMU could not write its state: %s", is.Error)
+		}
+		return is.Status == "completed", nil
+	})
+}
+
+// migration is what a query says of one.
+type migration struct {
+	Status string `json:"status"`
+	Error  string `json:"error-desc"`
+}
+
+// followMigration asks by a query until over says that the migration is.
+func (m *instance) followMigration(ctx context.Context, query string, over func(migration) (bool, error)) error {
 	for {
-		var is struct {
-			Status string `json:"status"`
-			Error  string `json:"error-desc"`
-		}
-		answer, err := m.qmp.run(ctx, "query-migrate", nil)
-		if err == nil {
-			err = json.Unmarshal(answer, &is)
-		}
-		switch {
-		case err != nil:
+		answer, err := m.qmp.run(ctx, query, nil)
+		if err != nil {
 			return err
-		case is.Status == "completed":
-			return nil
-		case is.Status == "failed", is.Status == "cancelled":
-			return fmt.Errorf("QEMU could not write its state: %s", is.Error)
 		}
-		if err := rest(ctx, migrationPause); err != nil {
+		var is migration
+		if err := json.Unmarshal(answer, &is); err != nil {
 			return err
+		}
+		if done, err := over(is); done || err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(migrationPause):
 		}
 	}
 }
@@ -225,15 +238,6 @@ func (m *instance) prepareMigration(ctx context.Context, ignoreShared bool, file
 	}
 	_, err := m.qmp.run(ctx, "getfd", map[string]any{"fdname": migrationFD}, file)
 	return err
-}
-
-func rest(ctx context.Context, d time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-time.After(d):
-		return nil
-	}
 }
 
 // create opens a file to write that is not there yet, or was opened by who started this process, which gives it up by that.
