@@ -42,7 +42,7 @@ func room(free int64) error {
 	return fmt.Errorf("%s are free where it would lie, and less than %s is left to what guests write", quantity.Size(free), quantity.Size(spare))
 }
 
-// Draft begins a template for a shape, and sweeps what others left. There is none where little is free.
+// Draft begins a template for a shape, and sweeps what others left. There is none where little is free; nil with every error.
 func (s Store) Draft(shape Shape) (d *Draft, err error) {
 	if err := room(layout.Free(s.Dir)); err != nil {
 		return nil, err
@@ -58,6 +58,7 @@ func (s Store) Draft(shape Shape) (d *Draft, err error) {
 	defer func() {
 		if err != nil {
 			d.Close()
+			d = nil
 		}
 	}()
 	if d.dir, err = os.Open(d.Folder); err != nil {

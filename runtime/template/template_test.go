@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"microagent/runtime/template/memory"
@@ -239,5 +240,22 @@ func TestATemplateThatWasSavedAnewSharesNothingWithCopiesOfTheOld(t *testing.T) 
 		if err := s.Remove(one.Key()); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// A path of this length has room for a draft's folder, and none for each file in it.
+func TestADraftThatCanNotBeMadeIsNone(t *testing.T) {
+	const most = 4077
+	dir := t.TempDir()
+	for most-len(dir) > 210 {
+		dir = filepath.Join(dir, strings.Repeat("d", 200))
+	}
+	s := Store{filepath.Join(dir, strings.Repeat("d", most-len(dir)-1))}
+	d, err := s.Draft(shape(t, 1))
+	if err == nil || d != nil {
+		t.Errorf("a start would go on with %+v, %v", d, err)
+	}
+	if left, err := os.ReadDir(s.Dir); err != nil || len(left) != 0 {
+		t.Errorf("left behind: %v, %v", left, err)
 	}
 }
