@@ -213,6 +213,13 @@ outputs: {out: {from: job, path: /out, to: ./out/out}}
 		{manifest: alone("", "disk: 1GiB")},
 		{destroy: true},
 	},
+	"CPUs and memory that change while a guest runs": {
+		{manifest: alone("", "cpus: 1, maxCpus: 4, memory: 256MiB, maxMemory: 1GiB, service: [sh, -c, sleep 1000]")},
+		{manifest: alone("", "cpus: 3, maxCpus: 4, memory: 512MiB, maxMemory: 1GiB, service: [sh, -c, sleep 1000]")},
+		{manifest: alone("", "cpus: 2, maxCpus: 4, memory: 512MiB, maxMemory: 1GiB, service: [sh, -c, sleep 1000]")},
+		{manifest: alone("", "cpus: 4, maxCpus: 4, memory: 1GiB, maxMemory: 1GiB, disk: 2GiB, service: [sh, -c, sleep 1000]")},
+		{destroy: true},
+	},
 	"mounts that change while guests run": {
 		{manifest: two("a, b", "/a: {volume: a}", "")},
 		{manifest: two("a, b, c", "/b: {volume: b}, /c: {volume: c}", "/a: {volume: a}")},

@@ -20,6 +20,7 @@ func (r *run) changeInPlace(ctx context.Context, c *plan.Change, want driver.Wor
 		{c.Permit, "its network changed", func() error { return runs.Permit(ctx, name, want.Network) }},
 		{c.GrowRoot, "its disk grown", func() error { return runs.GrowRoot(ctx, name, want.DiskSize) }},
 		{c.SetEnv, "its environment changed", func() error { return runs.SetEnv(ctx, name, want.Process.Env) }},
+		{c.Resize, "its CPUs and memory changed", func() error { return runs.Resize(ctx, name, want.CPUs, want.Memory) }},
 		{c.Mount, "its mounts changed", func() error { return runs.Mount(ctx, name, want.Mounts) }},
 	} {
 		if !part.asked {

@@ -155,7 +155,7 @@ func (r *run) resolve(ctx context.Context, want observed.WorkspaceSpec, p driver
 	}
 	out := driver.WorkspaceSpec{
 		Name: want.Name, Project: want.Project, Image: want.Image, ImageDigest: want.ImageDigest,
-		DiskSize: want.DiskSize, CPUs: want.CPUs, Memory: want.Memory, Isolation: want.Isolation, Boot: want.Boot,
+		DiskSize: want.DiskSize, CPUs: want.CPUs, Memory: want.Memory, MaxCPUs: want.MaxCPUs, MaxMemory: want.MaxMemory, Isolation: want.Isolation, Boot: want.Boot,
 		StopGrace: want.StopGrace, Process: mergeProcess(want, image.Config), Outputs: want.Outputs, Ports: want.Ports, Network: want.Network,
 		Ready: want.Ready, Restart: want.Restart,
 	}

@@ -24,7 +24,7 @@ func desiredSpec(m *schema.Manifest, order *schema.Order, name string, w *observ
 	want := observed.WorkspaceSpec{
 		Name: OnDisk(m.Project, name), Project: m.Project,
 		Image: image, ImageDigest: digest,
-		CPUs: ws.CPUs, Memory: int64(ws.Memory), DiskSize: int64(ws.Disk),
+		CPUs: ws.CPUs, Memory: int64(ws.Memory), MaxCPUs: ws.MaxCPUs, MaxMemory: int64(ws.MaxMemory), DiskSize: int64(ws.Disk),
 		Mode: modeOf(ws), Desired: ws.Desired,
 		Argv:       slices.Clone(append(ws.Task[:len(ws.Task):len(ws.Task)], ws.Service...)),
 		Entrypoint: slices.Clone(ws.Entrypoint),

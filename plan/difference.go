@@ -42,6 +42,14 @@ func (d *difference) grows() bool    { return d.live("disk") }
 func (d *difference) environs() bool { return d.live("env") }
 func (d *difference) remounts() bool { return d.live("mounts") }
 
+// resizes says that a guest gets other CPUs or memory while it runs.
+func (d *difference) resizes() bool { return d.live("cpus") || d.live("memory") }
+
+// touches says that the field differs.
+func (d *difference) touches(field string) bool {
+	return slices.ContainsFunc(d.fields, func(f FieldChange) bool { return f.Path == field })
+}
+
 // live says that the field, or one below it, changes without a restart.
 func (d *difference) live(field string) bool {
 	return slices.ContainsFunc(d.fields, func(f FieldChange) bool {

@@ -15,19 +15,24 @@ type comparison struct {
 	comes bool   // the field at hand, or goes
 	idles bool   // it did, and does
 	plugs bool   // mounts change while it runs
+	size  taken  // of CPUs or memory, while they are compared
 	label string // what to call the field at hand, "" for its path
 }
 
-// compare finds how want differs from have: both name the same workspace. With plugs a guest runs that takes the mounts as it is.
-func compare(have, want *observed.WorkspaceSpec, plugs bool) difference {
+// compare finds how want differs from have: both name the same workspace, whose guest takes so much while it runs.
+func compare(have, want *observed.WorkspaceSpec, t takes) difference {
 	var c comparison
-	c.plugs = plugs
+	c.plugs = t.mounts
 	c.idles = have.Mode == spec.ModeIdle && want.Mode == spec.ModeIdle
 	c.becomesTask = want.Mode == spec.ModeTask && have.Mode != spec.ModeTask
 	c.compareText("image", "image", have.Image, want.Image)
 	c.compareDigest("image_digest", "image.digest", have.ImageDigest, want.ImageDigest)
+	c.size = t.cpus
 	c.compareText("cpus", "cpus", strconv.Itoa(have.CPUs), strconv.Itoa(want.CPUs))
+	c.size = t.memory
 	c.compareText("memory", "memory", sizeText(have.Memory), sizeText(want.Memory))
+	c.compareText("max_cpus", "maxCpus", countText(have.MaxCPUs), countText(want.MaxCPUs))
+	c.compareText("max_memory", "maxMemory", sizeText(have.MaxMemory), sizeText(want.MaxMemory))
 	c.grew = want.DiskSize > have.DiskSize
 	c.compareText("disk_size", "disk", sizeText(have.DiskSize), sizeText(want.DiskSize))
 	c.compareText("mode", "mode", string(have.Mode), string(want.Mode))
@@ -86,7 +91,11 @@ func (c *comparison) add(field, path, before, after string, why cause) {
 		c.reruns = append(c.reruns, cmp.Or(c.label, path))
 	}
 	c.cause = max(c.cause, why)
-	c.fields = append(c.fields, FieldChange{Path: path, Before: before, After: after, Forces: effect == observed.EffectReplace, Effect: effect})
+	change := FieldChange{Path: path, Before: before, After: after, Forces: effect == observed.EffectReplace, Effect: effect}
+	if p.Effect == observed.EffectSize {
+		change.Why = c.size.why
+	}
+	c.fields = append(c.fields, change)
 }
 
 // effectOf is what a change of the field at hand costs, where that depends on more than the field.
@@ -97,6 +106,8 @@ func (c *comparison) effectOf(e observed.Effect) observed.Effect {
 		dear, live = observed.EffectReplace, c.grew
 	case observed.EffectNext:
 		live = c.idles
+	case observed.EffectSize:
+		live = c.size.live
 	case observed.EffectPlug:
 		live = c.plugs
 	case observed.EffectComes:
@@ -226,12 +237,6 @@ func (c *comparison) compareReady(have, want *spec.Ready) {
 		}
 		return r.Probe()
 	}
-	count := func(n int) string {
-		if n == 0 {
-			return ""
-		}
-		return strconv.Itoa(n)
-	}
 	c.compareText("ready", "ready", text(before), text(after))
 	if have == nil || want == nil {
 		return
@@ -239,7 +244,7 @@ func (c *comparison) compareReady(have, want *spec.Ready) {
 	c.compareText("ready", "ready.interval", durationText(before.Interval), durationText(after.Interval))
 	c.compareText("ready", "ready.timeout", durationText(before.Timeout), durationText(after.Timeout))
 	c.compareText("ready", "ready.startPeriod", durationText(before.StartPeriod), durationText(after.StartPeriod))
-	c.compareText("ready", "ready.failures", count(before.Failures), count(after.Failures))
+	c.compareText("ready", "ready.failures", countText(before.Failures), countText(after.Failures))
 	c.compareText("ready", "ready.onLoss", string(before.OnLoss), string(after.OnLoss))
 }
 

@@ -27,6 +27,13 @@ func sizeText(n int64) string {
 	return quantity.Size(n).String()
 }
 
+func countText(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.Itoa(n)
+}
+
 func durationText(d time.Duration) string {
 	if d == 0 {
 		return ""

@@ -130,11 +130,13 @@ func shownJSON(t *testing.T, p *plan.Plan) string {
 			Fields  []struct {
 				Path   string          `json:"path"`
 				Effect observed.Effect `json:"effect,omitempty"`
+				Why    string          `json:"why,omitempty"`
 			} `json:"fields,omitempty"`
 			Publish  bool `json:"publish,omitempty"`
 			Permit   bool `json:"permit,omitempty"`
 			GrowRoot bool `json:"grow_root,omitempty"`
 			SetEnv   bool `json:"set_env,omitempty"`
+			Resize   bool `json:"resize,omitempty"`
 			Mount    bool `json:"mount,omitempty"`
 		} `json:"changes"`
 	}
@@ -316,6 +318,36 @@ func (st *stage) happen(t *testing.T, f []string) {
 				s.workspaces[name] = ws
 			}
 		}
+	case "guests-resize": // [GROWS]: all that run change their CPUs and memory, memory so many times
+		s.grows = 8
+		if len(f) > 1 {
+			s.grows, _ = strconv.Atoi(f[1])
+		}
+		s.room = max(s.room, 1)
+		for name, ws := range s.workspaces {
+			if ws.Running {
+				ws.Live = s.live(&ws)
+				s.workspaces[name] = ws
+			}
+		}
+	case "vm-has": // NAME CPUS MEMORY, by no command
+		onWorkspace(func(ws *observed.Workspace) {
+			memory, err := quantity.ParseMemory(arg(3))
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.behind(ws, func(vm *spec.VM) { vm.CPUs, _ = strconv.Atoi(arg(2)); vm.Memory = int64(memory) })
+		})
+	case "vm-no-more": // NAME: memory came as often as it can
+		onWorkspace(func(ws *observed.Workspace) { s.behind(ws, func(vm *spec.VM) { vm.Grows = 0 }) })
+	case "vm-lacks": // NAME PATH
+		onWorkspace(func(ws *observed.Workspace) { s.behind(ws, func(vm *spec.VM) { vm.Lacks = append(vm.Lacks, arg(2)) }) })
+	case "vm-foreign": // NAME FILE
+		onWorkspace(func(ws *observed.Workspace) {
+			s.behind(ws, func(vm *spec.VM) { vm.Foreign = append(vm.Foreign, arg(2)) })
+		})
+	case "vm-paused": // NAME
+		onWorkspace(func(ws *observed.Workspace) { s.behind(ws, func(vm *spec.VM) { vm.Paused = true }) })
 	case "unmounted": // its guest has the first of its volumes no more
 		onWorkspace(s.unmount)
 	case "protect":

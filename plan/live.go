@@ -8,6 +8,42 @@ import (
 	"microagent/schema/spec"
 )
 
+// takes is what a guest that runs takes of what is wanted, without a restart.
+type takes struct {
+	mounts       bool
+	cpus, memory taken
+}
+
+// taken says whether something changes while a guest runs, and why it does not where there is more to say than that.
+type taken struct {
+	live bool
+	why  string
+}
+
+func (p *planner) takes(s *workspaceState) takes {
+	cpus, memory := s.resizes()
+	return takes{p.plugs(s), cpus, memory}
+}
+
+// resizes says whether the guest of s takes the CPUs and the memory that are wanted. A task has them in its next run, and what is
+// stopped for something else when it starts.
+func (s *workspaceState) resizes() (cpus, memory taken) {
+	if s.have == nil || !s.have.Running || s.renamed || s.want.Mode == spec.ModeTask || s.have.Spec.Mode != s.want.Mode || s.want.Desired == spec.DesiredStopped {
+		return cpus, memory
+	}
+	why := "an older microagent runs it, or its guest reboots"
+	if s.have.Starting {
+		why = "it is starting"
+	}
+	if live := s.live(); live != nil && live.VM != nil {
+		cpus.why, memory.why = live.VM.CPUsStay(s.want.CPUs), live.VM.MemoryStays(s.want.Memory)
+	} else {
+		cpus.why, memory.why = why, why
+	}
+	cpus.live, memory.live = cpus.why == "", memory.why == ""
+	return cpus, memory
+}
+
 // plugs says whether what a running guest has mounted can become what is wanted without a restart. A task's mounts are part of its
 // run key; what is in a bundle is what a service was started from.
 func (p *planner) plugs(s *workspaceState) bool {
@@ -76,19 +112,4 @@ func (s *workspaceState) live() *observed.Live {
 		return nil
 	}
 	return s.have.Live
-}
-
-// unmounted names the mounts, by path, in which a guest differs from what is recorded and declared: an apply was interrupted, or
-// somebody changed it by hand.
-func (s *workspaceState) unmounted() (paths []string) {
-	live := s.live()
-	if live == nil || s.diff.live("mounts") {
-		return nil
-	}
-	gone, come := remounted(live.Mounts, s.want.Mounts)
-	for _, m := range slices.Concat(gone, come) {
-		paths = append(paths, m.Path)
-	}
-	slices.Sort(paths)
-	return slices.Compact(paths)
 }

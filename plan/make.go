@@ -119,8 +119,7 @@ type workspaceState struct {
 	task   *Change // nil unless the mode is task
 	// renamed says that it gets its name by this plan.
 	renamed bool
-	// plugs says that its guest takes the mounts that are wanted while it runs.
-	plugs bool
+	takes   takes // of its guest, while it runs
 }
 
 func newPlanner(m *schema.Manifest, w *observed.World, o Options) *planner {

@@ -101,6 +101,8 @@ type FieldChange struct {
 	Forces bool   `json:"forces,omitempty"`
 
 	Effect observed.Effect `json:"effect,omitempty"`
+	// Why a field is EffectRestart that others change without: in words, "" where that needs none.
+	Why string `json:"why,omitempty"`
 }
 
 // Change is one node of the plan: one operation on one object. What it works on is in the field of its kind,
@@ -131,6 +133,7 @@ type Change struct {
 	Permit    bool                    `json:"permit,omitempty"`    // ActionUpdate: of a workspace that runs, which may reach something else
 	GrowRoot  bool                    `json:"grow_root,omitempty"` // ActionUpdate: of a workspace that runs, whose root file system grows
 	SetEnv    bool                    `json:"set_env,omitempty"`   // ActionUpdate: of a workspace that runs, where what begins later has another environment
+	Resize    bool                    `json:"resize,omitempty"`    // ActionUpdate: of a workspace that runs, which gets CPUs and memory of Workspace
 	Mount     bool                    `json:"mount,omitempty"`     // ActionUpdate: of a workspace that runs, which gets the mounts of Workspace
 	Workspace *observed.WorkspaceSpec `json:"workspace,omitempty"` // also for KindTask: what it runs in
 	// Snapshots are made first, once the guest is stopped.
@@ -144,7 +147,9 @@ type Change struct {
 }
 
 // InPlace says that a workspace is changed while it runs.
-func (c *Change) InPlace() bool { return c.Publish || c.Permit || c.GrowRoot || c.SetEnv || c.Mount }
+func (c *Change) InPlace() bool {
+	return c.Publish || c.Permit || c.GrowRoot || c.SetEnv || c.Mount || c.Resize
+}
 
 // Does says whether apply has something to do for this change.
 func (c *Change) Does() bool { return c.Action != ActionNone && c.Action != ActionKeep }

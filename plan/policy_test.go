@@ -91,6 +91,7 @@ func TestPolicyIsFollowed(t *testing.T) {
 		observed.EffectComes:    plan.ActionRestart, // or goes
 		observed.EffectNext:     plan.ActionRestart, // of a service
 		observed.EffectPlug:     plan.ActionRestart, // of a guest that can't
+		observed.EffectSize:     plan.ActionRestart, // likewise
 	}
 	for name, field := range specFields() {
 		policy := observed.WorkspacePolicy[name]

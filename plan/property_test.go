@@ -13,6 +13,7 @@ import (
 	"microagent/plan/observed"
 	"microagent/plan/render"
 	"microagent/schema"
+	"microagent/schema/quantity"
 	"microagent/schema/spec"
 )
 
@@ -50,6 +51,10 @@ func randomManifest(r *rand.Rand) *schema.Manifest {
 		}
 		if r.Intn(4) == 0 {
 			ws.Disk = 1 << 31
+		}
+		if r.Intn(2) == 0 {
+			ws.CPUs, ws.MaxCPUs, ws.MaxMemory = 1+r.Intn(4), 4, 1<<30
+			ws.Memory += quantity.Size(r.Intn(3) << 27)
 		}
 		if r.Intn(3) == 0 {
 			ws.Env = map[string]string{"A": fmt.Sprint(r.Intn(2))}
@@ -144,6 +149,14 @@ func disturb(r *rand.Rand, s *sim) {
 			ws.RootFSMissing = true
 		case 3:
 			s.unmount(&ws)
+		case 4:
+			if ws.Live != nil {
+				s.behind(&ws, func(vm *spec.VM) { vm.CPUs = 1 + r.Intn(max(1, vm.MaxCPUs)) })
+			}
+		case 5:
+			if ws.Live != nil && r.Intn(4) == 0 {
+				s.behind(&ws, func(vm *spec.VM) { vm.Paused = true })
+			}
 		}
 		s.workspaces[name] = ws
 	}
@@ -171,11 +184,11 @@ func TestProperties(t *testing.T) {
 	if testing.Short() {
 		rounds = 300
 	}
-	circles, deletes, unneeded, turns, remounts := 0, 0, 0, 0, 0
+	circles, deletes, unneeded, turns, remounts, resizes := 0, 0, 0, 0, 0, 0
 	for seed := range rounds {
 		r := rand.New(rand.NewSource(int64(seed)))
 		s := newSim(t)
-		s.room, s.fixed = seed%4, seed%3 == 0
+		s.room, s.fixed, s.grows = seed%4, seed%3 == 0, seed%5
 		var last *schema.Manifest
 		for step := range 4 {
 			m := randomManifest(r)
@@ -219,6 +232,9 @@ func TestProperties(t *testing.T) {
 				if p.Changes[i].Mount {
 					remounts++
 				}
+				if p.Changes[i].Resize {
+					resizes++
+				}
 			}
 			volumes := len(s.volumes)
 			s.apply(p)
@@ -246,8 +262,8 @@ func TestProperties(t *testing.T) {
 			disturb(r, s)
 		}
 	}
-	t.Logf("%d circles, %d deletes, %d turns, %d changes that were not needed, %d of mounts that are live", circles, deletes, turns, unneeded, remounts)
-	if circles == 0 || deletes == 0 || circles > rounds || turns == 0 || remounts == 0 || unneeded == 0 && !testing.Short() {
+	t.Logf("%d circles, %d deletes, %d turns, %d changes that were not needed, %d of mounts and %d of sizes that are live", circles, deletes, turns, unneeded, remounts, resizes)
+	if circles == 0 || deletes == 0 || circles > rounds || turns == 0 || remounts == 0 || resizes == 0 || unneeded == 0 && !testing.Short() {
 		t.Errorf("%d circles, %d deletes, %d turns, %d changes not needed and %d of mounts that are live in %d rounds: the random manifests miss their aim", circles, deletes, turns, unneeded, remounts, rounds)
 	}
 }

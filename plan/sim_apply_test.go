@@ -210,6 +210,9 @@ func (s *sim) workspace(p *plan.Plan, c *plan.Change) {
 	if c.Mount {
 		s.remount(c, &ws)
 	}
+	if c.Resize {
+		s.resize(c, &ws)
+	}
 	switch c.Action {
 	case plan.ActionUpdate, plan.ActionStop:
 	default:
@@ -235,7 +238,7 @@ func (s *sim) live(ws *observed.Workspace) *observed.Live {
 	if s.room == 0 {
 		return nil
 	}
-	l := &observed.Live{Mounts: slices.Clone(ws.Spec.Mounts), Room: s.room}
+	l := &observed.Live{Mounts: slices.Clone(ws.Spec.Mounts), Room: s.room, VM: s.vm(ws)}
 	for i := range l.Mounts {
 		m := &l.Mounts[i]
 		if m.Kind == spec.MountBundle {
@@ -246,6 +249,47 @@ func (s *sim) live(ws *observed.Workspace) *observed.Live {
 		}
 	}
 	return l
+}
+
+// vm is what the VM of a guest has that has just started.
+func (s *sim) vm(ws *observed.Workspace) *spec.VM {
+	vm := &spec.VM{CPUs: ws.Spec.CPUs, Memory: ws.Spec.Memory}
+	if s.grows == 0 {
+		vm.Fixed = "under " + s.host.VMM + " a guest keeps what it started with"
+		return vm
+	}
+	vm.MaxCPUs, vm.MaxMemory, vm.Grows = max(vm.CPUs, ws.Spec.MaxCPUs), max(vm.Memory, ws.Spec.MaxMemory), s.grows
+	return vm
+}
+
+// behind changes the VM of a guest, and no record says so.
+func (s *sim) behind(ws *observed.Workspace, change func(vm *spec.VM)) {
+	if ws.Live == nil {
+		s.t.Fatalf("%s: nothing is known of its VM", ws.Spec.Name)
+	}
+	l, vm := *ws.Live, *ws.Live.VM
+	change(&vm)
+	l.VM = &vm
+	ws.Live = &l
+}
+
+// resize gives a guest the CPUs and memory of its spec, as far as it can have them.
+func (s *sim) resize(c *plan.Change, ws *observed.Workspace) {
+	s.t.Helper()
+	if c.Action != plan.ActionUpdate || !ws.Running || ws.Live == nil || ws.Spec.Mode == spec.ModeTask {
+		s.t.Fatalf("%s %s: its CPUs and memory change, and can't: %+v", c.Action, c.Address, ws)
+	}
+	s.behind(ws, func(vm *spec.VM) {
+		for _, why := range []string{vm.CPUsStay(c.Workspace.CPUs), vm.MemoryStays(c.Workspace.Memory)} {
+			if why != "" {
+				s.t.Fatalf("%s %s: %s", c.Action, c.Address, why)
+			}
+		}
+		if vm.Memory != c.Workspace.Memory {
+			vm.Grows--
+		}
+		vm.CPUs, vm.Memory = c.Workspace.CPUs, c.Workspace.Memory
+	})
 }
 
 // unmount takes the first volume from a guest that can give it, and no record says so: an apply was interrupted.
@@ -294,6 +338,7 @@ func (s *sim) remount(c *plan.Change, ws *observed.Workspace) {
 	s.hold(ws.Spec.Name, observed.WorkspaceSpec{Mounts: was.Mounts}, false)
 	s.hold(ws.Spec.Name, ws.Spec, true)
 	now := s.live(ws)
+	now.VM = was.VM
 	now.Fixed, now.Room = slices.DeleteFunc(was.Fixed, func(path string) bool {
 		return !slices.ContainsFunc(now.Mounts, func(m spec.Mount) bool { return m.Path == path })
 	}), was.Room

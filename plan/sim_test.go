@@ -46,6 +46,7 @@ type sim struct {
 	manifest   *schema.Manifest
 	room       int  // for disks of a guest that runs; 0: it takes none
 	fixed      bool // those that it started with stay in it
+	grows      int  // how often memory comes to one, whose CPUs change as well; 0: neither changes
 	serial     int
 }
 

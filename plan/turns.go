@@ -120,7 +120,7 @@ func (p *planner) giveTurn(w *workspaceState, taker *Change) {
 	case ActionUpdate:
 		c.Action, c.Detail = ActionStart, "it stopped to give a turn; its files stay"
 		if c.InPlace() { // which a start of what may run yet would not do
-			c.Action, c.Publish, c.Permit, c.GrowRoot, c.SetEnv, c.Mount = ActionRestart, false, false, false, false, false
+			c.Action, c.Publish, c.Permit, c.GrowRoot, c.SetEnv, c.Mount, c.Resize = ActionRestart, false, false, false, false, false, false
 		}
 	}
 	p.addEdge(taker, g.turn.Address)

@@ -64,8 +64,8 @@ func (p *planner) compareAll(s *workspaceState, still bool) (Change, *Change) {
 	c := Change{Address: Address{KindWorkspace, s.name}, Action: ActionNone, Pos: s.decl.Pos}
 	if s.have != nil {
 		was := normalize(s.have.Spec)
-		s.plugs = p.plugs(s)
-		s.diff = compare(&was, &s.want, s.plugs)
+		s.takes = p.takes(s)
+		s.diff = compare(&was, &s.want, s.takes)
 		c.Fields = s.diff.fields
 	}
 	task, stopForTask := p.planTask(s, still)
@@ -138,24 +138,24 @@ func updateForTask(c *Change, s *workspaceState, stop bool) {
 
 // keepUp is for services and workspaces that idle.
 func keepUp(c *Change, s *workspaceState) {
-	drifted := s.unmounted()
+	d := s.drift()
 	switch {
 	case s.have.Running && (s.diff.stops() || s.have.Starting && (s.diff.grows() || s.diff.environs())):
 		c.Action, c.Reason, c.Detail = ActionRestart, fieldReason(&s.diff), "its files stay"
 		c.Danger, c.Warning = DangerDowntime, "a running guest is stopped and started"
 	case s.have.BacksOff:
 		c.Action, c.Reason, c.Detail = ActionStart, ReasonDrifted, "it ended by itself and waits for its next start, which is now"
-	case len(drifted) > 0 && !s.plugs:
-		c.Action, c.Reason, c.Detail = ActionRestart, ReasonDrifted, "its guest has other mounts than it is to have: "+strings.Join(drifted, ", ")
+	case len(d.dear) > 0:
+		c.Action, c.Reason, c.Detail = ActionRestart, ReasonDrifted, strings.Join(d.dear, "; ")
 		c.Danger, c.Warning = DangerDowntime, "a running guest is stopped and started"
-	case s.have.Running && (s.diff.any() || len(drifted) > 0):
+	case s.have.Running && (s.diff.any() || d.any()):
 		c.Action, c.Reason, c.Detail = ActionUpdate, fieldReason(&s.diff), "the running guest is not affected"
 		if s.diff.publishes() {
 			c.Publish = true
 			c.Detail = "its ports change while it runs; connections of those that go are reset"
 		}
 		c.permit(s)
-		c.changeGuest(s, drifted)
+		c.changeGuest(s, d)
 	case s.have.Starting:
 		c.Action, c.Reason, c.Detail = ActionWait, ReasonUnderWay, "its start is under way"
 	case s.have.Running && s.have.NotReady != "" && s.want.Ready != nil:
@@ -185,15 +185,25 @@ func (c *Change) permit(s *workspaceState) {
 	c.Detail = "what it may reach changes while it runs; connections that are denied now end"
 }
 
-// changeGuest makes an update one of what the guest itself has; drifted are the mounts that it has not as it is to have them.
-func (c *Change) changeGuest(s *workspaceState, drifted []string) {
-	c.GrowRoot, c.SetEnv, c.Mount = s.diff.grows(), s.diff.environs(), s.diff.remounts() || len(drifted) > 0
+// changeGuest makes an update one of what the guest itself has, where that is not as it is to be as well.
+func (c *Change) changeGuest(s *workspaceState, d drift) {
+	c.GrowRoot, c.SetEnv, c.Mount = s.diff.grows(), s.diff.environs(), s.diff.remounts() || len(d.mounts) > 0
+	c.Resize = s.diff.resizes() || len(d.size) > 0
 	var parts []string
-	if len(drifted) > 0 {
+	if d.any() {
 		c.Reason = ReasonDrifted
-		parts = append(parts, "it gets the mounts that it is to have, and has not: "+strings.Join(drifted, ", "))
+	}
+	if len(d.mounts) > 0 {
+		parts = append(parts, "it gets the mounts that it is to have, and has not: "+strings.Join(d.mounts, ", "))
 	} else if c.Mount {
 		parts = append(parts, "its mounts change")
+	}
+	parts = append(parts, d.size...)
+	if s.diff.live("cpus") {
+		parts = append(parts, "its CPUs change")
+	}
+	if s.diff.live("memory") {
+		parts = append(parts, "its memory grows")
 	}
 	if c.GrowRoot {
 		parts = append(parts, "its disk grows")

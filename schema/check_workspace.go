@@ -27,6 +27,7 @@ func (c *checker) checkWorkspace(at address, e *entry) []claim {
 		c.error(t.at, "conflict", at.String()+" has a timeout and no task",
 			"leave timeout out: it ends a task that takes too long")
 	}
+	c.checkSize(at, n)
 	c.checkReady(at.with("ready"), n)
 	c.checkRestart(at.with("restart"), n)
 	c.checkUser(at.with("user"), n.entry("user"))

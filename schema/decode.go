@@ -81,6 +81,8 @@ func (o fields) workspace(e *entry) Workspace {
 		Image:      o.text("image"),
 		CPUs:       o.int("cpus"),
 		Memory:     o.memory("memory"),
+		MaxCPUs:    o.int("maxCpus"),
+		MaxMemory:  o.memory("maxMemory"),
 		Disk:       o.disk("disk"),
 		Guest:      o.guest(),
 		Entrypoint: o.list("entrypoint"),

@@ -93,7 +93,10 @@ type Workspace struct {
 	Image  string
 	CPUs   int
 	Memory quantity.Size
-	Disk   quantity.Size
+	// MaxCPUs and MaxMemory are 0 when absent, and no less than CPUs and Memory else.
+	MaxCPUs   int
+	MaxMemory quantity.Size
+	Disk      quantity.Size
 	spec.Guest
 	// Entrypoint replaces the image's when it is not nil; empty means none.
 	Entrypoint []string

@@ -40,6 +40,7 @@ var commands = map[string]func(ts *testscript.TestScript, neg bool, args []strin
 	"older":     buildOlder,
 	"static":    buildStatic,
 	"killvmm":   killvmm,
+	"vmapi":     vmapi,
 	"confined":  confined,
 	"killall":   killall,
 	"idle":      idle,

@@ -79,6 +79,8 @@ func condition(what string) (bool, error) {
 		return exec.Command("losetup", "-f").Run() == nil && os.Geteuid() == 0, nil
 	case "all":
 		return lane.All(), nil
+	case "resizes":
+		return resizes()
 	case "history":
 		return hasHistory(), nil
 	case "postgres":

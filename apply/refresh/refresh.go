@@ -265,7 +265,7 @@ func workspace(ws driver.Workspace) observed.Workspace {
 	}
 	o.Running, o.Starting, o.BacksOff = r.Phase.Alive(), r.Phase == spec.PhaseStarting, r.BacksOff()
 	if l := r.Live; l != nil && o.Running {
-		o.Live = &observed.Live{Mounts: l.Mounts, Fixed: l.Fixed, Room: l.Room}
+		o.Live = &observed.Live{Mounts: l.Mounts, Fixed: l.Fixed, Room: l.Room, VM: l.VM}
 	}
 	if ready := r.Readiness; ready != nil && o.Running && ready.State != driver.ReadyYes {
 		o.NotReady = ready.Probe

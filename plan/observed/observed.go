@@ -166,6 +166,7 @@ type Live struct {
 	Mounts []spec.Mount // as they are; that of a bundle has another Source than a spec
 	Fixed  []string     // paths of those that stay as long as the guest runs
 	Room   int          // for so many more disks
+	VM     *spec.VM     // what the VMM says; nil where nobody asked it
 }
 
 // Run is the newest run of a workspace.

@@ -17,6 +17,8 @@ const (
 	EffectComes Effect = "comes"
 	// EffectPlug fields are EffectLive where the VMM and the guest can take a disk while they run, and EffectRestart elsewhere.
 	EffectPlug Effect = "plug"
+	// EffectSize fields are EffectLive where the VMM and the guest take as much while they run, and EffectRestart elsewhere.
+	EffectSize Effect = "size"
 	// EffectNext fields are what a process has from its start: EffectLive where none but those that begin later are meant,
 	// in a workspace that idles, and EffectRestart elsewhere.
 	EffectNext Effect = "next"
@@ -40,8 +42,10 @@ var WorkspacePolicy = map[string]FieldPolicy{
 	"project":       {EffectIdentity, false},
 	"image":         {EffectCosmetic, false}, // the digest decides
 	"image_digest":  {EffectReplace, true},
-	"cpus":          {EffectRestart, false},
-	"memory":        {EffectRestart, false},
+	"cpus":          {EffectSize, false},
+	"memory":        {EffectSize, false},
+	"max_cpus":      {EffectCosmetic, false}, // from the next start on, as is the next
+	"max_memory":    {EffectCosmetic, false},
 	"disk_size":     {EffectGrowOnly, false},
 	"mode":          {EffectRestart, false},
 	"desired":       {EffectLive, false},

@@ -15,6 +15,8 @@ type WorkspaceSpec struct {
 	ImageDigest string         `json:"image_digest"` // "" is known after pull
 	CPUs        int            `json:"cpus"`
 	Memory      int64          `json:"memory"`
+	MaxCPUs     int            `json:"max_cpus,omitempty"`   // 0: as many as CPUs
+	MaxMemory   int64          `json:"max_memory,omitempty"` // 0: as much as Memory
 	DiskSize    int64          `json:"disk_size"`
 	Mode        spec.Mode      `json:"mode"`
 	Desired     spec.Desired   `json:"desired"`

@@ -163,12 +163,19 @@ func (t *text) fields(c *plan.Change) {
 		}
 		switch {
 		case c.Action == plan.ActionRestart && f.Effect == observed.EffectRestart:
-			line += "  " + t.paint(yellow, "# needs a restart")
+			line += "  " + t.paint(yellow, "# needs a restart"+because(f.Why))
 		case c.InPlace() && f.Effect == observed.EffectLive:
 			line += "  " + t.paint(green, "# in place, running")
 		}
 		t.line(line)
 	}
+}
+
+func because(why string) string {
+	if why == "" {
+		return ""
+	}
+	return ": " + esc(why)
 }
 
 // value is one side of a changed field.

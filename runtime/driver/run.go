@@ -168,6 +168,9 @@ type Runs interface {
 	// another holds one that is to come; then what was mounted stays. ErrRefused when it is not running, ErrUnsupported when what
 	// runs it is too old.
 	Mount(ctx context.Context, name string, mounts []spec.Mount) error
+	// Resize gives a running workspace so many CPUs and bytes of memory, without a restart, and returns when its guest uses them; what
+	// it has is a success. ErrRefused when it is not running, ErrUnsupported when it can't have them while it runs.
+	Resize(ctx context.Context, name string, cpus int, memory int64) error
 	// GrowRoot makes the root file system of a running workspace that large, in bytes, while it is used. One that is as large
 	// is a success. ErrRefused when it is not running, or larger.
 	GrowRoot(ctx context.Context, name string, size int64) error

@@ -12,17 +12,21 @@ import (
 // WorkspaceSpec is all that makes a workspace; it is the spec kept in its record. Everything in it is
 // resolved: digests, keys, absolute host paths of users' disks.
 type WorkspaceSpec struct {
-	Name        string   `json:"name"`
-	Project     string   `json:"project,omitempty"`
-	Image       string   `json:"image"`        // normalised reference
-	ImageDigest string   `json:"image_digest"` // of the platform's manifest
-	RootFS      string   `json:"rootfs"`       // DiskImage.Key that the root file system was placed from
-	DiskSize    int64    `json:"disk_size"`
-	CPUs        int      `json:"cpus"`
-	Memory      int64    `json:"memory"`
-	Mounts      []Mount  `json:"mounts,omitempty"` // sorted by Path
-	Process     Process  `json:"process"`
-	Outputs     []Output `json:"outputs,omitempty"` // fetched when the task ends; sorted by Name
+	Name        string `json:"name"`
+	Project     string `json:"project,omitempty"`
+	Image       string `json:"image"`        // normalised reference
+	ImageDigest string `json:"image_digest"` // of the platform's manifest
+	RootFS      string `json:"rootfs"`       // DiskImage.Key that the root file system was placed from
+	DiskSize    int64  `json:"disk_size"`
+	CPUs        int    `json:"cpus"`
+	Memory      int64  `json:"memory"`
+	// MaxCPUs and MaxMemory are what it may have while it runs, where its VMM changes that; 0 is what it starts with.
+	MaxCPUs   int   `json:"max_cpus,omitempty"`
+	MaxMemory int64 `json:"max_memory,omitempty"`
+
+	Mounts  []Mount  `json:"mounts,omitempty"` // sorted by Path
+	Process Process  `json:"process"`
+	Outputs []Output `json:"outputs,omitempty"` // fetched when the task ends; sorted by Name
 	// Ports are those that runs publish, and those that are only named.
 	Ports []spec.Port `json:"ports,omitempty"`
 	// Network is what its guest may reach; nil for no network at all.

@@ -290,6 +290,7 @@ func workspacesIdle(t *testing.T, w WorkspacesUnder) {
 	wantClass(t, w.SetEnv(t.Context(), "one", nil), driver.ErrRefused)
 	wantClass(t, w.GrowRoot(t.Context(), "one", 1<<30), driver.ErrRefused)
 	wantClass(t, w.Mount(t.Context(), "one", nil), driver.ErrRefused)
+	wantClass(t, w.Resize(t.Context(), "one", 1, 256<<20), driver.ErrRefused)
 	if denials, err := w.Denials(t.Context(), "one"); err != nil || len(denials) != 0 {
 		t.Errorf("denials of a workspace that never ran: %+v, %v", denials, err)
 	}
@@ -382,4 +383,15 @@ func workspacesLive(t *testing.T, w WorkspacesUnder, size int64) {
 		must(t, w.GrowRoot(t.Context(), "one", larger))
 	}
 	wantClass(t, w.GrowRoot(t.Context(), "one", size), driver.ErrRefused)
+	ws, err := w.Get(t.Context(), "one")
+	must(t, err)
+	if ws.Run.Live == nil || ws.Run.Live.VM == nil || ws.Run.Live.VM.CPUs != ws.Spec.CPUs || ws.Run.Live.VM.Memory != ws.Spec.Memory {
+		t.Fatalf("a guest with %d CPUs and %d bytes of memory has %+v", ws.Spec.CPUs, ws.Spec.Memory, ws.Run.Live)
+	}
+	must(t, w.Resize(t.Context(), "one", ws.Spec.CPUs, ws.Spec.Memory))
+	err = w.Resize(t.Context(), "one", ws.Spec.CPUs+1, ws.Spec.Memory)
+	wantClass(t, err, driver.ErrUnsupported)
+	if driver.Next(err) == "" {
+		t.Errorf("%v does not say what to do next", err)
+	}
 }

@@ -106,6 +106,29 @@ func (f *FakeWorkspaces) Mount(_ context.Context, name string, mounts []spec.Mou
 	return f.mount(w, mounts)
 }
 
+// Resize takes what the VM of a workspace that runs can have.
+func (f *FakeWorkspaces) Resize(_ context.Context, name string, cpus int, memory int64) error {
+	const op = "change CPUs and memory of workspace"
+	if err := f.call("resize", name); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	w, err := f.running(op, name)
+	if err != nil {
+		return err
+	}
+	vm := *w.Run.Live.VM
+	for _, why := range []string{vm.CPUsStay(cpus), vm.MemoryStays(memory)} {
+		if why != "" {
+			return &driver.Error{Class: driver.ErrUnsupported, Op: op, Object: name, Err: errors.New(why), Next: "microagent restart " + name}
+		}
+	}
+	vm.CPUs, vm.Memory = cpus, memory
+	w.live(w.Run.Live.Mounts, vm)
+	return nil
+}
+
 // GrowRoot takes any size that is no smaller, of a workspace that runs.
 func (f *FakeWorkspaces) GrowRoot(_ context.Context, name string, size int64) error {
 	const op = "grow root file system of workspace"

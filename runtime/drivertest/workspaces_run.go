@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"microagent/runtime/driver"
+	wanted "microagent/schema/spec"
 )
 
 // Start runs the workspace's process.
@@ -49,7 +50,8 @@ func (f *FakeWorkspaces) Start(_ context.Context, name string, o driver.StartOpt
 		ID: fmt.Sprintf("run-%d", f.next), Key: o.RunKey, Phase: driver.PhaseReady, Started: now, Ready: &now,
 		PID: 1000 + f.next, BootID: "fake", Start: uint64(f.next), Tool: "fake", VMM: "fake", SpecDigest: fakeDigest(w.Spec),
 	}
-	w.Run.Live = &driver.Live{Mounts: slices.Clone(w.Spec.Mounts), Room: 4}
+	w.live(w.Spec.Mounts, wanted.VM{CPUs: w.Spec.CPUs, Memory: w.Spec.Memory, Grows: 8,
+		MaxCPUs: max(w.Spec.CPUs, w.Spec.MaxCPUs), MaxMemory: max(w.Spec.Memory, w.Spec.MaxMemory)})
 	w.network, w.env, w.root = o.NetworkOf(&w.Spec), maps.Clone(w.Spec.Process.Env), w.Spec.DiskSize
 	w.Run.Readiness = f.readiness(w)
 	w.publish(append(slices.Clone(w.Spec.Ports), o.Ports...))
@@ -86,8 +88,13 @@ func (f *FakeWorkspaces) mount(w *fakeWorkspace, mounts []driver.Mount) error {
 		}
 	}
 	detach(w.Run.Live.Mounts, mounts)
-	w.Run.Live = &driver.Live{Mounts: slices.Clone(mounts), Room: 4}
+	w.live(mounts, *w.Run.Live.VM)
 	return nil
+}
+
+// live is what a run has that can change.
+func (w *fakeWorkspace) live(mounts []driver.Mount, vm wanted.VM) {
+	w.Run.Live = &driver.Live{Mounts: slices.Clone(mounts), Room: 4, VM: &vm}
 }
 
 // end finishes the run of w as its process ended with code.

@@ -25,13 +25,12 @@ func (s Spec) config() ch.VmConfig {
 		Payload: &ch.PayloadConfig{
 			Kernel: new(s.Boot.Kernel), Initramfs: new(s.Boot.Initramfs), Cmdline: new(s.Boot.Cmdline),
 		},
-		Cpus:    &ch.CpusConfig{BootVcpus: uint32(s.CPUs), MaxVcpus: uint32(s.CPUs)},
-		Memory:  &ch.MemoryConfig{Size: uint64(s.Memory)},
 		Rng:     &ch.RngConfig{Src: "/dev/urandom"},
 		Serial:  &ch.SerialConfig{Mode: ch.ConsoleSocket, Socket: new("./" + filepath.Base(layout.SerialSocket))},
 		Console: &ch.ConsoleConfig{Mode: ch.ConsoleOff},
 		Vsock:   &ch.VsockConfig{Cid: guestCID, Socket: "./" + filepath.Base(layout.VsockSocket)},
 	}
+	c.Cpus, c.Memory = s.size()
 	c.Disks = s.disks()
 	if s.Choice.Kind == CloudHypervisor && canLandlock() {
 		c.LandlockEnable = new(true)

@@ -51,8 +51,12 @@ type Spec struct {
 	Boot    Boot
 	CPUs    int
 	Memory  int64
-	Disks   []Disk
-	Leases  []*os.File // of Disks, in their order; inherited by the VMM, and by QEMU below the adapter
+	// MaxCPUs and MaxMemory are what the VM may get while it runs, where its VMM can; what is not more than that counts for nothing.
+	MaxCPUs   int
+	MaxMemory int64
+
+	Disks  []Disk
+	Leases []*os.File // of Disks, in their order; inherited by the VMM, and by QEMU below the adapter
 
 	// Copy is what the guest is a copy of; nil for one that boots.
 	Copy *template.Template
@@ -86,6 +90,7 @@ type VM struct {
 	cold     map[string]bool // serials of the disks that it was started with
 	handing  *net.UnixConn   // files for the adapter
 	removals removals
+	grown    int // how often more memory came; see Look
 }
 
 // Start starts the VMM, and the guest in it. Ending ctx before it returned ends both.

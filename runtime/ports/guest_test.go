@@ -25,6 +25,7 @@ type machine struct{}
 func (machine) Setup(context.Context, *wire.ConfigureRequest, agent.Owner) error { return nil }
 func (machine) MountDisk(*wire.Mount, agent.Owner) error                         { return nil }
 func (machine) UnmountDisk(string) error                                         { return nil }
+func (machine) Online(context.Context, int, int64) error                         { return nil }
 func (machine) Grow(string, int64) (int64, error)                                { return 0, nil }
 func (machine) Freezer(string) (agent.Freezer, error)                            { return nil, nil }
 func (machine) Trim(string) (int64, error)                                       { return 0, nil }

@@ -35,8 +35,9 @@ func (s *supervisor) begin(ctx context.Context) (*machine.VM, error) {
 	disks := s.settleDisks()
 	spec := machine.Spec{
 		Name: s.spec.Workspace.Name, Folder: s.folder.Dir, Choice: s.spec.VMM, Adapter: s.spec.Adapter, Boot: s.spec.Boot,
-		CPUs: s.spec.Workspace.CPUs, Memory: s.spec.Workspace.Memory, Disks: disks.Machine(), Leases: disks.Leases(),
+		MaxCPUs: s.spec.Workspace.MaxCPUs, MaxMemory: s.spec.Workspace.MaxMemory, Disks: disks.Machine(), Leases: disks.Leases(),
 	}
+	spec.CPUs, spec.Memory = s.sizeOf()
 	if s.spec.Fresh {
 		return s.bootAs(ctx, spec, driver.Boot{Why: bootFresh})
 	}
@@ -170,8 +171,8 @@ func (s *supervisor) shape() (template.Shape, error) {
 	}
 	shape := template.Shape{
 		Format: template.Format, Host: s.self.BootID, Tool: s.spec.Tool, Cmdline: s.spec.Boot.Cmdline, VMM: s.spec.VMM.Name,
-		CPUs: s.spec.Workspace.CPUs, Memory: s.spec.Workspace.Memory,
 	}
+	shape.CPUs, shape.Memory = s.sizeOf()
 	for path, to := range map[string]*template.File{
 		s.spec.Boot.Kernel: &shape.Kernel, s.spec.Boot.Initramfs: &shape.Initramfs, s.spec.VMM.Path: &shape.Program,
 	} {

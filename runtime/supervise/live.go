@@ -45,13 +45,14 @@ type watch struct {
 	vm       *machine.VM
 	fault    func(ch.Event) // takes errors of disks
 	rebooted chan struct{}  // has room for one
+	changed  chan struct{}  // likewise: the VM may have something else than before
 	done     chan struct{}  // closed when the VMM is gone and its events are read
 	powerOff bool           // the guest powered off; meaningful after done
 	copied   bool           // the guest is a copy of a template, and did not answer yet
 }
 
 func watchVM(vm *machine.VM, fault func(ch.Event)) *watch {
-	w := &watch{vm: vm, fault: fault, rebooted: make(chan struct{}, 1), done: make(chan struct{})}
+	w := &watch{vm: vm, fault: fault, rebooted: make(chan struct{}, 1), changed: make(chan struct{}, 1), done: make(chan struct{})}
 	go func() {
 		defer close(w.done)
 		for e := range vm.Events() {
@@ -71,6 +72,11 @@ func (w *watch) take(e ch.Event) {
 		}
 	case e.Is("virtio-device", "io_error"):
 		w.fault(e)
+	case changesVM(e):
+		select {
+		case w.changed <- struct{}{}:
+		default:
+		}
 	case e.Is("vm", "shutdown"):
 		w.powerOff = true
 	}
@@ -184,6 +190,7 @@ func (s *supervisor) boot(ctx context.Context, w *watch, ready func()) (again bo
 		return false, up, s.explainBoot(w, "set the guest up", err)
 	}
 	s.log.Info("guest is set up")
+	s.lookFirst(ctx, w.vm)
 	life := &life{session: session, run: s.snapshot().ID, over: make(chan struct{})}
 	s.mu.Lock()
 	s.life = life
@@ -200,6 +207,8 @@ func (s *supervisor) boot(ctx context.Context, w *watch, ready func()) (again bo
 	defer stopPorts()
 	stopPackets := s.serveNetwork(ctx, session)
 	defer stopPackets()
+	stopLooking := s.followVM(ctx, w)
+	defer stopLooking()
 	line := readiness.NewLine(s.probedLine())
 	var process *proto.Process
 	if s.spec.Workspace.Process.Mode != driver.ModeIdle {

@@ -54,7 +54,7 @@ func (s *supervisor) canChange() *driver.Live {
 	if s.life == nil || s.vm == nil || s.life.ending.Load() || !s.life.session.Hello().Has(proto.CapMount) {
 		return nil
 	}
-	l := &driver.Live{Mounts: s.disks.Mounts(), Room: s.vm.Room(len(s.disks))}
+	l := &driver.Live{Mounts: s.disks.Mounts(), Room: s.vm.Room(len(s.disks)), VM: s.seen}
 	for _, d := range s.disks {
 		if d.Kind != "" && s.vm.Fixed(d.Machine.Serial) {
 			l.Fixed = append(l.Fixed, d.Mount.Path)
@@ -85,9 +85,10 @@ func (s calls) Mount(ctx context.Context, mounts []driver.Mount) error {
 			}
 		}
 		s.mu.Lock()
-		r := remount{s.supervisor, s.vm, session}
+		vm := s.vm
 		s.mu.Unlock()
-		return r.to(ctx, mounts)
+		defer s.look(ctx, vm)
+		return remount{s.supervisor, vm, session}.to(ctx, mounts)
 	})
 }
 

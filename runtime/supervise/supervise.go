@@ -63,6 +63,8 @@ type supervisor struct {
 	mu          sync.Mutex         // what follows
 	disks       attach.Disks       // changed as a whole, with remounting held as well
 	environment *map[string]string // of the guests to come, when it is not the spec's any more
+	size        *size              // likewise
+	seen        *spec.VM           // what the VMM said last of the VM of the guest that is there
 	run         driver.Run
 	moved       turn        // rung at each change of run
 	last        *driver.Run // that ended, of the guest that is going away; run may be its successor

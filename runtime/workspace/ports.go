@@ -60,6 +60,19 @@ func (s *Store) Mount(ctx context.Context, name string, mounts []driver.Mount) e
 	return nil
 }
 
+// Resize gives a running workspace other CPUs and memory.
+func (s *Store) Resize(ctx context.Context, name string, cpus int, memory int64) error {
+	const op = "change CPUs and memory of workspace"
+	client, err := s.Running(op, name)
+	if err != nil {
+		return err
+	}
+	if err := client.ResizeVM(ctx, cpus, memory); err != nil {
+		return s.controlError(ctx, op, name, name, err)
+	}
+	return nil
+}
+
 // GrowRoot makes the root file system of a running workspace larger.
 func (s *Store) GrowRoot(ctx context.Context, name string, size int64) error {
 	const op = "grow root file system of workspace"

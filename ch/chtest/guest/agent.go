@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"microagent/runtime/guest/agent"
+	"microagent/runtime/guest/hotplug"
 	"microagent/runtime/guest/proto/wire"
 )
 
@@ -20,16 +21,19 @@ import (
 type bare struct{}
 
 func (bare) Setup(context.Context, *wire.ConfigureRequest, agent.Owner) error { return nil }
-func (bare) Grow(string, int64) (int64, error)                                { return 0, fmt.Errorf("no disk is known") }
-func (bare) Freezer(string) (agent.Freezer, error)                            { return nil, fmt.Errorf("no disk is known") }
-func (bare) Trim(string) (int64, error)                                       { return 0, fmt.Errorf("no disk is known") }
-func (bare) AddEntropy([]byte) error                                          { return nil }
-func (bare) SetClock(int64) error                                             { return nil }
-func (bare) MountDisk(*wire.Mount, agent.Owner) error                         { return nil }
-func (bare) UnmountDisk(string) error                                         { return nil }
-func (bare) KillAll()                                                         {}
-func (bare) Unmount() []string                                                { return nil }
-func (bare) PowerOff()                                                        {}
+func (bare) Online(ctx context.Context, cpus int, memory int64) error {
+	return hotplug.Kernel.Online(ctx, cpus, memory)
+}
+func (bare) Grow(string, int64) (int64, error)        { return 0, fmt.Errorf("no disk is known") }
+func (bare) Freezer(string) (agent.Freezer, error)    { return nil, fmt.Errorf("no disk is known") }
+func (bare) Trim(string) (int64, error)               { return 0, fmt.Errorf("no disk is known") }
+func (bare) AddEntropy([]byte) error                  { return nil }
+func (bare) SetClock(int64) error                     { return nil }
+func (bare) MountDisk(*wire.Mount, agent.Owner) error { return nil }
+func (bare) UnmountDisk(string) error                 { return nil }
+func (bare) KillAll()                                 {}
+func (bare) Unmount() []string                        { return nil }
+func (bare) PowerOff()                                {}
 
 // Link is an interface that sends back what it is given.
 func (bare) Link() *os.File { return echoes() }

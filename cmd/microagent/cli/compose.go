@@ -32,8 +32,8 @@ type composeFlags struct {
 	guest                   spec.Guest
 	isolation               string
 	fresh                   bool
-	cpus                    int
-	memory, disk            string
+	cpus, maxCPUs           int
+	memory, maxMemory, disk string
 	timeout                 time.Duration
 	how                     apply.Writing
 }
@@ -53,7 +53,9 @@ func (o *composeFlags) add(cmd *cobra.Command) {
 	o.cpus = 1
 	f.Var(whole{&o.cpus, 1, 254}, "cpus", "virtual CPUs")
 	o.network.add(f, "what the guest may reach, at port 443 unless others are named; host:PORT is a port of this host")
+	f.Var(whole{&o.maxCPUs, 1, 254}, "max-cpus", "virtual CPUs that it may get while it runs")
 	f.StringVar(&o.memory, "memory", "256MiB", "memory")
+	f.StringVar(&o.maxMemory, "max-memory", "", "memory that it may get while it runs")
 	f.StringVar(&o.disk, "disk-size", "1GiB", "size of the root file system")
 	f.StringVar(&o.isolation, "isolation", "any", "any, or hardware to refuse emulation")
 	f.BoolVar(&o.fresh, "boot", false, bootUsage+" at each start")
@@ -97,6 +99,9 @@ func (o *composeFlags) parse(a *app, name string) (parsed, error) {
 		return p, fmt.Errorf("--disk-size: %w", err)
 	}
 	p.spec.Memory, p.spec.DiskSize = memory.Bytes(), disk.Bytes()
+	if err := o.parseMost(&p.spec); err != nil {
+		return p, err
+	}
 	var env []string
 	for _, file := range o.envFiles {
 		lines, err := envFile(file)
@@ -119,6 +124,24 @@ func (o *composeFlags) parse(a *app, name string) (parsed, error) {
 		return p, err
 	}
 	return p, o.checkOutputPlaces(a, &p)
+}
+
+// parseMost reads what a workspace may get while it runs, once what it begins with is known.
+func (o *composeFlags) parseMost(w *observed.WorkspaceSpec) error {
+	if w.MaxCPUs = o.maxCPUs; o.maxCPUs != 0 && o.maxCPUs < o.cpus {
+		return fmt.Errorf("--max-cpus is %d, and --cpus %d", o.maxCPUs, o.cpus)
+	}
+	if o.maxMemory == "" {
+		return nil
+	}
+	most, err := quantity.ParseMemory(o.maxMemory)
+	if err != nil {
+		return fmt.Errorf("--max-memory: %w", err)
+	}
+	if w.MaxMemory = most.Bytes(); w.MaxMemory < w.Memory {
+		return fmt.Errorf("--max-memory is %s, and --memory %s", o.maxMemory, o.memory)
+	}
+	return nil
 }
 
 func (o *composeFlags) parseMounts(p *parsed) error {

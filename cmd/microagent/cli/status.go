@@ -14,6 +14,7 @@ import (
 	"microagent/cmd/microagent/cli/view"
 	"microagent/runtime/driver"
 	"microagent/schema/printable"
+	"microagent/schema/spec"
 )
 
 func (a *app) statusCommand() *cobra.Command {
@@ -191,10 +192,40 @@ func readyWords(r driver.Readiness, ended bool) string {
 	return text
 }
 
+// vmNow is what the VMM says of the VM of a workspace that runs, nil when nobody knows.
+func vmNow(ws driver.Workspace) *spec.VM {
+	if ws.Run == nil || !ws.Run.Phase.Alive() || ws.Run.Live == nil {
+		return nil
+	}
+	return ws.Run.Live.VM
+}
+
+func cpusOf(ws driver.Workspace) string {
+	text := fmt.Sprint(ws.Spec.CPUs)
+	if most := ws.Spec.MaxCPUs; most > ws.Spec.CPUs {
+		text += fmt.Sprintf(", up to %d", most)
+	}
+	if vm := vmNow(ws); vm != nil && vm.CPUs != ws.Spec.CPUs {
+		text += fmt.Sprintf("; its VM has %d", vm.CPUs)
+	}
+	return text
+}
+
+func memoryOf(ws driver.Workspace) string {
+	text := term.Size(ws.Spec.Memory)
+	if most := ws.Spec.MaxMemory; most > ws.Spec.Memory {
+		text += ", up to " + term.Size(most)
+	}
+	if vm := vmNow(ws); vm != nil && vm.Memory != ws.Spec.Memory {
+		text += "; its VM has " + term.Size(vm.Memory)
+	}
+	return text
+}
+
 func (a *app) showWorkspace(ws driver.Workspace) error {
 	lines := [][2]string{
 		{"Name", ws.Spec.Name}, {"Project", orDash(ws.Spec.Project)}, {"State", view.State(ws)}, {"Image", ws.Spec.Image},
-		{"Digest", ws.Spec.ImageDigest}, {"CPUs", fmt.Sprint(ws.Spec.CPUs)}, {"Memory", term.Size(ws.Spec.Memory)},
+		{"Digest", ws.Spec.ImageDigest}, {"CPUs", cpusOf(ws)}, {"Memory", memoryOf(ws)},
 		{"Disk", term.Size(ws.Spec.DiskSize)}, {"Created", ws.Created.UTC().Format(time.RFC3339)},
 	}
 	for _, m := range ws.Spec.Mounts {

@@ -37,6 +37,8 @@ type System interface {
 	// all of it on the disk, or names the processes that use it. What is done already is a success.
 	MountDisk(d *wire.Mount, own Owner) error
 	UnmountDisk(serial string) error
+	// Online has the kernel use as many CPUs, and memory of a VM with so many bytes of it. It returns when the kernel does.
+	Online(ctx context.Context, cpus int, memory int64) error
 	// AddEntropy gives the kernel random bytes; SetClock sets its wall clock, in nanoseconds since 1970.
 	AddEntropy(seed []byte) error
 	SetClock(wall int64) error

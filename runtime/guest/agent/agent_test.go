@@ -21,6 +21,7 @@ type still struct{ err error }
 func (m still) Setup(context.Context, *wire.ConfigureRequest, Owner) error { return m.err }
 func (still) MountDisk(*wire.Mount, Owner) error                           { return nil }
 func (still) UnmountDisk(string) error                                     { return nil }
+func (still) Online(context.Context, int, int64) error                     { return nil }
 func (still) Grow(string, int64) (int64, error)                            { return 0, nil }
 func (still) Freezer(string) (Freezer, error)                              { return nil, os.ErrNotExist }
 func (still) Trim(string) (int64, error)                                   { return 0, nil }

@@ -33,7 +33,7 @@ func (a *Agent) Hello(_ context.Context, req *wire.HelloRequest) (*wire.HelloRes
 	return &wire.HelloResponse{
 		Major: proto.Major, Minor: proto.Minor, Build: proto.Build(), Nonce: req.GetNonce(),
 		Capabilities: []string{proto.CapExec, proto.CapTerminal, proto.CapFiles, proto.CapGrow, proto.CapLog, proto.CapDial, proto.CapStats, proto.CapPackets, proto.CapChanged,
-			proto.CapEnv, proto.CapFreeze, proto.CapTrim, proto.CapProbe, proto.CapMount},
+			proto.CapEnv, proto.CapFreeze, proto.CapTrim, proto.CapProbe, proto.CapMount, proto.CapOnline},
 		BootId: a.boot, Kernel: kernelRelease(), Configured: a.configured != nil, UptimeNanos: uptime(),
 	}, nil
 }
@@ -288,6 +288,17 @@ func (a *Agent) remount(change func(now *wire.ConfigureRequest) error) error {
 	now.Mounts = next.Mounts
 	a.configured = now
 	return nil
+}
+
+// Online takes what was plugged into use.
+func (a *Agent) Online(ctx context.Context, req *wire.OnlineRequest) (*wire.OnlineResponse, error) {
+	if err := a.ready(); err != nil {
+		return nil, err
+	}
+	if err := a.system.Online(ctx, int(req.GetCpus()), req.GetMemory()); err != nil {
+		return nil, answer(err)
+	}
+	return &wire.OnlineResponse{}, nil
 }
 
 // SetTime sets the clock.

@@ -2,7 +2,6 @@ package agent
 
 import (
 	"context"
-	"fmt"
 	"net"
 	"testing"
 	"time"
@@ -40,19 +39,5 @@ func TestCountsTellOfAServer(t *testing.T) {
 	cancel()
 	if got := c.await(ended, nil, nil, false, time.Hour); got != hostGone {
 		t.Errorf("after its context it ends with %v", got)
-	}
-}
-
-// TestListsOfProcessors as the kernel writes them.
-func TestListsOfProcessors(t *testing.T) {
-	for list, want := range map[string]string{"0": "[0]", "0-2,5,7-8": "[0 1 2 5 7 8]"} {
-		if got, err := numbers(list); err != nil || fmt.Sprint(got) != want {
-			t.Errorf("%s: %v, %v", list, got, err)
-		}
-	}
-	for _, bad := range []string{"", "x", "1-", "0,,1"} {
-		if got, err := numbers(bad); err == nil {
-			t.Errorf("%q: %v", bad, got)
-		}
 	}
 }

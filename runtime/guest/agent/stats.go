@@ -4,13 +4,13 @@ import (
 	"bytes"
 	"encoding/json"
 	"os"
-	"runtime"
 	"strconv"
 	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"microagent/runtime/guest/hotplug"
 	"microagent/runtime/guest/proto"
 )
 
@@ -31,7 +31,8 @@ func (a *Agent) sendStats(st *proto.Stream) error {
 		paths = append(paths, m.GetPath())
 	}
 	a.mu.Unlock()
-	s := proto.Stats{CPUs: runtime.NumCPU()}
+	var s proto.Stats
+	s.CPUs, _ = hotplug.Kernel.CPUs()
 	s.Busy, s.Idle = cpuTimes(kernelText("/proc/stat"))
 	s.Load, s.Tasks = loads(kernelText("/proc/loadavg"))
 	s.Memory, s.Available = memory(kernelText("/proc/meminfo"))

@@ -11,6 +11,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"microagent/runtime/guest/hotplug"
 )
 
 // tcpStates hears of each socket of TCP that is about to listen or ceases to, by the kernel's tracepoint
@@ -36,7 +38,7 @@ func hearTCPStates() (*tcpStates, error) {
 		return nil, err
 	}
 	t := &tcpStates{stirred: make(chan struct{}, 1)}
-	cpus, err := numbers(strings.TrimSpace(string(online)))
+	cpus, err := hotplug.List(strings.TrimSpace(string(online)))
 	if err != nil {
 		return nil, err
 	}
@@ -75,28 +77,6 @@ func tracepoint(path string) (uint64, error) {
 		return 0, os.NewSyscallError("read", err)
 	}
 	return strconv.ParseUint(strings.TrimSpace(string(text[:n])), 10, 64)
-}
-
-// numbers are those of a list as the kernel writes it: "0-3,5".
-func numbers(list string) (all []int, err error) {
-	for part := range strings.SplitSeq(list, ",") {
-		from, to, isRange := strings.Cut(part, "-")
-		if !isRange {
-			to = from
-		}
-		first, err := strconv.ParseUint(from, 10, 16)
-		if err != nil {
-			return nil, err
-		}
-		last, err := strconv.ParseUint(to, 10, 16)
-		if err != nil {
-			return nil, err
-		}
-		for n := first; n <= last; n++ {
-			all = append(all, int(n))
-		}
-	}
-	return all, nil
 }
 
 // hear adds a processor. What is written to the ring is never read: that there is something is enough.

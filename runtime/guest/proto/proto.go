@@ -71,6 +71,7 @@ const (
 	CapTrim     = "trim"
 	CapProbe    = "probe"
 	CapMount    = "mount" // Mount, Unmount
+	CapOnline   = "online"
 )
 
 // Kinds of streams.

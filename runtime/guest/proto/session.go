@@ -205,6 +205,13 @@ func (s *Session) Unmount(ctx context.Context, serial string) error {
 	return callError("unmount", err)
 }
 
+// Online has the guest use as many CPUs, and all of so many bytes of memory, as its VM was given while it runs. It returns when the
+// guest does. Only for a guest with CapOnline.
+func (s *Session) Online(ctx context.Context, cpus int, memory int64) error {
+	_, err := s.agent.Online(ctx, &wire.OnlineRequest{Cpus: uint32(cpus), Memory: memory})
+	return callError("take CPUs and memory into use", err)
+}
+
 // Ping returns when the agent answered.
 func (s *Session) Ping(ctx context.Context) error {
 	_, err := s.agent.Ping(ctx, &wire.PingRequest{})

@@ -139,6 +139,8 @@ func (s *Server) serve(v *serving, call Call) result {
 		return ask(v, func(r envRequest) result { return outcome{FailureOf(s.service.SetEnv(v.ctx, r.Env))} })
 	case CallMount:
 		return ask(v, func(r mountRequest) result { return outcome{FailureOf(s.service.Mount(v.ctx, r.Mounts))} })
+	case CallResizeVM:
+		return ask(v, func(r vmRequest) result { return outcome{FailureOf(s.service.ResizeVM(v.ctx, r.CPUs, r.Memory))} })
 	case CallStats:
 		use, err := s.service.Stats(v.ctx)
 		return statsResult{outcome{FailureOf(err)}, use}

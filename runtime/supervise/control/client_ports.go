@@ -34,6 +34,13 @@ func (c Client) Mount(ctx context.Context, mounts []spec.Mount) error {
 	return c.tooOld(err)
 }
 
+// ResizeVM gives the guest so many CPUs and bytes of memory. ErrUnsupported says that an older microagent runs it, or that it can't
+// have them while it runs.
+func (c Client) ResizeVM(ctx context.Context, cpus int, memory int64) error {
+	_, err := call[outcome](ctx, c, exchange{request: vmRequest{c.head(CallResizeVM), cpus, memory}})
+	return c.tooOld(err)
+}
+
 // Forward publishes ports until ctx ends, which is no error, or the run does. bound is called once, with the numbers
 // that they have.
 func (c Client) Forward(ctx context.Context, ports []spec.Port, bound func([]spec.Port) error) error {

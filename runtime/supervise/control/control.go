@@ -22,7 +22,8 @@ const Version = 1
 //	7  set_env
 //	8  freeze, trim
 //	9  mount
-const Minor = 9
+//	10 resize_vm
+const Minor = 10
 
 const minorSteered = 1
 
@@ -58,6 +59,8 @@ const (
 	CallSetEnv Call = "set_env" // of what begins in the guest from now on
 
 	CallMount Call = "mount" // disks, in the place of those that were
+
+	CallResizeVM Call = "resize_vm" // its CPUs and memory
 
 	CallReady Call = "ready" // answers when the run is
 

@@ -52,6 +52,8 @@ type Service interface {
 	SetEnv(ctx context.Context, env map[string]string) error
 	// Mount makes what the guest has mounted those, besides its root.
 	Mount(ctx context.Context, mounts []spec.Mount) error
+	// ResizeVM gives the guest that is there, and those that boot later, so many CPUs and bytes of memory.
+	ResizeVM(ctx context.Context, cpus int, memory int64) error
 	// Stats is what the guest says that it uses now.
 	Stats(ctx context.Context) (driver.GuestUse, error)
 	// Forward publishes ports until ctx or the run ends, and tells their numbers once; with settled not before the guest has

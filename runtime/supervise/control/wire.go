@@ -148,6 +148,12 @@ type mountRequest struct {
 	Mounts []spec.Mount `json:"mounts"`
 }
 
+type vmRequest struct {
+	header
+	CPUs   int   `json:"cpus"`
+	Memory int64 `json:"memory"` // bytes
+}
+
 // outcome is in every result.
 type outcome struct {
 	Failure *Failure `json:"failure,omitempty"`

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"microagent/runtime/driver"
+	"microagent/schema/spec"
 )
 
 // Run is the story of one execution.
@@ -32,6 +33,7 @@ type Run struct {
 	Collected   []Collected          `json:"collected,omitempty"`
 	Ports       []Port               `json:"ports,omitempty"`
 	Network     *driver.NetworkState `json:"network,omitempty"` // what the guest may reach now, and how much was denied
+	VM          *spec.VM             `json:"vm,omitempty"`      // what the VMM says of its VM while the guest is there
 	SpecDigest  string               `json:"spec_digest"`
 	DiskFaults  []DiskFault          `json:"disk_faults,omitempty"`
 	Diagnostics []string             `json:"diagnostics,omitempty"`
@@ -117,6 +119,9 @@ func OfRun(r driver.Run) Run {
 	}
 	if r.Sandbox != nil {
 		v.Sandbox = &Sandbox{Seccomp: r.Sandbox.Seccomp, Landlock: r.Sandbox.Landlock}
+	}
+	if r.Live != nil && r.Phase.Alive() {
+		v.VM = r.Live.VM
 	}
 	if r.Boot != nil {
 		v.Boot = new(Boot(*r.Boot))

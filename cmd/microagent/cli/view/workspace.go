@@ -41,6 +41,8 @@ type Spec struct {
 	DiskSize    int64         `json:"disk_size"`
 	CPUs        int           `json:"cpus"`
 	Memory      int64         `json:"memory"`
+	MaxCPUs     int           `json:"max_cpus,omitempty"`   // what it may get while it runs; absent: as many as cpus
+	MaxMemory   int64         `json:"max_memory,omitempty"` // likewise
 	Mounts      []Mount       `json:"mounts,omitempty"`
 	Process     Process       `json:"process"`
 	Outputs     []Output      `json:"outputs,omitempty"`
@@ -120,7 +122,7 @@ func OfWorkspaces(all []driver.Workspace) []Workspace { return list(all, OfWorks
 func ofSpec(s driver.WorkspaceSpec) Spec {
 	v := Spec{
 		Name: s.Name, Project: s.Project, Image: s.Image, ImageDigest: s.ImageDigest, RootFS: s.RootFS, DiskSize: s.DiskSize,
-		CPUs: s.CPUs, Memory: s.Memory, Network: s.Network, Mounts: list(s.Mounts, ofMount), Process: ofProcess(s.Process),
+		CPUs: s.CPUs, Memory: s.Memory, MaxCPUs: s.MaxCPUs, MaxMemory: s.MaxMemory, Network: s.Network, Mounts: list(s.Mounts, ofMount), Process: ofProcess(s.Process),
 		Outputs: list(s.Outputs, ofOutput), Ports: list(s.Ports, ofPort), Isolation: string(s.Isolation), Boot: string(cmp.Or(s.Boot, spec.BootTemplate)), OneShot: s.OneShot, StopGrace: s.StopGrace,
 		Restart: string(s.Restart.Of(s.Process.Mode)),
 	}

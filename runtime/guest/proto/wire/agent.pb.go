@@ -1660,6 +1660,94 @@ func (x *TrimResponse) GetBytes() int64 {
 	return 0
 }
 
+type OnlineRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Cpus          uint32                 `protobuf:"varint,1,opt,name=cpus,proto3" json:"cpus,omitempty"`
+	Memory        int64                  `protobuf:"varint,2,opt,name=memory,proto3" json:"memory,omitempty"` // bytes that the VM has, of which the kernel keeps some for itself
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OnlineRequest) Reset() {
+	*x = OnlineRequest{}
+	mi := &file_agent_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OnlineRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OnlineRequest) ProtoMessage() {}
+
+func (x *OnlineRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OnlineRequest.ProtoReflect.Descriptor instead.
+func (*OnlineRequest) Descriptor() ([]byte, []int) {
+	return file_agent_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *OnlineRequest) GetCpus() uint32 {
+	if x != nil {
+		return x.Cpus
+	}
+	return 0
+}
+
+func (x *OnlineRequest) GetMemory() int64 {
+	if x != nil {
+		return x.Memory
+	}
+	return 0
+}
+
+type OnlineResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OnlineResponse) Reset() {
+	*x = OnlineResponse{}
+	mi := &file_agent_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OnlineResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OnlineResponse) ProtoMessage() {}
+
+func (x *OnlineResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OnlineResponse.ProtoReflect.Descriptor instead.
+func (*OnlineResponse) Descriptor() ([]byte, []int) {
+	return file_agent_proto_rawDescGZIP(), []int{29}
+}
+
 type SetTimeRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	WallNanos     int64                  `protobuf:"varint,1,opt,name=wall_nanos,json=wallNanos,proto3" json:"wall_nanos,omitempty"`
@@ -1669,7 +1757,7 @@ type SetTimeRequest struct {
 
 func (x *SetTimeRequest) Reset() {
 	*x = SetTimeRequest{}
-	mi := &file_agent_proto_msgTypes[28]
+	mi := &file_agent_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1681,7 +1769,7 @@ func (x *SetTimeRequest) String() string {
 func (*SetTimeRequest) ProtoMessage() {}
 
 func (x *SetTimeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[28]
+	mi := &file_agent_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1694,7 +1782,7 @@ func (x *SetTimeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetTimeRequest.ProtoReflect.Descriptor instead.
 func (*SetTimeRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{28}
+	return file_agent_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *SetTimeRequest) GetWallNanos() int64 {
@@ -1712,7 +1800,7 @@ type SetTimeResponse struct {
 
 func (x *SetTimeResponse) Reset() {
 	*x = SetTimeResponse{}
-	mi := &file_agent_proto_msgTypes[29]
+	mi := &file_agent_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1724,7 +1812,7 @@ func (x *SetTimeResponse) String() string {
 func (*SetTimeResponse) ProtoMessage() {}
 
 func (x *SetTimeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[29]
+	mi := &file_agent_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1737,7 +1825,7 @@ func (x *SetTimeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetTimeResponse.ProtoReflect.Descriptor instead.
 func (*SetTimeResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{29}
+	return file_agent_proto_rawDescGZIP(), []int{31}
 }
 
 type MountRequest struct {
@@ -1749,7 +1837,7 @@ type MountRequest struct {
 
 func (x *MountRequest) Reset() {
 	*x = MountRequest{}
-	mi := &file_agent_proto_msgTypes[30]
+	mi := &file_agent_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1761,7 +1849,7 @@ func (x *MountRequest) String() string {
 func (*MountRequest) ProtoMessage() {}
 
 func (x *MountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[30]
+	mi := &file_agent_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1774,7 +1862,7 @@ func (x *MountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MountRequest.ProtoReflect.Descriptor instead.
 func (*MountRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{30}
+	return file_agent_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *MountRequest) GetMount() *Mount {
@@ -1792,7 +1880,7 @@ type MountResponse struct {
 
 func (x *MountResponse) Reset() {
 	*x = MountResponse{}
-	mi := &file_agent_proto_msgTypes[31]
+	mi := &file_agent_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1804,7 +1892,7 @@ func (x *MountResponse) String() string {
 func (*MountResponse) ProtoMessage() {}
 
 func (x *MountResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[31]
+	mi := &file_agent_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1817,7 +1905,7 @@ func (x *MountResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MountResponse.ProtoReflect.Descriptor instead.
 func (*MountResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{31}
+	return file_agent_proto_rawDescGZIP(), []int{33}
 }
 
 type UnmountRequest struct {
@@ -1829,7 +1917,7 @@ type UnmountRequest struct {
 
 func (x *UnmountRequest) Reset() {
 	*x = UnmountRequest{}
-	mi := &file_agent_proto_msgTypes[32]
+	mi := &file_agent_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1841,7 +1929,7 @@ func (x *UnmountRequest) String() string {
 func (*UnmountRequest) ProtoMessage() {}
 
 func (x *UnmountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[32]
+	mi := &file_agent_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1854,7 +1942,7 @@ func (x *UnmountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnmountRequest.ProtoReflect.Descriptor instead.
 func (*UnmountRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{32}
+	return file_agent_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *UnmountRequest) GetSerial() string {
@@ -1872,7 +1960,7 @@ type UnmountResponse struct {
 
 func (x *UnmountResponse) Reset() {
 	*x = UnmountResponse{}
-	mi := &file_agent_proto_msgTypes[33]
+	mi := &file_agent_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1884,7 +1972,7 @@ func (x *UnmountResponse) String() string {
 func (*UnmountResponse) ProtoMessage() {}
 
 func (x *UnmountResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[33]
+	mi := &file_agent_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1897,7 +1985,7 @@ func (x *UnmountResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnmountResponse.ProtoReflect.Descriptor instead.
 func (*UnmountResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{33}
+	return file_agent_proto_rawDescGZIP(), []int{35}
 }
 
 type SetEnvRequest struct {
@@ -1909,7 +1997,7 @@ type SetEnvRequest struct {
 
 func (x *SetEnvRequest) Reset() {
 	*x = SetEnvRequest{}
-	mi := &file_agent_proto_msgTypes[34]
+	mi := &file_agent_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1921,7 +2009,7 @@ func (x *SetEnvRequest) String() string {
 func (*SetEnvRequest) ProtoMessage() {}
 
 func (x *SetEnvRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[34]
+	mi := &file_agent_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1934,7 +2022,7 @@ func (x *SetEnvRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetEnvRequest.ProtoReflect.Descriptor instead.
 func (*SetEnvRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{34}
+	return file_agent_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *SetEnvRequest) GetEnv() map[string]string {
@@ -1952,7 +2040,7 @@ type SetEnvResponse struct {
 
 func (x *SetEnvResponse) Reset() {
 	*x = SetEnvResponse{}
-	mi := &file_agent_proto_msgTypes[35]
+	mi := &file_agent_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1964,7 +2052,7 @@ func (x *SetEnvResponse) String() string {
 func (*SetEnvResponse) ProtoMessage() {}
 
 func (x *SetEnvResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[35]
+	mi := &file_agent_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1977,7 +2065,7 @@ func (x *SetEnvResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetEnvResponse.ProtoReflect.Descriptor instead.
 func (*SetEnvResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{35}
+	return file_agent_proto_rawDescGZIP(), []int{37}
 }
 
 type PingRequest struct {
@@ -1988,7 +2076,7 @@ type PingRequest struct {
 
 func (x *PingRequest) Reset() {
 	*x = PingRequest{}
-	mi := &file_agent_proto_msgTypes[36]
+	mi := &file_agent_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2000,7 +2088,7 @@ func (x *PingRequest) String() string {
 func (*PingRequest) ProtoMessage() {}
 
 func (x *PingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[36]
+	mi := &file_agent_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2013,7 +2101,7 @@ func (x *PingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PingRequest.ProtoReflect.Descriptor instead.
 func (*PingRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{36}
+	return file_agent_proto_rawDescGZIP(), []int{38}
 }
 
 type PingResponse struct {
@@ -2025,7 +2113,7 @@ type PingResponse struct {
 
 func (x *PingResponse) Reset() {
 	*x = PingResponse{}
-	mi := &file_agent_proto_msgTypes[37]
+	mi := &file_agent_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2037,7 +2125,7 @@ func (x *PingResponse) String() string {
 func (*PingResponse) ProtoMessage() {}
 
 func (x *PingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[37]
+	mi := &file_agent_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2050,7 +2138,7 @@ func (x *PingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PingResponse.ProtoReflect.Descriptor instead.
 func (*PingResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{37}
+	return file_agent_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *PingResponse) GetUptimeNanos() uint64 {
@@ -2069,7 +2157,7 @@ type ShutdownRequest struct {
 
 func (x *ShutdownRequest) Reset() {
 	*x = ShutdownRequest{}
-	mi := &file_agent_proto_msgTypes[38]
+	mi := &file_agent_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2081,7 +2169,7 @@ func (x *ShutdownRequest) String() string {
 func (*ShutdownRequest) ProtoMessage() {}
 
 func (x *ShutdownRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[38]
+	mi := &file_agent_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2094,7 +2182,7 @@ func (x *ShutdownRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutdownRequest.ProtoReflect.Descriptor instead.
 func (*ShutdownRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{38}
+	return file_agent_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ShutdownRequest) GetGraceNanos() int64 {
@@ -2114,7 +2202,7 @@ type ShutdownResponse struct {
 
 func (x *ShutdownResponse) Reset() {
 	*x = ShutdownResponse{}
-	mi := &file_agent_proto_msgTypes[39]
+	mi := &file_agent_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2126,7 +2214,7 @@ func (x *ShutdownResponse) String() string {
 func (*ShutdownResponse) ProtoMessage() {}
 
 func (x *ShutdownResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[39]
+	mi := &file_agent_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2139,7 +2227,7 @@ func (x *ShutdownResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutdownResponse.ProtoReflect.Descriptor instead.
 func (*ShutdownResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{39}
+	return file_agent_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ShutdownResponse) GetKilled() bool {
@@ -2170,7 +2258,7 @@ type StreamHeader struct {
 
 func (x *StreamHeader) Reset() {
 	*x = StreamHeader{}
-	mi := &file_agent_proto_msgTypes[40]
+	mi := &file_agent_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2182,7 +2270,7 @@ func (x *StreamHeader) String() string {
 func (*StreamHeader) ProtoMessage() {}
 
 func (x *StreamHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[40]
+	mi := &file_agent_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2195,7 +2283,7 @@ func (x *StreamHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamHeader.ProtoReflect.Descriptor instead.
 func (*StreamHeader) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{40}
+	return file_agent_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *StreamHeader) GetKind() string {
@@ -2245,7 +2333,7 @@ type ProbeRequest struct {
 
 func (x *ProbeRequest) Reset() {
 	*x = ProbeRequest{}
-	mi := &file_agent_proto_msgTypes[41]
+	mi := &file_agent_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2257,7 +2345,7 @@ func (x *ProbeRequest) String() string {
 func (*ProbeRequest) ProtoMessage() {}
 
 func (x *ProbeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[41]
+	mi := &file_agent_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2270,7 +2358,7 @@ func (x *ProbeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProbeRequest.ProtoReflect.Descriptor instead.
 func (*ProbeRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{41}
+	return file_agent_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ProbeRequest) GetProcess() *Process {
@@ -2306,7 +2394,7 @@ type ProbeResult struct {
 
 func (x *ProbeResult) Reset() {
 	*x = ProbeResult{}
-	mi := &file_agent_proto_msgTypes[42]
+	mi := &file_agent_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2318,7 +2406,7 @@ func (x *ProbeResult) String() string {
 func (*ProbeResult) ProtoMessage() {}
 
 func (x *ProbeResult) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[42]
+	mi := &file_agent_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2331,7 +2419,7 @@ func (x *ProbeResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProbeResult.ProtoReflect.Descriptor instead.
 func (*ProbeResult) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{42}
+	return file_agent_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ProbeResult) GetCode() int32 {
@@ -2366,7 +2454,7 @@ type Port struct {
 
 func (x *Port) Reset() {
 	*x = Port{}
-	mi := &file_agent_proto_msgTypes[43]
+	mi := &file_agent_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2378,7 +2466,7 @@ func (x *Port) String() string {
 func (*Port) ProtoMessage() {}
 
 func (x *Port) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[43]
+	mi := &file_agent_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2391,7 +2479,7 @@ func (x *Port) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Port.ProtoReflect.Descriptor instead.
 func (*Port) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{43}
+	return file_agent_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Port) GetNumber() uint32 {
@@ -2419,7 +2507,7 @@ type StreamError struct {
 
 func (x *StreamError) Reset() {
 	*x = StreamError{}
-	mi := &file_agent_proto_msgTypes[44]
+	mi := &file_agent_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2431,7 +2519,7 @@ func (x *StreamError) String() string {
 func (*StreamError) ProtoMessage() {}
 
 func (x *StreamError) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[44]
+	mi := &file_agent_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2444,7 +2532,7 @@ func (x *StreamError) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamError.ProtoReflect.Descriptor instead.
 func (*StreamError) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{44}
+	return file_agent_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *StreamError) GetCode() string {
@@ -2581,7 +2669,11 @@ const file_agent_proto_rawDesc = "" +
 	"\vTrimRequest\x12\x16\n" +
 	"\x06serial\x18\x01 \x01(\tR\x06serial\"$\n" +
 	"\fTrimResponse\x12\x14\n" +
-	"\x05bytes\x18\x01 \x01(\x03R\x05bytes\"/\n" +
+	"\x05bytes\x18\x01 \x01(\x03R\x05bytes\";\n" +
+	"\rOnlineRequest\x12\x12\n" +
+	"\x04cpus\x18\x01 \x01(\rR\x04cpus\x12\x16\n" +
+	"\x06memory\x18\x02 \x01(\x03R\x06memory\"\x10\n" +
+	"\x0eOnlineResponse\"/\n" +
 	"\x0eSetTimeRequest\x12\x1d\n" +
 	"\n" +
 	"wall_nanos\x18\x01 \x01(\x03R\twallNanos\"\x11\n" +
@@ -2626,7 +2718,7 @@ const file_agent_proto_rawDesc = "" +
 	"\x03udp\x18\x02 \x01(\bR\x03udp\";\n" +
 	"\vStreamError\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x18\n" +
-	"\amessage\x18\x02 \x01(\tR\amessage2\xbf\v\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage2\x92\f\n" +
 	"\x05Agent\x12N\n" +
 	"\x05Hello\x12!.microagent.guest.v1.HelloRequest\x1a\".microagent.guest.v1.HelloResponse\x12Z\n" +
 	"\tConfigure\x12%.microagent.guest.v1.ConfigureRequest\x1a&.microagent.guest.v1.ConfigureResponse\x12N\n" +
@@ -2641,7 +2733,8 @@ const file_agent_proto_rawDesc = "" +
 	"\x04Thaw\x12 .microagent.guest.v1.ThawRequest\x1a!.microagent.guest.v1.ThawResponse\x12K\n" +
 	"\x04Trim\x12 .microagent.guest.v1.TrimRequest\x1a!.microagent.guest.v1.TrimResponse\x12N\n" +
 	"\x05Mount\x12!.microagent.guest.v1.MountRequest\x1a\".microagent.guest.v1.MountResponse\x12T\n" +
-	"\aUnmount\x12#.microagent.guest.v1.UnmountRequest\x1a$.microagent.guest.v1.UnmountResponse\x12T\n" +
+	"\aUnmount\x12#.microagent.guest.v1.UnmountRequest\x1a$.microagent.guest.v1.UnmountResponse\x12Q\n" +
+	"\x06Online\x12\".microagent.guest.v1.OnlineRequest\x1a#.microagent.guest.v1.OnlineResponse\x12T\n" +
 	"\aSetTime\x12#.microagent.guest.v1.SetTimeRequest\x1a$.microagent.guest.v1.SetTimeResponse\x12Q\n" +
 	"\x06SetEnv\x12\".microagent.guest.v1.SetEnvRequest\x1a#.microagent.guest.v1.SetEnvResponse\x12K\n" +
 	"\x04Ping\x12 .microagent.guest.v1.PingRequest\x1a!.microagent.guest.v1.PingResponse\x12W\n" +
@@ -2659,7 +2752,7 @@ func file_agent_proto_rawDescGZIP() []byte {
 	return file_agent_proto_rawDescData
 }
 
-var file_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
+var file_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 49)
 var file_agent_proto_goTypes = []any{
 	(*HelloRequest)(nil),      // 0: microagent.guest.v1.HelloRequest
 	(*HelloResponse)(nil),     // 1: microagent.guest.v1.HelloResponse
@@ -2689,38 +2782,40 @@ var file_agent_proto_goTypes = []any{
 	(*ThawResponse)(nil),      // 25: microagent.guest.v1.ThawResponse
 	(*TrimRequest)(nil),       // 26: microagent.guest.v1.TrimRequest
 	(*TrimResponse)(nil),      // 27: microagent.guest.v1.TrimResponse
-	(*SetTimeRequest)(nil),    // 28: microagent.guest.v1.SetTimeRequest
-	(*SetTimeResponse)(nil),   // 29: microagent.guest.v1.SetTimeResponse
-	(*MountRequest)(nil),      // 30: microagent.guest.v1.MountRequest
-	(*MountResponse)(nil),     // 31: microagent.guest.v1.MountResponse
-	(*UnmountRequest)(nil),    // 32: microagent.guest.v1.UnmountRequest
-	(*UnmountResponse)(nil),   // 33: microagent.guest.v1.UnmountResponse
-	(*SetEnvRequest)(nil),     // 34: microagent.guest.v1.SetEnvRequest
-	(*SetEnvResponse)(nil),    // 35: microagent.guest.v1.SetEnvResponse
-	(*PingRequest)(nil),       // 36: microagent.guest.v1.PingRequest
-	(*PingResponse)(nil),      // 37: microagent.guest.v1.PingResponse
-	(*ShutdownRequest)(nil),   // 38: microagent.guest.v1.ShutdownRequest
-	(*ShutdownResponse)(nil),  // 39: microagent.guest.v1.ShutdownResponse
-	(*StreamHeader)(nil),      // 40: microagent.guest.v1.StreamHeader
-	(*ProbeRequest)(nil),      // 41: microagent.guest.v1.ProbeRequest
-	(*ProbeResult)(nil),       // 42: microagent.guest.v1.ProbeResult
-	(*Port)(nil),              // 43: microagent.guest.v1.Port
-	(*StreamError)(nil),       // 44: microagent.guest.v1.StreamError
-	nil,                       // 45: microagent.guest.v1.Process.EnvEntry
-	nil,                       // 46: microagent.guest.v1.SetEnvRequest.EnvEntry
+	(*OnlineRequest)(nil),     // 28: microagent.guest.v1.OnlineRequest
+	(*OnlineResponse)(nil),    // 29: microagent.guest.v1.OnlineResponse
+	(*SetTimeRequest)(nil),    // 30: microagent.guest.v1.SetTimeRequest
+	(*SetTimeResponse)(nil),   // 31: microagent.guest.v1.SetTimeResponse
+	(*MountRequest)(nil),      // 32: microagent.guest.v1.MountRequest
+	(*MountResponse)(nil),     // 33: microagent.guest.v1.MountResponse
+	(*UnmountRequest)(nil),    // 34: microagent.guest.v1.UnmountRequest
+	(*UnmountResponse)(nil),   // 35: microagent.guest.v1.UnmountResponse
+	(*SetEnvRequest)(nil),     // 36: microagent.guest.v1.SetEnvRequest
+	(*SetEnvResponse)(nil),    // 37: microagent.guest.v1.SetEnvResponse
+	(*PingRequest)(nil),       // 38: microagent.guest.v1.PingRequest
+	(*PingResponse)(nil),      // 39: microagent.guest.v1.PingResponse
+	(*ShutdownRequest)(nil),   // 40: microagent.guest.v1.ShutdownRequest
+	(*ShutdownResponse)(nil),  // 41: microagent.guest.v1.ShutdownResponse
+	(*StreamHeader)(nil),      // 42: microagent.guest.v1.StreamHeader
+	(*ProbeRequest)(nil),      // 43: microagent.guest.v1.ProbeRequest
+	(*ProbeResult)(nil),       // 44: microagent.guest.v1.ProbeResult
+	(*Port)(nil),              // 45: microagent.guest.v1.Port
+	(*StreamError)(nil),       // 46: microagent.guest.v1.StreamError
+	nil,                       // 47: microagent.guest.v1.Process.EnvEntry
+	nil,                       // 48: microagent.guest.v1.SetEnvRequest.EnvEntry
 }
 var file_agent_proto_depIdxs = []int32{
 	5,  // 0: microagent.guest.v1.ConfigureRequest.root:type_name -> microagent.guest.v1.Mount
 	5,  // 1: microagent.guest.v1.ConfigureRequest.mounts:type_name -> microagent.guest.v1.Mount
 	6,  // 2: microagent.guest.v1.ConfigureRequest.process:type_name -> microagent.guest.v1.Process
 	3,  // 3: microagent.guest.v1.ConfigureRequest.network:type_name -> microagent.guest.v1.Network
-	45, // 4: microagent.guest.v1.Process.env:type_name -> microagent.guest.v1.Process.EnvEntry
+	47, // 4: microagent.guest.v1.Process.env:type_name -> microagent.guest.v1.Process.EnvEntry
 	6,  // 5: microagent.guest.v1.StartRequest.process:type_name -> microagent.guest.v1.Process
 	9,  // 6: microagent.guest.v1.StartRequest.size:type_name -> microagent.guest.v1.WindowSize
 	9,  // 7: microagent.guest.v1.ResizeRequest.size:type_name -> microagent.guest.v1.WindowSize
 	5,  // 8: microagent.guest.v1.MountRequest.mount:type_name -> microagent.guest.v1.Mount
-	46, // 9: microagent.guest.v1.SetEnvRequest.env:type_name -> microagent.guest.v1.SetEnvRequest.EnvEntry
-	43, // 10: microagent.guest.v1.StreamHeader.ports:type_name -> microagent.guest.v1.Port
+	48, // 9: microagent.guest.v1.SetEnvRequest.env:type_name -> microagent.guest.v1.SetEnvRequest.EnvEntry
+	45, // 10: microagent.guest.v1.StreamHeader.ports:type_name -> microagent.guest.v1.Port
 	6,  // 11: microagent.guest.v1.ProbeRequest.process:type_name -> microagent.guest.v1.Process
 	0,  // 12: microagent.guest.v1.Agent.Hello:input_type -> microagent.guest.v1.HelloRequest
 	2,  // 13: microagent.guest.v1.Agent.Configure:input_type -> microagent.guest.v1.ConfigureRequest
@@ -2734,32 +2829,34 @@ var file_agent_proto_depIdxs = []int32{
 	22, // 21: microagent.guest.v1.Agent.Freeze:input_type -> microagent.guest.v1.FreezeRequest
 	24, // 22: microagent.guest.v1.Agent.Thaw:input_type -> microagent.guest.v1.ThawRequest
 	26, // 23: microagent.guest.v1.Agent.Trim:input_type -> microagent.guest.v1.TrimRequest
-	30, // 24: microagent.guest.v1.Agent.Mount:input_type -> microagent.guest.v1.MountRequest
-	32, // 25: microagent.guest.v1.Agent.Unmount:input_type -> microagent.guest.v1.UnmountRequest
-	28, // 26: microagent.guest.v1.Agent.SetTime:input_type -> microagent.guest.v1.SetTimeRequest
-	34, // 27: microagent.guest.v1.Agent.SetEnv:input_type -> microagent.guest.v1.SetEnvRequest
-	36, // 28: microagent.guest.v1.Agent.Ping:input_type -> microagent.guest.v1.PingRequest
-	38, // 29: microagent.guest.v1.Agent.Shutdown:input_type -> microagent.guest.v1.ShutdownRequest
-	1,  // 30: microagent.guest.v1.Agent.Hello:output_type -> microagent.guest.v1.HelloResponse
-	4,  // 31: microagent.guest.v1.Agent.Configure:output_type -> microagent.guest.v1.ConfigureResponse
-	8,  // 32: microagent.guest.v1.Agent.Start:output_type -> microagent.guest.v1.StartResponse
-	11, // 33: microagent.guest.v1.Agent.Wait:output_type -> microagent.guest.v1.WaitResponse
-	13, // 34: microagent.guest.v1.Agent.Signal:output_type -> microagent.guest.v1.SignalResponse
-	15, // 35: microagent.guest.v1.Agent.Resize:output_type -> microagent.guest.v1.ResizeResponse
-	17, // 36: microagent.guest.v1.Agent.Stat:output_type -> microagent.guest.v1.StatResponse
-	19, // 37: microagent.guest.v1.Agent.Sync:output_type -> microagent.guest.v1.SyncResponse
-	21, // 38: microagent.guest.v1.Agent.Grow:output_type -> microagent.guest.v1.GrowResponse
-	23, // 39: microagent.guest.v1.Agent.Freeze:output_type -> microagent.guest.v1.FreezeResponse
-	25, // 40: microagent.guest.v1.Agent.Thaw:output_type -> microagent.guest.v1.ThawResponse
-	27, // 41: microagent.guest.v1.Agent.Trim:output_type -> microagent.guest.v1.TrimResponse
-	31, // 42: microagent.guest.v1.Agent.Mount:output_type -> microagent.guest.v1.MountResponse
-	33, // 43: microagent.guest.v1.Agent.Unmount:output_type -> microagent.guest.v1.UnmountResponse
-	29, // 44: microagent.guest.v1.Agent.SetTime:output_type -> microagent.guest.v1.SetTimeResponse
-	35, // 45: microagent.guest.v1.Agent.SetEnv:output_type -> microagent.guest.v1.SetEnvResponse
-	37, // 46: microagent.guest.v1.Agent.Ping:output_type -> microagent.guest.v1.PingResponse
-	39, // 47: microagent.guest.v1.Agent.Shutdown:output_type -> microagent.guest.v1.ShutdownResponse
-	30, // [30:48] is the sub-list for method output_type
-	12, // [12:30] is the sub-list for method input_type
+	32, // 24: microagent.guest.v1.Agent.Mount:input_type -> microagent.guest.v1.MountRequest
+	34, // 25: microagent.guest.v1.Agent.Unmount:input_type -> microagent.guest.v1.UnmountRequest
+	28, // 26: microagent.guest.v1.Agent.Online:input_type -> microagent.guest.v1.OnlineRequest
+	30, // 27: microagent.guest.v1.Agent.SetTime:input_type -> microagent.guest.v1.SetTimeRequest
+	36, // 28: microagent.guest.v1.Agent.SetEnv:input_type -> microagent.guest.v1.SetEnvRequest
+	38, // 29: microagent.guest.v1.Agent.Ping:input_type -> microagent.guest.v1.PingRequest
+	40, // 30: microagent.guest.v1.Agent.Shutdown:input_type -> microagent.guest.v1.ShutdownRequest
+	1,  // 31: microagent.guest.v1.Agent.Hello:output_type -> microagent.guest.v1.HelloResponse
+	4,  // 32: microagent.guest.v1.Agent.Configure:output_type -> microagent.guest.v1.ConfigureResponse
+	8,  // 33: microagent.guest.v1.Agent.Start:output_type -> microagent.guest.v1.StartResponse
+	11, // 34: microagent.guest.v1.Agent.Wait:output_type -> microagent.guest.v1.WaitResponse
+	13, // 35: microagent.guest.v1.Agent.Signal:output_type -> microagent.guest.v1.SignalResponse
+	15, // 36: microagent.guest.v1.Agent.Resize:output_type -> microagent.guest.v1.ResizeResponse
+	17, // 37: microagent.guest.v1.Agent.Stat:output_type -> microagent.guest.v1.StatResponse
+	19, // 38: microagent.guest.v1.Agent.Sync:output_type -> microagent.guest.v1.SyncResponse
+	21, // 39: microagent.guest.v1.Agent.Grow:output_type -> microagent.guest.v1.GrowResponse
+	23, // 40: microagent.guest.v1.Agent.Freeze:output_type -> microagent.guest.v1.FreezeResponse
+	25, // 41: microagent.guest.v1.Agent.Thaw:output_type -> microagent.guest.v1.ThawResponse
+	27, // 42: microagent.guest.v1.Agent.Trim:output_type -> microagent.guest.v1.TrimResponse
+	33, // 43: microagent.guest.v1.Agent.Mount:output_type -> microagent.guest.v1.MountResponse
+	35, // 44: microagent.guest.v1.Agent.Unmount:output_type -> microagent.guest.v1.UnmountResponse
+	29, // 45: microagent.guest.v1.Agent.Online:output_type -> microagent.guest.v1.OnlineResponse
+	31, // 46: microagent.guest.v1.Agent.SetTime:output_type -> microagent.guest.v1.SetTimeResponse
+	37, // 47: microagent.guest.v1.Agent.SetEnv:output_type -> microagent.guest.v1.SetEnvResponse
+	39, // 48: microagent.guest.v1.Agent.Ping:output_type -> microagent.guest.v1.PingResponse
+	41, // 49: microagent.guest.v1.Agent.Shutdown:output_type -> microagent.guest.v1.ShutdownResponse
+	31, // [31:50] is the sub-list for method output_type
+	12, // [12:31] is the sub-list for method input_type
 	12, // [12:12] is the sub-list for extension type_name
 	12, // [12:12] is the sub-list for extension extendee
 	0,  // [0:12] is the sub-list for field type_name
@@ -2776,7 +2873,7 @@ func file_agent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agent_proto_rawDesc), len(file_agent_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   47,
+			NumMessages:   49,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -22,6 +22,7 @@ type AgentService interface {
 	Trim(context.Context, *TrimRequest) (*TrimResponse, error)
 	Mount(context.Context, *MountRequest) (*MountResponse, error)
 	Unmount(context.Context, *UnmountRequest) (*UnmountResponse, error)
+	Online(context.Context, *OnlineRequest) (*OnlineResponse, error)
 	SetTime(context.Context, *SetTimeRequest) (*SetTimeResponse, error)
 	SetEnv(context.Context, *SetEnvRequest) (*SetEnvResponse, error)
 	Ping(context.Context, *PingRequest) (*PingResponse, error)
@@ -128,6 +129,13 @@ func RegisterAgentService(srv *ttrpc.Server, svc AgentService) {
 					return nil, err
 				}
 				return svc.Unmount(ctx, &req)
+			},
+			"Online": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
+				var req OnlineRequest
+				if err := unmarshal(&req); err != nil {
+					return nil, err
+				}
+				return svc.Online(ctx, &req)
 			},
 			"SetTime": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
 				var req SetTimeRequest
@@ -278,6 +286,14 @@ func (c *agentClient) Mount(ctx context.Context, req *MountRequest) (*MountRespo
 func (c *agentClient) Unmount(ctx context.Context, req *UnmountRequest) (*UnmountResponse, error) {
 	var resp UnmountResponse
 	if err := c.client.Call(ctx, "microagent.guest.v1.Agent", "Unmount", req, &resp); err != nil {
+		return nil, err
+	}
+	return &resp, nil
+}
+
+func (c *agentClient) Online(ctx context.Context, req *OnlineRequest) (*OnlineResponse, error) {
+	var resp OnlineResponse
+	if err := c.client.Call(ctx, "microagent.guest.v1.Agent", "Online", req, &resp); err != nil {
 		return nil, err
 	}
 	return &resp, nil
