@@ -209,7 +209,7 @@ func (r *run) resolveMount(ctx context.Context, m *spec.Mount) (spec.Mount, erro
 	out := *m
 	switch out.Kind {
 	case spec.MountVolume:
-		v, err := r.drivers.Volumes.Get(ctx, m.Name)
+		v, err := r.drivers.Volumes.Find(ctx, m.Name)
 		if err != nil {
 			return out, err
 		}

@@ -68,6 +68,8 @@ type Volumes interface {
 	// several. The others come all the same.
 	List(ctx context.Context) ([]Volume, error)
 	Get(ctx context.Context, name string) (Volume, error)
+	// Find is Get without who holds the volume, which the kernel takes long to tell.
+	Find(ctx context.Context, name string) (Volume, error)
 	// Create makes the volume; created is false when one with the same size and project was there.
 	// ErrExists with another size, ErrRefused with another project.
 	Create(ctx context.Context, spec VolumeSpec) (v Volume, created bool, err error)

@@ -1,6 +1,7 @@
 package drivertest
 
 import (
+	"reflect"
 	"slices"
 	"testing"
 
@@ -24,6 +25,8 @@ func Volumes(t *testing.T, open func(t *testing.T) VolumesUnder) {
 			t.Errorf("List: %v, %v", list, err)
 		}
 		_, err := v.Get(t.Context(), "data")
+		wantClass(t, err, driver.ErrNotFound)
+		_, err = v.Find(t.Context(), "data")
 		wantClass(t, err, driver.ErrNotFound)
 		must(t, v.Delete(t.Context(), "data"))
 		_, err = v.Grow(t.Context(), "data", mib)
@@ -176,6 +179,12 @@ func volumesAttached(t *testing.T, v VolumesUnder) {
 	must(t, err)
 	if !got.Attached || got.Holder == nil || got.Holder.Workspace != "db" {
 		t.Errorf("while attached: %+v", got)
+	}
+	found, err := v.Find(t.Context(), "data")
+	must(t, err)
+	got.Attached, got.Holder = false, nil
+	if !reflect.DeepEqual(found, got) {
+		t.Errorf("found %+v, and got %+v", found, got)
 	}
 	err = v.Delete(t.Context(), "data")
 	wantClass(t, err, driver.ErrBusy)

@@ -63,6 +63,13 @@ func (f *FakeVolumes) Get(_ context.Context, name string) (driver.Volume, error)
 	return f.get("look at volume", name)
 }
 
+// Find gives one volume without its holder.
+func (f *FakeVolumes) Find(ctx context.Context, name string) (driver.Volume, error) {
+	v, err := f.Get(ctx, name)
+	v.Attached, v.Holder = false, nil
+	return v, err
+}
+
 // Create makes a volume.
 func (f *FakeVolumes) Create(_ context.Context, spec driver.VolumeSpec) (driver.Volume, bool, error) {
 	const op = "create volume"

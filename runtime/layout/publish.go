@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -48,15 +49,23 @@ func WriteFile(path string, data []byte) error {
 }
 
 func writeOnce(path string, data []byte) error {
-	d, err := NewDraft(path, 0o600)
+	d, err := newDraftOf(path, data)
 	if err != nil {
 		return err
 	}
 	defer d.Close()
-	if _, err := d.Write(data); err != nil {
-		return err
-	}
 	return d.replace()
+}
+
+func newDraftOf(path string, data []byte) (*Draft, error) {
+	d, err := NewDraft(path, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := d.Write(data); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	return d, nil
 }
 
 // ReadJSON reads path into v. The error is fs.ErrNotExist when there is no such file.
@@ -145,6 +154,25 @@ func (d *Draft) Publish() error {
 	if err := d.Sync(); err != nil {
 		return err
 	}
+	if err := d.Link(); err != nil {
+		return err
+	}
+	return SyncDir(filepath.Dir(d.path))
+}
+
+// SyncAll syncs drafts at once: what comes together, a file system writes together.
+func SyncAll(drafts ...*Draft) error {
+	errs := make([]error, len(drafts))
+	var all sync.WaitGroup
+	for i, d := range drafts {
+		all.Go(func() { errs[i] = d.Sync() })
+	}
+	all.Wait()
+	return errors.Join(errs...)
+}
+
+// Link is Publish of a draft that is synced; the name is durable after SyncDir.
+func (d *Draft) Link() error {
 	var err error
 	if d.temp != "" {
 		err = os.Link(d.temp, d.path)
@@ -156,7 +184,7 @@ func (d *Draft) Publish() error {
 	if err != nil {
 		return &fs.PathError{Op: "publish", Path: d.path, Err: err}
 	}
-	return SyncDir(filepath.Dir(d.path))
+	return nil
 }
 
 // link gives a draft that has no name one.
@@ -168,12 +196,20 @@ func (d *Draft) link(path string) error {
 // errTaken says that another writer of the same path took the draft's name away.
 var errTaken = errors.New("another writer was faster")
 
-// replace gives the draft its name, after fsync, in place of what has it. Nothing can be linked over a file, so it goes
-// by a second name, at which there is nothing but whole files: of two writers either may rename the other's.
+// replace is one try of Replace; errTaken where another writer of the same path came in between.
 func (d *Draft) replace() error {
 	if err := d.Sync(); err != nil {
 		return err
 	}
+	if err := d.rename(); err != nil {
+		return err
+	}
+	return SyncDir(filepath.Dir(d.path))
+}
+
+// rename gives a synced draft its name in place of what has it. Nothing can be linked over a file, so it goes by a second
+// name, at which there is nothing but whole files: of two writers either may rename the other's.
+func (d *Draft) rename() error {
 	dir, name := filepath.Split(d.path)
 	second := filepath.Join(dir, "."+name+".new")
 	if d.temp != "" {
@@ -193,9 +229,17 @@ func (d *Draft) replace() error {
 	}
 	if err != nil {
 		os.Remove(second)
-		return err
 	}
-	return SyncDir(filepath.Clean(dir))
+	return err
+}
+
+// Rename is Replace of a draft that is synced; after SyncDir it is durable, and until then there is the one file or the other.
+func (d *Draft) Rename() error {
+	for {
+		if err := d.rename(); !errors.Is(err, errTaken) {
+			return err
+		}
+	}
 }
 
 // Replace gives the draft its name, after fsync, in place of the file that has it: whoever looks finds the one or the other.

@@ -97,6 +97,19 @@ func ReplaceRecord(path string, r Record) error {
 	return nil
 }
 
+// NewRecordDraft is a draft with the bytes of WriteJSON of a record.
+func NewRecordDraft(path string, r Record) (*Draft, error) {
+	data, err := encode(path, r)
+	if err != nil {
+		return nil, err
+	}
+	d, err := newDraftOf(path, data)
+	if err == nil {
+		r.Head().digest = digest(data)
+	}
+	return d, err
+}
+
 // NewID is a fresh incarnation id: 16 hex digits.
 func NewID() string {
 	var b [8]byte

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -26,9 +27,9 @@ import (
 // device is claimed for a moment as well, since its lock is seen on its own node only.
 func Probe(path string) (held bool, pids []int, err error) { return ReadLocks().Probe(path) }
 
-// Locks are the kernel's locks at one moment. Reading them makes the kernel wait for all its processors: who probes
-// many images reads them once.
-type Locks struct{ flocks map[string][]taken } // by inode number
+// Locks are the kernel's locks at one moment, of flock(2), by inode number. Reading them makes the kernel wait for all its
+// processors, some 5 ms: who probes many images reads them once, and who comes to no image does not read them.
+type Locks func() map[string][]taken
 
 // taken is a flock: "fd:01:1234", and the process that took it.
 type taken struct {
@@ -36,12 +37,15 @@ type taken struct {
 	pid int
 }
 
-// ReadLocks reads /proc/locks. Format: proc_locks(5).
-func ReadLocks() Locks {
-	l := Locks{map[string][]taken{}}
+// ReadLocks gives the locks of the moment at which the first of them is asked for.
+func ReadLocks() Locks { return sync.OnceValue(readLocks) }
+
+// readLocks reads /proc/locks. Format: proc_locks(5).
+func readLocks() map[string][]taken {
+	all := map[string][]taken{}
 	f, err := os.Open("/proc/locks")
 	if err != nil {
-		return l
+		return all
 	}
 	defer f.Close()
 	for s := bufio.NewScanner(f); s.Scan(); {
@@ -51,10 +55,10 @@ func ReadLocks() Locks {
 		}
 		if pid, err := strconv.Atoi(fields[4]); err == nil {
 			inode := fields[5][strings.LastIndexByte(fields[5], ':')+1:]
-			l.flocks[inode] = append(l.flocks[inode], taken{fields[5], pid})
+			all[inode] = append(all[inode], taken{fields[5], pid})
 		}
 	}
-	return l
+	return all
 }
 
 // Probe is the package's Probe, as of when the locks were read.
@@ -98,7 +102,7 @@ func (l Locks) takers(f *os.File) (pids []int) {
 	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
 		return nil
 	}
-	locks := l.flocks[strconv.FormatUint(st.Ino, 10)]
+	locks := l()[strconv.FormatUint(st.Ino, 10)]
 	if len(locks) == 0 {
 		return nil
 	}

@@ -30,7 +30,7 @@ func (s *Store) Clone(ctx context.Context, source, to string) (driver.Cloned, er
 	if err != nil {
 		return driver.Cloned{}, wrap(op, source, err)
 	}
-	v, err := s.Get(ctx, to)
+	v, err := s.born(&fresh)
 	return driver.Cloned{Volume: v, OwnIdentity: own}, err
 }
 

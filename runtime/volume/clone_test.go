@@ -177,7 +177,7 @@ func TestMakingIsWholeAtEveryStep(t *testing.T) {
 			t.Fatal(err)
 		}
 		r := s.newRecord("copy", "", 0)
-		all := s.makeSteps(&r, func(d *target.FileDraft) error { return target.Copy(t.Context(), d, from) })
+		all, end := s.makeSteps(&r, func(d *target.FileDraft) error { return target.Copy(t.Context(), d, from) })
 		steps = len(all)
 		for _, step := range all[:done] {
 			if err := step(); err != nil {
@@ -185,8 +185,9 @@ func TestMakingIsWholeAtEveryStep(t *testing.T) {
 			}
 		}
 		from.Close()
+		end()
 		next := &Store{State: s.State, Disks: s.Disks, Tool: "next"}
-		there := done >= 2
+		there := done >= 3
 		if v, err := next.Get(t.Context(), "copy"); there != (err == nil) || there && (v.RecordDigest == "" || v.Changed != "" || v.ImageMissing) {
 			t.Errorf("%d steps: %+v, %v", done, v, err)
 		}

@@ -63,10 +63,8 @@ func (s *Store) Create(ctx context.Context, spec driver.VolumeSpec) (driver.Volu
 	if err := s.save(&fresh); err != nil {
 		return driver.Volume{}, false, err
 	}
-	if info, err = s.stat(spec.Name); err != nil {
-		return driver.Volume{}, false, err
-	}
-	return *s.describe(spec.Name, &fresh, info), true, nil // whoever attaches it, does so from now on
+	v, err := s.born(&fresh)
+	return v, err == nil, err
 }
 
 // same says whether what is there is what was asked for.

@@ -49,7 +49,7 @@ func (s *Store) createFrom(ctx context.Context, op string, spec driver.VolumeSpe
 	if err != nil {
 		return driver.Volume{}, false, wrap(op, spec.Name, err)
 	}
-	v, err := s.Get(ctx, spec.Name)
+	v, err := s.born(&fresh)
 	return v, true, err
 }
 
@@ -83,7 +83,7 @@ func (s *Store) createOf(ctx context.Context, op string, spec driver.VolumeSpec)
 		e.Err = fmt.Errorf("%s: %w", what, e.Err)
 		return driver.Volume{}, false, e
 	}
-	v, err := s.Get(ctx, spec.Name)
+	v, err := s.born(&fresh)
 	return v, true, err
 }
 

@@ -104,7 +104,15 @@ func (r *record) learn(image string) {
 		return
 	}
 	defer f.Close()
-	if id, err := uuid(f); err == nil {
+	r.learnOf(f)
+}
+
+// learnOf is learn of an image that is open.
+func (r *record) learnOf(image io.ReaderAt) {
+	if r.UUID != "" {
+		return
+	}
+	if id, err := uuid(image); err == nil {
 		r.UUID = id
 	}
 }

@@ -54,7 +54,7 @@ func (s *Store) Import(ctx context.Context, spec driver.ImportSpec, r io.Reader)
 	if err := s.make(&fresh, func(draft *target.FileDraft) error { return s.unpack(ctx, of, r, draft) }); err != nil {
 		return driver.Volume{}, of.explain(err)
 	}
-	return s.Get(ctx, spec.Name)
+	return s.born(&fresh)
 }
 
 // importing is an operation that makes a volume of a stream, with what to do where that needs a larger one.

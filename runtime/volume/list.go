@@ -73,7 +73,19 @@ func (s *Store) Get(_ context.Context, name string) (driver.Volume, error) {
 	if !layout.ValidName(name) {
 		return driver.Volume{}, invalidName("look at volume", name)
 	}
-	v, err := s.observe(name, lease.ReadLocks())
+	return s.one(name, lease.ReadLocks())
+}
+
+// Find is one volume, without who holds it.
+func (s *Store) Find(_ context.Context, name string) (driver.Volume, error) {
+	if !layout.ValidName(name) {
+		return driver.Volume{}, invalidName("look at volume", name)
+	}
+	return s.one(name, nil)
+}
+
+func (s *Store) one(name string, locks lease.Locks) (driver.Volume, error) {
+	v, err := s.observe(name, locks)
 	if err != nil {
 		return driver.Volume{}, err
 	}
@@ -83,7 +95,8 @@ func (s *Store) Get(_ context.Context, name string) (driver.Volume, error) {
 	return *v, nil
 }
 
-// observe looks at a volume without a lock; nil when there is none, or one whose deletion was begun.
+// observe looks at a volume without a lock; nil when there is none, or one whose deletion was begun. Without locks nobody
+// is asked who holds it.
 func (s *Store) observe(name string, locks lease.Locks) (*driver.Volume, error) {
 	r, err := s.load(name)
 	if err != nil {
@@ -104,7 +117,9 @@ func (s *Store) observe(name string, locks lease.Locks) (*driver.Volume, error) 
 	if err := look(v, r, locks); err != nil {
 		return nil, err
 	}
-	v.Holder, err = ReadHolder(s.State, name)
+	if locks != nil {
+		v.Holder, err = ReadHolder(s.State, name)
+	}
 	return v, err
 }
 
@@ -134,7 +149,9 @@ func look(v *driver.Volume, r *record, locks lease.Locks) error {
 	if r != nil {
 		v.Changed = changedOn(r, f, v.Size)
 	}
-	v.Attached, _, err = locks.ProbeFile(f)
+	if locks != nil {
+		v.Attached, _, err = locks.ProbeFile(f)
+	}
 	return err
 }
 

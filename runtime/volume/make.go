@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 
@@ -20,27 +21,77 @@ import (
 // fill writes a whole file system into a draft.
 type fill func(draft *target.FileDraft) error
 
-// makeSteps are what making a volume with content does, each whole: the record says that it is being made, the image
-// appears, the record says no more. Cut short before the image is there, nothing was made; after it, the volume was.
-func (s *Store) makeSteps(r *record, content fill) []func() error {
-	image := s.State.VolumeImage(r.Name)
+// birth is an image and its record on their way to their names. The record is there twice: as of what is being made, and as
+// of what is.
+type birth struct {
+	image         *target.FileDraft
+	making, whole *layout.Draft
+}
+
+// birthSteps are what making something with content does, each whole: all of it is written and synced at once, without a name;
+// the record says that it is being made, and the image appears; the record says no more. Cut short before the image is there,
+// nothing was made; after it, all was. Names are durable in the order that they came in where the file system has a journal.
+// Elsewhere the image may be without its record after a power cut, which is told of. note writes size and state into the record.
+func birthSteps(image, record string, content fill, note func(image *os.File, size int64, making bool) layout.Record) (steps []func() error, end func()) {
+	b := &birth{}
 	return []func() error{
+		func() error { return b.write(image, record, content, note) },
+		func() error { return b.making.Rename() },
 		func() error {
-			r.Making = true
-			return layout.WriteJSON(s.State.VolumeRecord(r.Name), r)
+			if err := b.image.Link(); err != nil {
+				return err
+			}
+			return layout.SyncDir(filepath.Dir(image))
 		},
-		func() error {
-			size, err := appear(image, content)
-			r.Size = size
-			return err
-		},
-		func() error { return s.save(r) },
+		func() error { return b.whole.Rename() },
+	}, b.close
+}
+
+func (b *birth) write(image, record string, content fill, note func(image *os.File, size int64, making bool) layout.Record) (err error) {
+	if b.image, err = target.File(image).Nameless(0o600); err != nil {
+		return err
 	}
+	if err := content(b.image); err != nil {
+		return err
+	}
+	info, err := b.image.Stat()
+	if err != nil {
+		return err
+	}
+	if b.making, err = layout.NewRecordDraft(record, note(b.image.File, info.Size(), true)); err != nil {
+		return err
+	}
+	if b.whole, err = layout.NewRecordDraft(record, note(b.image.File, info.Size(), false)); err != nil {
+		return err
+	}
+	return layout.SyncAll(b.image.Draft, b.making, b.whole)
+}
+
+func (b *birth) close() {
+	if b.image != nil {
+		_ = b.image.Close()
+	}
+	for _, d := range []*layout.Draft{b.making, b.whole} {
+		if d != nil {
+			_ = d.Close()
+		}
+	}
+}
+
+// makeSteps are the birthSteps of a volume.
+func (s *Store) makeSteps(r *record, content fill) (steps []func() error, end func()) {
+	return birthSteps(s.State.VolumeImage(r.Name), s.State.VolumeRecord(r.Name), content, func(image *os.File, size int64, making bool) layout.Record {
+		r.learnOf(image)
+		r.Size, r.Making = size, making
+		return r
+	})
 }
 
 // make does these steps; what failed leaves nothing.
 func (s *Store) make(r *record, content fill) error {
-	for _, step := range s.makeSteps(r, content) {
+	steps, end := s.makeSteps(r, content)
+	defer end()
+	for _, step := range steps {
 		if err := step(); err != nil {
 			if there, look := exists(s.State.VolumeImage(r.Name)); look == nil && !there {
 				err = errors.Join(err, s.forget(r.Name))
@@ -51,21 +102,13 @@ func (s *Store) make(r *record, content fill) error {
 	return nil
 }
 
-// appear makes an image of what content writes, of the size in bytes that it gives.
-func appear(path string, content fill) (size int64, err error) {
-	draft, err := target.File(path).Nameless(0o600)
+// born is a volume that was made this moment; whoever attaches it, does so from now on.
+func (s *Store) born(r *record) (driver.Volume, error) {
+	info, err := s.stat(r.Name)
 	if err != nil {
-		return 0, err
+		return driver.Volume{}, err
 	}
-	defer draft.Close()
-	if err := content(draft); err != nil {
-		return 0, err
-	}
-	info, err := draft.Stat()
-	if err != nil {
-		return 0, err
-	}
-	return info.Size(), draft.Publish()
+	return *s.describe(r.Name, r, info), nil
 }
 
 // finishMakings removes the records of volumes that were never made: who made them was killed. What stays is tried again by

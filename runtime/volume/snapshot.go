@@ -98,32 +98,23 @@ func (s *Store) newSnapshot(of *record, tag string, made driver.Maker) *snapshot
 	}
 }
 
-// keepSteps are what making a snapshot does, each whole, as makeSteps are for a volume.
-func (s *Store) keepSteps(volume string, r *snapshotRecord, content fill) []func() error {
-	return []func() error{
-		func() error {
-			if err := os.MkdirAll(s.State.SnapshotsOf(volume), 0o700); err != nil {
-				return err
-			}
-			r.Making = true
-			return layout.WriteJSON(s.State.SnapshotRecord(volume, r.Name), r)
-		},
-		func() error {
-			size, err := appear(s.State.SnapshotImage(volume, r.Name), content)
-			r.Size = size
-			return err
-		},
-		func() error {
-			r.Making = false
-			return layout.WriteJSON(s.State.SnapshotRecord(volume, r.Name), r)
-		},
-	}
+// keepSteps are the birthSteps of a snapshot.
+func (s *Store) keepSteps(volume string, r *snapshotRecord, content fill) (steps []func() error, end func()) {
+	return birthSteps(s.State.SnapshotImage(volume, r.Name), s.State.SnapshotRecord(volume, r.Name), content, func(_ *os.File, size int64, making bool) layout.Record {
+		r.Size, r.Making = size, making
+		return r
+	})
 }
 
 func (s *Store) keep(volume string, r *snapshotRecord, content fill) error {
-	for _, step := range s.keepSteps(volume, r, content) {
+	if err := os.MkdirAll(s.State.SnapshotsOf(volume), 0o700); err != nil {
+		return err
+	}
+	steps, end := s.keepSteps(volume, r, content)
+	defer end()
+	for _, step := range steps {
 		if err := step(); err != nil {
-			return errors.Join(err, s.finishSnapshot(volume, r.Name))
+			return errors.Join(err, s.finishSnapshot(volume, r.Name), s.dropFolder(volume))
 		}
 	}
 	return nil

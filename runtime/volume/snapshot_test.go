@@ -22,7 +22,10 @@ func TestSnapshotIsWholeAtEveryStep(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		all := s.keepSteps("data", s.newSnapshot(r, "one", driver.MadeByHand), func(d *target.FileDraft) error { return target.Copy(t.Context(), d, from) })
+		if err := os.MkdirAll(s.State.SnapshotsOf("data"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		all, end := s.keepSteps("data", s.newSnapshot(r, "one", driver.MadeByHand), func(d *target.FileDraft) error { return target.Copy(t.Context(), d, from) })
 		steps = len(all)
 		for _, step := range all[:done] {
 			if err := step(); err != nil {
@@ -30,8 +33,9 @@ func TestSnapshotIsWholeAtEveryStep(t *testing.T) {
 			}
 		}
 		from.Close()
+		end()
 		next := &Store{State: s.State, Disks: s.Disks, Tool: "next"}
-		there := done >= 2
+		there := done >= 3
 		look := func(when string) {
 			if list, err := next.Snapshots(t.Context(), ""); err != nil || (len(list) == 1) != there || there && (list[0].ID == "" || list[0].Of != v.ID) {
 				t.Errorf("%d steps, %s: %+v, %v", done, when, list, err)
@@ -42,6 +46,9 @@ func TestSnapshotIsWholeAtEveryStep(t *testing.T) {
 			t.Fatal(err)
 		}
 		look("after the sweep")
+		if _, err := os.Stat(s.State.SnapshotsOf("data")); there != (err == nil) {
+			t.Errorf("%d steps: its folder: %v", done, err)
+		}
 		if _, err := os.Stat(s.State.SnapshotRecord("data", "one")); there != (err == nil) {
 			t.Errorf("%d steps: its record: %v", done, err)
 		}

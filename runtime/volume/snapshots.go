@@ -124,6 +124,9 @@ func (s *Store) finishSnapshots(volume string) error {
 	if err != nil {
 		return err
 	}
+	if len(tags) == 0 {
+		_ = os.Remove(s.State.SnapshotsOf(volume)) // what a snapshot left that came to nothing
+	}
 	for _, tag := range tags {
 		if err := s.finishSnapshot(volume, tag); err != nil {
 			return fmt.Errorf("finish snapshot %s:%s: %w", volume, tag, err)

@@ -12,7 +12,7 @@ import (
 
 // attachVolume finds the volume of a mount, and makes it when its size was given.
 func (a *app) attachVolume(ctx context.Context, w *world, m mountFlag) (driver.Volume, error) {
-	v, err := a.volume(ctx, w, "attach volume", m.name)
+	v, err := a.foundVolume(ctx, w, "attach volume", m.name)
 	if err == nil && m.size > 0 && m.size != v.Size {
 		return v, &driver.Error{Class: driver.ErrExists, Op: "attach volume", Object: v.Name,
 			Err:  fmt.Errorf("it is there already with %s, not %s", quantity.Size(v.Size), quantity.Size(m.size)),

@@ -24,7 +24,7 @@ func (a *app) copyVolume(ctx context.Context, side guestSide, host string, in, r
 	if err != nil {
 		return err
 	}
-	v, err := a.volume(ctx, w, "copy with volume", side.disk)
+	v, err := a.foundVolume(ctx, w, "copy with volume", side.disk)
 	if err != nil {
 		return err
 	}

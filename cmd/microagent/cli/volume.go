@@ -290,6 +290,11 @@ func (a *app) volume(ctx context.Context, w *world, op, name string) (driver.Vol
 	return find(a, op, name, "microagent volume list", func(n string) (driver.Volume, error) { return w.Volumes.Get(ctx, n) })
 }
 
+// foundVolume is volume, without who holds it.
+func (a *app) foundVolume(ctx context.Context, w *world, op, name string) (driver.Volume, error) {
+	return find(a, op, name, "microagent volume list", func(n string) (driver.Volume, error) { return w.Volumes.Find(ctx, n) })
+}
+
 // faultOf says why a volume's image is not the one that its record is of, "" when it is.
 func faultOf(v driver.Volume) string {
 	if v.ImageMissing {

@@ -32,7 +32,7 @@ func (a *app) volumeSnapshot() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			v, err := a.volume(ctx, w, "snapshot volume", name)
+			v, err := a.foundVolume(ctx, w, "snapshot volume", name)
 			if err != nil {
 				return err
 			}
@@ -86,7 +86,7 @@ func (a *app) snapshotsOf(ctx context.Context, w *world, name string) (list []dr
 			return list, err
 		}
 	}
-	_, err = a.volume(ctx, w, "list snapshots", name)
+	_, err = a.foundVolume(ctx, w, "list snapshots", name)
 	return nil, err
 }
 
@@ -157,6 +157,6 @@ func (a *app) source(ctx context.Context, w *world, op, words string) (string, e
 		name, err := a.ofSnapshot(ctx, w, op, name, tag)
 		return name + ":" + tag, err
 	}
-	v, err := a.volume(ctx, w, op, name)
+	v, err := a.foundVolume(ctx, w, op, name)
 	return v.Name, err
 }

@@ -22,7 +22,7 @@ func (a *app) volumeUsage() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			v, err := a.volume(ctx, w, "measure volume", args[0])
+			v, err := a.foundVolume(ctx, w, "measure volume", args[0])
 			if err != nil {
 				return err
 			}
@@ -55,7 +55,7 @@ func (a *app) volumeTrim() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			v, err := a.volume(ctx, w, "trim volume", args[0])
+			v, err := a.foundVolume(ctx, w, "trim volume", args[0])
 			if err != nil {
 				return err
 			}
