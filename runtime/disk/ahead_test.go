@@ -182,7 +182,7 @@ func TestFilesThatChangeWhenOpen(t *testing.T) {
 		write(t, file, data, 0o644)
 		h := newHasher()
 		c := &content{element: element{rel: "f", info: info, file: fd}}
-		err = readWhole(c, ext4.Attr{}, newEmptyTree(), h, make([]byte, wholeSize+1))
+		err = newWhole().read(c, ext4.Attr{}, newEmptyTree(), h)
 		if want := data != "text"; want != errors.Is(err, driver.ErrStale) {
 			t.Errorf("%q: %v", data, err)
 		}

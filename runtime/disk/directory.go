@@ -46,18 +46,19 @@ func (s *source) readDirectory(ctx context.Context, tree layer.Tree, h *hasher, 
 	var totals layer.Totals
 	reported := int64(0)
 	var line []byte
-	small := make([]byte, wholeSize+1)
+	small := newWhole()
 	err := s.readAhead(ctx, func(c *content) error {
 		marks.add(c.rel, c.info)
 		totals.Entries++
 		attr := ext4.Attr{Mode: 0o755, Mtime: Epoch}
 		switch c.info.Mode().Type() {
 		case fs.ModeDir:
-			line = fmt.Appendf(line[:0], "d %d\n%s\n", len(c.rel), c.rel)
+			line = appendLine(line[:0], "d", c.rel, int64(len(c.rel)))
 			h.bytes(line)
 			return tree.Mkdir(c.rel, attr)
 		case fs.ModeSymlink:
-			line = fmt.Appendf(line[:0], "l %d %d\n%s\n%s\n", len(c.rel), len(c.target), c.rel, c.target)
+			line = appendLine(line[:0], "l", c.rel, int64(len(c.rel)), int64(len(c.target)))
+			line = append(append(line, c.target...), '\n')
 			h.bytes(line)
 			return tree.Symlink(c.rel, c.target, attr)
 		}
@@ -66,7 +67,7 @@ func (s *source) readDirectory(ctx context.Context, tree layer.Tree, h *hasher, 
 			kind, attr.Mode = "f", 0o644
 		}
 		size := c.info.Size()
-		line = fmt.Appendf(line[:0], "%s %d %d\n%s\n", kind, len(c.rel), size, c.rel)
+		line = appendLine(line[:0], kind, c.rel, int64(len(c.rel)), size)
 		h.bytes(line)
 		totals.Bytes += size
 		if totals.Bytes-reported > 4<<20 {
@@ -74,18 +75,32 @@ func (s *source) readDirectory(ctx context.Context, tree layer.Tree, h *hasher, 
 			p.Report("pack", totals.Bytes, 0)
 		}
 		if c.whole() {
-			return readWhole(c, attr, tree, h, small)
+			return small.read(c, attr, tree, h)
 		}
 		return readFile(ctx, c, attr, tree, h)
 	})
 	return totals, err
 }
 
-// readWhole packs a small file, which buf has room for.
-func readWhole(c *content, attr ext4.Attr, tree layer.Tree, h *hasher, buf []byte) error {
+// appendLine adds what is hashed of an element besides its content: numbers behind its kind, then its path.
+func appendLine(b []byte, kind, path string, numbers ...int64) []byte {
+	b = append(appendNumbers(append(b, kind...), numbers...), '\n')
+	return append(append(b, path...), '\n')
+}
+
+// whole reads small files, each with one call, one after another into the same room.
+type whole struct {
+	buf     []byte
+	content bytes.Reader
+}
+
+func newWhole() *whole { return &whole{buf: make([]byte, wholeSize+1)} }
+
+// read packs a small file.
+func (w *whole) read(c *content, attr ext4.Attr, tree layer.Tree, h *hasher) error {
 	size, n := int(c.info.Size()), 0
 	for n <= size { // one byte more tells that it has grown
-		k, err := unix.Read(c.file, buf[n:size+1])
+		k, err := unix.Read(c.file, w.buf[n:size+1])
 		switch {
 		case errors.Is(err, unix.EINTR):
 			continue
@@ -100,8 +115,9 @@ func readWhole(c *content, attr ext4.Attr, tree layer.Tree, h *hasher, buf []byt
 	if n != size {
 		return c.changed()
 	}
-	h.bytes(buf[:n])
-	if err := tree.File(c.rel, attr, int64(n), bytes.NewReader(buf[:n])); err != nil {
+	h.bytes(w.buf[:n])
+	w.content.Reset(w.buf[:n])
+	if err := tree.File(c.rel, attr, int64(n), &w.content); err != nil {
 		return fmt.Errorf("%s: %w", c.rel, err)
 	}
 	return nil

@@ -24,6 +24,8 @@ type marks struct {
 	h      hash.Hash
 	newest int64 // mtime or ctime, in Unix nanoseconds
 	line   []byte
+	mode   fs.FileMode // of the last file, and in words
+	words  string
 }
 
 func newMarks(s *source) *marks {
@@ -35,7 +37,10 @@ func newMarks(s *source) *marks {
 // add notes one file. Of a directory only its being there counts: what is in it is noted itself.
 func (m *marks) add(rel string, st fs.FileInfo) {
 	b := strconv.AppendQuote(m.line[:0], rel)
-	b = append(append(b, ' '), st.Mode().String()...)
+	if mode := st.Mode(); mode != m.mode || m.words == "" {
+		m.mode, m.words = mode, mode.String()
+	}
+	b = append(append(b, ' '), m.words...)
 	if !st.IsDir() {
 		mtime := st.ModTime().UnixNano()
 		m.newest = max(m.newest, mtime)

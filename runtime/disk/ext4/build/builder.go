@@ -32,7 +32,10 @@ type Builder struct {
 	file    Output
 	root    *inode
 	inodes  []*inode // in the order they were made, dropped ones included
-	live    uint64   // inodes with a name
+	fresh   []inode  // that are made and not used yet
+	extents []format.Extent
+	near    near
+	live    uint64 // inodes with a name
 	layer   uint32
 	seed    uint32
 	hash    [4]uint32
@@ -227,6 +230,9 @@ func (b *Builder) blocks(n *inode, logical uint32, data []byte) error {
 		}
 		if err := b.out.write(r.Start, data[:size]); err != nil {
 			return err
+		}
+		if n.extents == nil {
+			n.extents = b.firstExtent()
 		}
 		n.extents = format.AppendBlocks(n.extents, logical, r.Start, uint32(r.Count))
 		logical += uint32(r.Count)

@@ -71,7 +71,6 @@ func (n *inode) isDir() bool { return n.mode&ext4.ModeType == ext4.ModeDir }
 func (b *Builder) walk(parts []string, follow, create bool) (*inode, error) {
 	n := b.root
 	links := 0
-	parts = append([]string(nil), parts...)
 	for len(parts) > 0 {
 		name := parts[0]
 		parts = parts[1:]
@@ -111,8 +110,27 @@ func (b *Builder) walk(parts []string, follow, create bool) (*inode, error) {
 }
 
 // locate finds the directory of path's last component, which must not be ".." or empty, and makes what is
-// missing on the way.
+// missing on the way. What lies in one directory is mostly asked for one after another.
 func (b *Builder) locate(path string, create bool) (dir *inode, name string, err error) {
+	slash := strings.LastIndexByte(path, '/') + 1
+	if name = path[slash:]; b.near.dir != nil && path[:slash] == b.near.path && name != "" && name != "." && name != ".." {
+		return b.near.dir, name, checkName(name)
+	}
+	dir, name, err = b.search(path, create)
+	if err == nil && name == path[slash:] {
+		b.near = near{path[:slash], dir}
+	}
+	return dir, name, err
+}
+
+// near is a directory that was found, with the path that led to it. It holds until a name is taken away.
+type near struct {
+	path string // up to and with its last slash
+	dir  *inode
+}
+
+// search is locate of what is not near.
+func (b *Builder) search(path string, create bool) (dir *inode, name string, err error) {
 	parts := format.SplitPath(path)
 	if len(parts) == 0 {
 		return nil, "", fmt.Errorf("%w: the root can't be this", ext4.ErrInvalid)
@@ -145,9 +163,27 @@ func checkName(name string) error {
 }
 
 func (b *Builder) newInode(mode uint16, attr ext4.Attr) *inode {
-	n := &inode{mode: mode, uid: attr.UID, gid: attr.GID, mtime: format.StampOf(attr.Mtime), special: plain}
+	if len(b.fresh) == 0 {
+		b.fresh = make([]inode, atOnce)
+	}
+	n := &b.fresh[0]
+	b.fresh = b.fresh[1:]
+	*n = inode{mode: mode, uid: attr.UID, gid: attr.GID, mtime: format.StampOf(attr.Mtime), special: plain}
 	b.inodes = append(b.inodes, n)
 	return n
+}
+
+// atOnce is how many inodes, and first extents of files, are made at once: all of them stay until the end.
+const atOnce = 64
+
+// firstExtent is room for the one extent that most files have.
+func (b *Builder) firstExtent() []format.Extent {
+	if len(b.extents) == 0 {
+		b.extents = make([]format.Extent, atOnce)
+	}
+	room := b.extents[:0:1]
+	b.extents = b.extents[1:]
+	return room
 }
 
 // attach gives n a name in dir; the name must be free.
@@ -166,6 +202,7 @@ func (b *Builder) attach(dir *inode, name string, n *inode) {
 // detach takes a name away, and with the last name the inode and all below it.
 func (b *Builder) detach(dir *inode, name string) {
 	n := dir.children[name].inode
+	b.near = near{}
 	delete(dir.children, name)
 	n.links--
 	if n.isDir() {

@@ -117,6 +117,9 @@ const (
 // SplitXattrs puts into the inode what fits there, in order, and the rest into the block; where that is too much for
 // the block, those into the inode that fill it best.
 func SplitXattrs(list []Xattr) (inline, block []Xattr, err error) {
+	if len(list) == 0 {
+		return nil, nil, nil
+	}
 	first := make([]bool, len(list))
 	left := inlineRoom
 	for i := range list {
