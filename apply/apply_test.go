@@ -454,3 +454,15 @@ func TestRemovedWorkspaceIsDeletedAndItsVolumeKept(t *testing.T) {
 		t.Errorf("its volume: %v", err)
 	}
 }
+
+// TestPlanWithoutWorkspacesAsksNoVMM: what would run a workspace is told where there is one, and the room always.
+func TestPlanWithoutWorkspacesAsksNoVMM(t *testing.T) {
+	b := newBench(t)
+	if host := b.plan().Host; host.VMM == "" || host.DiskFree == 0 {
+		t.Errorf("with workspaces: %+v", host)
+	}
+	b.write("microagent.yaml", "project: counter\nvolumes:\n  data: {size: 32MiB}\n")
+	if host := b.plan().Host; host.VMM != "" || host.DiskFree == 0 {
+		t.Errorf("without: %+v", host)
+	}
+}

@@ -50,6 +50,10 @@ func World(ctx context.Context, d driver.Set, m *schema.Manifest, files *folder.
 		return err
 	})
 	g.Go(func() (err error) {
+		w.Host, err = d.Hosts.Observe(ctx, len(m.Workspaces) > 0)
+		return err
+	})
+	g.Go(func() (err error) {
 		w.Images, err = images(ctx, d, m, files, w.Workspaces, o)
 		return err
 	})
@@ -90,6 +94,10 @@ func publishes(m *schema.Manifest) bool {
 // Project reads what a plan of destroy rests on: records, no sources.
 func Project(ctx context.Context, d driver.Set, project string, o Options) (*observed.World, error) {
 	w, _, err := objects(ctx, d, o.Manifest, project)
+	if err != nil {
+		return nil, err
+	}
+	w.Host, err = d.Hosts.Observe(ctx, false) // nothing starts
 	return w, err
 }
 
@@ -191,14 +199,6 @@ func objects(ctx context.Context, d driver.Set, manifest string, projects ...str
 			w.Projects[p.Name] = o
 		}
 	}
-	if len(projects) == 0 {
-		return w, rec, nil
-	}
-	host, err := d.Hosts.Observe(ctx)
-	if err != nil {
-		return nil, rec, err
-	}
-	w.Host = host
 	return w, rec, nil
 }
 

@@ -28,8 +28,13 @@ func NewFakeHosts() *FakeHosts {
 	}}
 }
 
-// Observe gives Host or Err.
-func (f *FakeHosts) Observe(context.Context) (driver.Host, error) { return f.Host, f.Err }
+// Observe gives Host or Err; without vmm the room of Host alone.
+func (f *FakeHosts) Observe(_ context.Context, vmm bool) (driver.Host, error) {
+	if vmm {
+		return f.Host, f.Err
+	}
+	return driver.Host{CPUs: f.Host.CPUs, Memory: f.Host.Memory, DiskFree: f.Host.DiskFree}, f.Err
+}
 
 // Servers gives Taken.
 func (f *FakeHosts) Servers(context.Context) ([]spec.Port, error) { return f.Taken, nil }

@@ -46,6 +46,7 @@ type Config struct {
 	CloudHypervisor string // path; "" looks on PATH
 	QEMU            string // path; "" looks on PATH
 	Versions        string // a file to keep what they said of their versions in, "" for none: asking takes some 50 ms
+	ReadOnly        bool   // that file is only read
 }
 
 // found is one VMM's binary with its version.
@@ -177,7 +178,7 @@ func (c Config) find(ctx context.Context, name string) found {
 	if err != nil {
 		return found{err: fmt.Errorf("%s is not installed", name)}
 	}
-	line, err := remember(c.Versions, path, func() (string, error) {
+	line, err := c.remember(path, func() (string, error) {
 		out, err := ask(ctx, path, "--version")
 		line, _, _ := strings.Cut(string(out), "\n")
 		return line, err

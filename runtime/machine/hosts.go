@@ -38,8 +38,11 @@ func (h *Hosts) where() prober {
 }
 
 // Observe says what would run a workspace here. Missing holds what a start would stop at.
-func (h *Hosts) Observe(ctx context.Context) (driver.Host, error) {
+func (h *Hosts) Observe(ctx context.Context, vmm bool) (driver.Host, error) {
 	host := driver.Host{CPUs: runtime.NumCPU(), Memory: availableMemory(), DiskFree: layout.Free(h.Dir)}
+	if !vmm {
+		return host, ctx.Err()
+	}
 	state, why := h.where().probe()
 	hv := sync.OnceValue(func() found { return h.Config.findCloudHypervisor(ctx) })
 	choice, err := h.Config.decide(state, why, hv, func() found { return h.Config.findQEMU(ctx) })

@@ -95,10 +95,14 @@ func TestHosts(t *testing.T) {
 		Dir:    filepath.Join(dir, "not", "yet"), kvm: k,
 		Kernel: func(context.Context) (string, error) { return "6.1.0-56-cloud-amd64", nil },
 	}
-	host, err := h.Observe(t.Context())
+	host, err := h.Observe(t.Context(), true)
 	if err != nil || host.VMM != "qemu 7.2.22 (tcg)" || host.Hardware || host.Kernel == "" || len(host.Missing) != 0 ||
 		host.CPUs < 1 || host.Memory <= 0 || host.DiskFree <= 0 {
 		t.Errorf("%+v, %v", host, err)
+	}
+	if room, err := h.Observe(t.Context(), false); err != nil || room.VMM != "" || room.Kernel != "" || len(room.Missing) != 0 ||
+		room.CPUs != host.CPUs || room.Memory <= 0 || room.DiskFree <= 0 {
+		t.Errorf("%+v, %v", room, err)
 	}
 	found := h.Diagnose(t.Context())
 	if got := codes(found); !slices.Equal(got, []string{"kvm_unusable", "no_cloud_hypervisor", "vmm", "kernel"}) {
@@ -111,7 +115,7 @@ func TestHosts(t *testing.T) {
 	h.Kernel = func(context.Context) (string, error) {
 		return "", &driver.Error{Class: driver.ErrNotFound, Op: "find kernel"}
 	}
-	host, err = h.Observe(t.Context())
+	host, err = h.Observe(t.Context(), true)
 	if err != nil || host.VMM != "" || len(host.Missing) != 2 {
 		t.Errorf("a bare host: %+v, %v", host, err)
 	}

@@ -18,16 +18,16 @@ type said struct {
 	Version string `json:"version"`
 }
 
-// remember gives what the program at path says of its version: what file has of it while it is the same file, and else what
-// ask gives, which file has then. A script may run another program the next time, and is always asked. With file "" or where
-// it can't be written nothing is kept.
-func remember(file, path string, ask func() (string, error)) (string, error) {
+// remember gives what the program at path says of its version: what Versions has of it while it is the same file, and else what
+// ask gives, which it has then. A script may run another program the next time, and is always asked. Without such a file, or where
+// it can't or is not to be written, nothing is kept.
+func (c Config) remember(path string, ask func() (string, error)) (string, error) {
 	now, ok := identify(path)
-	if file == "" || !ok {
+	if c.Versions == "" || !ok {
 		return ask()
 	}
 	known := map[string]said{}
-	if err := layout.ReadJSON(file, &known); err != nil {
+	if err := layout.ReadJSON(c.Versions, &known); err != nil {
 		clear(known)
 	}
 	was := known[path]
@@ -39,9 +39,12 @@ func remember(file, path string, ask func() (string, error)) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if c.ReadOnly {
+		return version, nil
+	}
 	now.Version = version
 	known[path] = now
-	_ = layout.WriteJSON(file, known) // the next one asks again
+	_ = layout.WriteJSON(c.Versions, known) // the next one asks again
 	return version, nil
 }
 

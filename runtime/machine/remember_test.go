@@ -20,11 +20,12 @@ func TestRememberAsksOnce(t *testing.T) {
 		}
 	}
 	asked := 0
+	readOnly := false
 	see := func(what, file string, want string, times int) {
 		t.Helper()
 		asked = 0
 		for range 2 {
-			got, err := remember(file, program, func() (string, error) { asked++; return want, nil })
+			got, err := Config{Versions: file, ReadOnly: readOnly}.remember(program, func() (string, error) { asked++; return want, nil })
 			if err != nil || got != want {
 				t.Errorf("%s: %q, %v", what, got, err)
 			}
@@ -36,6 +37,10 @@ func TestRememberAsksOnce(t *testing.T) {
 	write("\x7fELF one")
 	see("at first", file, "1", 1)
 	see("kept", file, "1", 0)
+	readOnly = true
+	see("kept by another", file, "1", 0)
+	see("not to be kept", filepath.Join(dir, "other.json"), "1", 2)
+	readOnly = false
 	write("\x7fELF two")
 	see("of the same size", file, "2", 1)
 	see("nowhere to keep it", "", "3", 2)
@@ -46,7 +51,7 @@ func TestRememberAsksOnce(t *testing.T) {
 	see("torn", file, "4", 1)
 	write("#!/bin/sh")
 	see("a script", file, "5", 2)
-	if _, err := remember(file, filepath.Join(dir, "gone"), func() (string, error) { return "", os.ErrNotExist }); !errors.Is(err, os.ErrNotExist) {
+	if _, err := (Config{Versions: file}).remember(filepath.Join(dir, "gone"), func() (string, error) { return "", os.ErrNotExist }); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a program that is gone: %v", err)
 	}
 }

@@ -1,6 +1,6 @@
 package spec
 
-// Host is what would run a workspace on a host.
+// Host is what would run a workspace on a host; of what starts none only the room is told.
 type Host struct {
 	VMM      string   `json:"vmm"`      // "cloud-hypervisor v53.0.0", "qemu 7.2.22 (tcg)"; "" when there is none
 	Hardware bool     `json:"hardware"` // isolated by hardware virtualisation

@@ -26,7 +26,7 @@ func (a *app) doctorCommand() *cobra.Command {
 				return err
 			}
 			findings := append(w.doctor.Diagnose(ctx), diagnoseStarts(ctx, w)...)
-			host, err := w.Hosts.Observe(ctx)
+			host, err := w.Hosts.Observe(ctx, true)
 			if err != nil {
 				return err
 			}

@@ -66,14 +66,16 @@ func (a *app) open(writes bool) (*world, error) {
 	if err != nil {
 		return nil, err
 	}
-	hosts := &machine.Hosts{Config: a.vmms(), Dir: state.Dir, Kernel: func(context.Context) (string, error) {
+	asked := machine.Hosts{Config: a.vmms(), Dir: state.Dir, Kernel: func(context.Context) (string, error) {
 		k, err := w.kernels.Default()
 		return k.Release, err
 	}}
+	hosts := asked
+	hosts.Config.Versions, hosts.Config.ReadOnly = state.Programs(), true
 	images := image.New(image.Config{State: state, Log: a.log(), Tell: func(line string) { a.Say("%s", line) }})
 	disks := disk.New(state, images)
-	w.doctor = hosts
-	vmms := hosts.Config
+	w.doctor = &asked // believes nothing that was noted
+	vmms := asked.Config
 	vmms.Versions = state.Programs()
 	workspaces := &workspace.Store{State: state, Disks: disks, Kernels: w.kernels, VMM: vmms, Tool: Version,
 		Supervisor: []string{self, superviseName}, Adapter: []string{self, adapterName}, Gateway: []string{self, gatewayName}}
@@ -93,7 +95,7 @@ func (a *app) open(writes bool) (*world, error) {
 		Jobs:          workspaces,
 		Projects:      projects,
 		Outputs:       output.New(),
-		Hosts:         hosts,
+		Hosts:         &hosts,
 	}
 	return w, nil
 }
