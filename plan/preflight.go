@@ -31,6 +31,10 @@ func (p *planner) checkHost() {
 			p.fail(CodeIsolation, s.decl.Pos, "run it on a host with KVM, or leave isolation: hardware out",
 				"workspace %s demands isolation by hardware, and this host has %s%s", s.name, vmm, afterColon(p.world.Host.Why))
 		}
+	}
+	resized := p.resized()
+	sized := slices.Concat(starting, resized)
+	for _, s := range sized {
 		if n := p.world.Host.CPUs; n > 0 && s.want.CPUs > n {
 			p.warn(CodeCPUs, s.decl.Pos, "", "workspace %s is to have %d CPUs, and this host has %d", s.name, s.want.CPUs, n)
 		}
@@ -42,13 +46,26 @@ func (p *planner) checkHost() {
 			}
 		}
 	}
-	memory := p.memoryAtOnce(starting)
+	memory := p.memoryAtOnce(sized)
 	p.plan.Capacity.Memory = max(memory, 0)
 	if free := p.world.Host.Memory; free > 0 && memory > free {
-		p.warn(CodeMemory, diag.Pos{}, "", "what starts is to have %s of memory, and %s are available",
-			rounded(memory), rounded(free))
+		what := "what starts"
+		if len(resized) > 0 {
+			what += " or grows"
+		}
+		p.warn(CodeMemory, diag.Pos{}, "", "%s is to have %s of memory, and %s are available", what, rounded(memory), rounded(free))
 	}
 	p.checkSpace()
+}
+
+// resized are those whose guests get other CPUs or memory while they run.
+func (p *planner) resized() (list []*workspaceState) {
+	for _, name := range slices.Sorted(maps.Keys(p.state)) {
+		if s := p.state[name]; s.change != nil && s.change.Resize {
+			list = append(list, s)
+		}
+	}
+	return list
 }
 
 // mostInOrder is how many starts are looked at for those that never meet.

@@ -143,6 +143,7 @@ func testHotplug(t *testing.T, s Server) {
 			t.Fatalf("add gave %+v", info)
 		}
 		v.askUntil("67108864", "size data")
+		v.activated("data")
 		if _, err := v.client.AddDisk(t.Context(), data); !ch.IsDuplicateID(err) {
 			t.Errorf("the same id once more: %v", err)
 		}
@@ -186,6 +187,13 @@ func testHotplug(t *testing.T, s Server) {
 	}
 	if v.state() != ch.Running {
 		t.Errorf("state %s", v.state())
+	}
+}
+
+// activated waits until a device was told of that came while the VM runs.
+func (v *vmm) activated(id string) {
+	v.t.Helper()
+	for n := 1; v.await("virtio-device", "activated", n).Properties["id"] != id; n++ {
 	}
 }
 
@@ -290,43 +298,6 @@ func testResize(t *testing.T, s Server) {
 	chainEnds(t, v.client.Resize(t.Context(), ch.VmResize{DesiredBalloon: new(uint64(1 << 20))}), 500, "Missing virtio-balloon, can't proceed as expected")
 	if err := v.client.NMI(t.Context()); err != nil {
 		t.Errorf("nmi: %v", err)
-	}
-}
-
-// testGrow gives a guest a second CPU and more memory.
-func testGrow(t *testing.T, s Server) {
-	v := s.start(t)
-	can := !ch.IsAdapter(v.ping) || supports(v.ping, ch.FeatureResize)
-	config := v.config(s.Guest)
-	config.Cpus.MaxVcpus = 2
-	if can {
-		config.Memory.HotplugSize = new(uint64(256 << 20))
-	}
-	must(t, v.client.Create(t.Context(), config))
-	must(t, v.client.Resize(t.Context(), ch.VmResize{DesiredRam: new(uint64(384 << 20))})) // before boot anyone can
-	must(t, v.client.Boot(t.Context()))
-	if cpus, memory := v.ask("cpus"), v.ask("memory"); cpus != "0" || memory != "402653184" {
-		t.Errorf("booted with CPUs %q, memory %q", cpus, memory)
-	}
-	chainEnds(t, v.client.Resize(t.Context(), ch.VmResize{DesiredVcpus: new(uint32(0))}), 500, "Error from CPU manager", "Requested zero vCPUs")
-	chainEnds(t, v.client.Resize(t.Context(), ch.VmResize{DesiredVcpus: new(uint32(3))}), 500, "Error from CPU manager", "Requested vCPUs exceed maximum")
-	more := ch.VmResize{DesiredVcpus: new(uint32(2)), DesiredRam: new(uint64(512 << 20))}
-	err := v.client.Resize(t.Context(), more)
-	cpus, memory := uint32(2), uint64(512<<20)
-	if can {
-		must(t, err)
-		v.askUntil("0-1", "cpus")
-		v.askUntil("536870912", "memory")
-	} else {
-		if !ch.IsUnsupported(err) {
-			t.Errorf("resize: %v", err)
-		}
-		cpus, memory = 1, 384<<20
-	}
-	info, err := v.client.Info(t.Context())
-	must(t, err)
-	if info.State != "Running" || info.Config.Cpus.BootVcpus != cpus || info.Config.Memory.Size != memory {
-		t.Errorf("state %s, CPUs %d, memory %d", info.State, info.Config.Cpus.BootVcpus, info.Config.Memory.Size)
 	}
 }
 

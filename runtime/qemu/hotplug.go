@@ -49,6 +49,7 @@ func (v *vmm) addDisk(c api.DiskConfig) (*api.PciDeviceInfo, error) {
 	}
 	next.Disks[len(next.Disks)-1] = d.config
 	v.config = &next
+	v.monitor.emit("virtio-device", "activated", map[string]string{"id": *d.config.Id}) // the real program waits for the guest's driver
 	return &api.PciDeviceInfo{Id: *d.config.Id, Bdf: d.bdf}, nil
 }
 
