@@ -2,6 +2,7 @@ package testscripts
 
 import (
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -37,6 +38,26 @@ func TestArchitectureHowTo(t *testing.T) {
 			if _, err := os.Stat("../" + m[1]); err != nil {
 				t.Errorf("%s names %s: %v", page, m[1], err)
 			}
+		}
+	}
+}
+
+// TestArchitectureExamples: who reads an example on a clean clone is told what makes its image.
+func TestArchitectureExamples(t *testing.T) {
+	manifests, err := filepath.Glob("../examples/*/microagent.yaml")
+	if err != nil || len(manifests) < 5 {
+		t.Fatalf("there are %d examples: %v", len(manifests), err)
+	}
+	for _, manifest := range manifests {
+		dir := filepath.Dir(manifest)
+		page, err := os.ReadFile(filepath.Join(dir, "README.md"))
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		makes := regexp.MustCompile("go run \\./testscripts/mkimage (-\\S+ \\S+ )*examples/" + filepath.Base(dir) + "/image\\.tar|    \\./image ")
+		if !makes.Match(page) {
+			t.Errorf("%s/README.md does not say what makes image.tar", dir)
 		}
 	}
 }

@@ -50,9 +50,17 @@ func Packages(names []string) ([]File, error) {
 				return nil, err
 			}
 		}
+		for _, file := range made[strings.TrimSuffix(all[i], ":all")] {
+			if files, err = appendHost(files, file); err != nil {
+				return nil, err
+			}
+		}
 	}
 	return files, nil
 }
+
+// made are files that no list has, since the package makes them when it is installed.
+var made = map[string][]string{"ca-certificates": {"/etc/ssl/certs/ca-certificates.crt"}}
 
 // leftOut are folders that no program needs.
 var leftOut = []string{"/usr/share/doc/", "/usr/share/man/", "/usr/share/locale/", "/usr/share/info/", "/usr/share/lintian/", "/usr/lib/x86_64-linux-gnu/gconv/"}
