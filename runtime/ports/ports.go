@@ -109,6 +109,7 @@ type port struct {
 	gates []gate
 	slots chan struct{} // one a connection
 	open  bool          // under Ports.mu
+	lent  bool
 
 	told chan struct{} // closed when the guest has said for the first time whether it has a server
 
@@ -126,7 +127,12 @@ type gate interface {
 
 // Publish binds ports, all or none, and gives them as they are bound, one by one. An error is a *driver.Error: ErrBusy
 // where another program has a port.
-func (p *Ports) Publish(list []spec.Port) ([]spec.Port, error) {
+func (p *Ports) Publish(list []spec.Port) ([]spec.Port, error) { return p.bind(list, false) }
+
+// Lend is Publish for another part of this program: State does not tell of them.
+func (p *Ports) Lend(list []spec.Port) ([]spec.Port, error) { return p.bind(list, true) }
+
+func (p *Ports) bind(list []spec.Port, lent bool) ([]spec.Port, error) {
 	var made []*port
 	var bound []spec.Port
 	for _, some := range list {
@@ -139,6 +145,7 @@ func (p *Ports) Publish(list []spec.Port) ([]spec.Port, error) {
 				closeAll(made)
 				return nil, err
 			}
+			m.lent = lent
 			made, bound = append(made, m), append(bound, m.spec)
 		}
 	}
@@ -201,9 +208,11 @@ func (p *Ports) change(f func([]*port) []*port) {
 }
 
 func (p *Ports) bound() []spec.Port {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	var list []spec.Port
-	for _, s := range p.State() {
-		list = append(list, s.Port)
+	for _, one := range p.list {
+		list = append(list, one.spec)
 	}
 	return list
 }
@@ -214,7 +223,9 @@ func (p *Ports) State() []spec.PortState {
 	defer p.mu.Unlock()
 	var list []spec.PortState
 	for _, one := range p.list {
-		list = append(list, spec.PortState{Port: one.spec, Listening: one.open})
+		if !one.lent {
+			list = append(list, spec.PortState{Port: one.spec, Listening: one.open})
+		}
 	}
 	return list
 }

@@ -244,3 +244,25 @@ type old struct{ *fake }
 func (old) Listening(context.Context, []proto.Port) (Watch, error) {
 	return nil, &driver.Error{Class: driver.ErrUnsupported, Op: "watch ports"}
 }
+
+// TestLent: a port of another part of the program is bound, is not shown, and goes with all.
+func TestLent(t *testing.T) {
+	p := New(slog.New(slog.DiscardHandler), 1<<30)
+	bound, err := p.Lend([]spec.Port{{Guest: 80, Auto: true}})
+	if err != nil || len(bound) != 1 {
+		t.Fatalf("%+v, %v", bound, err)
+	}
+	if shown := p.State(); len(shown) != 0 {
+		t.Errorf("%+v is shown", shown)
+	}
+	own := bound[0]
+	own.Auto = false
+	if _, err := p.Publish([]spec.Port{own}); !errors.Is(err, driver.ErrBusy) {
+		t.Errorf("it is not bound: %v", err)
+	}
+	p.Close()
+	if _, err := p.Publish([]spec.Port{own}); err != nil {
+		t.Errorf("it is left: %v", err)
+	}
+	p.Close()
+}

@@ -80,8 +80,14 @@ func (s calls) Publish(_ context.Context, want []spec.Port) error {
 	return s.saveRun() // which has their numbers
 }
 
+// Forward shows what a user forwards with the published ports. Who waits until it is settled is the supervisor of a peer, whose
+// sockets are nobody else's.
 func (s calls) Forward(ctx context.Context, list []spec.Port, settled bool, tell func([]spec.Port) error) error {
-	bound, err := s.ports.Publish(list)
+	publish := s.ports.Publish
+	if settled {
+		publish = s.ports.Lend
+	}
+	bound, err := publish(list)
 	if err != nil {
 		return err
 	}
