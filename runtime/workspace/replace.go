@@ -14,11 +14,12 @@ import (
 )
 
 // replacing is a replacement under way: what the new root file system is made of, and both by their inodes, so that
-// whoever comes after an interruption knows how far it got. Old is 0 when there was none.
+// whoever comes after an interruption knows how far it got. Old is 0 when there was none, or it was given up.
 type replacing struct {
 	Key   string `json:"key"`
 	Inode uint64 `json:"inode"`
 	Old   uint64 `json:"old"`
+	Lost  bool   `json:"lost,omitempty"` // the old one was given up: the new one takes its name from it
 }
 
 // nextFile is where a new root file system waits for its turn.
@@ -46,13 +47,14 @@ func (s *Store) Replace(ctx context.Context, spec driver.WorkspaceSpec, p driver
 	if l != nil {
 		defer l.Close()
 	}
-	return s.replace(ctx, op, r, spec, p)
+	return s.replace(ctx, op, r, spec, false, p)
 }
 
-// replace is Replace of a workspace that is locked and at rest, and whose root file system the caller holds.
-func (s *Store) replace(ctx context.Context, op string, r *record, spec driver.WorkspaceSpec, p driver.Progress) (driver.Workspace, error) {
+// replace is Replace of a workspace that is locked and at rest, and whose root file system the caller holds. With lose that one is
+// not kept.
+func (s *Store) replace(ctx context.Context, op string, r *record, spec driver.WorkspaceSpec, lose bool, p driver.Progress) (driver.Workspace, error) {
 	p.Report("root file system of "+spec.Name, 0, 0)
-	if err := s.swap(ctx, op, r, spec); err != nil {
+	if err := s.swap(ctx, op, r, spec, lose); err != nil {
 		return driver.Workspace{}, &driver.Error{Op: op, Object: spec.Name, Err: err, Next: driver.Next(err)}
 	}
 	r.ID, r.Replacing = layout.NewID(), nil
@@ -64,8 +66,9 @@ func (s *Store) replace(ctx context.Context, op string, r *record, spec driver.W
 }
 
 // swap is safe to interrupt at any step: until the record says otherwise the workspace still has its old root file
-// system, under one name or the other, and the new one has never run.
-func (s *Store) swap(ctx context.Context, op string, r *record, spec driver.WorkspaceSpec) error {
+// system, under one name or the other, and the new one has never run. With lose the new one is there or the old one, and where
+// there is no room for both, the new one or none.
+func (s *Store) swap(ctx context.Context, op string, r *record, spec driver.WorkspaceSpec, lose bool) error {
 	folder := s.State.Workspace(r.Name)
 	root, next := folder.RootFS(), folder.File(nextFile)
 	if r.Replacing != nil && r.Replacing.Key == spec.RootFS && inode(root) == r.Replacing.Inode {
@@ -77,10 +80,20 @@ func (s *Store) swap(ctx context.Context, op string, r *record, spec driver.Work
 	if err := removeIfThere(next); err != nil {
 		return err
 	}
-	if err := s.Disks.Place(ctx, spec.RootFS, next); err != nil {
+	err := s.Disks.Place(ctx, spec.RootFS, next)
+	if lose && (errors.Is(err, driver.ErrNoSpace) || errors.Is(err, syscall.ENOSPC)) {
+		if err := removeIfThere(root); err != nil {
+			return err
+		}
+		err = s.Disks.Place(ctx, spec.RootFS, next)
+	}
+	if err != nil {
 		return err
 	}
-	r.Replacing = &replacing{Key: spec.RootFS, Inode: inode(next), Old: inode(root)}
+	r.Replacing = &replacing{Key: spec.RootFS, Inode: inode(next), Lost: lose}
+	if !lose {
+		r.Replacing.Old = inode(root)
+	}
 	if err := s.save(r); err != nil {
 		return err
 	}
@@ -103,7 +116,8 @@ func (r *record) setAside(folder layout.Workspace) bool {
 	return r.Replacing != nil && r.Replacing.Old != 0 && inode(folder.File(layout.RootFSPrev)) == r.Replacing.Old
 }
 
-// rollBack undoes an interrupted replacement, so that the root file system is the one that the record describes.
+// rollBack undoes an interrupted replacement, so that the root file system is the one that the record describes. One whose old
+// root file system is gone it ends.
 func (s *Store) rollBack(op string, r *record) error {
 	if r.Replacing == nil {
 		return nil
@@ -112,6 +126,10 @@ func (s *Store) rollBack(op string, r *record) error {
 	root, prev := folder.RootFS(), folder.File(layout.RootFSPrev)
 	wrap := func(err error) error {
 		return fmt.Errorf("%s %s: undo the interrupted replacement of its root file system: %w", op, r.Name, err)
+	}
+	if inode(root) == r.Replacing.Inode && r.Replacing.Lost {
+		r.ID, r.Spec.RootFS, r.Replacing = layout.NewID(), r.Replacing.Key, nil
+		return s.save(r)
 	}
 	if inode(root) == r.Replacing.Inode {
 		if err := os.Remove(root); err != nil {

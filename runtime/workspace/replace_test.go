@@ -107,6 +107,85 @@ func TestReplacementCutShort(t *testing.T) {
 	}
 }
 
+// TestResetThatLoses: at each moment the root file system is the old one or the new one, and what was kept before stays.
+func TestResetThatLoses(t *testing.T) {
+	begin := func(t *testing.T, disks Placer) (*Store, layout.Workspace) {
+		s := wordStore(t)
+		create(t, s, rooted("older"))
+		if _, err := s.Replace(t.Context(), rooted("old"), nil); err != nil {
+			t.Fatal(err)
+		}
+		s.Disks = disks
+		return s, s.State.Workspace("one")
+	}
+	t.Run("the new one can't be made", func(t *testing.T) {
+		s, folder := begin(t, failing{})
+		if _, err := s.Reset(t.Context(), "one", "new", true, nil); !errors.Is(err, errPlace) {
+			t.Errorf("Reset: %v", err)
+		}
+		holds(t, folder.RootFS(), "old")
+	})
+	t.Run("there is no room for both", func(t *testing.T) {
+		s, folder := begin(t, nil)
+		s.Disks = roomless{folder.RootFS()}
+		if _, err := s.Reset(t.Context(), "one", "new", false, nil); !errors.Is(err, driver.ErrNoSpace) {
+			t.Errorf("Reset: %v", err)
+		}
+		holds(t, folder.RootFS(), "old")
+		if _, err := s.Reset(t.Context(), "one", "new", true, nil); err != nil {
+			t.Errorf("Reset: %v", err)
+		}
+		holds(t, folder.RootFS(), "new")
+	})
+	for _, renamed := range []bool{false, true} {
+		s, folder := begin(t, words{})
+		was, err := s.load("one")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := (words{}).Place(t.Context(), "new", folder.File(nextFile)); err != nil {
+			t.Fatal(err)
+		}
+		cut := *was
+		cut.Replacing = &replacing{Key: "new", Inode: inode(folder.File(nextFile)), Lost: true}
+		if err := s.save(&cut); err != nil {
+			t.Fatal(err)
+		}
+		want := "old"
+		if renamed {
+			want = "new"
+			if err := os.Rename(folder.File(nextFile), folder.RootFS()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := s.rollBack("start workspace", &cut); err != nil {
+			t.Fatal(err)
+		}
+		holds(t, folder.RootFS(), want)
+		holds(t, folder.File(layout.RootFSPrev), "older")
+		holds(t, folder.File(nextFile), "")
+		if r, err := s.load("one"); err != nil || r.Replacing != nil || r.Spec.RootFS != want || (r.ID == was.ID) == renamed {
+			t.Errorf("record: %+v, %v", r, err)
+		}
+	}
+}
+
+var errPlace = errors.New("it can't be made")
+
+// failing places nothing, and roomless only where nothing is at its path.
+type failing struct{}
+
+func (failing) Place(context.Context, string, string) error { return errPlace }
+
+type roomless struct{ beside string }
+
+func (r roomless) Place(ctx context.Context, key, path string) error {
+	if inode(r.beside) != 0 {
+		return driver.ErrNoSpace
+	}
+	return words{}.Place(ctx, key, path)
+}
+
 // TestCreateKeepsWhatHasNoRecord loses the record, twice.
 func TestCreateKeepsWhatHasNoRecord(t *testing.T) {
 	s := wordStore(t)

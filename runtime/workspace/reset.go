@@ -2,7 +2,6 @@ package workspace
 
 import (
 	"context"
-	"fmt"
 
 	"microagent/runtime/driver"
 	"microagent/runtime/layout"
@@ -33,17 +32,9 @@ func (s *Store) Reset(ctx context.Context, name, rootfs string, lose bool, p dri
 	if r.Replacing == nil && r.Spec.RootFS == rootfs && volume.Pristine(root) {
 		return s.observe(r)
 	}
-	if lose {
-		if err := s.rollBack(op, r); err != nil {
-			return driver.Workspace{}, err
-		}
-		if err := removeIfThere(root); err != nil {
-			return driver.Workspace{}, fmt.Errorf("%s %s: %w", op, name, err)
-		}
-	}
 	spec := r.Spec
 	spec.RootFS = rootfs
-	return s.replace(ctx, op, r, spec, p)
+	return s.replace(ctx, op, r, spec, lose, p)
 }
 
 // again says that a file is there which notes that the workspace was stopped to run again. It is no part of the record, which
