@@ -46,6 +46,12 @@ func socketFilter(arch uint32) ([]bpf.RawInstruction, error) {
 	})
 }
 
+// CanFilter says whether the kernel filters system calls: to one that does, no program at all is a bad address (prctl(2),
+// PR_SET_SECCOMP).
+func CanFilter() bool {
+	return errors.Is(unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, 0, 0, 0), unix.EFAULT)
+}
+
 // filterSockets does nothing where the kernel has no filters.
 func filterSockets() error {
 	arch, ok := arches[runtime.GOARCH]

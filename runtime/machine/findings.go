@@ -31,6 +31,7 @@ type facts struct {
 	choice                Choice
 	choiceErr             error
 	unfiltered            bool   // QEMU knows no -sandbox
+	openSockets           bool   // the kernel can't keep a gateway from sockets that are not of IP
 	landlock              int    // version that the host's kernel has; 0: none
 	kernel                string // its release; empty with a nil kernelErr: nobody looked
 	kernelErr             error
@@ -77,6 +78,10 @@ func (f facts) findings() []driver.Finding {
 		}
 		for _, l := range f.sandbox().Lacks() {
 			add(l.Code, severityWarning, l.Message, l.Next)
+		}
+		if f.openSockets {
+			add("no_socket_filter", severityWarning, "the kernel has no filters for system calls, so what carries the network of a workspace may connect to unix sockets of this host",
+				"boot a kernel with CONFIG_SECCOMP_FILTER")
 		}
 		add("vmm", severityOK, f.choice.Name+" runs workspaces and "+isolation, "")
 		if err := f.choice.CanCopy(); err != nil {

@@ -58,6 +58,8 @@ func TestFindings(t *testing.T) {
 			"no_landlock", severityWarning, "landlock", "lsm="},
 		"a QEMU without seccomp": {func(f *facts) { f.unfiltered, f.choice.Kind = true, QEMU },
 			"no_seccomp", severityWarning, "built without seccomp", "install a QEMU"},
+		"a kernel without seccomp": {func(f *facts) { f.openSockets = true },
+			"no_socket_filter", severityWarning, "may connect to unix sockets", "CONFIG_SECCOMP_FILTER"},
 		"no permission": {func(f *facts) { f.kvm, f.kvmWhy = kvmForbidden, "/dev/kvm may not be opened by this user" },
 			"kvm_forbidden", severityWarning, "may not be opened", "sudo usermod -aG kvm $USER"},
 		"no cloud-hypervisor": {func(f *facts) { f.cloudHypervisor = found{err: errors.New("cloud-hypervisor is not installed")} },

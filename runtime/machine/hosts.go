@@ -73,7 +73,7 @@ func (h *Hosts) Diagnose(ctx context.Context) []driver.Finding {
 		memory: availableMemory(), disk: layout.Free(h.Dir), dir: h.Dir,
 	}
 	f.unfiltered = f.qemu.err == nil && !knowsSandbox(ctx, f.qemu.path)
-	f.landlock = confine.LandlockVersion()
+	f.landlock, f.openSockets = confine.LandlockVersion(), !confine.CanFilter()
 	f.kvm, f.kvmWhy = h.where().probe()
 	f.choice, f.choiceErr = h.Config.decide(f.kvm, f.kvmWhy,
 		func() found { return f.cloudHypervisor }, func() found { return f.qemu })

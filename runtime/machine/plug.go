@@ -54,7 +54,7 @@ func (vm *VM) Plug(ctx context.Context, d Disk, lease *os.File) error {
 	if vm.spec.Choice.Kind == CloudHypervisor {
 		if config.Path = new(vm.linkPath(d.Serial)); !canLandlock() {
 			config.Path = new(path)
-		} else if err := vm.link(path, *config.Path); err != nil {
+		} else if err := vm.link(lease, path, *config.Path); err != nil {
 			return vm.vmmError(ctx, "add disk to VM", err)
 		}
 	} else if err := vm.hand(path, lease); err != nil {
@@ -104,11 +104,12 @@ func (vm *VM) linkPath(serial string) string {
 	return filepath.Join(vm.spec.Folder, layout.PluggedDir, serial)
 }
 
-func (vm *VM) link(path, name string) error {
+// link gives the very file that is leased the name, whatever lies at path by now.
+func (vm *VM) link(lease *os.File, path, name string) error {
 	if err := os.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	err := os.Link(path, name)
+	err := unix.Linkat(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", lease.Fd()), unix.AT_FDCWD, name, unix.AT_SYMLINK_FOLLOW)
 	if errors.Is(err, unix.EXDEV) || errors.Is(err, unix.EPERM) {
 		return fmt.Errorf("%w: %s is on another file system than the state directory, and landlock lets the VMM open it only from its start", errors.ErrUnsupported, path)
 	}

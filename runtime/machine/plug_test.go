@@ -4,11 +4,44 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"testing"
 
 	"microagent/ch"
 )
+
+// TestLinkOfTheLeasedFile: what is plugged in is what the lease is on, also where its path has led elsewhere since.
+func TestLinkOfTheLeasedFile(t *testing.T) {
+	dir := t.TempDir()
+	path, name := filepath.Join(dir, "disk"), filepath.Join(dir, "link")
+	for _, file := range []string{path, name} {
+		if err := os.WriteFile(file, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	lease, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lease.Close()
+	want, err := lease.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(path, path+".moved"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := (&VM{}).link(lease, path, name); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.Stat(name); err != nil || !os.SameFile(got, want) {
+		t.Errorf("it is another file than the leased one: %v", err)
+	}
+}
 
 // TestUnplugOfASlowGuest: a guest that lets go of a disk after nobody waits any more is not asked in vain when that is asked again.
 func TestUnplugOfASlowGuest(t *testing.T) {
