@@ -39,7 +39,7 @@ func TestAllocationsOfAFile(t *testing.T) {
 	for name, c := range map[string]struct {
 		of   func(n int) driver.BundleSource
 		most float64
-	}{"folder": {folder, 22}, "tar": {archive, 22}} {
+	}{"folder": {folder, 15}, "tar": {archive, 19}} {
 		allocs := func(src driver.BundleSource) float64 {
 			return testing.AllocsPerRun(3, func() {
 				d := newDisks(t, nil)

@@ -27,20 +27,8 @@ func (s *source) readTar(ctx context.Context, tree layer.Tree, h *hasher, marks 
 		return layer.Totals{}, err
 	}
 	marks.add("", before)
-	ahead := layer.ReadAhead(ctx, archiveWindow, func() (io.ReadCloser, error) {
-		r, plain, err := decode(f)
-		if err != nil {
-			return nil, err
-		}
-		var to io.Writer = h
-		if plain { // nothing else is to be done here
-			to = h.direct()
-		}
-		return struct {
-			io.Reader
-			io.Closer
-		}{io.TeeReader(r, to), r}, nil
-	})
+	sum := h.direct()
+	ahead := layer.ReadAheadBy(ctx, archiveWindow, func(p []byte) { _, _ = sum.Write(p) }, func() (io.ReadCloser, error) { return decode(f) })
 	totals, err := layer.Tar(ctx, tree, ahead, layer.Limits{}, p)
 	ahead.Close()
 	if err != nil {
@@ -56,28 +44,28 @@ func (s *source) readTar(ctx context.Context, tree layer.Tree, h *hasher, marks 
 	return totals, nil
 }
 
-// decode gives the tar stream in r, and says whether it was not compressed.
-func decode(r io.Reader) (tar io.ReadCloser, plain bool, err error) {
+// decode gives the tar stream in r.
+func decode(r io.Reader) (io.ReadCloser, error) {
 	z, err := compress.Open(r, compress.Limits{Formats: compress.Layers})
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
 	if z.Format != compress.Plain {
-		return z, false, nil
+		return z, nil
 	}
-	b := bufio.NewReaderSize(z, 256<<10)
+	b := bufio.NewReaderSize(z, 512) // no larger than what is looked at: what it buffers is copied once more
 	head, err := b.Peek(512)
 	switch {
 	case err != nil && !errors.Is(err, io.EOF):
-		return nil, false, err
+		return nil, err
 	case isTar(head):
-		return io.NopCloser(b), true, nil
+		return io.NopCloser(b), nil
 	case len(head) == 0:
-		return nil, false, fmt.Errorf("%w: it is empty", driver.ErrCorrupt)
+		return nil, fmt.Errorf("%w: it is empty", driver.ErrCorrupt)
 	case len(head) < 512:
-		return nil, false, fmt.Errorf("%w: too short for a tar", driver.ErrInvalid)
+		return nil, fmt.Errorf("%w: too short for a tar", driver.ErrInvalid)
 	}
-	return nil, false, fmt.Errorf("%w: neither a tar nor a tar in gzip or zstd", driver.ErrInvalid)
+	return nil, fmt.Errorf("%w: neither a tar nor a tar in gzip or zstd", driver.ErrInvalid)
 }
 
 // isTar checks the sum of a tar header, which every variant has; an empty tar begins with zeros.

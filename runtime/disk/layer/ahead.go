@@ -22,7 +22,7 @@ type Ahead struct {
 	done   sync.WaitGroup
 	full   chan []byte
 	empty  chan []byte
-	err    error // why full was closed
+	err    error // why reading ended; it is set when full is closed
 	have   []byte
 	chunk  []byte
 }
@@ -30,25 +30,51 @@ type Ahead struct {
 // ReadAhead begins to read what open gives, at most window bytes ahead. Close must be called; it waits for the
 // goroutine and closes the source.
 func ReadAhead(ctx context.Context, window int, open func() (io.ReadCloser, error)) *Ahead {
-	ctx, cancel := context.WithCancel(ctx)
-	n := max(window/aheadChunk, 2)
-	a := &Ahead{cancel: cancel, full: make(chan []byte, n), empty: make(chan []byte, n)}
-	a.done.Add(1)
-	go func() {
-		defer a.done.Done()
+	a, ctx := newAhead(ctx, window)
+	a.done.Go(func() {
 		defer close(a.full)
-		r, err := open()
-		if err != nil {
-			a.err = err
-			return
-		}
-		defer r.Close()
-		a.err = a.fill(ctx, r)
-	}()
+		a.err = a.read(ctx, open, a.full)
+	})
 	return a
 }
 
-func (a *Ahead) fill(ctx context.Context, r io.Reader) error {
+// ReadAheadBy is ReadAhead of what see has seen before: all of it, a piece after the other, on a goroutine of its own as well.
+// It must keep none of them.
+func ReadAheadBy(ctx context.Context, window int, see func([]byte), open func() (io.ReadCloser, error)) *Ahead {
+	a, ctx := newAhead(ctx, window)
+	unseen := make(chan []byte, 2)
+	var err error
+	a.done.Go(func() {
+		defer close(unseen)
+		err = a.read(ctx, open, unseen)
+	})
+	a.done.Go(func() {
+		defer close(a.full)
+		for chunk := range unseen {
+			see(chunk)
+			a.full <- chunk // Close takes what nobody reads
+		}
+		a.err = err
+	})
+	return a
+}
+
+func newAhead(ctx context.Context, window int) (*Ahead, context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	n := max(window/aheadChunk, 2)
+	return &Ahead{cancel: cancel, full: make(chan []byte, n), empty: make(chan []byte, n)}, ctx
+}
+
+func (a *Ahead) read(ctx context.Context, open func() (io.ReadCloser, error), to chan<- []byte) error {
+	r, err := open()
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	return a.fill(ctx, r, to)
+}
+
+func (a *Ahead) fill(ctx context.Context, r io.Reader, to chan<- []byte) error {
 	for {
 		var chunk []byte
 		select {
@@ -59,7 +85,7 @@ func (a *Ahead) fill(ctx context.Context, r io.Reader) error {
 		n, err := io.ReadFull(r, chunk[:aheadChunk])
 		if n > 0 {
 			select {
-			case a.full <- chunk[:n]:
+			case to <- chunk[:n]:
 			case <-ctx.Done():
 				return ctx.Err()
 			}

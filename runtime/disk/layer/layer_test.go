@@ -353,6 +353,32 @@ func TestAheadEnds(t *testing.T) {
 	b.Close()
 }
 
+// TestAheadIsSeen: what is read was seen before, all of it and in its order, and who gives up waits for nobody.
+func TestAheadIsSeen(t *testing.T) {
+	data := make([]byte, 5<<20+17)
+	for i := range data {
+		data[i] = byte(i >> 8)
+	}
+	var seen []byte
+	see := func(p []byte) { seen = append(seen, p...) }
+	a := ReadAheadBy(t.Context(), 1<<20, see, func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(data)), nil })
+	got, err := io.ReadAll(a)
+	a.Close()
+	if err != nil || !bytes.Equal(got, data) || !bytes.Equal(seen, data) {
+		t.Errorf("%d of %d bytes, %d seen, %v", len(got), len(data), len(seen), err)
+	}
+	b := ReadAheadBy(t.Context(), 1<<20, func([]byte) {}, func() (io.ReadCloser, error) { return io.NopCloser(endless{}), nil })
+	if _, err := io.CopyN(io.Discard, b, 3<<20); err != nil {
+		t.Error(err)
+	}
+	b.Close()
+	c := ReadAheadBy(t.Context(), 1<<20, func([]byte) {}, func() (io.ReadCloser, error) { return nil, io.ErrClosedPipe })
+	if _, err := io.ReadAll(c); !errors.Is(err, io.ErrClosedPipe) {
+		t.Errorf("got %v", err)
+	}
+	c.Close()
+}
+
 type endless struct{}
 
 func (endless) Read(p []byte) (int, error) { return len(p), nil }
