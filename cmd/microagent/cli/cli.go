@@ -34,6 +34,7 @@ func (p Program) Main(args ...string) int {
 	if hidden(args) {
 		return a.main(context.Background(), args)
 	}
+	collectLate(a.Getenv)
 	ctx, stop := a.interruptible(context.Background())
 	defer stop()
 	return a.main(ctx, args)
