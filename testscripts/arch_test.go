@@ -42,7 +42,7 @@ var rooms = map[string][]string{
 	"guest/hotplug": {},
 	"template":      {},
 	"machine":       {"confine", "kernel", "guest/proto", "template"},
-	"qemu":          {"guest/proto", "template/memory"},
+	"qemu":          {"guest/proto", "template/memory", "template/processor"},
 	"supervise":     {"template", "network", "ports", "disk/ext4", "disk/target", "machine", "guest/proto", "kernel", "volume", "output", "project"},
 	"workspace":     {"network/denial", "supervise", "machine", "guest/proto", "kernel", "volume", "output", "disk", "image", "guesttree"},
 }

@@ -99,8 +99,9 @@ const (
 	SupervisorLog = "supervisor.log"
 	NetworkLog    = "network.log" // records of what the guest's network denied, a line each
 	ControlSocket = "control.sock"
-	VMMDir        = "vmm"             // the sockets that the VMM serves: it may write in no other folder
-	PluggedDir    = VMMDir + "/disks" // links to the disks that were plugged into a VMM which may open nothing elsewhere
+	VMMDir        = "vmm"                    // the sockets that the VMM serves: it may write in no other folder
+	PluggedDir    = VMMDir + "/disks"        // links to the disks that were plugged into a VMM which may open nothing elsewhere
+	TemplateDir   = PluggedDir + "/template" // what such a VMM reads a template from, or writes it to, until the guest goes on
 	APISocket     = VMMDir + "/api.sock"
 	VsockSocket   = VMMDir + "/vsock.sock"
 	SerialSocket  = VMMDir + "/serial.sock"

@@ -34,9 +34,29 @@ func (s Spec) config() ch.VmConfig {
 	c.Disks = s.disks()
 	if s.Choice.Kind == CloudHypervisor && canLandlock() {
 		c.LandlockEnable = new(true)
-		c.LandlockRules = []ch.LandlockConfig{{Path: filepath.Join(s.Folder, layout.PluggedDir), Access: "rw"}}
+		c.LandlockRules = s.rulesOfCloudHypervisor()
 	}
 	return c
+}
+
+// rulesOfCloudHypervisor are what it may open besides the files of its configuration; nil where it is not confined.
+func (s Spec) rulesOfCloudHypervisor() []ch.LandlockConfig {
+	if !canLandlock() {
+		return nil
+	}
+	// Of a folder that is gone the VMM takes no change of its VM any more: so this one holds all that comes and goes.
+	rules := []ch.LandlockConfig{{Path: filepath.Join(s.Folder, layout.PluggedDir), Access: "rw"}}
+	if s.Save == nil && s.Copy == nil {
+		return rules
+	}
+	for _, d := range s.Disks { // that its configuration does not have yet
+		access := "rw"
+		if d.ReadOnly {
+			access = "r"
+		}
+		rules = append(rules, ch.LandlockConfig{Path: s.path(d.Path), Access: access})
+	}
+	return rules
 }
 
 func (s Spec) disks() []ch.DiskConfig {

@@ -84,9 +84,6 @@ func (f facts) findings() []driver.Finding {
 				"boot a kernel with CONFIG_SECCOMP_FILTER")
 		}
 		add("vmm", severityOK, f.choice.Name+" runs workspaces and "+isolation, "")
-		if err := f.choice.CanCopy(); err != nil {
-			add("no_templates", severityOK, "each start boots its guest: "+err.Error(), "")
-		}
 	}
 	switch {
 	case f.kernelErr != nil:

@@ -42,6 +42,8 @@ var hostKVM = kvm{device: "/dev/kvm", cpuinfo: "/proc/cpuinfo", arch: runtime.GO
 const (
 	kvmGetAPIVersion = 0xae00
 	kvmCreateVM      = 0xae01
+	kvmCreateVCPU    = 0xae41
+	kvmGetTSCKHz     = 0xaea3
 	kvmAPIVersion    = 12
 )
 
@@ -75,6 +77,30 @@ func (k kvm) probe() (kvmState, string) {
 	}
 	_ = unix.Close(vm)
 	return kvmWorks, ""
+}
+
+// kHz is the frequency of the time stamp counter that a guest has which was told none.
+func (k kvm) kHz() (int, error) {
+	f, err := os.OpenFile(k.device, os.O_RDWR, 0)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	vm, err := ioctl(f, kvmCreateVM)
+	if err != nil {
+		return 0, fmt.Errorf("%s makes no VM: %w", k.device, err)
+	}
+	defer unix.Close(vm)
+	vcpu, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(vm), kvmCreateVCPU, 0)
+	if errno != 0 {
+		return 0, fmt.Errorf("%s makes no processor: %w", k.device, errno)
+	}
+	defer unix.Close(int(vcpu))
+	khz, _, errno := unix.Syscall(unix.SYS_IOCTL, vcpu, kvmGetTSCKHz, 0)
+	if errno != 0 {
+		return 0, fmt.Errorf("%s does not say how fast the time stamp counter is: %w", k.device, errno)
+	}
+	return int(khz), nil
 }
 
 func ioctl(f *os.File, request uintptr) (int, error) {

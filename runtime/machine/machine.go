@@ -62,6 +62,8 @@ type Spec struct {
 	Copy *template.Template
 	// Save is what a guest that boots is saved to as soon as it waits to be configured; nil for one that is not.
 	Save *template.Draft
+	// Patience is how long such a guest may take until it waits; the others' is who configures them to see to.
+	Patience time.Duration
 }
 
 // The bounds of logs: each takes twice this at most.

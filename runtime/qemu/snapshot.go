@@ -15,6 +15,7 @@ import (
 
 	"microagent/ch/api"
 	"microagent/runtime/template/memory"
+	"microagent/runtime/template/processor"
 )
 
 // The files of a snapshot, in a folder that is there before. The first, third and fourth have the names that Cloud Hypervisor
@@ -129,12 +130,8 @@ func (h *host) facts(c api.VmConfig) (facts, error) {
 	if f.Program, err = fingerprint(h.binary, h.firmware); err != nil {
 		return f, err
 	}
-	cpu, err := os.ReadFile("/proc/cpuinfo")
-	if err != nil {
-		return f, err
-	}
-	f.Host = cpuDigest(cpu)
-	return f, nil
+	f.Host, err = processor.Digest()
+	return f, err
 }
 
 // fingerprint tells files from others that have their names later.
@@ -151,22 +148,6 @@ func fingerprint(paths ...string) (string, error) {
 		fmt.Fprintln(h, path, info.Size(), info.ModTime().UnixNano())
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
-}
-
-// cpuDigest is that of what /proc/cpuinfo says of the first processor, without what changes by the moment.
-func cpuDigest(text []byte) string {
-	h := sha256.New()
-	for line := range strings.SplitSeq(string(text), "\n") {
-		if line == "" {
-			break
-		}
-		switch name, _, _ := strings.Cut(line, "\t"); name {
-		case "cpu MHz", "bogomips", "processor", "core id", "apicid", "initial apicid", "physical id":
-		default:
-			fmt.Fprintln(h, line)
-		}
-	}
-	return hex.EncodeToString(h.Sum(nil))
 }
 
 // migrationPause is how long between two looks at a migration, which tells its end only to who listens for events.

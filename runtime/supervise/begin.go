@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"time"
@@ -41,14 +40,14 @@ func (s *supervisor) begin(ctx context.Context) (*machine.VM, error) {
 	if s.spec.Fresh {
 		return s.bootAs(ctx, spec, driver.Boot{Why: bootFresh})
 	}
-	shape, err := s.shape()
+	shape, err := s.shape(spec)
 	if err != nil {
 		return s.bootAs(ctx, spec, driver.Boot{Why: printable.Line(err.Error())})
 	}
 	store, why := template.Of(s.state), bootFirst
 	var t *template.Template
 	if s.uncopied == "" {
-		t, err = store.Open(shape, s.copiesOf(shape.Key()))
+		t, err = s.open(store, shape)
 	}
 	switch {
 	case s.uncopied != "":
@@ -75,10 +74,24 @@ func (s *supervisor) begin(ctx context.Context) (*machine.VM, error) {
 		s.forgetTemplate(store, shape.Key())
 	}
 	boot := driver.Boot{Why: why, Refused: why != bootFirst}
-	if spec.Save, err = store.Draft(shape); err != nil {
+	spec.Patience = s.patience(false)
+	if spec.Save, err = store.Draft(shape, s.spec.VMM.TemplateFiles()); err != nil {
 		return s.bootAs(ctx, spec, unsaved(boot, err))
 	}
 	return s.bootAndSave(ctx, spec, boot)
+}
+
+// open gives a template of which the VMM can make a copy.
+func (s *supervisor) open(store template.Store, shape template.Shape) (*template.Template, error) {
+	t, err := store.Open(shape)
+	if err != nil || !s.spec.VMM.Maps() {
+		return t, err
+	}
+	if err := t.Seal(s.copiesOf(t.Key)); err != nil {
+		t.Close()
+		return nil, err
+	}
+	return t, nil
 }
 
 // unsaved is how a guest came to be that was to become a template.
@@ -162,17 +175,14 @@ func (s *supervisor) endTemplate() {
 }
 
 // shape is what the guest's template depends on.
-func (s *supervisor) shape() (template.Shape, error) {
-	if err := s.spec.VMM.CanCopy(); err != nil {
+func (s *supervisor) shape(spec machine.Spec) (template.Shape, error) {
+	if err := spec.Choice.CanCopy(len(spec.Disks)); err != nil {
 		return template.Shape{}, err
 	}
-	if n := len(s.disks); n > machine.MostPlugged {
-		return template.Shape{}, fmt.Errorf("it has %d disks, and a copy of a guest takes %d", n, machine.MostPlugged)
-	}
 	shape := template.Shape{
-		Format: template.Format, Host: s.self.BootID, Tool: s.spec.Tool, Cmdline: s.spec.Boot.Cmdline, VMM: s.spec.VMM.Name,
+		Format: template.Format, Host: s.self.BootID, Tool: s.spec.Tool, Cmdline: spec.Boot.Cmdline, VMM: spec.Choice.Name,
+		CPUs: spec.CPUs, Memory: spec.Memory,
 	}
-	shape.CPUs, shape.Memory = s.sizeOf()
 	for path, to := range map[string]*template.File{
 		s.spec.Boot.Kernel: &shape.Kernel, s.spec.Boot.Initramfs: &shape.Initramfs, s.spec.VMM.Path: &shape.Program,
 	} {
@@ -181,5 +191,6 @@ func (s *supervisor) shape() (template.Shape, error) {
 			return shape, err
 		}
 	}
-	return shape, nil
+	err := spec.Fit(&shape)
+	return shape, err
 }

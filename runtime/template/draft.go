@@ -25,6 +25,7 @@ type Draft struct {
 
 	store Store
 	shape Shape
+	names []string
 	dir   *os.File // locked
 }
 
@@ -42,32 +43,26 @@ func room(free int64) error {
 	return fmt.Errorf("%s are free where it would lie, and less than %s is left to what guests write", quantity.Size(free), quantity.Size(spare))
 }
 
-// Draft begins a template for a shape, and sweeps what others left. There is none where little is free; nil with every error.
-func (s Store) Draft(shape Shape) (d *Draft, err error) {
+// Draft begins a template for a shape, of files with these names, and sweeps what others left. There is none where little is
+// free; nil with every error.
+func (s Store) Draft(shape Shape, names []string) (d *Draft, err error) {
 	if err := room(layout.Free(s.Dir)); err != nil {
 		return nil, err
 	}
 	if err := os.MkdirAll(s.Dir, 0o700); err != nil {
 		return nil, err
 	}
-	s.sweep()
-	d = &Draft{store: s, shape: shape, Files: map[string]*os.File{}}
-	if d.Folder, err = os.MkdirTemp(s.Dir, draftPrefix); err != nil {
-		return nil, err
-	}
+	d = &Draft{store: s, shape: shape, names: names, Files: map[string]*os.File{}}
 	defer func() {
 		if err != nil {
 			d.Close()
 			d = nil
 		}
 	}()
-	if d.dir, err = os.Open(d.Folder); err != nil {
+	if err := s.alone(d.begin); err != nil {
 		return d, err
 	}
-	if err := unix.Flock(int(d.dir.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		return d, fmt.Errorf("lock %s: %w", d.Folder, err)
-	}
-	for _, name := range Files {
+	for _, name := range names {
 		f, err := os.OpenFile(filepath.Join(d.Folder, name), os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
 		if err != nil {
 			return d, err
@@ -77,20 +72,47 @@ func (s Store) Draft(shape Shape) (d *Draft, err error) {
 	return d, nil
 }
 
+// begin makes the draft's folder and locks it.
+func (d *Draft) begin() (err error) {
+	d.store.sweep()
+	if d.Folder, err = os.MkdirTemp(d.store.Dir, draftPrefix); err != nil {
+		return err
+	}
+	if d.dir, err = os.Open(d.Folder); err != nil {
+		return err
+	}
+	return os.NewSyscallError("lock "+d.Folder, unix.Flock(int(d.dir.Fd()), unix.LOCK_EX|unix.LOCK_NB))
+}
+
 // Publish gives the draft its name. Nothing waits for the disk: a template is of one boot of the host (Shape.Host), so that what
 // a power cut tore is found by nobody. Where the name is taken another was faster, which is a success. Templates that it takes
 // the place of go.
 func (d *Draft) Publish() error {
-	r := record{Shape: d.shape, Created: time.Now().UTC().Truncate(time.Second), Files: Files, Memory: rand.Text()}
+	for _, step := range d.steps() {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// steps are those of Publish. Killed after any of them, there is the template or a draft of the dead.
+func (d *Draft) steps() []func() error {
+	return []func() error{d.describe, d.name, func() error { return d.store.replace(d.shape) }}
+}
+
+func (d *Draft) describe() error {
+	r := record{Shape: d.shape, Created: time.Now().UTC().Truncate(time.Second), Files: d.names, Memory: rand.Text()}
 	data, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(d.Folder, recordFile), append(data, '\n'), 0o600); err != nil {
-		return err
-	}
+	return os.WriteFile(filepath.Join(d.Folder, recordFile), append(data, '\n'), 0o600)
+}
+
+func (d *Draft) name() error {
 	name := filepath.Join(d.store.Dir, d.shape.Key())
-	err = unix.Renameat2(unix.AT_FDCWD, d.Folder, unix.AT_FDCWD, name, unix.RENAME_NOREPLACE)
+	err := unix.Renameat2(unix.AT_FDCWD, d.Folder, unix.AT_FDCWD, name, unix.RENAME_NOREPLACE)
 	if errors.Is(err, fs.ErrExist) {
 		return nil
 	}
@@ -98,7 +120,7 @@ func (d *Draft) Publish() error {
 		return &os.LinkError{Op: "publish template", Old: d.Folder, New: name, Err: err}
 	}
 	d.Folder = ""
-	return d.store.replace(d.shape)
+	return nil
 }
 
 // Close gives the draft up, unless it was published.
@@ -114,7 +136,20 @@ func (d *Draft) Close() {
 	}
 }
 
-// sweep removes drafts that nobody works on.
+// alone keeps others from sweeping meanwhile: a folder is there before it is locked.
+func (s Store) alone(work func() error) error {
+	dir, err := os.Open(s.Dir)
+	if err != nil {
+		return err
+	}
+	defer dir.Close() // and with it the lock
+	if err := unix.Flock(int(dir.Fd()), unix.LOCK_EX); err != nil {
+		return os.NewSyscallError("lock "+s.Dir, err)
+	}
+	return work()
+}
+
+// sweep removes drafts that nobody works on; see alone.
 func (s Store) sweep() {
 	list, _ := os.ReadDir(s.Dir)
 	for _, e := range list {

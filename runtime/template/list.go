@@ -112,7 +112,9 @@ func (s Store) Prune(tool, host string, dry bool) (gone, kept []Saved, err error
 		}
 	}
 	if !dry {
-		s.sweep()
+		if swept := s.alone(func() error { s.sweep(); return nil }); !errors.Is(swept, fs.ErrNotExist) {
+			err = errors.Join(err, swept)
+		}
 	}
 	return gone, kept, err
 }

@@ -3,7 +3,7 @@
 //
 // Promised: a template holds no disk, no secret and no name of a workspace. It is found by the digest of all that it depends on,
 // appears whole under its name or not at all, and is written by nobody afterwards: who starts a copy gets its memory as one that
-// is sealed (package memory), and never the file. What was taken away is of no consequence to the copies that there are.
+// is sealed (package memory), or one of its own, and never the file. What was taken away is of no consequence to the copies that there are.
 // A supervisor saves and copies them; the commands list and prune them.
 package template
 
@@ -11,7 +11,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -55,6 +54,14 @@ type Shape struct {
 	Program   File   `json:"program"`
 	CPUs      int    `json:"cpus"`
 	Memory    int64  `json:"memory"` // bytes
+
+	// Of a VMM that doesn't look at them itself: its host's CPU (package processor), and what its guests are told of the
+	// time stamp counter, in kHz.
+	Processor string `json:"processor,omitempty"`
+	KHz       int    `json:"khz,omitempty"`
+	// Of a VM that may get more while it runs.
+	MaxCPUs   int   `json:"max_cpus,omitempty"`
+	MaxMemory int64 `json:"max_memory,omitempty"` // bytes
 }
 
 // Format is the version of what a template's folder holds.
@@ -70,15 +77,15 @@ func (s Shape) Key() string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// The files of a template beside its record: those that a VMM writes and reads. The names are Cloud Hypervisor's, with that of
+// The files of a template: its record, and those that a VMM writes and reads. The names are Cloud Hypervisor's, with that of
 // the adapter's QEMU added.
 const (
-	recordFile = "template.json"
-	MemoryFile = "memory-ranges"
+	recordFile  = "template.json"
+	ConfigFile  = "config.json"
+	StateFile   = "state.json"
+	DevicesFile = "devices"
+	MemoryFile  = "memory-ranges"
 )
-
-// Files are what the adapter writes in a snapshot.
-var Files = []string{"config.json", "state.json", "devices", MemoryFile}
 
 // record is a template.json.
 type record struct {
@@ -101,19 +108,19 @@ func Of(s layout.State) Store { return Store{s.Templates()} }
 type Template struct {
 	Key    string
 	Folder string
-	Files  map[string]*os.File // by name; that of the memory is sealed
+	Files  map[string]*os.File // by name, to be read
+
+	record record
 }
 
-// Open gives the template of a shape. The error is fs.ErrNotExist when there is none. Its memory is that which one of holders
-// has, processes of copies that run, so that their pages are the same; of none, it is a new one.
-func (s Store) Open(shape Shape, holders []int) (t *Template, err error) {
+// Open gives the template of a shape. The error is fs.ErrNotExist when there is none.
+func (s Store) Open(shape Shape) (t *Template, err error) {
 	t = &Template{Key: shape.Key(), Files: map[string]*os.File{}}
 	t.Folder = filepath.Join(s.Dir, t.Key)
-	var r record
-	if err := layout.ReadJSON(filepath.Join(t.Folder, recordFile), &r); err != nil {
+	if err := layout.ReadJSON(filepath.Join(t.Folder, recordFile), &t.record); err != nil {
 		return nil, err
 	}
-	if r.Shape != shape {
+	if t.record.Shape != shape {
 		return nil, fmt.Errorf("template %s: its record is of another", t.Key)
 	}
 	defer func() {
@@ -121,7 +128,7 @@ func (s Store) Open(shape Shape, holders []int) (t *Template, err error) {
 			t.Close()
 		}
 	}()
-	for _, name := range r.Files {
+	for _, name := range t.record.Files {
 		if filepath.Base(name) != name {
 			return nil, fmt.Errorf("template %s: it names a file %q", t.Key, name)
 		}
@@ -131,21 +138,28 @@ func (s Store) Open(shape Shape, holders []int) (t *Template, err error) {
 		}
 		t.Files[name] = f
 	}
-	file, ok := t.Files[MemoryFile]
-	if !ok {
+	if t.Files[MemoryFile] == nil {
 		return nil, fmt.Errorf("template %s: it has no memory", t.Key)
 	}
-	name := r.memoryName()
+	return t, nil
+}
+
+// Seal puts in the place of the memory's file one that nobody can write to, for a VMM that maps it: that which one of holders
+// has, processes of copies that run, so that their pages are the same, and a new one where none has.
+func (t *Template) Seal(holders []int) error {
+	file, name := t.Files[MemoryFile], t.record.memoryName()
 	for _, pid := range holders {
-		if held := memory.Held(pid, name, shape.Memory); held != nil {
+		if held := memory.Held(pid, name, t.record.Shape.Memory); held != nil {
 			t.Files[MemoryFile] = held
-			return t, file.Close()
+			return file.Close()
 		}
 	}
-	if t.Files[MemoryFile], err = memory.Load(name, file); err != nil {
-		delete(t.Files, MemoryFile)
+	sealed, err := memory.Load(name, file)
+	if err != nil {
+		return err
 	}
-	return t, errors.Join(err, file.Close())
+	t.Files[MemoryFile] = sealed
+	return file.Close()
 }
 
 // Close closes the files.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"microagent/runtime/template/memory"
@@ -31,10 +32,22 @@ func shape(t *testing.T, cpus int) Shape {
 	return s
 }
 
+// files are those of the adapter's templates.
+var files = []string{ConfigFile, StateFile, DevicesFile, MemoryFile}
+
+// opened gives the template of a shape with its memory sealed.
+func opened(s Store, of Shape, holders ...int) (*Template, error) {
+	t, err := s.Open(of)
+	if err == nil {
+		err = t.Seal(holders)
+	}
+	return t, err
+}
+
 // save publishes a template of a shape.
 func save(t *testing.T, s Store, of Shape) {
 	t.Helper()
-	d, err := s.Draft(of)
+	d, err := s.Draft(of, files)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,12 +80,12 @@ func keys(t *testing.T, s Store) (list []string) {
 func TestATemplateIsFoundByItsShapeAndSealed(t *testing.T) {
 	s := Store{filepath.Join(t.TempDir(), "templates")}
 	one := shape(t, 1)
-	if _, err := s.Open(one, nil); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := opened(s, one); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("before there is one: %v", err)
 	}
 	save(t, s, one)
 	save(t, s, one) // another was faster
-	got, err := s.Open(one, nil)
+	got, err := opened(s, one)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +109,7 @@ func TestATemplateIsFoundByItsShapeAndSealed(t *testing.T) {
 	} {
 		other := one
 		change(&other)
-		if _, err := s.Open(other, nil); !errors.Is(err, fs.ErrNotExist) {
+		if _, err := opened(s, other); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("with another %s: %v", name, err)
 		}
 	}
@@ -104,8 +117,8 @@ func TestATemplateIsFoundByItsShapeAndSealed(t *testing.T) {
 	if err != nil || info.Mode().Perm() != 0o700 {
 		t.Errorf("folder %v, %v", info.Mode(), err)
 	}
-	files, _ := filepath.Glob(filepath.Join(got.Folder, "*"))
-	for _, f := range files {
+	all, _ := filepath.Glob(filepath.Join(got.Folder, "*"))
+	for _, f := range all {
 		if info, err := os.Stat(f); err != nil || info.Mode().Perm() != 0o600 {
 			t.Errorf("%s has mode %v, %v", f, info.Mode(), err)
 		}
@@ -136,12 +149,12 @@ func TestDraftsOfTheDeadAreSweptAndThoseOfTheLivingNot(t *testing.T) {
 	if err := os.Mkdir(dead, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	living, err := s.Draft(shape(t, 1))
+	living, err := s.Draft(shape(t, 1), files)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer living.Close()
-	another, err := s.Draft(shape(t, 2))
+	another, err := s.Draft(shape(t, 2), files)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,7 +169,7 @@ func TestDraftsOfTheDeadAreSweptAndThoseOfTheLivingNot(t *testing.T) {
 		t.Errorf("drafts are listed: %v", list)
 	}
 	left, _ := filepath.Glob(filepath.Join(s.Dir, "*", "*"))
-	if len(left) != len(Files) {
+	if len(left) != len(files) {
 		t.Errorf("left behind: %v", left)
 	}
 }
@@ -189,7 +202,7 @@ func TestCopiesThatRunShareTheirMemory(t *testing.T) {
 	save(t, s, one)
 	open := func(holders ...int) (*Template, os.FileInfo) {
 		t.Helper()
-		got, err := s.Open(one, holders)
+		got, err := opened(s, one, holders...)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -224,7 +237,7 @@ func TestATemplateThatWasSavedAnewSharesNothingWithCopiesOfTheOld(t *testing.T) 
 	var last os.FileInfo
 	for range 2 {
 		save(t, s, one)
-		got, err := s.Open(one, []int{os.Getpid()})
+		got, err := opened(s, one, os.Getpid())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -251,11 +264,78 @@ func TestADraftThatCanNotBeMadeIsNone(t *testing.T) {
 		dir = filepath.Join(dir, strings.Repeat("d", 200))
 	}
 	s := Store{filepath.Join(dir, strings.Repeat("d", most-len(dir)-1))}
-	d, err := s.Draft(shape(t, 1))
+	d, err := s.Draft(shape(t, 1), files)
 	if err == nil || d != nil {
 		t.Errorf("a start would go on with %+v, %v", d, err)
 	}
 	if left, err := os.ReadDir(s.Dir); err != nil || len(left) != 0 {
 		t.Errorf("left behind: %v, %v", left, err)
 	}
+}
+
+// A save that is killed after any of its steps leaves a template that is whole, or none and nothing for long.
+func TestASaveThatIsKilled(t *testing.T) {
+	one := shape(t, 1)
+	count := len((&Draft{}).steps())
+	for done := range count + len(files) + 1 {
+		s := Store{filepath.Join(t.TempDir(), "templates")}
+		d, err := s.Draft(one, files)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, name := range files {
+			if i >= done {
+				break
+			}
+			if err := d.Files[name].Truncate(one.Memory); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i, step := range d.steps() {
+			if i+len(files) >= done {
+				break
+			}
+			if err := step(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, f := range d.Files { // which is all that the kernel does for the dead
+			f.Close()
+		}
+		d.dir.Close()
+		got, err := opened(s, one)
+		switch {
+		case err == nil:
+			if len(got.Files) != len(files) {
+				t.Errorf("after %d steps it has the files %v", done, got.Files)
+			}
+			got.Close()
+			if done < len(files)+2 {
+				t.Errorf("after %d steps there is a template", done)
+			}
+		case !errors.Is(err, fs.ErrNotExist) || done >= len(files)+2:
+			t.Errorf("after %d steps: %v", done, err)
+		}
+		save(t, s, one)
+		if left, err := os.ReadDir(s.Dir); err != nil || len(left) != 1 || left[0].Name() != one.Key() {
+			t.Errorf("after %d steps and another save: %v, %v", done, left, err)
+		}
+	}
+}
+
+func TestDraftsThatAreBegunAtOnce(t *testing.T) {
+	s := Store{filepath.Join(t.TempDir(), "templates")}
+	var all sync.WaitGroup
+	for i := range 64 {
+		of := shape(t, i)
+		all.Go(func() {
+			d, err := s.Draft(of, files)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			d.Close()
+		})
+	}
+	all.Wait()
 }

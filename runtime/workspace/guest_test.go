@@ -110,7 +110,7 @@ func makeImage(path, release string) error {
 	if err := os.WriteFile(filepath.Join(tree, "bin/busybox"), data, 0o755); err != nil {
 		return err
 	}
-	for _, name := range strings.Fields("sh cat echo sleep true false kill sync reboot dd yes head stty printf wc df trap") {
+	for _, name := range strings.Fields("sh cat date dmesg echo sleep true false kill sync reboot dd yes head od stty printf wc df trap") {
 		if err := os.Symlink("busybox", filepath.Join(tree, "bin", name)); err != nil {
 			return err
 		}
@@ -262,6 +262,45 @@ func TestWorkspaces(t *testing.T) {
 				other := spec(name, idle)
 				other.ImageDigest, other.RootFS = "sha256:two", imageTwo
 				return other
+			},
+		}
+	})
+}
+
+// TestCopies has guests of either VMM be copies of others.
+func TestCopies(t *testing.T) {
+	t.Parallel()
+	drivertest.Copies(t, func(t *testing.T) drivertest.CopiesUnder {
+		s := open(t, t.TempDir())
+		saved := func(t *testing.T, name string) string {
+			t.Helper()
+			found, err := filepath.Glob(filepath.Join(s.State.Templates(), "*", name))
+			if err != nil || len(found) != 1 {
+				t.Fatalf("templates %q, %v", found, err)
+			}
+			return found[0]
+		}
+		return drivertest.CopiesUnder{
+			WorkspacesUnder: drivertest.WorkspacesUnder{
+				Workspaces: s,
+				Spec:       func(_ *testing.T, name string) driver.WorkspaceSpec { return spec(name, idle) },
+			},
+			Template: func(t *testing.T) string { return filepath.Dir(saved(t, "template.json")) },
+			// Each VMM's template says in a file of its own what CPU it is of.
+			Foreign: func(t *testing.T) {
+				for file, key := range map[string]string{"state.json": `"host":"`, "template.json": `"processor": "`} {
+					path := saved(t, file)
+					data, err := os.ReadFile(path)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if before, rest, ok := strings.Cut(string(data), key); ok {
+						_, after, _ := strings.Cut(rest, `"`)
+						if err := os.WriteFile(path, []byte(before+key+`another"`+after), 0o600); err != nil {
+							t.Fatal(err)
+						}
+					}
+				}
 			},
 		}
 	})
