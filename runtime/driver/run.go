@@ -25,7 +25,9 @@ type Run struct {
 	OutOfMemory string     `json:"out_of_memory,omitempty"`
 	Readiness   *Readiness `json:"readiness,omitempty"` // nil: it has no probe
 	// Restarts is nil of a run that a command started.
-	Restarts  *Restarts `json:"restarts,omitempty"`
+	Restarts *Restarts `json:"restarts,omitempty"`
+	// LossOf is the run, this one or that before it, of which a Loss is to be kept: whoever ended it may be gone before that.
+	LossOf    string    `json:"loss_of,omitempty"`
 	Waits     string    `json:"waits,omitempty"` // what a start takes long for, while it does
 	Error     string    `json:"error,omitempty"`
 	Console   []string  `json:"console,omitempty"` // last console lines of a failed run

@@ -3,6 +3,7 @@ package supervise
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -81,6 +82,9 @@ func (s *supervisor) conclude(end func(r *driver.Run)) error {
 	s.mu.Lock()
 	ended := s.run
 	end(&ended)
+	if costs(s.spec.Workspace, ended) {
+		ended.LossOf = ended.ID
+	}
 	if ended.Ended == nil {
 		at := now()
 		ended.Ended = &at
@@ -104,7 +108,7 @@ func (s *supervisor) conclude(end func(r *driver.Run)) error {
 // successor is the run that begins in the place of one that ended, after a pause.
 func (s *supervisor) successor(ended driver.Run, pause time.Duration) driver.Run {
 	r := driver.Run{
-		ID: layout.NewID(), Key: ended.Key, Phase: driver.PhaseStarting, Started: now(), PID: ended.PID, BootID: ended.BootID,
+		ID: layout.NewID(), LossOf: ended.LossOf, Key: ended.Key, Phase: driver.PhaseStarting, Started: now(), PID: ended.PID, BootID: ended.BootID,
 		Start: ended.Start, Tool: ended.Tool, DiskFaults: ended.DiskFaults, VMM: ended.VMM, Hardware: ended.Hardware, SpecDigest: ended.SpecDigest,
 		Restarts: &driver.Restarts{Count: 1, Why: why(s.spec.Workspace, ended)},
 	}
@@ -158,7 +162,11 @@ func (s *supervisor) endedRun() driver.Run {
 func (s *supervisor) liveOn(ready func()) error {
 	for {
 		err := s.live(s.guest, ready)
-		s.noteLoss()
+		for _, step := range s.lossSteps() {
+			if err := step(); err != nil {
+				s.log.Error("keep what was lost", "error", err)
+			}
+		}
 		if !s.restarting() {
 			return err
 		}
@@ -179,19 +187,33 @@ func (s *supervisor) awaitTurn() (again bool, err error) {
 			return false, s.recordEarlyStop()
 		}
 	}
-	s.mu.Lock()
-	s.vm, s.last, s.forced = nil, nil, s.forced && s.wasCut()
-	s.stand = standing{once: s.stand.once}
-	s.mu.Unlock()
-	var restarts driver.Restarts
-	err = s.change(func(r *driver.Run) {
-		restarts = *r.Restarts
-		restarts.Next = nil
-		r.Started, r.Waits, r.Restarts = now(), "", &restarts
-	})
-	s.log.Info("starts again", "restarts", restarts.Count, "because", restarts.Why)
-	s.tell(event.Event{Type: event.TypeRestart, Error: restarts.Why, Message: "what comes after it goes on"})
+	for _, step := range s.turnSteps() {
+		err = errors.Join(err, step())
+	}
 	return true, err
+}
+
+// turnSteps are what begins the turn of a run that waited for it.
+func (s *supervisor) turnSteps() []func() error {
+	var restarts driver.Restarts
+	return []func() error{
+		func() error {
+			s.mu.Lock()
+			s.vm, s.last, s.forced = nil, nil, s.forced && s.wasCut()
+			s.stand = standing{once: s.stand.once}
+			s.mu.Unlock()
+			return s.change(func(r *driver.Run) {
+				restarts = *r.Restarts
+				restarts.Next = nil
+				r.Started, r.Waits, r.Restarts, r.LossOf = now(), "", &restarts, ""
+			})
+		},
+		func() error {
+			s.log.Info("starts again", "restarts", restarts.Count, "because", restarts.Why)
+			s.tell(event.Event{Type: event.TypeRestart, Error: restarts.Why, Message: "what comes after it goes on"})
+			return nil
+		},
+	}
 }
 
 // restartLost ends a guest that is ready no more, in good order as far as it answers, so that it begins anew.

@@ -22,6 +22,7 @@ type runWire struct {
 	OutOfMemory string               `json:"out_of_memory,omitempty"`
 	Readiness   *readinessShape      `json:"readiness,omitempty"`
 	Restarts    *restartsShape       `json:"restarts,omitempty"`
+	LossOf      string               `json:"loss_of,omitempty"`
 	Waits       string               `json:"waits,omitempty"`
 	Error       string               `json:"error,omitempty"`
 	Console     []string             `json:"console,omitempty"`
@@ -96,7 +97,7 @@ type fetchedShape struct {
 func runWireOf(r driver.Run) runWire {
 	to := runWire{
 		ID: r.ID, Key: r.Key, Phase: r.Phase, Started: r.Started, Ready: r.Ready, Ended: r.Ended,
-		ExitCode: r.ExitCode, Stopped: r.Stopped, TimedOut: r.TimedOut, OutOfMemory: r.OutOfMemory, Waits: r.Waits, Error: r.Error,
+		ExitCode: r.ExitCode, Stopped: r.Stopped, TimedOut: r.TimedOut, OutOfMemory: r.OutOfMemory, LossOf: r.LossOf, Waits: r.Waits, Error: r.Error,
 		Console: r.Console, PID: r.PID, BootID: r.BootID, Start: r.Start, Tool: r.Tool, VMM: r.VMM,
 		Hardware: r.Hardware, SpecDigest: r.SpecDigest, Diagnostics: r.Diagnostics, Ports: r.Ports, Network: r.Network, Live: r.Live,
 	}
@@ -144,7 +145,7 @@ func fetchedOf(shapes []fetchedShape) (list []driver.Fetched) {
 func (r runWire) run() driver.Run {
 	to := driver.Run{
 		ID: r.ID, Key: r.Key, Phase: r.Phase, Started: r.Started, Ready: r.Ready, Ended: r.Ended,
-		ExitCode: r.ExitCode, Stopped: r.Stopped, TimedOut: r.TimedOut, OutOfMemory: r.OutOfMemory, Waits: r.Waits, Error: r.Error,
+		ExitCode: r.ExitCode, Stopped: r.Stopped, TimedOut: r.TimedOut, OutOfMemory: r.OutOfMemory, LossOf: r.LossOf, Waits: r.Waits, Error: r.Error,
 		Console: r.Console, PID: r.PID, BootID: r.BootID, Start: r.Start, Tool: r.Tool, VMM: r.VMM,
 		Hardware: r.Hardware, SpecDigest: r.SpecDigest, Diagnostics: r.Diagnostics, Ports: r.Ports, Network: r.Network, Live: r.Live,
 	}

@@ -23,6 +23,7 @@ type runRecord struct {
 	OutOfMemory string               `json:"out_of_memory,omitempty"`
 	Readiness   *readinessShape      `json:"readiness,omitempty"`
 	Restarts    *restartsShape       `json:"restarts,omitempty"`
+	LossOf      string               `json:"loss_of,omitempty"`
 	Waits       string               `json:"waits,omitempty"`
 	Error       string               `json:"error,omitempty"`
 	Console     []string             `json:"console,omitempty"`
