@@ -26,18 +26,29 @@ func (s *supervisor) followJob(j *job) {
 	}()
 	exit, err := j.process.Wait(ctx)
 	close(j.exited)
-	j.log.End()
-	end := s.judgeJob(ctx, j, exit, err)
-	j.mu.Lock()
-	end(&j.record)
-	j.record.Ended = new(now())
-	record := j.record
-	j.mu.Unlock()
-	if s.writeJobEnd(record) {
-		s.jobs.release(record.ID)
-	} // else it stays for those who ask
+	if err := inOrder(s.endJobSteps(ctx, j, exit, err)); err != nil { // it stays for those who ask
+		s.log.Error("write the end of a job", "job", j.record.ID, "error", err)
+	}
 	close(j.over)
 	j.log.Close()
+}
+
+// endJobSteps are the end of a job whose process is over. Killed before its record says how it ended, it is lost.
+func (s *supervisor) endJobSteps(ctx context.Context, j *job, exit proto.Exit, err error) []func() error {
+	var end func(*driver.Job)
+	return []func() error{
+		func() error { j.log.End(); return nil },
+		func() error { end = s.judgeJob(ctx, j, exit, err); return nil },
+		func() error {
+			j.mu.Lock()
+			end(&j.record)
+			j.record.Ended = new(now())
+			record := j.record
+			j.mu.Unlock()
+			return s.inReserve(func() error { return control.WriteJob(s.folder, record) })
+		},
+		func() error { s.jobs.release(j.record.ID); return nil },
+	}
 }
 
 // judgeJob says how a job ended, and brings its outputs into its folder when the guest is there still.
@@ -128,14 +139,4 @@ func uncollected(outputs []driver.Output, why string) (list []driver.Fetched) {
 		list = append(list, driver.Fetched{Name: o.Name, From: o.Path, Error: why})
 	}
 	return list
-}
-
-// writeJobEnd writes how a job ended, and says whether it could. Where it can't, the job is seen as lost once this process
-// is gone.
-func (s *supervisor) writeJobEnd(record driver.Job) bool {
-	err := s.inReserve(func() error { return control.WriteJob(s.folder, record) })
-	if err != nil {
-		s.log.Error("write the end of a job", "job", record.ID, "error", err)
-	}
-	return err == nil
 }

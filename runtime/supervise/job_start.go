@@ -20,71 +20,112 @@ func (s *supervisor) startJob(ctx context.Context, l *life, spec driver.JobSpec)
 	if !s.jobs.reserve() {
 		return driver.Job{}, s.refuseJob(fmt.Sprintf("%d jobs run in it, and no more may at once", driver.MaxRunningJobs), "microagent list --jobs")
 	}
-	j, err := s.createJob(l.run, spec)
-	if err != nil {
-		s.jobs.release("")
-		return driver.Job{}, err
-	}
-	j.life = l
-	starting, cancel := context.WithTimeout(ctx, startLimit)
-	defer cancel()
-	e := spec.Exec
-	j.process, err = l.session.Start(starting, proto.ExecSpec{
-		ID: "job-" + j.record.ID, Timeout: e.Timeout, Command: proto.Command{Argv: e.Argv, Env: e.Env, User: e.User, Workdir: e.Workdir},
-	}, proto.Streams{Stdout: j.log.Stdout(), Stderr: j.log.Stderr()})
-	if err == nil && !s.jobs.keep(j, func() { s.followJob(j) }) {
-		err = errors.Join(s.refuseJob("it is ending", ""), j.process.Close())
+	j := s.newJob(l, spec)
+	s.jobs.creating.Lock()
+	err := inOrder(s.makeJobSteps(j))
+	s.jobs.creating.Unlock()
+	if err == nil {
+		err = inOrder(s.beginJobSteps(ctx, j, spec.Exec))
 	}
 	if err != nil {
 		s.jobs.release("")
-		j.log.Close()
-		return driver.Job{}, errors.Join(err, control.RemoveJob(s.folder, j.record.ID))
+		return driver.Job{}, errors.Join(err, s.unmakeJob(j))
 	}
 	return j.snapshot(), nil
 }
 
-func (s *supervisor) refuseJob(why, next string) error {
-	return &driver.Error{Class: driver.ErrRefused, Op: opJob, Object: s.spec.Workspace.Name, Err: errors.New(why), Next: next}
+// inOrder does one step after the other, until one fails.
+func inOrder(steps []func() error) error {
+	for _, step := range steps {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// jobFiles is the error of files of a job.
-func (s *supervisor) jobFiles(err error) error {
-	e := &driver.Error{Op: opJob, Object: s.spec.Workspace.Name, Err: err}
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-		e.Class, e.Next = driver.ErrNoSpace, driver.NextNoSpace
-	}
-	return e
-}
-
-// createJob makes room for a job, and its folder, log and record.
-func (s *supervisor) createJob(run string, spec driver.JobSpec) (*job, error) {
-	s.jobs.creating.Lock()
-	defer s.jobs.creating.Unlock()
-	if err := s.forgetJobs(); err != nil {
-		return nil, err
-	}
-	id, err := control.CreateJob(s.folder)
-	if err != nil {
-		return nil, s.jobFiles(err)
-	}
+// newJob is a job that is nowhere yet.
+func (s *supervisor) newJob(l *life, spec driver.JobSpec) *job {
 	j := &job{
-		folder: s.folder.Job(id), exited: make(chan struct{}), over: make(chan struct{}),
+		life: l, exited: make(chan struct{}), over: make(chan struct{}),
 		record: driver.Job{
-			ID: id, Workspace: s.spec.Workspace.Name, RunID: run, Argv: shortArgv(spec.Exec.Argv), User: spec.Exec.User,
-			Workdir: spec.Exec.Workdir, Timeout: spec.Exec.Timeout, Started: now(), State: driver.JobRunning, Outputs: spec.Outputs,
+			Workspace: s.spec.Workspace.Name, RunID: l.run, Argv: shortArgv(spec.Exec.Argv), User: spec.Exec.User,
+			Workdir: spec.Exec.Workdir, Timeout: spec.Exec.Timeout, State: driver.JobRunning, Outputs: spec.Outputs,
 			PID: s.self.PID, BootID: s.self.BootID, Start: s.self.Start,
 		},
 	}
 	for _, o := range spec.Outputs {
 		j.outputs = append(j.outputs, driver.Output{Name: o.Name, Path: o.From, MayBeUnchanged: o.MayBeUnchanged})
 	}
-	if j.log, err = outlog.CreateJob(j.folder.Dir); err == nil {
-		if err = control.WriteJob(s.folder, j.record); err == nil {
-			return j, nil
-		}
+	return j
+}
+
+// makeJobSteps make room for a job, and its folder, log and record; jobs.creating is held. Without the last it is none yet,
+// and its folder is swept by the next supervisor.
+func (s *supervisor) makeJobSteps(j *job) []func() error {
+	return []func() error{
+		s.forgetJobs,
+		func() (err error) {
+			j.record.ID, err = control.CreateJob(s.folder)
+			j.folder = s.folder.Job(j.record.ID)
+			return s.jobFiles(err)
+		},
+		func() (err error) {
+			j.log, err = outlog.CreateJob(j.folder.Dir)
+			return s.jobFiles(err)
+		},
+		func() error {
+			j.record.Started = now()
+			return s.jobFiles(control.WriteJob(s.folder, j.record))
+		},
+	}
+}
+
+// beginJobSteps begin what a job runs. Its record says before that that it runs.
+func (s *supervisor) beginJobSteps(ctx context.Context, j *job, e driver.ExecSpec) []func() error {
+	return []func() error{
+		func() (err error) {
+			ctx, cancel := context.WithTimeout(ctx, startLimit)
+			defer cancel()
+			j.process, err = j.life.session.Start(ctx, proto.ExecSpec{
+				ID: "job-" + j.record.ID, Timeout: e.Timeout, Command: proto.Command{Argv: e.Argv, Env: e.Env, User: e.User, Workdir: e.Workdir},
+			}, proto.Streams{Stdout: j.log.Stdout(), Stderr: j.log.Stderr()})
+			return err
+		},
+		func() error {
+			if s.jobs.keep(j, func() { s.followJob(j) }) {
+				return nil
+			}
+			return errors.Join(s.refuseJob("it is ending", ""), j.process.Close())
+		},
+	}
+}
+
+// unmakeJob takes back what was made of a job that can't be begun.
+func (s *supervisor) unmakeJob(j *job) error {
+	if j.log != nil {
 		j.log.Close()
 	}
-	return nil, errors.Join(s.jobFiles(err), control.RemoveJob(s.folder, id))
+	if j.record.ID == "" {
+		return nil
+	}
+	return control.RemoveJob(s.folder, j.record.ID)
+}
+
+func (s *supervisor) refuseJob(why, next string) error {
+	return &driver.Error{Class: driver.ErrRefused, Op: opJob, Object: s.spec.Workspace.Name, Err: errors.New(why), Next: next}
+}
+
+// jobFiles is the error of files of a job, nil for nil.
+func (s *supervisor) jobFiles(err error) error {
+	if err == nil {
+		return nil
+	}
+	e := &driver.Error{Op: opJob, Object: s.spec.Workspace.Name, Err: err}
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		e.Class, e.Next = driver.ErrNoSpace, driver.NextNoSpace
+	}
+	return e
 }
 
 // maxArgv bounds what a record keeps of a command, in bytes.

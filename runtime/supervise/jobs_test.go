@@ -29,8 +29,9 @@ import (
 // jobGuest is a guest whose processes write "out" and run until the test or a signal ends them.
 type jobGuest struct {
 	wire.AgentService
-	deaf bool // to SIGTERM
-	mute bool // of the end of a process
+	deaf bool   // to SIGTERM
+	mute bool   // of the end of a process
+	tree []byte // that is fetched; none: and nothing comes
 
 	mu      sync.Mutex
 	procs   map[string]chan *wire.WaitResponse
@@ -88,9 +89,12 @@ func (g *jobGuest) serve(conn net.Conn) {
 		return
 	}
 	switch h.GetKind() {
-	case proto.KindFetch: // and nothing comes
-		st.DrainInput()
-		return
+	case proto.KindFetch:
+		if g.tree == nil {
+			st.DrainInput()
+			return
+		}
+		_, _ = st.Write(g.tree)
 	case proto.KindStdout:
 		_, _ = io.WriteString(st, "out")
 	}

@@ -64,6 +64,30 @@ func ends(t *testing.T, s *supervisor) (lost []string, restarts int) {
 	return lost, restarts
 }
 
+// doSteps does as many steps of stages, each of which is known when those before it are done. Where all are to be done, there
+// must be so many and no more.
+func doSteps(t *testing.T, done int, all bool, stages ...func() []func() error) {
+	t.Helper()
+	for _, stage := range stages {
+		if done == 0 && !all {
+			return
+		}
+		steps := stage()
+		if all && len(steps) > done {
+			t.Fatal("there is a step without a case")
+		}
+		for _, step := range steps[:min(done, len(steps))] {
+			if err := step(); err != nil {
+				t.Fatal(err)
+			}
+			done--
+		}
+	}
+	if done > 0 {
+		t.Fatal("there is a case without a step")
+	}
+}
+
 // TestEveryEndLeavesItsLoss kills a supervisor behind each step from the end of a run to the beginning of the next: what the
 // end cost is told of once, and so is what the kill did, however often somebody looks.
 func TestEveryEndLeavesItsLoss(t *testing.T) {
@@ -86,25 +110,7 @@ func TestEveryEndLeavesItsLoss(t *testing.T) {
 					}
 					return nil
 				}
-				left := done
-				for _, stage := range []func() []func() error{end, s.lossSteps, next} {
-					if left == 0 {
-						break
-					}
-					steps := stage()
-					if done == len(c.lost)-1 && len(steps) > left {
-						t.Fatalf("%s: there is a step without a case", name)
-					}
-					for _, step := range steps[:min(left, len(steps))] {
-						if err := step(); err != nil {
-							t.Fatal(err)
-						}
-						left--
-					}
-				}
-				if left > 0 {
-					t.Fatalf("%s: there is a case without a step", name)
-				}
+				doSteps(t, done, done == len(c.lost)-1, end, s.lossSteps, next)
 				for range 2 {
 					if err := NoteLost(s.state, s.spec.Workspace, readRun(t, s)); err != nil {
 						t.Fatal(err)
