@@ -125,6 +125,58 @@ func TestBringOut(t *testing.T) {
 	}
 }
 
+type jobs = driver.Jobs
+
+// mortalJobs take note of outputs while the process lives.
+type mortalJobs struct {
+	jobs
+	*life
+}
+
+func (m mortalJobs) TakeJob(ctx context.Context, workspace, id, output string) error {
+	if err := m.spend(); err != nil {
+		return err
+	}
+	return m.jobs.TakeJob(ctx, workspace, id, output)
+}
+
+// TestEveryKillOfBringingOutConverges kills the process that brings a job's outputs out before each of its effects: the next
+// one brings the rest, finds nothing in its way, and leaves nothing that is held.
+func TestEveryKillOfBringingOutConverges(t *testing.T) {
+	for effects := 0; ; effects++ {
+		home, err := JobPlace(t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, j := finishedJob(t, map[string]string{"a": filepath.Join(home, "a"), "b": filepath.Join(home, "b")})
+		d.Outputs = &drivertest.FakeOutputs{}
+		l := &life{effects: effects}
+		mortal := d
+		mortal.Outputs, mortal.Jobs = mortalOutputs{d.Outputs, l}, mortalJobs{d.Jobs, l}
+		_, unwritten := BringOut(t.Context(), mortal, j, Writing{})
+		for _, err := range unwritten {
+			if !errors.Is(err, errKilled) {
+				t.Errorf("killed after %d effects: %v", effects, err)
+			}
+		}
+		if list, err := d.Jobs.Jobs(t.Context(), "one"); err != nil || list[0].Holds() != l.dead {
+			t.Errorf("killed after %d effects: %+v, %v", effects, list, err)
+		}
+		if written, unwritten := BringOut(t.Context(), d, j, Writing{}); len(written) != 2 || len(unwritten) != 0 {
+			t.Errorf("after %d effects, the next: %v, %v", effects, written, unwritten)
+		}
+		if list, err := d.Jobs.Jobs(t.Context(), "one"); err != nil || list[0].Holds() {
+			t.Errorf("after %d effects, and the next: %+v, %v", effects, list, err)
+		}
+		if !l.dead {
+			if effects != 4 { // each of two is written, and noted
+				t.Errorf("it had %d effects", effects)
+			}
+			return
+		}
+	}
+}
+
 // TestJobPlace: links that lead to it are resolved once, when it is named; a git folder is refused.
 func TestJobPlace(t *testing.T) {
 	home, err := filepath.EvalSymlinks(t.TempDir())
