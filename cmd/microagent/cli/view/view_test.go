@@ -20,6 +20,7 @@ var notShown = map[string]string{
 	"run.boot_id":          "which boot of the host its supervisor's number is of",
 	"run.start":            "when its supervisor's process began, in the host's ticks",
 	"run.live":             "what a plan rests on; the plan says it",
+	"run.loss_of":          "whether a loss is still to be kept, which whoever looks does",
 	"spec.applied":         "the engine's own form of the spec",
 	"holder.boot_id":       "as of a run",
 	"holder.start":         "as of a run",
