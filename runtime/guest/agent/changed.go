@@ -40,8 +40,10 @@ func (a *Agent) sendChanged(ctx context.Context, h *wire.StreamHeader, st *proto
 	gone, end := tellHost(st)
 	defer end()
 	since, told := a.began(), byte(2)
+	var looks pace
 	for {
 		w.place() // before the look, so that no change is missed
+		looks.begin()
 		now := byte(0)
 		if changedSince(path, since) {
 			now = 1
@@ -65,7 +67,7 @@ func (a *Agent) sendChanged(ctx context.Context, h *wire.StreamHeader, st *proto
 		if told == 1 {
 			rest = changedPause
 		}
-		if !pause(ctx, gone, rest) {
+		if !looks.await(ctx, gone, rest) {
 			return
 		}
 	}

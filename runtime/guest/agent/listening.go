@@ -52,9 +52,11 @@ func (a *Agent) sendListening(ctx context.Context, h *wire.StreamHeader, st *pro
 	signs, closeSigns := a.watchServers(wanted)
 	defer closeSigns()
 	var told []byte
+	var looks pace
 	for changed := time.Now(); ; {
 		stirred := a.stirred.next()
 		signs.look() // before the look, so that nothing is missed
+		looks.begin()
 		now, err := served(tables, wanted)
 		if err != nil {
 			_ = st.Fail(answer(err))
@@ -73,7 +75,7 @@ func (a *Agent) sendListening(ctx context.Context, h *wire.StreamHeader, st *pro
 		case hostGone:
 			return
 		}
-		if !pause(ctx, gone, lookFirst) { // bells may ring without end
+		if !looks.await(ctx, gone, lookFirst) { // bells may ring without end
 			return
 		}
 	}
@@ -107,6 +109,18 @@ func untilNextLook(quiet time.Duration, missing bool) time.Duration {
 		most = lookMissing
 	}
 	return min(quiet/lookShare, most)
+}
+
+// pace keeps looks apart: what is told of after a while is looked at at once.
+type pace struct{ last time.Time }
+
+// begin is of a look.
+func (p *pace) begin() { p.last = time.Now() }
+
+// await returns when the next look may be, so long after the last; false when it was cut short.
+func (p *pace) await(ctx context.Context, gone <-chan struct{}, apart time.Duration) bool {
+	rest := apart - time.Since(p.last)
+	return rest <= 0 || pause(ctx, gone, rest)
 }
 
 // pause is false when it was cut short.
