@@ -64,6 +64,7 @@ type Agent struct {
 	stirred  *bell // what may have begun or ended a server
 	dials    atomic.Int32
 	started  time.Time
+	server   *ttrpc.Server // made by Prepare
 
 	remounting sync.Mutex // held before mu
 	mu         sync.Mutex
@@ -98,16 +99,15 @@ func New(m System, log *Log) *Agent {
 func (a *Agent) Serve(ctx context.Context, control, streams net.Listener) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	server, err := ttrpc.NewServer(ttrpc.WithUnaryServerInterceptor(a.guard))
-	if err != nil {
+	if err := a.Prepare(); err != nil {
 		return err
 	}
-	wire.RegisterAgentService(server, a)
+	server := a.server
 	var work sync.WaitGroup
 	work.Go(func() { a.children.reap(ctx) })
 	work.Go(func() { a.acceptStreams(ctx, streams) })
 	stop := context.AfterFunc(ctx, func() { _ = server.Close(); _ = streams.Close() })
-	err = server.Serve(ctx, &tracked{control, a})
+	err := server.Serve(ctx, &tracked{control, a})
 	cancel()
 	stop()
 	_ = streams.Close()

@@ -16,13 +16,17 @@ type children struct {
 	mu   sync.Mutex
 	ends map[int]func(syscall.WaitStatus) // by pid, of those that are not reaped
 
+	died    chan os.Signal
 	stirred *bell // rung when a process was started, and when some were reaped
 	short   *shortage
 }
 
 func newChildren(stirred *bell) *children {
-	return &children{ends: map[int]func(syscall.WaitStatus){}, stirred: stirred, short: watchShortage()}
+	return &children{ends: map[int]func(syscall.WaitStatus){}, died: make(chan os.Signal, 1), stirred: stirred, short: watchShortage()}
 }
+
+// listen has the kernel tell of children that end, which reap then takes.
+func (c *children) listen() { signal.Notify(c.died, unix.SIGCHLD) }
 
 // start runs a process; ended is called once, when it was reaped.
 func (c *children) start(path string, argv []string, attr *syscall.ProcAttr, ended func(syscall.WaitStatus)) (int, error) {
@@ -58,15 +62,14 @@ func (c *children) kill(pid int, sig syscall.Signal) error {
 
 // reap collects what ended until ctx ends.
 func (c *children) reap(ctx context.Context) {
-	died := make(chan os.Signal, 1)
-	signal.Notify(died, unix.SIGCHLD)
-	defer signal.Stop(died)
+	c.listen()
+	defer signal.Stop(c.died)
 	for {
 		for c.one() {
 			c.stirred.ring()
 		}
 		select {
-		case <-died:
+		case <-c.died:
 		case <-ctx.Done():
 			return
 		}

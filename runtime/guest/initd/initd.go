@@ -52,7 +52,12 @@ func live(log *agent.Log, serve func(ctx context.Context, g *Guest) error) error
 	saveMemory()
 	loadModules(log, ModuleList)
 	note("modules loaded")
-	return serve(context.Background(), &Guest{Log: log, Machine: &system{log: log, disks: map[string]mounted{}}})
+	for _, s := range ahead {
+		if err := s.Do(); err != nil {
+			log.Printf("%s: %v", s, err)
+		}
+	}
+	return serve(context.Background(), &Guest{Log: log, Machine: &system{log: log, disks: map[string]mounted{}, helper: dismissHelper()}})
 }
 
 // note leaves a line in the kernel's log, beside what the kernel says of its own boot: dmesg shows when. Nothing of it goes
@@ -78,11 +83,14 @@ func saveMemory() {
 }
 
 func answerHost(ctx context.Context, g *Guest) error {
+	a := agent.New(g.Machine, g.Log)
+	if err := a.Prepare(); err != nil {
+		return err
+	}
 	control, streams, err := g.Listen(ctx)
 	if err != nil {
 		return err
 	}
-	a := agent.New(g.Machine, g.Log)
 	g.Log.Printf("agent ready")
 	return a.Serve(ctx, control, streams)
 }

@@ -48,3 +48,30 @@ func loadModule(path string) error {
 	}
 	return nil
 }
+
+// helperSetting names the program that the kernel runs when it wants a module (Documentation/admin-guide/sysctl/kernel.rst,
+// modprobe); an empty line is none.
+const helperSetting = "/proc/sys/kernel/modprobe"
+
+// dismissHelper keeps the kernel from starting a process for each module that it looks for while the initramfs, which has no
+// such program, is the root: looking for a disk alone may cost one. It gives what was set, for recallHelper.
+func dismissHelper() string {
+	was, err := os.ReadFile(helperSetting)
+	if err != nil {
+		return "" // the kernel loads none
+	}
+	if err := (setting{helperSetting, "\n"}).Do(); err != nil {
+		return ""
+	}
+	return string(was)
+}
+
+// recallHelper undoes dismissHelper: the root file system may have the program, and modules for it.
+func recallHelper(log *agent.Log, was string) {
+	if was == "" {
+		return
+	}
+	if err := (setting{helperSetting, was}).Do(); err != nil {
+		log.Printf("%s: %v", helperSetting, err)
+	}
+}

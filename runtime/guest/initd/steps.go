@@ -99,8 +99,9 @@ var early = []step{
 	mount{"devtmpfs", "/dev", "mode=0755", unix.MS_NOSUID},
 }
 
-// late is done before the root file system is entered.
-var late = []step{
+// ahead is what every guest needs in its root file system, and no disk: it is done before the host is told of the guest, so that
+// one that others are copies of has done it for them.
+var ahead = []step{
 	mount{"devpts", "/dev/pts", "mode=0620,gid=5,ptmxmode=0666", unix.MS_NOSUID | unix.MS_NOEXEC},
 	mount{"tmpfs", "/dev/shm", "mode=1777", unix.MS_NOSUID | unix.MS_NODEV},
 	mount{"cgroup2", "/sys/fs/cgroup", "", quiet},

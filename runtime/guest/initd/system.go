@@ -25,6 +25,8 @@ type system struct {
 	disks map[string]mounted // by serial
 	order []string           // serials as mounted, the root first
 	link  *os.File           // of a guest with a network
+
+	helper string // that the kernel runs to load a module, once the root file system may have it
 }
 
 type mounted struct {
@@ -39,11 +41,6 @@ const newRoot = "/newroot"
 
 // Setup mounts the root file system and enters it, then mounts the rest.
 func (m *system) Setup(_ context.Context, req *wire.ConfigureRequest, own agent.Owner) error {
-	for _, s := range late {
-		if err := s.Do(); err != nil {
-			m.log.Printf("%s: %v", s, err)
-		}
-	}
 	guest, err := proto.GuestOf(req)
 	if err != nil {
 		return err
@@ -68,6 +65,7 @@ func (m *system) Setup(_ context.Context, req *wire.ConfigureRequest, own agent.
 		if err := enter(newRoot); err != nil {
 			return proto.Errorf(proto.CodeFailed, "enter the root file system: %v", err)
 		}
+		recallHelper(m.log, m.helper)
 		m.settle(root, "/", fresh, own)
 	}
 	name := named(req.GetHostname())

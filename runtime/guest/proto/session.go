@@ -104,12 +104,14 @@ func (s *Session) exchange(ctx context.Context) error {
 }
 
 // Build is what this binary says about itself in a hello.
-func Build() string {
+func Build() string { return build() }
+
+var build = sync.OnceValue(func() string {
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
 		return info.Main.Version
 	}
 	return "(devel)"
-}
+})
 
 // Hello is what the guest said at the start of the session.
 func (s *Session) Hello() Hello { return s.hello }
