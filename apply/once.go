@@ -3,6 +3,7 @@ package apply
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -51,12 +52,12 @@ const interruptGrace = 10 * time.Second
 // Once starts the workspace, runs the command, writes its outputs, stops the workspace and deletes it. When ctx ends, the
 // command is interrupted, then killed, and its outputs come out all the same; when waiting ends, nothing is waited for. An
 // output that is there and could not be written keeps the workspace, and so does a guest or supervisor that died before
-// outputs were collected: nothing of a run is lost by its end.
+// outputs were collected: nothing of a run is lost by its end. A guest of which nothing stays is ended without being shut down.
 func Once(ctx, waiting context.Context, d driver.Set, c Command) CommandEnd {
 	name, always := c.Workspace.Spec.Name, context.WithoutCancel(ctx)
 	end, keep := c.run(ctx, waiting, d)
 	end.Kept = keep || c.Keep
-	if err := stopCommand(waiting, always, d, name); err != nil {
+	if err := stopCommand(waiting, always, d, name, end.Kept || leavesWrites(c.Workspace.Spec)); err != nil {
 		end.Kept, end.Cleanup = true, err
 		return end
 	}
@@ -163,11 +164,16 @@ func (c Command) writeOne(ctx context.Context, d driver.Set, o HostOutput) (driv
 	return Write(ctx, d.Outputs, tree, f, o.Path, c.How)
 }
 
-// stopCommand shuts a guest down, and ends it without asking once waiting has ended.
-func stopCommand(waiting, ctx context.Context, d driver.Set, name string) error {
+// leavesWrites says whether a workspace writes to more than its root file system, which is deleted with it.
+func leavesWrites(w driver.WorkspaceSpec) bool {
+	return slices.ContainsFunc(w.Mounts, func(m driver.Mount) bool { return !m.ReadOnly })
+}
+
+// stopCommand shuts a guest down that leaves something, and ends it without asking otherwise, or once waiting has ended.
+func stopCommand(waiting, ctx context.Context, d driver.Set, name string, leaves bool) error {
 	var err error
 	if waiting.Err() == nil {
-		_, err = d.Runs.Stop(waiting, name, driver.StopOptions{})
+		_, err = d.Runs.Stop(waiting, name, driver.StopOptions{Force: !leaves})
 	}
 	if waiting.Err() != nil {
 		_, err = d.Runs.Stop(ctx, name, driver.StopOptions{Force: true})

@@ -67,6 +67,9 @@ func TestOnce(t *testing.T) {
 	fails := func(err error) func(context.Context, driver.Streams) (int, error) {
 		return func(context.Context, driver.Streams) (int, error) { return 0, err }
 	}
+	mounts := func(list ...driver.Mount) func(*Command) {
+		return func(c *Command) { c.Workspace.Spec.Mounts = list }
+	}
 	lost := &driver.CrashError{}
 	for _, c := range []struct {
 		name      string
@@ -78,11 +81,15 @@ func TestOnce(t *testing.T) {
 		unwritten int
 		kept      bool
 		cleanup   bool
+		asked     bool // its guest is shut down, though the workspace does not stay, or not as it was to
 		toKeep    bool // the record says that it is no workspace of a process alone any more
 	}{
 		{name: "it succeeds", written: 1},
 		{name: "it fails", world: func(_ *driver.Set, r *onceRuns, _ *drivertest.FakeWorkspaces) { r.exec = exits(3) }, code: 3, written: 1},
 		{name: "it is to be kept", command: func(c *Command) { c.Keep = true }, written: 1, kept: true},
+		{name: "it writes to a volume", command: mounts(driver.Mount{Path: "/v", Kind: driver.MountVolume, Name: "v"}), written: 1, asked: true},
+		{name: "it writes to a disk of the host", command: mounts(driver.Mount{Path: "/d", Kind: spec.MountDisk, Name: "d"}), written: 1, asked: true},
+		{name: "it reads a volume", command: mounts(driver.Mount{Path: "/v", Kind: driver.MountVolume, Name: "v", ReadOnly: true}), written: 1},
 		{name: "it succeeds without its output", world: func(_ *driver.Set, r *onceRuns, _ *drivertest.FakeWorkspaces) { r.outputs = nil },
 			unwritten: 1, kept: true, toKeep: true},
 		{name: "it fails before its output", world: func(_ *driver.Set, r *onceRuns, _ *drivertest.FakeWorkspaces) {
@@ -131,7 +138,7 @@ func TestOnce(t *testing.T) {
 				}
 				return nil
 			}
-		}, unwritten: 1, kept: true, cleanup: true},
+		}, unwritten: 1, kept: true, cleanup: true, asked: true},
 		{name: "it can't be started", world: func(_ *driver.Set, _ *onceRuns, w *drivertest.FakeWorkspaces) {
 			w.Fail = func(op, _ string) error {
 				if op == "start" {
@@ -177,7 +184,7 @@ func TestOnce(t *testing.T) {
 			} else if there && ws.Spec.OneShot == c.toKeep && !c.cleanup {
 				t.Errorf("one for a process alone: %v", ws.Spec.OneShot)
 			}
-			if len(runs.stops) == 0 || runs.stops[0].Force {
+			if asked := c.asked || c.kept && !c.cleanup; len(runs.stops) == 0 || runs.stops[0].Force == asked {
 				t.Errorf("stopped with %+v", runs.stops)
 			}
 			if !end.Kept && errors.Is(end.Err, driver.ErrGuest) && (lost.Log != "" || driver.Next(end.Err) == "microagent logs one") {
