@@ -63,8 +63,10 @@ func (s *supervisor) see(ctx context.Context, vm *machine.VM) (changed bool) {
 
 // lookFirst is for a guest that is about to be ready, which is written then.
 func (s *supervisor) lookFirst(ctx context.Context, vm *machine.VM) {
-	s.remounting.Lock()
-	defer s.remounting.Unlock()
+	if s.remounting.Acquire(ctx, 1) != nil {
+		return
+	}
+	defer s.remounting.Release(1)
 	s.mu.Lock()
 	s.seen = nil
 	s.mu.Unlock()
@@ -82,10 +84,11 @@ func (s *supervisor) followVM(ctx context.Context, w *watch) (stop func()) {
 				return
 			case <-w.changed:
 			}
-			if s.remounting.TryLock() { // who has it looks when it is done
-				s.look(ctx, w.vm)
-				s.remounting.Unlock()
+			if s.remounting.Acquire(ctx, 1) != nil {
+				return
 			}
+			s.look(ctx, w.vm)
+			s.remounting.Release(1)
 		}
 	})
 	return func() { cancel(); looking.Wait() }

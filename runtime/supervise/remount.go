@@ -33,8 +33,8 @@ func (s *supervisor) setDisks(disks attach.Disks) error {
 
 // settleDisks gives the disks that the next VM starts with, without those that were on their way out of the last.
 func (s *supervisor) settleDisks() attach.Disks {
-	s.remounting.Lock()
-	defer s.remounting.Unlock()
+	_ = s.remounting.Acquire(context.Background(), 1) // which waits until it has it
+	defer s.remounting.Release(1)
 	var stay attach.Disks
 	for _, d := range s.attached() {
 		if !d.Leaving {
@@ -76,8 +76,10 @@ func (s *supervisor) mountOf(d attach.Disk) proto.Mount {
 // its disk may be wanted elsewhere; nothing is taken away when a disk that comes can't be had.
 func (s calls) Mount(ctx context.Context, mounts []driver.Mount) error {
 	return s.withGuest(context.WithoutCancel(ctx), opMount, func(ctx context.Context, session *proto.Session) error {
-		s.remounting.Lock()
-		defer s.remounting.Unlock()
+		if err := s.remounting.Acquire(ctx, 1); err != nil {
+			return err
+		}
+		defer s.remounting.Release(1)
 		if !session.Hello().Has(proto.CapMount) {
 			return &driver.Error{
 				Class: driver.ErrUnsupported, Op: opMount, Object: s.spec.Workspace.Name,

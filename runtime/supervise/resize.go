@@ -36,8 +36,10 @@ func (s *supervisor) sizeOf() (cpus int, memory int64) {
 // that takes it into use when this is called again.
 func (s calls) ResizeVM(ctx context.Context, cpus int, memory int64) error {
 	return s.withGuest(context.WithoutCancel(ctx), opResize, func(ctx context.Context, session *proto.Session) error {
-		s.remounting.Lock()
-		defer s.remounting.Unlock()
+		if err := s.remounting.Acquire(ctx, 1); err != nil {
+			return err
+		}
+		defer s.remounting.Release(1)
 		name := s.spec.Workspace.Name
 		if !session.Hello().Has(proto.CapOnline) {
 			return &driver.Error{

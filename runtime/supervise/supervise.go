@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"microagent/runtime/driver"
 	"microagent/runtime/layout"
 	"microagent/runtime/lease"
@@ -48,10 +50,10 @@ type supervisor struct {
 
 	network *network // nil for none
 
-	template   *template.Template // that the guest is a copy of; nil for one that booted
-	uncopied   string             // why a guest of this run is not to be a copy; "" for none
-	remounting sync.Mutex         // what follows
-	serials    int                // how many disks it has had
+	template   *template.Template  // that the guest is a copy of; nil for one that booted
+	uncopied   string              // why a guest of this run is not to be a copy; "" for none
+	remounting *semaphore.Weighted // of one, for what the VM has and for what follows
+	serials    int                 // how many disks it has had
 
 	publishing sync.Mutex  // what follows
 	declared   []spec.Port // those of ports that the workspace's spec has, as they are bound
@@ -93,7 +95,7 @@ func Run(ctx context.Context, spec Spec, o Options) error {
 	}
 	s := &supervisor{
 		spec: spec, state: layout.State{Dir: spec.State}, self: self, log: o.Log,
-		stop: make(chan struct{}), ended: make(chan struct{}),
+		stop: make(chan struct{}), ended: make(chan struct{}), remounting: semaphore.NewWeighted(1),
 	}
 	s.guest, s.cut = context.WithCancel(context.WithoutCancel(ctx))
 	defer s.cut()
