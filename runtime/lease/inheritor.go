@@ -24,7 +24,7 @@ func Inheritors(path string) ([]Process, error) {
 	var list []Process
 	for _, e := range entries {
 		pid, err := strconv.Atoi(e.Name())
-		if err != nil || !hasLease(pid, &want) {
+		if err != nil || !hasLease(filepath.Join("/proc", e.Name()), &want) {
 			continue
 		}
 		if p, err := Find(pid); err == nil {
@@ -34,9 +34,9 @@ func Inheritors(path string) ([]Process, error) {
 	return list, nil
 }
 
-// hasLease says whether the process has the image open with a flock on it. A process that ends meanwhile has not.
-func hasLease(pid int, want *unix.Stat_t) bool {
-	proc := fmt.Sprintf("/proc/%d", pid)
+// hasLease says whether a process or thread, by its folder in /proc, has the image open with a flock on it. One that ends
+// meanwhile has not.
+func hasLease(proc string, want *unix.Stat_t) bool {
 	fds, err := os.ReadDir(filepath.Join(proc, "fd"))
 	if err != nil {
 		return false

@@ -1,7 +1,7 @@
 // Package lease says who may write a disk now. A lease is flock(2) on the image itself: it lives as long as
 // any process has the open file, so a lease that was passed on to a VMM is free only when the last process
-// that could write is gone. It is never an OFD or POSIX lock, because those belong to the VMM. A lease never
-// waits, never creates a file and never writes a byte.
+// that could write is gone. It is never an OFD or POSIX lock, because those belong to the VMM. A lease waits for
+// nobody but a holder that was killed and has not come to its end yet, never creates a file and never writes a byte.
 //
 // On a block device the lock names the holder, and a claim keeps others off: the device is open with O_EXCL for as
 // long as the lease lives, which refuses mounts and every other claim, through whatever device node. Of readers the
@@ -12,6 +12,7 @@
 package lease
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -89,9 +90,14 @@ const (
 // excludes it, and of class driver.ErrUnsupported for an exclusive lease on a network file system, whose locks
 // say nothing about other machines.
 func Acquire(path string, mode Mode) (*Lease, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), endingLimit)
+	defer cancel()
 	for {
 		l, err := acquire(path, mode)
-		if !errors.Is(err, errReplaced) {
+		switch _, busy := errors.AsType[*BusyError](err); {
+		case errors.Is(err, errReplaced):
+		case busy && awaitEnding(ctx, path):
+		default:
 			return l, err
 		}
 	}

@@ -2,6 +2,7 @@ package lease
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -9,9 +10,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"microagent/runtime/driver"
 )
@@ -32,9 +37,35 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
+	if os.Getenv("LEASE_TEST_ENDING") != "" {
+		endMainThread()
+	}
 	fmt.Println("got")
 	_, _ = io.Copy(io.Discard, os.Stdin)
 	l.Close()
+}
+
+func init() {
+	if os.Getenv("LEASE_TEST_ENDING") != "" {
+		runtime.LockOSThread() // of main, to the main thread
+	}
+}
+
+// endMainThread makes this process what one is that was killed and has a thread that can't end yet, until its standard
+// input ends.
+func endMainThread() {
+	go func() {
+		for {
+			if s, err := stat(os.Getpid()); err != nil || s.ending {
+				break
+			}
+			time.Sleep(time.Millisecond)
+		}
+		fmt.Println("got")
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		os.Exit(0)
+	}()
+	_, _, _ = unix.Syscall(unix.SYS_EXIT, 0, 0, 0)
 }
 
 type holder struct {
@@ -43,10 +74,10 @@ type holder struct {
 	said  string
 }
 
-func hold(t *testing.T, path string) *holder {
+func hold(t *testing.T, path string, env ...string) *holder {
 	t.Helper()
 	h := &holder{cmd: exec.Command(os.Args[0])}
-	h.cmd.Env = append(os.Environ(), "LEASE_TEST_ACQUIRE="+path)
+	h.cmd.Env = append(os.Environ(), append(env, "LEASE_TEST_ACQUIRE="+path)...)
 	in, err := h.cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -259,5 +290,41 @@ func TestNetworkFileSystemsAreNamed(t *testing.T) {
 		if got := networkName(magic); got != want {
 			t.Errorf("%#x is %q, want %q", magic, got, want)
 		}
+	}
+}
+
+// TestAcquireOutlastsAHolderThatEnds: a process that was killed has its files until its last thread has ended.
+func TestAcquireOutlastsAHolderThatEnds(t *testing.T) {
+	path := image(t)
+	h := hold(t, path, "LEASE_TEST_ENDING=1")
+	if h.said != "got" {
+		t.Fatalf("the other process said %q", h.said)
+	}
+	p, err := Find(h.cmd.Process.Pid)
+	if err != nil || p.Alive() {
+		t.Errorf("a process whose main thread has ended is alive: %v", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	if err := p.Wait(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("wait for a process that is ending: %v", err)
+	}
+	got := make(chan error, 1)
+	go func() {
+		l, err := Acquire(path, Exclusive)
+		if err == nil {
+			err = l.Close()
+		}
+		got <- err
+	}()
+	select {
+	case err := <-got:
+		h.release()
+		t.Fatalf("while its holder is ending: %v", err)
+	case <-time.After(3 * patience): // then it waits for more than a probe
+	}
+	h.release()
+	if err := <-got; err != nil {
+		t.Error(err)
 	}
 }

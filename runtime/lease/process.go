@@ -35,37 +35,56 @@ func Find(pid int) (Process, error) {
 	if err != nil {
 		return Process{}, err
 	}
-	start, _, err := stat(pid)
+	s, err := stat(pid)
 	if err != nil {
 		return Process{}, err
 	}
-	return Process{PID: pid, BootID: boot, Start: start}, nil
+	return Process{PID: pid, BootID: boot, Start: s.start}, nil
 }
 
-// stat reads a process's start time and state letter. The name in field 2 can hold blanks and brackets: what
-// counts begins after the last ')'.
-func stat(pid int) (start uint64, state string, err error) {
+// status is what /proc/PID/stat tells of a process; format: proc_pid_stat(5).
+type status struct {
+	start  uint64 // clock ticks since boot
+	over   bool   // its main thread has ended
+	ending bool   // that has, and others have not: until they have, the files of the process are open
+}
+
+// stat reads the status of a process. The name in field 2 can hold blanks and brackets: what counts begins after the
+// last ')'.
+func stat(pid int) (s status, err error) {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return 0, "", err
+		return s, err
 	}
 	_, rest, ok := strings.Cut(string(data[strings.LastIndexByte(string(data), ')')+1:]), " ")
 	fields := strings.Fields(rest)
 	if !ok || len(fields) < 20 {
-		return 0, "", fmt.Errorf("read /proc/%d/stat: unknown format", pid)
+		return s, fmt.Errorf("read /proc/%d/stat: unknown format", pid)
 	}
-	start, err = strconv.ParseUint(fields[19], 10, 64)
-	return start, fields[0], err
+	s.over = fields[0] == "Z" || fields[0] == "X"
+	threads, err := strconv.Atoi(fields[17])
+	s.ending = s.over && threads > 1
+	if err == nil {
+		s.start, err = strconv.ParseUint(fields[19], 10, 64)
+	}
+	return s, err
 }
 
-// Alive says whether this very process still runs. A zombie does not.
+// Alive says whether this very process still runs. A zombie does not, though its last threads may not have ended: Wait
+// waits for them as well.
 func (p Process) Alive() bool {
+	s, ok := p.stat()
+	return ok && !s.over
+}
+
+// stat is the status of this very process, if there is one.
+func (p Process) stat() (status, bool) {
 	boot, err := bootID()
 	if err != nil || p.PID <= 0 || boot != p.BootID {
-		return false
+		return status{}, false
 	}
-	start, state, err := stat(p.PID)
-	return err == nil && start == p.Start && state != "Z" && state != "X"
+	s, err := stat(p.PID)
+	return s, err == nil && s.start == p.Start
 }
 
 // open gives a pidfd of this very process, or nil when it is gone.
@@ -81,7 +100,7 @@ func (p Process) open() (*os.File, error) {
 		return nil, fmt.Errorf("open process %d: %w", p.PID, err)
 	}
 	f := os.NewFile(uintptr(fd), "pidfd")
-	if !p.Alive() {
+	if s, ok := p.stat(); !ok || s.over && !s.ending {
 		f.Close()
 		return nil, nil
 	}
@@ -105,7 +124,7 @@ func (p Process) Signal(sig syscall.Signal) error {
 	return nil
 }
 
-// Wait returns when this very process is gone.
+// Wait returns when this very process is gone, its files closed.
 func (p Process) Wait(ctx context.Context) error {
 	f, err := p.open()
 	if f == nil {
