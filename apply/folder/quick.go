@@ -15,19 +15,12 @@ import (
 
 var _ driver.QuickTree = (*tree)(nil)
 
-// List gives what is in a folder.
+// List gives what is in a folder, which is open from then on as those on the way to it are.
 func (t *tree) List(name string) ([]driver.Name, error) {
-	p, err := t.place(name)
-	if err != nil {
-		return nil, err
-	}
-	fd, err := retry(func() (int, error) {
-		return unix.Openat(p.top().fd, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	})
+	fd, err := t.enterFolder(name)
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: err}
 	}
-	defer unix.Close(fd)
 	if t.entries == nil {
 		t.entries = make([]byte, 32<<10)
 	}
@@ -42,6 +35,37 @@ func (t *tree) List(name string) ([]driver.Name, error) {
 		}
 		all = appendNames(all, t.entries[:n])
 	}
+}
+
+// enterFolder goes to a folder and gives its descriptor, for reading, which stays the tree's.
+func (t *tree) enterFolder(name string) (int, error) {
+	dir, base := path.Split(path.Clean(name))
+	if !filepath.IsLocal(name) {
+		return -1, unix.EXDEV
+	}
+	p, err := t.place(dir)
+	if err != nil {
+		return -1, err
+	}
+	fd, err := retry(func() (int, error) {
+		return unix.Openat(p.top().fd, base, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	})
+	if err != nil {
+		return -1, err
+	}
+	var st unix.Stat_t
+	what := id{}
+	if err = unix.Fstat(fd, &st); err == nil {
+		if what = (id{st.Dev, st.Ino}); base != "." {
+			err = t.judge(name, base, what)
+		}
+	}
+	if err != nil {
+		_ = unix.Close(fd)
+		return -1, err
+	}
+	t.last.steps, t.way = append(t.last.steps, step{name: base, fd: fd, id: what, mode: unix.S_IFDIR}), append(t.way, base)
+	return fd, nil
 }
 
 // appendNames adds the names in what getdents64(2) gave.
