@@ -19,6 +19,14 @@ func (r *Run) BacksOff() bool {
 	return r != nil && r.Phase == PhaseStarting && r.Restarts != nil && r.Restarts.Next != nil
 }
 
+// EndWaiting is of a run that ended: it waits for nothing, and its guest is not to boot again.
+func (r *Run) EndWaiting() {
+	r.Waits = ""
+	if r.Restarts != nil && r.Restarts.Next != nil {
+		r.Restarts = &Restarts{Count: r.Restarts.Count, Why: r.Restarts.Why}
+	}
+}
+
 // Loss is what the end of a run cost that nobody asked for. What was in its memory is gone, always.
 type Loss struct {
 	Run string    `json:"run"` // its id

@@ -117,6 +117,9 @@ func TestEveryEndLeavesItsLoss(t *testing.T) {
 					}
 				}
 				want := strings.Fields(strings.Replace(c.lost[done], "next", readRun(t, s).ID, 1))
+				if run := readRun(t, s); run.Waits != "" || run.Restarts != nil && run.Restarts.Next != nil {
+					t.Errorf("%s, %d steps: one that is dead waits: %q, %+v", name, done, run.Waits, run.Restarts)
+				}
 				lost, restarts := ends(t, s)
 				if turn := done == len(c.lost)-1 && c.mode == driver.ModeService; !slices.Equal(lost, want) || restarts != map[bool]int{true: 1}[turn] {
 					t.Errorf("%s, %d steps: lost %v, not %v, and %d restarts are told of", name, done, lost, want, restarts)

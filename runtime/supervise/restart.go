@@ -82,6 +82,7 @@ func (s *supervisor) conclude(end func(r *driver.Run)) error {
 	s.mu.Lock()
 	ended := s.run
 	end(&ended)
+	ended.EndWaiting()
 	if costs(s.spec.Workspace, ended) {
 		ended.LossOf = ended.ID
 	}

@@ -179,7 +179,7 @@ func TestStopInBackOff(t *testing.T) {
 		again, err := s.awaitTurn()
 		s.stopTheClock()
 		shown := readRun(t, s)
-		if again || err != nil || time.Since(began) != 7*time.Second || shown.Phase != driver.PhaseFinished || !shown.Stopped || shown.Waits != "" {
+		if again || err != nil || time.Since(began) != 7*time.Second || shown.Phase != driver.PhaseFinished || !shown.Stopped || shown.Waits != "" || shown.Restarts.Next != nil {
 			t.Errorf("%v, %v after %s: %+v", again, err, time.Since(began), shown)
 		}
 	})

@@ -112,7 +112,7 @@ const lostWrites = "what it had not written to its disks is lost"
 
 // recordEarlyStop is the end of a run whose process was not seen to end.
 func (s *supervisor) recordEarlyStop() error {
-	return s.conclude(func(r *driver.Run) { r.Phase, r.Stopped, r.Waits = driver.PhaseFinished, true, "" })
+	return s.conclude(func(r *driver.Run) { r.Phase, r.Stopped = driver.PhaseFinished, true })
 }
 
 // dismiss ends accepting clients and gives those under way a moment to take their answer. One that is not done then, with

@@ -241,7 +241,7 @@ func (s *supervisor) writeRun() error {
 func (s *supervisor) fail(err error) error {
 	s.log.Error("failed", "error", err)
 	saveErr := s.conclude(func(r *driver.Run) {
-		r.Phase, r.Error, r.Waits = driver.PhaseFailed, err.Error(), ""
+		r.Phase, r.Error = driver.PhaseFailed, err.Error()
 		if crash, ok := errors.AsType[*driver.CrashError](err); ok {
 			r.Console, r.Error = crash.Console, crash.Reason
 		}

@@ -30,6 +30,7 @@ func ReadRun(folder layout.Workspace) (*driver.Run, error) {
 	if run.Phase.Alive() && !owner(&run).Alive() {
 		run.Phase = driver.PhaseLost
 		run.Error = "its supervisor was killed"
+		run.EndWaiting()
 	}
 	return &run, nil
 }
