@@ -9,17 +9,20 @@ import (
 	"microagent/schema/printable"
 )
 
-// lossLines tell what the end of a run cost that nobody asked for.
-func lossLines(l driver.Loss) []string {
-	next := "it was not started again"
-	if l.Restarted {
-		next = "it was started again"
-	}
+// lossLines tell what the end of a run cost that nobody asked for. run is the newest of its workspace.
+func lossLines(l driver.Loss, run *driver.Run) []string {
+	what := "it"
 	if l.Task {
-		next = "its task was not started again"
-		if l.Restarted {
-			next = "its task was started again"
-		}
+		what = "its task"
+	}
+	next := what + " was not started again"
+	switch waits := run != nil && run.LossOf == l.Run && run.ID != l.Run; { // for its turn
+	case waits && run.BacksOff():
+		next = what + " starts again at " + moment(*run.Restarts.Next)
+	case waits && run.Stopped:
+		next = what + " was stopped before it started again"
+	case l.Restarted && !(waits && !run.Phase.Alive()):
+		next = what + " was started again"
 	}
 	lines := []string{
 		fmt.Sprintf("its run ended by itself at %s: %s; %s", moment(l.At), printable.Line(l.Why), next),
@@ -59,7 +62,7 @@ func (a *app) sayLoss(ctx context.Context, w *world, ws driver.Workspace) {
 	if l == nil || a.JSON {
 		return
 	}
-	for _, line := range lossLines(*l) {
+	for _, line := range lossLines(*l, ws.Run) {
 		a.Say("workspace %s: %s", ws.Spec.Name, line)
 	}
 	_ = w.Runs.NoteLossShown(ctx, ws.Spec.Name, l.Run)

@@ -301,7 +301,7 @@ func (a *app) showWorkspace(ws driver.Workspace) error {
 		}
 	}
 	if l := newLoss(ws); l != nil {
-		for _, line := range lossLines(*l) {
+		for _, line := range lossLines(*l, ws.Run) {
 			lines = append(lines, [2]string{"Lost", line})
 		}
 	}
