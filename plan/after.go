@@ -43,8 +43,32 @@ func (p *planner) addOrder() {
 		for _, before := range p.turns[name] {
 			p.addEdge(c, Address{KindTask, before})
 		}
+		p.waitThrough(c, name, map[string]bool{name: true})
 	}
 	p.reverseStops()
+}
+
+// waitThrough makes c wait for what starts and comes before name by way of others that go on as they are, so that nobody waits
+// for it in their place.
+func (p *planner) waitThrough(c *Change, name string, seen map[string]bool) {
+	for _, first := range p.order.First(name) {
+		x := p.state[first.Workspace]
+		if x == nil || x.change == nil || seen[first.Workspace] {
+			continue
+		}
+		seen[first.Workspace] = true
+		if x.starter() != nil {
+			continue
+		}
+		for _, before := range p.order.First(first.Workspace) {
+			y := p.state[before.Workspace]
+			waits := func(w Wait) bool { return w.Address.Name == before.Workspace }
+			if y.starter() != nil && !slices.ContainsFunc(c.After, waits) && !slices.Contains(c.Deps, y.starter().Address) {
+				p.waitUntil(c, y, before.Until)
+			}
+		}
+		p.waitThrough(c, first.Workspace, seen)
+	}
 }
 
 // waitUntil makes c wait until x has come so far, unless it has already.
