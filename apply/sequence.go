@@ -37,20 +37,34 @@ func (g *gate) pass(err error) {
 	}
 }
 
-// NewSequence is of those workspaces.
-func NewSequence(list []driver.Workspace) *Sequence {
+// NewSequence is of those workspaces. One that comes after another by way of some of all, which are not of the sequence and stay
+// as they are, comes after it all the same.
+func NewSequence(list, all []driver.Workspace) *Sequence {
 	s := &Sequence{first: map[string][]spec.After{}, then: map[string][]string{}, down: map[string]*gate{}, up: map[string]*gate{},
 		slots: make(chan struct{}, min(10, 2*runtime.NumCPU()))}
 	for _, ws := range list {
 		s.down[ws.Spec.Name], s.up[ws.Spec.Name] = &gate{open: make(chan struct{})}, &gate{open: make(chan struct{})}
 	}
+	before := map[string][]spec.After{}
+	for _, ws := range slices.Concat(all, list) {
+		before[ws.Spec.Name] = firstOf(ws)
+	}
 	first := map[string][]schema.First{}
 	for _, ws := range list {
-		first[ws.Spec.Name] = nil
-		for _, a := range firstOf(ws) {
-			if s.up[a.Workspace] != nil {
-				first[ws.Spec.Name] = append(first[ws.Spec.Name], schema.First{After: a})
+		name := ws.Spec.Name
+		first[name] = nil
+		seen := map[string]bool{name: true}
+		for open := before[name]; len(open) > 0; open = open[1:] {
+			a := open[0]
+			switch {
+			case seen[a.Workspace]:
+				continue
+			case s.up[a.Workspace] != nil:
+				first[name] = append(first[name], schema.First{After: a})
+			default:
+				open = slices.Concat(open, before[a.Workspace])
 			}
+			seen[a.Workspace] = true
 		}
 	}
 	order := schema.NewOrder(first) // records of several applies could make a circle, which is cut

@@ -38,7 +38,7 @@ func TestSequence(t *testing.T) {
 	_, all := sequenceOf(t, ordered)
 	for _, fails := range []string{"", "demo.migrate"} {
 		synctest.Test(t, func(t *testing.T) {
-			seq := NewSequence(all)
+			seq := NewSequence(all, all)
 			began := make(chan string, 2*len(all)) // as they come
 			errs := map[string]chan error{}
 			for _, ws := range all { // by name: alone, db, migrate, web
@@ -94,7 +94,7 @@ func TestSequence(t *testing.T) {
 // TestSequenceNeeds: a workspace has to be as far as those after it want, of the sequence or of all.
 func TestSequenceNeeds(t *testing.T) {
 	_, all := sequenceOf(t, ordered)
-	seq := NewSequence(all)
+	seq := NewSequence(all, all)
 	for name, want := range map[string]string{"demo.db": "ready", "demo.migrate": "completed", "demo.web": "", "demo.alone": ""} {
 		if got := string(seq.Needed(name)); got != want {
 			t.Errorf("%s has to be %q, not %q", name, got, want)
@@ -102,16 +102,31 @@ func TestSequenceNeeds(t *testing.T) {
 		if got := AwaitedReady(all, name); got != (want == "ready") {
 			t.Errorf("%s is waited for: %v", name, got)
 		}
-		if got := NewSequence(all[:1]).Needed(name); got != "" {
+		if got := NewSequence(all[:1], all).Needed(name); got != "" {
 			t.Errorf("alone, %s has to be %q", name, got)
 		}
+	}
+}
+
+// TestSequenceThroughOthers: what comes after another by way of a workspace that is not of the sequence waits for it.
+func TestSequenceThroughOthers(t *testing.T) {
+	_, all := sequenceOf(t, ordered)
+	some := slices.DeleteFunc(slices.Clone(all), func(ws driver.Workspace) bool { return ws.Spec.Name == "demo.migrate" })
+	seq := NewSequence(some, all)
+	if got := seq.Needed("demo.db"); got != "ready" {
+		t.Errorf("the database has to be %q", got)
+	}
+	seq.Leave("demo.db", errors.New("it does not start"))
+	err := seq.Up(t.Context(), "demo.web", func() error { return nil })
+	if err == nil || err.Error() != "start workspace demo.web: it was not started: it comes after demo.db, which is not ready" {
+		t.Error(err)
 	}
 }
 
 // TestSequenceLeaves: nobody waits for what has left, or once the command ends.
 func TestSequenceLeaves(t *testing.T) {
 	_, all := sequenceOf(t, ordered)
-	seq := NewSequence(all)
+	seq := NewSequence(all, all)
 	seq.Leave("demo.web", errors.New("its halt failed"))
 	if err := seq.Down(t.Context(), "demo.migrate", func() error { return nil }); err != nil {
 		t.Error(err)

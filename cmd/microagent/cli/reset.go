@@ -60,7 +60,7 @@ func (a *app) resetCommand() *cobra.Command {
 			}
 			defer files.Close()
 			all, _ := w.Workspaces.List(ctx)
-			return a.inSequence(ctx, chosen, func(ctx context.Context, seq *apply.Sequence, ws driver.Workspace) (told, error) {
+			return a.inSequence(ctx, w, chosen, func(ctx context.Context, seq *apply.Sequence, ws driver.Workspace) (told, error) {
 				until := until
 				until.wait = until.wait || apply.AwaitedReady(all, ws.Spec.Name)
 				r := &reset{a: a, w: w, seq: seq, files: files, ws: ws, until: until, lose: slices.Contains(loss, "workspace/"+ws.Spec.Name)}

@@ -38,7 +38,7 @@ func TestResetIsWholeAtEveryStep(t *testing.T) {
 				t.Fatal(err)
 			}
 			a := &app{Screen: &term.Screen{In: strings.NewReader(""), Out: &bytes.Buffer{}, Err: &bytes.Buffer{}, Getenv: func(string) string { return "" }}, world: b.world}
-			r := &reset{a: a, w: b.world, seq: apply.NewSequence([]driver.Workspace{before}), files: files, ws: before}
+			r := &reset{a: a, w: b.world, seq: apply.NewSequence([]driver.Workspace{before}, nil), files: files, ws: before}
 			all := r.steps()
 			steps = len(all)
 			for _, step := range all[:done] {

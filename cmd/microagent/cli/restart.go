@@ -37,7 +37,7 @@ func (a *app) restartCommand() *cobra.Command {
 				return err
 			}
 			all, _ := w.Workspaces.List(ctx)
-			return a.inSequence(ctx, a.choose(ctx, w, "restart workspace", args), func(ctx context.Context, seq *apply.Sequence, ws driver.Workspace) (told, error) {
+			return a.inSequence(ctx, w, a.choose(ctx, w, "restart workspace", args), func(ctx context.Context, seq *apply.Sequence, ws driver.Workspace) (told, error) {
 				var how driver.Stopped
 				var run driver.Run
 				err := seq.Down(ctx, ws.Spec.Name, func() (err error) {

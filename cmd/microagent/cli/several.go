@@ -79,14 +79,18 @@ func (s *selected) unreadableToo() {
 
 // inSequence does something with each workspace, in the order of seq, which has the turns of what do does: many wait for them
 // at once. It tells of each in the order of their names.
-func (a *app) inSequence(ctx context.Context, s selected, do func(ctx context.Context, seq *apply.Sequence, ws driver.Workspace) (told, error)) error {
+func (a *app) inSequence(ctx context.Context, w *world, s selected, do func(ctx context.Context, seq *apply.Sequence, ws driver.Workspace) (told, error)) error {
 	var found []driver.Workspace
 	for i, ws := range s.workspaces {
 		if s.errs[i] == nil {
 			found = append(found, ws)
 		}
 	}
-	seq := apply.NewSequence(found)
+	var all []driver.Workspace // what is wrong with one that is not chosen is not asked here
+	if len(found) > 1 {
+		all, _ = w.Workspaces.List(ctx)
+	}
+	seq := apply.NewSequence(found, all)
 	return a.each(ctx, s, func(ctx context.Context, ws driver.Workspace) (t told, err error) {
 		defer func() { seq.Leave(ws.Spec.Name, err) }()
 		return do(ctx, seq, ws)

@@ -135,7 +135,7 @@ func (a *app) startCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.inSequence(ctx, a.choose(ctx, w, "start workspace", args), func(ctx context.Context, seq *apply.Sequence, ws driver.Workspace) (told, error) {
+			return a.inSequence(ctx, w, a.choose(ctx, w, "start workspace", args), func(ctx context.Context, seq *apply.Sequence, ws driver.Workspace) (told, error) {
 				own := driver.StartOptions{Ports: ports, NoNetwork: network.net == "none", Fresh: fresh}
 				if network.given() {
 					own.Network = network.widen(ws.Spec.Network)
@@ -181,7 +181,7 @@ func (a *app) haltCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.inSequence(ctx, a.choose(ctx, w, "halt workspace", args), func(ctx context.Context, seq *apply.Sequence, ws driver.Workspace) (told, error) {
+			return a.inSequence(ctx, w, a.choose(ctx, w, "halt workspace", args), func(ctx context.Context, seq *apply.Sequence, ws driver.Workspace) (told, error) {
 				var how driver.Stopped
 				err := seq.Down(ctx, ws.Spec.Name, func() (err error) {
 					how, err = a.halt(ctx, w, ws.Spec.Name, o)
@@ -235,7 +235,7 @@ func (a *app) deleteCommand() *cobra.Command {
 					return err
 				}
 			}
-			return a.inSequence(ctx, chosen, func(ctx context.Context, seq *apply.Sequence, ws driver.Workspace) (t told, err error) {
+			return a.inSequence(ctx, w, chosen, func(ctx context.Context, seq *apply.Sequence, ws driver.Workspace) (t told, err error) {
 				err = seq.Down(ctx, ws.Spec.Name, func() (err error) {
 					t, err = a.remove(ctx, w, ws, loss)
 					return err
