@@ -74,7 +74,19 @@ func (p *planner) addEdge(c *Change, to Address) {
 	if dep == nil || dep == c || !dep.Does() {
 		return
 	}
+	delete(p.loose, loose{c.Address, to})
 	if i, found := slices.BinarySearchFunc(c.Deps, to, compareAddress); !found {
 		c.Deps = slices.Insert(c.Deps, i, to)
+	}
+}
+
+// loose is an edge of changes that can be made without one another, and not in the other order.
+type loose struct{ change, dep Address }
+
+// addLoose is addEdge of one that is loose.
+func (p *planner) addLoose(c *Change, to Address) {
+	if !slices.Contains(c.Deps, to) {
+		p.addEdge(c, to)
+		p.loose[loose{c.Address, to}] = true
 	}
 }

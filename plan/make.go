@@ -84,7 +84,8 @@ type planner struct {
 	at       map[Address]*Change
 	state    map[string]*workspaceState // by name in the manifest
 	refusals []refusal
-	about    Address          // what is looked at now
+	about    Address // what is looked at now
+	loose    map[loose]bool
 	concerns map[Address]bool // with --target, what else a refusal may be about; nil: anything
 	rerun    map[string]bool
 	moves    moves
@@ -131,6 +132,7 @@ func newPlanner(m *schema.Manifest, w *observed.World, o Options) *planner {
 		},
 		lossUsed: map[string]bool{}, at: map[Address]*Change{}, state: map[string]*workspaceState{}, rerun: map[string]bool{}, order: m.Order(),
 		want: map[string]observed.WorkspaceSpec{}, writers: map[string][]string{}, turns: map[string][]string{}, made: m.MadeOf(), pending: map[string]bool{}, given: map[string]*given{},
+		loose: map[loose]bool{},
 	}
 	p.plan.Host.Missing = slices.Clone(w.Host.Missing)
 	for _, name := range o.Rerun {

@@ -114,14 +114,14 @@ func (p *planner) awaitCopies(held map[string][]holding) {
 			ws, known := p.world.Workspaces[h.workspace]
 			end := Address{KindWorkspace, inManifest(p.plan.Project, h.workspace)}
 			if known && ws.Running && p.releases(ws, id, holding{readOnly: true}) && !p.needs(p.at[end], c) {
-				p.addEdge(c, end)
+				p.addLoose(c, end)
 			}
 		}
 		for _, of := range p.uses {
 			for _, mine := range of.list {
 				taker := p.state[inManifest(p.plan.Project, mine.workspace)].taker()
 				if of.id == id && !mine.readOnly && taker != nil && !p.needs(c, taker) {
-					p.addEdge(taker, c.Address)
+					p.addLoose(taker, c.Address)
 				}
 			}
 		}

@@ -33,6 +33,10 @@ func (p *planner) keepTargets() {
 	for a := range wanted {
 		p.restOn(a)
 	}
+	for a := range wanted {
+		c := p.at[a]
+		c.Deps = slices.DeleteFunc(c.Deps, func(dep Address) bool { return !wanted[dep] })
+	}
 	before := len(p.all)
 	out := func(c *Change) bool { return c != nil && c.Does() && !wanted[c.Address] }
 	p.all = slices.DeleteFunc(p.all, out)
@@ -135,6 +139,8 @@ func (p *planner) takeIn(c *Change, wanted map[Address]bool) {
 		p.takeIn(p.at[Address{KindWorkspace, c.Address.Name}], wanted)
 	}
 	for _, dep := range c.Deps {
-		p.takeIn(p.at[dep], wanted)
+		if !p.loose[loose{c.Address, dep}] {
+			p.takeIn(p.at[dep], wanted)
+		}
 	}
 }

@@ -200,8 +200,9 @@ func (r remount) inUse(d attach.Disk, err error) error {
 		return err
 	}
 	name := r.spec.Workspace.Name
+	// The guest's error is not wrapped: it is a refusal of the guest's, and what is in use now may not be later.
 	return &driver.Error{Class: driver.ErrBusy, Op: "take " + d.Words() + " from workspace", Object: name,
-		Err: fmt.Errorf("%w; it goes once nothing uses it, or the guest is stopped", err), Next: "microagent halt " + name}
+		Err: errors.New(err.Error() + "; it goes once nothing uses it, or the guest is stopped"), Next: "microagent halt " + name}
 }
 
 // remove takes a disk that leaves out of the VM, and gives it up once the VMM has closed it.

@@ -6,15 +6,18 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/synctest"
 
 	"microagent/ch"
 	"microagent/runtime/driver"
+	"microagent/runtime/guest/proto"
 	"microagent/runtime/layout"
 	"microagent/runtime/lease"
 	"microagent/runtime/machine"
 	"microagent/runtime/supervise/attach"
+	"microagent/runtime/supervise/control"
 )
 
 // failing is a VMM that does not do what it is asked, for these reasons.
@@ -44,6 +47,15 @@ func TestWhatIsUnmountedIsMountedNoMore(t *testing.T) {
 			wantLeased(t, m, true)
 		}
 	})
+}
+
+// TestMountInUse: what the guest says is in use is busy to everybody, also over the control socket.
+func TestMountInUse(t *testing.T) {
+	r := remount{supervisor: &supervisor{spec: Spec{Workspace: driver.WorkspaceSpec{Name: "one"}}}}
+	err := r.inUse(attach.Disk{}, &proto.GuestError{Op: "unmount", Code: proto.CodeRefused, Message: "/one is in use by 101 (sleep)"})
+	if f := control.FailureOf(err); f.Class != "busy" || !strings.Contains(f.Message, "in use by 101 (sleep)") || f.Next != "microagent halt one" {
+		t.Errorf("%+v", f)
+	}
 }
 
 // TestPlugWithoutAnAnswer: a disk that the VMM may have stays its workspace's, and one that it refused is free.

@@ -17,7 +17,7 @@ func (a *app) volumeAdopt() *cobra.Command {
 		Long: "Makes a volume one of a project, or one of none, and gives an image that has no record one. Its data is\n" +
 			"not touched. A project's volume is called PROJECT.NAME.",
 		Example:     "  microagent volume adopt counter.data --project counter\n  microagent volume adopt data",
-		Annotations: exitsWith(ExitOK, ExitFailed, ExitRefused),
+		Annotations: exitsWith(ExitOK, ExitFailed, ExitRefused, ExitLocked),
 		RunE: does(func(ctx context.Context, args []string) error {
 			w, err := a.open(true)
 			if err != nil {

@@ -15,7 +15,7 @@ func (a *app) createCommand() *cobra.Command {
 		Use: "create NAME --image IMAGE", Short: "create a workspace, without starting it",
 		Long:        "Creates a workspace that idles once it is started, ready for exec. It is kept until delete.",
 		Example:     "  microagent create scratch --image docker.io/library/alpine:3.20 -v data:/work",
-		Annotations: exitsWith(ExitOK, ExitFailed, ExitRefused, ExitUsage),
+		Annotations: exitsWith(ExitOK, ExitFailed, ExitRefused, ExitLocked, ExitUsage),
 		RunE: does(func(ctx context.Context, args []string) error {
 			name, err := quantity.ParseName(args[0])
 			if err != nil {

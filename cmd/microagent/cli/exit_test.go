@@ -199,3 +199,23 @@ func TestConfirmWithoutTerminal(t *testing.T) {
 		t.Errorf("got %v, next %q", err, driver.Next(err))
 	}
 }
+
+// taking are commands that change an object which another command may be at, so that they can end with ExitLocked.
+var taking = []string{
+	"apply", "destroy", "create", "start", "restart", "reset", "restore", "delete", "cp", "volume create", "volume adopt", "volume grow", "volume protect",
+	"volume unprotect", "volume delete", "volume clone", "volume snapshot", "volume restore", "volume import",
+}
+
+func TestExitsOfWhatIsInUse(t *testing.T) {
+	a, _, _ := fake()
+	for _, words := range taking {
+		cmd, rest, err := a.root().Find(strings.Fields(words))
+		if err != nil || len(rest) > 0 {
+			t.Errorf("there is no command %s: %v", words, err)
+			continue
+		}
+		if codes := exitsOf(cmd); !slices.Contains(codes, ExitLocked) {
+			t.Errorf("the help of %s has no exit code %d: %v", words, ExitLocked, codes)
+		}
+	}
+}

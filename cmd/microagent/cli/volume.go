@@ -62,7 +62,7 @@ func (a *app) volumeCreate() *cobra.Command {
 		Use: "create NAME --size-mib N", Short: "make an empty volume",
 		Long:        "Makes an empty ext4 disk. One that is there already with the same size is left as it is.",
 		Example:     "  microagent volume create data --size-mib 512\n  microagent volume create data --size 2GiB",
-		Annotations: exitsWith(ExitOK, ExitFailed, ExitUsage),
+		Annotations: exitsWith(ExitOK, ExitFailed, ExitLocked, ExitUsage),
 		RunE: does(func(ctx context.Context, args []string) error {
 			const command = "microagent volume create"
 			// A name with a dot is one that a project's apply gives.
@@ -179,7 +179,7 @@ func (a *app) volumeGrow() *cobra.Command {
 		Long: "Makes the disk larger, and the file system on it: at once while a workspace has it, at its next mount\n" +
 			"otherwise. A volume never shrinks.",
 		Example:     "  microagent volume grow data --size 4GiB",
-		Annotations: exitsWith(ExitOK, ExitFailed, ExitRefused, ExitUsage),
+		Annotations: exitsWith(ExitOK, ExitFailed, ExitRefused, ExitLocked, ExitUsage),
 		RunE: does(func(ctx context.Context, args []string) error {
 			n, err := s.bytes("microagent volume grow")
 			if err != nil {
@@ -207,7 +207,7 @@ func (a *app) volumeProtect(use, short string, on bool) *cobra.Command {
 	return &cobra.Command{
 		Use: use + " VOLUME", Short: short,
 		Example:     "  microagent volume " + use + " data",
-		Annotations: exitsWith(ExitOK, ExitFailed),
+		Annotations: exitsWith(ExitOK, ExitFailed, ExitLocked),
 		RunE: does(func(ctx context.Context, args []string) error {
 			w, err := a.open(true)
 			if err != nil {

@@ -214,7 +214,7 @@ func (a *app) deleteCommand() *cobra.Command {
 			"volumes are released and keep their data; halt it first when what runs in it needs longer to end.\n" +
 			"What comes after another of them, as their manifests' after says, goes before it.\n" + severalText,
 		Example:     "  microagent delete scratch --yes\n  microagent delete one two --yes",
-		Annotations: exitsWith(ExitOK, ExitFailed, ExitRefused),
+		Annotations: exitsWith(ExitOK, ExitFailed, ExitRefused, ExitLocked),
 		RunE: does(func(ctx context.Context, args []string) error {
 			if err := loss.check(a.command.CommandPath(), "workspace"); err != nil {
 				return err
