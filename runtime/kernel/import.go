@@ -53,7 +53,7 @@ func (s *Store) install(ctx context.Context, p *parts, progress driver.Progress)
 	}
 	sum := sha256.Sum256(p.vmlinuz)
 	r.ID = r.Release + "_" + hex.EncodeToString(sum[:4])
-	if !validID.MatchString(r.ID) {
+	if !validID().MatchString(r.ID) {
 		return fail(driver.ErrInvalid, fmt.Errorf("its release %q can't be a name", r.Release))
 	}
 	if err := s.publish(r, p.vmlinuz, vmlinux, chosen); err != nil {

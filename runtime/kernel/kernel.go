@@ -22,6 +22,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"microagent/runtime/driver"
@@ -77,13 +78,13 @@ const (
 	defaultFile = "default"
 )
 
-var validID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+~-]{0,127}$`)
+var validID = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+~-]{0,127}$`) })
 
 func (s *Store) dir() string             { return s.state.Kernels(s.arch) }
 func (s *Store) folder(id string) string { return s.state.Kernel(s.arch, id) }
 func (s *Store) read(id string) (*record, error) {
 	var r record
-	if !validID.MatchString(id) {
+	if !validID().MatchString(id) {
 		return nil, fs.ErrNotExist
 	}
 	if err := layout.ReadJSON(filepath.Join(s.folder(id), recordFile), &r); err != nil {
