@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"math"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -13,6 +14,7 @@ import (
 	"microagent/runtime/disk/ext4/read"
 	"microagent/runtime/disk/target"
 	"microagent/runtime/driver"
+	"microagent/runtime/layout"
 )
 
 // exportStep is how much is read at a time.
@@ -20,7 +22,7 @@ const exportStep = 1 << 20
 
 const opExport = "export volume"
 
-// Export writes a source's content, of one moment, to w.
+// Export writes a source's content, of one moment, to w. In a tar that goes to a draft the zeros of files are holes.
 func (s *Store) Export(ctx context.Context, source string, as driver.ExportForm, w io.Writer) (driver.Exported, error) {
 	name, _ := cut(source)
 	unlock, err := s.lock(ctx, opExport, name)
@@ -38,7 +40,12 @@ func (s *Store) Export(ctx context.Context, source string, as driver.ExportForm,
 		if err != nil {
 			return err
 		}
-		counted := &counter{w: w, ctx: ctx, source: source}
+		to, end := w, func() error { return nil }
+		if draft, ok := w.(*layout.Draft); ok && as == driver.ExportTar {
+			holes := newScattered(&target.FileDraft{Draft: draft}, math.MaxInt64)
+			to, end = holes, holes.end
+		}
+		counted := &counter{w: to, ctx: ctx, source: source}
 		buffered := bufio.NewWriterSize(counted, 1<<20)
 		if as == driver.ExportTar {
 			out.LeftOut, err = writeTar(ctx, f, buffered)
@@ -47,6 +54,9 @@ func (s *Store) Export(ctx context.Context, source string, as driver.ExportForm,
 		}
 		if err == nil {
 			err = buffered.Flush()
+		}
+		if err == nil {
+			err = end()
 		}
 		out.Size, out.Written = info.Size(), counted.n
 		return err

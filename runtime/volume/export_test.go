@@ -13,6 +13,7 @@ import (
 
 	"microagent/runtime/disk/ext4/super"
 	"microagent/runtime/driver"
+	"microagent/runtime/layout"
 )
 
 func export(t *testing.T, s *Store, source string, as driver.ExportForm) []byte {
@@ -118,6 +119,44 @@ func TestExportOfTree(t *testing.T) {
 		t.Errorf("too small: %v, next %q", err, driver.Next(err))
 	}
 }
+
+// TestExportOfHolesToAFile: the same bytes as a stream has, and what is a hole on the volume takes no room.
+func TestExportOfHolesToAFile(t *testing.T) {
+	s := ours(t)
+	var in bytes.Buffer
+	w := tar.NewWriter(&in)
+	data := make([]byte, 12<<20)
+	copy(data[5000:], "text")
+	if err := errors.Join(w.WriteHeader(&tar.Header{Name: "file", Mode: 0o644, Size: int64(len(data))}), err2(w.Write(data)), w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Import(t.Context(), driver.ImportSpec{Name: "data", Size: 16 << 20, Max: driver.ImportMax}, &in); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "data.tar")
+	draft, err := layout.NewDraft(path, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer draft.Close()
+	got, err := s.Export(t.Context(), "data", driver.ExportTar, draft)
+	if err := errors.Join(err, draft.Publish()); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if file, err := os.ReadFile(path); err != nil || !bytes.Equal(file, export(t, s, "data", driver.ExportTar)) || got.Written != info.Size() {
+		t.Errorf("%d bytes, %d told, %v", len(file), got.Written, err)
+	}
+	if room := layout.Allocated(info); room > 64<<10 {
+		t.Errorf("it takes %d bytes", room)
+	}
+}
+
+// err2 is the error of a call that gives a number as well.
+func err2(_ int, err error) error { return err }
 
 // TestImportOfHostileStreams: each is refused in words, and nothing is left.
 func TestImportOfHostileStreams(t *testing.T) {

@@ -7,8 +7,8 @@ import (
 	"microagent/runtime/disk/target"
 )
 
-// scattered writes an image from its beginning on, and leaves its blocks of zeros holes. Behind the file system there is
-// nothing else.
+// scattered writes a file from its beginning on, and leaves its blocks of zeros holes. Behind the length of an image's file
+// system there is nothing else.
 type scattered struct {
 	draft  *target.FileDraft
 	length int64 // of the file system
@@ -40,6 +40,17 @@ func (s *scattered) write(b []byte) error {
 	}
 	return s.put(b)
 }
+
+// Write is write for what is a stream.
+func (s *scattered) Write(b []byte) (int, error) {
+	if err := s.write(b); err != nil {
+		return 0, err
+	}
+	return len(b), nil
+}
+
+// end makes the file as long as what was written, where that ends with a hole.
+func (s *scattered) end() error { return s.draft.Truncate(s.at) }
 
 func (s *scattered) put(b []byte) error {
 	if len(b) == 0 {
