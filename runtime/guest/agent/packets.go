@@ -44,11 +44,12 @@ func (a *Agent) carryPackets(ctx context.Context, st *proto.Stream) {
 		finish(st, proto.Errorf(proto.CodeRefused, "this guest has no network"))
 		return
 	}
-	link, err := chardev.New(file)
+	device, err := chardev.New(file)
 	if err != nil {
 		finish(st, err)
 		return
 	}
+	link := newTun(device)
 	done := a.link.take(st)
 	defer close(done)
 	if st.Ok() != nil {
@@ -73,7 +74,7 @@ func (a *Agent) carryPackets(ctx context.Context, st *proto.Stream) {
 }
 
 // sendPackets sends what the guest's kernel sends, until it can't. All that waits goes at once.
-func sendPackets(link *chardev.File, st *proto.Stream) error {
+func sendPackets(link *tun, st *proto.Stream) error {
 	var batch packets.Batch
 	for {
 		_, err := link.ReadBy(func(read func([]byte) (int, error)) (int, error) {
@@ -90,13 +91,13 @@ func sendPackets(link *chardev.File, st *proto.Stream) error {
 }
 
 // deliverPackets gives the guest's kernel what comes from the host. What it does not take for a packet is dropped.
-func deliverPackets(link *chardev.File, st *proto.Stream) {
+func deliverPackets(link *tun, st *proto.Stream) {
 	in := packets.NewReader(st)
 	for {
 		p, err := in.Next()
 		if err != nil {
 			return
 		}
-		_, _ = link.Write(p)
+		link.deliver(p)
 	}
 }

@@ -2,7 +2,6 @@ package agent
 
 import (
 	"encoding/binary"
-	"io"
 	"net/netip"
 
 	"microagent/runtime/listentable"
@@ -11,11 +10,11 @@ import (
 // endStale has the connections of the guest end that are of an earlier stream of packets: whoever carried them knows of
 // them no more, and a program that only waits to be sent something would wait for ever. Linux answers the beginning of a
 // connection that is there already by its state (RFC 5961, section 4.2), and of that the host knows nothing: it resets it.
-func endStale(link io.Writer, dir string) error {
+func endStale(link interface{ deliver(p []byte) }, dir string) error {
 	list, err := listentable.Connections(dir)
 	for _, c := range list {
 		if !c.Remote.Addr().IsLoopback() {
-			_, _ = link.Write(beginning(c.Remote, c.Local))
+			link.deliver(beginning(c.Remote, c.Local))
 		}
 	}
 	return err

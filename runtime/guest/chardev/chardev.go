@@ -36,11 +36,17 @@ func (f *File) Read(p []byte) (int, error) {
 
 // ReadBy calls reads as soon as there may be something, and again until it gives more than 0 or an error other than
 // unix.EAGAIN. Its argument reads once, and gives unix.EAGAIN when nothing is there.
-func (f *File) ReadBy(reads func(read func([]byte) (int, error)) (int, error)) (n int, err error) {
-	waited := f.raw.Read(func(fd uintptr) bool {
-		n, err = reads(func(p []byte) (int, error) {
+func (f *File) ReadBy(reads func(read func([]byte) (int, error)) (int, error)) (int, error) {
+	return f.readBy(func(fd uintptr) (int, error) {
+		return reads(func(p []byte) (int, error) {
 			return call(unix.SYS_READ, fd, unsafe.Pointer(unsafe.SliceData(p)), len(p))
 		})
+	})
+}
+
+func (f *File) readBy(reads func(fd uintptr) (int, error)) (n int, err error) {
+	waited := f.raw.Read(func(fd uintptr) bool {
+		n, err = reads(fd)
 		if n > 0 {
 			err = nil // it comes again
 		}
@@ -83,7 +89,7 @@ func (f *File) failure(op string, waited, err error, over bool) error {
 	return &os.PathError{Op: op, Path: f.Name(), Err: err}
 }
 
-// call is read, write or readv, whose last two arguments are given.
+// call is read, write, readv or writev, whose last two arguments are given.
 func call(number, fd uintptr, at unsafe.Pointer, size int) (int, error) {
 	for {
 		n, _, errno := unix.RawSyscall(number, fd, uintptr(at), uintptr(size))

@@ -214,6 +214,22 @@ func TestFloodOfBeginnings(t *testing.T) {
 	await(t, "no flow is left", func() bool { return s.Flows() == 0 })
 }
 
+// A guest's kernel leaves the checksums of what it sends out.
+func TestChecksumsThatAreLeftOut(t *testing.T) {
+	var came atomic.Int32
+	_, s := newGuest(t, Config{
+		TCP: func(*Request) { came.Add(1) },
+		UDP: func(Flow) func(*Conn) { came.Add(1); return nil },
+	})
+	const sizeIPv4 = 20
+	from, to := netip.AddrPortFrom(guest4, 20000), netip.MustParseAddrPort("203.0.113.9:80")
+	for at, p := range map[int][]byte{16: synPacket(from, to), 6: udpPacket(from, to)} {
+		p[sizeIPv4+at]++
+		s.Deliver(view(p))
+	}
+	await(t, "both are asked for", func() bool { return came.Load() == 2 })
+}
+
 // A guest that takes no packets makes no queue grow, and no other flow end.
 func TestGuestThatNeverReads(t *testing.T) {
 	_, s := newGuest(t, Config{})
