@@ -25,10 +25,9 @@ func BenchmarkCopyAndBoot(b *testing.B) {
 		}
 		return run, float64(took.Microseconds()) / 1000
 	}
-	if run, took := begin(driver.StartOptions{}); run.Boot == nil || !run.Boot.Saved {
-		b.Fatalf("%+v", run.Boot)
-	} else {
-		b.ReportMetric(took, "save-ms")
+	first, saved := begin(driver.StartOptions{})
+	if first.Boot == nil || !first.Boot.Saved {
+		b.Fatalf("%+v", first.Boot)
 	}
 	var copies, boots, ratios []float64
 	for b.Loop() {
@@ -43,4 +42,5 @@ func BenchmarkCopyAndBoot(b *testing.B) {
 		slices.Sort(list)
 		b.ReportMetric(list[len(list)/2], unit)
 	}
+	b.ReportMetric(saved, "save-ms") // now: a loop forgets what was reported before it
 }
