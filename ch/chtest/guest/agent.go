@@ -44,7 +44,7 @@ var echoes = sync.OnceValue(func() *os.File {
 		return nil
 	}
 	go func() {
-		b := make([]byte, 64<<10)
+		b := make([]byte, 128<<10) // the largest packet, and what is before it
 		for {
 			n, err := unix.Read(fds[1], b)
 			if err == unix.EINTR {
