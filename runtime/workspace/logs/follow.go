@@ -61,6 +61,9 @@ func (f *follower) follow(ctx context.Context) (err error) {
 	if err := f.give(ctx); err != nil {
 		return err
 	}
+	if err := f.newFolders(ctx); err != nil { // that came between the caller's list of workspaces and the watch
+		return err
+	}
 	for f.Later != nil || f.alive() {
 		select {
 		case <-ctx.Done():
@@ -147,6 +150,11 @@ func (f *follower) lookAll(ctx context.Context) error {
 			return err
 		}
 	}
+	return f.newFolders(ctx)
+}
+
+// newFolders takes in the workspaces that are there and not followed yet.
+func (f *follower) newFolders(ctx context.Context) error {
 	if f.Later == nil {
 		return nil
 	}

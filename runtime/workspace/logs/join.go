@@ -69,7 +69,15 @@ func (f *follower) await(ctx context.Context, s *source) {
 
 // newFolder watches a folder that came, of a workspace whose record may come later.
 func (f *follower) newFolder(ctx context.Context, path string) error {
-	if old := f.sources[path]; old != nil { // it was deleted and is made anew
+	if old := f.sources[path]; old != nil && old.in(path) { // a look was faster than its event
+		if err := f.watch.folder(path); err != nil {
+			return nil // it is gone again
+		}
+		if err := f.watchLog(old); err != nil {
+			return err
+		}
+		return f.look(ctx, old)
+	} else if old != nil { // it was deleted and is made anew
 		if err := f.drain(ctx, old); err != nil {
 			return err
 		}

@@ -310,6 +310,52 @@ func TestFollowGoesOnWithTheNextRun(t *testing.T) {
 	}
 }
 
+// A workspace that comes while its followers begin is in no list of theirs, and its folder is told of before it is watched.
+func TestFollowTakesInWhatCameBeforeTheWatch(t *testing.T) {
+	h := newHouse(t)
+	a := h.workspace("a")
+	h.run(&a, "1", driver.PhaseRunning, nil)
+	write(t, h.log(a), "first")
+	got, end := following(t, Request{Folder: h.state.Workspaces(), Later: func(name string) (driver.Workspace, bool) {
+		return driver.Workspace{Spec: driver.WorkspaceSpec{Name: name}}, true
+	}})
+	expect(t, got, "a: 1 running", "a:first")
+	h.run(&a, "1", driver.PhaseFinished, new(6))
+	expect(t, got, "a: 1 finished")
+	if err := end(); err != context.Canceled {
+		t.Error(err)
+	}
+}
+
+// A folder that a look found is told of afterwards: what it has is given once.
+func TestAFolderIsTakenInOnce(t *testing.T) {
+	h := newHouse(t)
+	a := h.workspace("a")
+	h.run(&a, "1", driver.PhaseRunning, nil)
+	write(t, h.log(a), "first")
+	var got []string
+	f := &follower{sources: map[string]*source{}, gone: make(chan string), each: func(w driver.Written) error {
+		got = append(got, w.Workspace+":"+string(w.Data))
+		return nil
+	}, Request: Request{Folder: h.state.Workspaces(), Later: func(name string) (driver.Workspace, bool) {
+		return driver.Workspace{Spec: driver.WorkspaceSpec{Name: name}}, true
+	}}}
+	var err error
+	if f.watch, err = newWatcher(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer func() { cancel(); f.awaits.Wait(); f.watch.close(); f.close() }()
+	for range 2 {
+		if err := f.newFolder(ctx, a.Folder); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if strings.Join(got, " ") != "a: a:first" {
+		t.Errorf("%q", got)
+	}
+}
+
 // TestRawLogsAreFollowed: they have no times, and no records.
 func TestRawLogsAreFollowed(t *testing.T) {
 	for stream, file := range map[string]string{"console": layout.ConsoleLog, "supervisor": layout.SupervisorLog, "vmm": layout.VMMLog} {
