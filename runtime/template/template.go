@@ -8,9 +8,11 @@
 package template
 
 import (
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -171,8 +173,23 @@ func (t *Template) Close() {
 
 // Remove takes away the template of a key.
 func (s Store) Remove(key string) error {
-	if key == "" || filepath.Base(key) != key {
-		return fmt.Errorf("remove template %q: %w", key, fs.ErrInvalid)
+	path, err := s.hide(key)
+	if err != nil || path == "" {
+		return err
 	}
-	return os.RemoveAll(filepath.Join(s.Dir, key))
+	return os.RemoveAll(path) // or the next draft does
+}
+
+// hide takes the name of a template from it, and gives that of a draft which nobody works on; "" where there is none. What is
+// left of one that is being removed would be found as a template, and its name be taken for the next.
+func (s Store) hide(key string) (string, error) {
+	if key == "" || filepath.Base(key) != key {
+		return "", fmt.Errorf("remove template %q: %w", key, fs.ErrInvalid)
+	}
+	path := filepath.Join(s.Dir, draftPrefix+rand.Text())
+	err := os.Rename(filepath.Join(s.Dir, key), path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	return path, err
 }

@@ -323,6 +323,29 @@ func TestASaveThatIsKilled(t *testing.T) {
 	}
 }
 
+// A removal that is killed leaves no part of a template under its name, which the next one takes.
+func TestARemovalThatIsKilled(t *testing.T) {
+	s := Store{filepath.Join(t.TempDir(), "templates")}
+	one := shape(t, 1)
+	save(t, s, one)
+	if _, err := s.hide(one.Key()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := opened(s, one); !errors.Is(err, fs.ErrNotExist) || len(keys(t, s)) != 0 {
+		t.Errorf("a part is found: %v, %v", keys(t, s), err)
+	}
+	save(t, s, one)
+	if left, err := os.ReadDir(s.Dir); err != nil || len(left) != 1 || left[0].Name() != one.Key() {
+		t.Errorf("after another save: %v, %v", left, err)
+	}
+	if err := errors.Join(s.Remove(one.Key()), s.Remove(one.Key())); err != nil {
+		t.Error(err)
+	}
+	if left, err := os.ReadDir(s.Dir); err != nil || len(left) != 0 {
+		t.Errorf("after a removal: %v, %v", left, err)
+	}
+}
+
 func TestDraftsThatAreBegunAtOnce(t *testing.T) {
 	s := Store{filepath.Join(t.TempDir(), "templates")}
 	var all sync.WaitGroup
