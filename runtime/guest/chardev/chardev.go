@@ -44,6 +44,7 @@ func (f *File) ReadBy(reads func(read func([]byte) (int, error)) (int, error)) (
 	})
 }
 
+// readBy is ReadBy of what reads the descriptor itself.
 func (f *File) readBy(reads func(fd uintptr) (int, error)) (n int, err error) {
 	waited := f.raw.Read(func(fd uintptr) bool {
 		n, err = reads(fd)

@@ -19,8 +19,14 @@ func pipe(t *testing.T) (r, w *File) {
 	if err := unix.Pipe2(fds[:], unix.O_NONBLOCK|unix.O_CLOEXEC); err != nil {
 		t.Fatal(err)
 	}
+	return devices(t, fds)
+}
+
+// devices are both ends of what was made in two descriptors.
+func devices(t *testing.T, fds [2]int) (a, b *File) {
+	t.Helper()
 	open := func(fd int) *File {
-		f, err := New(os.NewFile(uintptr(fd), "pipe"))
+		f, err := New(os.NewFile(uintptr(fd), "device"))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,7 +1,6 @@
 package chardev
 
 import (
-	"os"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -14,15 +13,7 @@ func records(t *testing.T) (a, b *File) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	open := func(fd int) *File {
-		f, err := New(os.NewFile(uintptr(fd), "records"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { f.Close() })
-		return f
-	}
-	return open(fds[0]), open(fds[1])
+	return devices(t, fds)
 }
 
 func TestRecordsHaveAHeader(t *testing.T) {

@@ -26,14 +26,11 @@ func (r *Pages) Read(p []byte) (int, error) {
 		return 0, nil
 	}
 	parts, size := r.parts(p)
-	var n int
-	var err error
-	waited := r.File.raw.Read(func(fd uintptr) bool {
-		n, err = call(unix.SYS_READV, fd, unsafe.Pointer(&r.iov), parts)
-		return err != unix.EAGAIN
+	n, err := r.File.readBy(func(fd uintptr) (int, error) {
+		return call(unix.SYS_READV, fd, unsafe.Pointer(&r.iov), parts)
 	})
 	r.read(n, size)
-	return n, r.File.failure("read", waited, err, n == 0)
+	return n, err
 }
 
 // parts cuts p where the buffers end if all are full: the kernel goes on with the next part only after one that it filled.
