@@ -3,11 +3,8 @@ package chtest
 import (
 	"bytes"
 	"context"
-	"net"
 	"testing"
-	"time"
 
-	"microagent/ch"
 	"microagent/runtime/guest/proto"
 	"microagent/runtime/network/packets"
 )
@@ -18,11 +15,7 @@ func testPackets(t *testing.T, s Server) {
 	v.boot(v.config(s.Guest))
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	dial := func(ctx context.Context, port uint32) (net.Conn, error) {
-		return ch.VsockDialer{Dial: ch.Unix(v.path("vsock")), Attempt: 10 * time.Second}.DialUntil(ctx, port)
-	}
-	session, err := proto.Connect(ctx, dial)
-	must(t, err)
+	session := v.agent(ctx)
 	defer session.Close()
 	if !session.Hello().Has(proto.CapPackets) {
 		t.Fatalf("the agent lists %q", session.Hello().Capabilities)

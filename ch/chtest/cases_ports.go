@@ -6,12 +6,9 @@ import (
 	"crypto/rand"
 	"errors"
 	"io"
-	"net"
 	"slices"
 	"testing"
-	"time"
 
-	"microagent/ch"
 	"microagent/runtime/guest/proto"
 )
 
@@ -21,10 +18,7 @@ func testDial(t *testing.T, s Server) {
 	v.boot(v.config(s.Guest))
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	session, err := proto.Connect(ctx, func(ctx context.Context, port uint32) (net.Conn, error) {
-		return ch.VsockDialer{Dial: ch.Unix(v.path("vsock")), Attempt: 10 * time.Second}.DialUntil(ctx, port)
-	})
-	must(t, err)
+	session := v.agent(ctx)
 	defer session.Close()
 	must(t, session.Configure(ctx, proto.Config{}))
 	dial := func(port uint16) *proto.Connection {

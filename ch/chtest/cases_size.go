@@ -2,9 +2,7 @@ package chtest
 
 import (
 	"context"
-	"net"
 	"testing"
-	"time"
 
 	"microagent/ch"
 	"microagent/runtime/guest/proto"
@@ -72,10 +70,7 @@ func (v *vmm) online(cpus int, memory int64) {
 	v.t.Helper()
 	ctx, cancel := context.WithTimeout(v.t.Context(), patience)
 	defer cancel()
-	session, err := proto.Connect(ctx, func(ctx context.Context, port uint32) (net.Conn, error) {
-		return ch.VsockDialer{Dial: ch.Unix(v.path("vsock")), Attempt: 10 * time.Second}.DialUntil(ctx, port)
-	})
-	must(v.t, err)
+	session := v.agent(ctx)
 	defer session.Close()
 	must(v.t, session.Configure(ctx, proto.Config{}))
 	must(v.t, session.Online(ctx, cpus, memory))

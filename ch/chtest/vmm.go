@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"microagent/ch"
+	"microagent/runtime/guest/proto"
 )
 
 // Patience names the environment variable with another bound of each wait: an emulated guest on a busy machine
@@ -208,11 +209,25 @@ func (v *vmm) dial(port uint32) ch.VsockConn {
 	v.t.Helper()
 	ctx, cancel := context.WithTimeout(v.t.Context(), patience)
 	defer cancel()
-	conn, err := ch.VsockDialer{Dial: ch.Unix(v.path("vsock")), Attempt: 10 * time.Second}.DialUntil(ctx, port)
+	conn, err := v.dialler().DialUntil(ctx, port)
 	if err != nil {
 		v.t.Fatal(err)
 	}
 	return conn
+}
+
+func (v *vmm) dialler() ch.VsockDialer {
+	return ch.VsockDialer{Dial: ch.Unix(v.path("vsock")), Attempt: 10 * time.Second}
+}
+
+// agent begins a session with the guest's agent, which is to be closed.
+func (v *vmm) agent(ctx context.Context) *proto.Session {
+	v.t.Helper()
+	session, err := proto.Connect(ctx, func(ctx context.Context, port uint32) (net.Conn, error) {
+		return v.dialler().DialUntil(ctx, port)
+	})
+	must(v.t, err)
+	return session
 }
 
 // ask sends the guest a command and gives its answer, "" when the connection ended first.
