@@ -179,7 +179,7 @@ func (d *Draft) Link() error {
 		os.Remove(d.temp)
 		d.temp = ""
 	} else {
-		err = d.link(d.path)
+		err = Link(d.File, d.path)
 	}
 	if err != nil {
 		return &fs.PathError{Op: "publish", Path: d.path, Err: err}
@@ -187,9 +187,10 @@ func (d *Draft) Link() error {
 	return nil
 }
 
-// link gives a draft that has no name one.
-func (d *Draft) link(path string) error {
-	from := fmt.Sprintf("/proc/self/fd/%d", d.Fd())
+// Link gives a file that is open a name on its file system, also one that has none: the very file, whatever lies at another name
+// of it by now. unix.EEXIST where the name is taken, unix.ENOENT where the file's last name was removed. Synced is nothing.
+func Link(f *os.File, path string) error {
+	from := fmt.Sprintf("/proc/self/fd/%d", f.Fd())
 	return unix.Linkat(unix.AT_FDCWD, from, unix.AT_FDCWD, path, unix.AT_SYMLINK_FOLLOW)
 }
 
@@ -214,7 +215,7 @@ func (d *Draft) rename() error {
 	second := filepath.Join(dir, "."+name+".new")
 	if d.temp != "" {
 		second, d.temp = d.temp, ""
-	} else if err := d.link(second); errors.Is(err, fs.ErrExist) {
+	} else if err := Link(d.File, second); errors.Is(err, fs.ErrExist) {
 		// a killed writer's, or that of one at work
 		if err := os.Remove(second); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err

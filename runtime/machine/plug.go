@@ -109,7 +109,7 @@ func (vm *VM) link(lease *os.File, path, name string) error {
 	if err := os.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	err := unix.Linkat(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", lease.Fd()), unix.AT_FDCWD, name, unix.AT_SYMLINK_FOLLOW)
+	err := layout.Link(lease, name)
 	if errors.Is(err, unix.EXDEV) || errors.Is(err, unix.EPERM) {
 		return fmt.Errorf("%w: %s is on another file system than the state directory, and landlock lets the VMM open it only from its start", errors.ErrUnsupported, path)
 	}

@@ -9,8 +9,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"golang.org/x/sys/unix"
-
 	"microagent/ch"
 	"microagent/runtime/guest/proto"
 	"microagent/runtime/layout"
@@ -51,10 +49,8 @@ func (vm *VM) handOut(t *template.Template) (string, error) {
 		return "", err
 	}
 	for _, name := range []string{template.StateFile, template.MemoryFile} {
-		// Of the very file that is open: another template may have its name by now.
-		from := fmt.Sprintf("/proc/self/fd/%d", t.Files[name].Fd())
 		to := filepath.Join(vm.table(), name)
-		if err := unix.Linkat(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.AT_SYMLINK_FOLLOW); err != nil {
+		if err := layout.Link(t.Files[name], to); err != nil { // another template may have that name by now
 			return "", &os.LinkError{Op: "link", Old: filepath.Join(t.Folder, name), New: to, Err: err}
 		}
 	}
