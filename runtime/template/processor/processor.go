@@ -2,33 +2,37 @@
 package processor
 
 import (
+	"bufio"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 )
 
 // Digest is of all that /proc/cpuinfo says of the first processor, without what changes by the moment. Hexadecimal.
 func Digest() (string, error) {
-	text, err := os.ReadFile("/proc/cpuinfo")
+	f, err := os.Open("/proc/cpuinfo")
 	if err != nil {
 		return "", err
 	}
-	return digest(string(text)), nil
+	defer f.Close()
+	return digest(f)
 }
 
-func digest(text string) string {
+// digest reads no processor but the first: the kernel makes up the text as it is read, and asks each how fast it is.
+func digest(text io.Reader) (string, error) {
 	h := sha256.New()
-	for line := range strings.SplitSeq(text, "\n") {
-		if line == "" {
-			break
-		}
+	lines := bufio.NewScanner(text)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() && lines.Text() != "" {
+		line := lines.Text()
 		switch name, _, _ := strings.Cut(line, "\t"); name {
 		case "cpu MHz", "bogomips", "processor", "core id", "apicid", "initial apicid", "physical id":
 		default:
 			fmt.Fprintln(h, line)
 		}
 	}
-	return hex.EncodeToString(h.Sum(nil))
+	return hex.EncodeToString(h.Sum(nil)), lines.Err()
 }

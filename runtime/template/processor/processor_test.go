@@ -1,10 +1,20 @@
 package processor
 
-import "testing"
+import (
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"testing/iotest"
+)
 
 func TestDigest(t *testing.T) {
 	const text = "processor\t: 0\nmodel name\t: one\ncpu MHz\t\t: 2400.1\nflags\t\t: fpu svm\n\nprocessor\t: 1\nflags\t\t: fpu\n"
-	want := digest(text)
+	// Of the processors behind the first nothing is read.
+	want, err := digest(io.MultiReader(strings.NewReader(text), iotest.ErrReader(errors.New("read on"))))
+	if err != nil {
+		t.Error(err)
+	}
 	for name, other := range map[string]struct {
 		text string
 		same bool
@@ -15,9 +25,12 @@ func TestDigest(t *testing.T) {
 		"one flag less":        {"processor\t: 0\nmodel name\t: one\nflags\t\t: fpu\n", false},
 		"nothing that is said": {"", false},
 	} {
-		if got := digest(other.text); (got == want) != other.same {
-			t.Errorf("%s: %s and %s", name, got, want)
+		if got, err := digest(strings.NewReader(other.text)); (got == want) != other.same || err != nil {
+			t.Errorf("%s: %s and %s, %v", name, got, want, err)
 		}
+	}
+	if _, err := digest(iotest.ErrReader(errors.New("unread"))); err == nil {
+		t.Error("what can't be read has a digest")
 	}
 	if got, err := Digest(); err != nil || len(got) != 64 {
 		t.Errorf("this host's: %q, %v", got, err)
