@@ -79,11 +79,14 @@ func killvmm(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// killall NAME: kills the workspace's supervisor and all that it started.
+// killall NAME: kills the workspace's supervisor, and once it has ended all that it started: one that outlived its VMM
+// by a moment would record how that ended.
 func killall(ts *testscript.TestScript, neg bool, args []string) {
 	need(ts, neg, args, 1, "killall NAME")
-	_, folder := runPID(ts, args[0])
+	supervisor, folder := runPID(ts, args[0])
 	all := below(folder)
+	ts.Check(syscall.Kill(supervisor, syscall.SIGKILL))
+	gone(ts, supervisor)
 	killBelow(folder)
 	for pid := range all {
 		gone(ts, pid)
