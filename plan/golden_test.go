@@ -117,6 +117,7 @@ func shownJSON(t *testing.T, p *plan.Plan) string {
 		Changes  []struct {
 			Address json.RawMessage `json:"address"`
 			Action  plan.Action     `json:"action"`
+			Danger  plan.Danger     `json:"danger,omitempty"`
 			Deps    json.RawMessage `json:"deps,omitempty"`
 			After   json.RawMessage `json:"after,omitempty"`
 			If      json.RawMessage `json:"if,omitempty"`

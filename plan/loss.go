@@ -14,7 +14,7 @@ import (
 // allowLoss marks a change of a workspace whose root file system the user gives up if it can't be kept.
 func (p *planner) allowLoss(c *Change) {
 	if p.lossAllowed(c.Address) {
-		c.Loss = true
+		c.Loss, c.Danger = true, DangerDataLoss
 		c.Warning += warnNoRoom
 	}
 }

@@ -88,7 +88,8 @@ type Danger string
 const (
 	DangerNone     Danger = ""
 	DangerDowntime Danger = "downtime"  // a running guest is stopped
-	DangerDataLoss Danger = "data_loss" // files outside volumes are set aside, or a volume's are lost
+	DangerSetAside Danger = "set_aside" // files outside volumes are kept until the next replacement or prune
+	DangerDataLoss Danger = "data_loss" // a volume's files are lost, or those outside volumes may be: the user gave them up by name
 )
 
 // FieldChange is one field before and after, as text for people and programs. Effect is what such a change costs a

@@ -129,18 +129,34 @@ func (p *planner) targets(name string) []*Change {
 	return found
 }
 
-// takeIn takes in c, what it waits for, and the start of what stops for it.
+// takeIn takes in c, what it waits for, the start of what stops for it, and the names by which its workspace knows others.
 func (p *planner) takeIn(c *Change, wanted map[Address]bool) {
 	if c == nil || wanted[c.Address] {
 		return
 	}
 	wanted[c.Address] = true
-	if c.Address.Kind == KindTurn {
-		p.takeIn(p.at[Address{KindWorkspace, c.Address.Name}], wanted)
-	}
-	for _, dep := range c.Deps {
+	for _, dep := range c.Needs() {
 		if !p.loose[loose{c.Address, dep}] {
 			p.takeIn(p.at[dep], wanted)
+		}
+	}
+	of := Address{KindWorkspace, c.Address.Name}
+	switch c.Address.Kind {
+	case KindTurn:
+		p.takeIn(p.at[of], wanted)
+	case KindRename:
+		if c.Danger == DangerDowntime {
+			p.takeIn(p.at[of], wanted)
+		}
+	case KindWorkspace, KindTask:
+		ws := p.manifest.Workspaces[of.Name]
+		for first := range ws.After {
+			p.takeIn(p.at[Address{KindRename, first}], wanted)
+		}
+		if ws.Network != nil {
+			for _, peer := range ws.Network.Peers {
+				p.takeIn(p.at[Address{KindRename, peer.Name}], wanted)
+			}
 		}
 	}
 }

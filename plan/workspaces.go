@@ -90,7 +90,7 @@ func (p *planner) compareAll(s *workspaceState, still bool) (Change, *Change) {
 
 func (p *planner) replace(c *Change, s *workspaceState) {
 	c.Action, c.Reason = ActionReplace, fieldReason(&s.diff)
-	c.Danger, c.Warning = DangerDataLoss, warnReplaced
+	c.Danger, c.Warning = DangerSetAside, warnReplaced
 	p.allowLoss(c)
 	c.Warning += warnRestored(s.want.Name, s.want.Desired != spec.DesiredStopped && s.want.Mode != spec.ModeTask)
 	c.Detail = "its root file system is made anew"
@@ -309,7 +309,7 @@ func (p *planner) removeWorkspaces(reason Reason, stays func(name string) bool) 
 		p.bind("workspace", disk)
 		c := Change{
 			Address: Address{KindWorkspace, name}, Action: ActionDelete, Reason: reason,
-			Danger: DangerDataLoss, Warning: warnDeleted,
+			Danger: DangerSetAside, Warning: warnDeleted,
 		}
 		if ws.Running {
 			c.Warning = "it is stopped, and " + warnDeleted

@@ -27,7 +27,7 @@ func sample() *plan.Plan {
 			{Address: plan.Address{Kind: plan.KindVolume, Name: "same"}, Action: plan.ActionNone},
 			{Address: plan.Address{Kind: plan.KindWorkspace, Name: "x"}, Action: plan.ActionReplace, Reason: plan.ReasonFieldChanged,
 				Fields: []plan.FieldChange{{Path: "disk", Before: "2 GiB", After: "1 GiB", Forces: true}},
-				Danger: plan.DangerDataLoss, Warning: "files outside volumes are replaced", Workspace: workspace,
+				Danger: plan.DangerSetAside, Warning: "files outside volumes are replaced", Workspace: workspace,
 				Deps: []plan.Address{{Kind: plan.KindImage, Name: `a"\` + "\x1b[31m"}}},
 			{Address: plan.Address{Kind: plan.KindTask, Name: "x"}, Action: plan.ActionRun, Reason: plan.ReasonDependency, Workspace: workspace,
 				Deps: []plan.Address{{Kind: plan.KindWorkspace, Name: "x"}}},
@@ -50,6 +50,7 @@ func TestJSON(t *testing.T) {
 		Summary       struct {
 			Actions   map[string]int
 			Unchanged int
+			SetAside  int   `json:"set_aside"`
 			DataLoss  int   `json:"data_loss"`
 			PullBytes int64 `json:"pull_bytes"`
 		}
@@ -69,7 +70,7 @@ func TestJSON(t *testing.T) {
 	}
 	switch {
 	case doc.FormatVersion != "1.0", doc.Empty, len(doc.Changes) != 4, doc.Warnings == nil,
-		doc.Summary.Actions["run"] != 1, doc.Summary.Unchanged != 1, doc.Summary.DataLoss != 1, doc.Summary.PullBytes != 5<<20,
+		doc.Summary.Actions["run"] != 1, doc.Summary.Unchanged != 1, doc.Summary.SetAside != 1, doc.Summary.DataLoss != 0, doc.Summary.PullBytes != 5<<20,
 		!doc.Changes[2].Fields[0].Forces, !strings.Contains(doc.Isolation, "not a security boundary"):
 		t.Errorf("%s", out.String())
 	}

@@ -22,11 +22,11 @@ type Summary struct {
 	Actions   map[plan.Action]int `json:"actions"` // only those that occur, with "keep"; never "none"
 	Unchanged int                 `json:"unchanged"`
 	OnlyIf    int                 `json:"only_if"`      // changes that are done only if one of their causes holds
-	DataLoss  int                 `json:"data_loss"`    // changes that set files outside volumes aside, or lose a volume's
+	SetAside  int                 `json:"set_aside"`    // changes that keep files outside volumes aside
+	DataLoss  int                 `json:"data_loss"`    // changes that lose a volume's files, or those outside volumes if there is no room
 	Volumes   int                 `json:"volumes_lost"` // those of them that are of volumes
-	noRoom    int                 // those of workspaces whose files are lost if there is no room to keep them
-	Downtime  int                 `json:"downtime"`   // changes that stop a running guest
-	PullBytes int64               `json:"pull_bytes"` // as far as it is known
+	Downtime  int                 `json:"downtime"`     // changes that stop a running guest
+	PullBytes int64               `json:"pull_bytes"`   // as far as it is known
 	// BuildBytes are of the files that bundles are built of, as far as they are known.
 	BuildBytes int64 `json:"build_bytes"`
 }
@@ -45,13 +45,12 @@ func Summarise(p *plan.Plan) Summary {
 			s.OnlyIf++
 		}
 		switch c.Danger {
+		case plan.DangerSetAside:
+			s.SetAside++
 		case plan.DangerDataLoss:
 			s.DataLoss++
-			switch {
-			case c.Address.Kind == plan.KindVolume:
+			if c.Address.Kind == plan.KindVolume {
 				s.Volumes++
-			case c.Loss:
-				s.noRoom++
 			}
 		case plan.DangerDowntime:
 			s.Downtime++
@@ -65,9 +64,6 @@ func Summarise(p *plan.Plan) Summary {
 	}
 	return s
 }
-
-// mayLose says that what a change takes away may not come back.
-func mayLose(c *plan.Change) bool { return c.Address.Kind == plan.KindVolume || c.Loss }
 
 func (t *text) summary(p *plan.Plan) {
 	s := Summarise(p)
@@ -96,15 +92,16 @@ func (t *text) summary(p *plan.Plan) {
 	if s.OnlyIf > 0 {
 		t.line(plural(s.OnlyIf, "change is", "changes are") + " made only if what they rest on becomes another.")
 	}
-	if n := s.DataLoss - s.Volumes; n > 0 {
+	noRoom := s.DataLoss - s.Volumes
+	if n := s.SetAside + noRoom; n > 0 {
 		line := t.paint(yellow, plural(n, "workspace has its", "workspaces have their")+" files outside volumes set aside, and restore brings them back.")
 		if s.Volumes == 0 {
 			line += " No volume loses data."
 		}
 		t.line(line)
 	}
-	if s.noRoom > 0 {
-		t.line(t.paint(red, plural(s.noRoom, "of these loses them", "of these lose them")+" if there is no room to keep them, as --allow-data-loss says."))
+	if noRoom > 0 {
+		t.line(t.paint(red, plural(noRoom, "of these loses them", "of these lose them")+" if there is no room to keep them, as --allow-data-loss says."))
 	}
 	if s.Volumes > 0 {
 		t.line(t.paint(red, plural(s.Volumes, "volume loses", "volumes lose")+" all data, as --allow-data-loss says."))

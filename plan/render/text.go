@@ -192,11 +192,10 @@ func (t *text) value(s string) string {
 func (t *text) danger(c *plan.Change) {
 	word, color := "note", ""
 	switch c.Danger {
-	case plan.DangerDataLoss:
+	case plan.DangerSetAside:
 		word, color = "set aside", yellow
-		if mayLose(c) {
-			word, color = "data loss", red
-		}
+	case plan.DangerDataLoss:
+		word, color = "data loss", red
 	case plan.DangerDowntime:
 		word, color = "downtime", yellow
 	}
