@@ -39,7 +39,7 @@ func (r *run) applyVolume(ctx context.Context, c *plan.Change) error {
 		if err := r.moveVolume(ctx, v); err != nil {
 			return err
 		}
-		if _, err := r.drivers.Volumes.Grow(ctx, v.Name, v.Size); err != nil {
+		if _, err := r.drivers.Volumes.Grow(ctx, v.Name, v.Size, driver.ByApply); err != nil {
 			return err
 		}
 		return r.drivers.Volumes.Protect(ctx, v.Name, v.Protected)

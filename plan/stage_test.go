@@ -208,6 +208,14 @@ func (st *stage) happen(t *testing.T, f []string) {
 		}
 		v.Recorded, v.Size = v.Size, int64(size)
 		s.volumes[arg(1)] = v
+	case "grown": // NAME SIZE, by a command
+		v := s.volumes[arg(1)]
+		size, err := quantity.ParseSize(arg(2))
+		if err != nil {
+			t.Fatal(err)
+		}
+		v.Declared, v.Size, v.Recorded = v.Size, int64(size), int64(size)
+		s.volumes[arg(1)] = v
 	case "disk-free":
 		size, err := quantity.ParseSize(arg(1))
 		if err != nil {

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -137,8 +138,12 @@ func (p *planner) changeVolume(c *Change, disk string, v schema.Volume, have obs
 	switch {
 	case v.Size >= was:
 	case grownByHand(v, have): // which no apply asked for, and none takes back
+		what := fmt.Sprintf("its record has %s, and its image %s", quantity.Size(have.Recorded), was)
+		if have.Declared > 0 {
+			what = fmt.Sprintf("it was applied with %s, and has grown to %s by hand", quantity.Size(have.Declared), was)
+		}
 		p.warn(CodeVolumeGrown, v.Pos, "to keep it that way, write size: "+was.Text(),
-			"volume %s has drifted: its record has %s, and its image %s; it stays as it is, since a volume never shrinks", c.Address.Name, quantity.Size(have.Recorded), was)
+			"volume %s has drifted: %s; it stays as it is, since a volume never shrinks", c.Address.Name, what)
 		c.Volume.Size = have.Size
 	default:
 		next := fmt.Sprintf("write size: %s, or declare a second volume and copy what you need", was.Text())
@@ -166,9 +171,10 @@ func (p *planner) changeVolume(c *Change, disk string, v schema.Volume, have obs
 	}
 }
 
-// grownByHand says that a volume is larger than its record and what is declared.
+// grownByHand says that a volume is larger than applies made it and than what is declared.
 func grownByHand(v schema.Volume, have observed.Volume) bool {
-	return have.Recorded > 0 && have.Size > have.Recorded && int64(v.Size) >= have.Recorded
+	applied := cmp.Or(have.Declared, have.Recorded)
+	return applied > 0 && have.Size > applied && int64(v.Size) >= applied
 }
 
 func (p *planner) refuseUnrecorded(disk string, v schema.Volume) {

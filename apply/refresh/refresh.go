@@ -142,7 +142,7 @@ func objects(ctx context.Context, d driver.Set, manifest string, projects ...str
 		}
 	}
 	for _, v := range volumes {
-		o := observed.Volume{ID: v.ID, Project: v.Project, Size: v.Size, Recorded: v.Recorded, Protected: v.Protected, Missing: v.ImageMissing, Changed: v.Changed,
+		o := observed.Volume{ID: v.ID, Project: v.Project, Size: v.Size, Recorded: v.Recorded, Declared: v.Declared, Protected: v.Protected, Missing: v.ImageMissing, Changed: v.Changed,
 			NoRecord: v.RecordDigest == "", Unborn: v.Unborn}
 		if v.Attached {
 			o.Holder = "another process"

@@ -53,6 +53,7 @@ type Volume struct {
 	ID, Project string
 	Size        int64
 	Recorded    int64 // the size that its record has; 0 is unknown
+	Declared    int64 // the size of the last apply, where a command made it larger since
 	Protected   bool
 	// Holder is the workspace that holds it now, "" for none.
 	Holder         string

@@ -42,6 +42,8 @@ type Volume struct {
 	// Recorded is the size that the record has, in bytes, 0 without one: a larger image was grown by hand, or by a grow that was
 	// killed.
 	Recorded int64 `json:"recorded,omitempty"`
+	// Declared is the size that an apply gave it last, in bytes, where a command made it larger since; 0 where none did.
+	Declared int64 `json:"declared,omitempty"`
 	// Changed says why the image is not the one that the record is of: it was cut short, or holds another file system.
 	Changed string `json:"changed,omitempty"`
 	// RecordDigest identifies the record's bytes; "" when there is an image without a record.
@@ -61,6 +63,15 @@ type Holder struct {
 	Since     time.Time `json:"since"`
 }
 
+// Grower is who makes a volume larger.
+type Grower int
+
+// The growers. What a command does to a project's volume is told of as Declared, until an apply makes it larger still.
+const (
+	ByApply Grower = iota
+	ByCommand
+)
+
 // Volumes keeps named ext4 disks. A volume dies only by Delete.
 type Volumes interface {
 	// List gives the volumes by name. One whose record can't be understood is left out, and told of in the error: an
@@ -75,7 +86,7 @@ type Volumes interface {
 	Create(ctx context.Context, spec VolumeSpec) (v Volume, created bool, err error)
 	// Grow makes the block device larger; the guest grows the file system at its next mount, or now
 	// when it runs. ErrRefused for a smaller size.
-	Grow(ctx context.Context, name string, size int64) (Volume, error)
+	Grow(ctx context.Context, name string, size int64, by Grower) (Volume, error)
 	// Protect sets or lifts the protection against deletion.
 	Protect(ctx context.Context, name string, on bool) error
 	// Adopt writes project as the owner, and a fresh record for an image that has none. ErrBusy while attached.

@@ -70,7 +70,7 @@ func volumeSnapshots(t *testing.T, v VolumeDataUnder) {
 	}
 	_, err = v.Restore(t.Context(), "data", "none")
 	wantClass(t, err, driver.ErrNotFound)
-	_, err = v.Grow(t.Context(), "data", 16*mib)
+	_, err = v.Grow(t.Context(), "data", 16*mib, driver.ByApply)
 	must(t, err)
 	back, err := v.Restore(t.Context(), "data", "one")
 	must(t, err)

@@ -29,7 +29,7 @@ func Volumes(t *testing.T, open func(t *testing.T) VolumesUnder) {
 		_, err = v.Find(t.Context(), "data")
 		wantClass(t, err, driver.ErrNotFound)
 		must(t, v.Delete(t.Context(), "data"))
-		_, err = v.Grow(t.Context(), "data", mib)
+		_, err = v.Grow(t.Context(), "data", mib, driver.ByApply)
 		wantClass(t, err, driver.ErrNotFound)
 		wantClass(t, v.Adopt(t.Context(), "data", "p"), driver.ErrNotFound)
 		wantClass(t, v.Protect(t.Context(), "data", true), driver.ErrNotFound)
@@ -54,18 +54,19 @@ func Volumes(t *testing.T, open func(t *testing.T) VolumesUnder) {
 		must(t, err)
 		before, err := v.Get(t.Context(), "data")
 		must(t, err)
-		after, err := v.Grow(t.Context(), "data", 4*mib)
+		after, err := v.Grow(t.Context(), "data", 4*mib, driver.ByApply)
 		must(t, err)
 		if after.Size != 4*mib || after.ID != before.ID || after.RecordDigest == before.RecordDigest {
 			t.Errorf("before %+v, after %+v", before, after)
 		}
-		again, err := v.Grow(t.Context(), "data", 4*mib)
+		again, err := v.Grow(t.Context(), "data", 4*mib, driver.ByApply)
 		if err != nil || again.RecordDigest != after.RecordDigest {
 			t.Errorf("growing to the size it has: %+v, %v", again, err)
 		}
-		_, err = v.Grow(t.Context(), "data", mib)
+		_, err = v.Grow(t.Context(), "data", mib, driver.ByApply)
 		wantClass(t, err, driver.ErrRefused)
 	})
+	t.Run("grow by a command", func(t *testing.T) { volumesGrown(t, open(t)) })
 	t.Run("attached", func(t *testing.T) { volumesAttached(t, open(t)) })
 	t.Run("protect", func(t *testing.T) {
 		v := open(t)
@@ -199,4 +200,23 @@ func volumesAttached(t *testing.T, v VolumesUnder) {
 		t.Errorf("after release: %+v", got)
 	}
 	must(t, v.Delete(t.Context(), "data"))
+}
+
+// volumesGrown: what an apply gave a project's volume is known until an apply gives it more.
+func volumesGrown(t *testing.T, v VolumesUnder) {
+	grow := func(name string, size int64, by driver.Grower, declared int64) {
+		t.Helper()
+		if got, err := v.Grow(t.Context(), name, size, by); err != nil || got.Size != size || got.Declared != declared {
+			t.Errorf("%s grows to %d: %+v, %v", name, size, got, err)
+		}
+	}
+	for name, project := range map[string]string{"p.data": "p", "data": ""} {
+		_, _, err := v.Create(t.Context(), driver.VolumeSpec{Name: name, Project: project, Size: mib})
+		must(t, err)
+	}
+	grow("p.data", 2*mib, driver.ByCommand, mib)
+	grow("p.data", 4*mib, driver.ByCommand, mib)
+	grow("p.data", 4*mib, driver.ByApply, mib) // which made it no larger
+	grow("p.data", 8*mib, driver.ByApply, 0)
+	grow("data", 2*mib, driver.ByCommand, 0)
 }

@@ -112,7 +112,7 @@ func (f *FakeVolumes) Create(_ context.Context, spec driver.VolumeSpec) (driver.
 }
 
 // Grow makes a volume larger, attached or not.
-func (f *FakeVolumes) Grow(_ context.Context, name string, size int64) (driver.Volume, error) {
+func (f *FakeVolumes) Grow(_ context.Context, name string, size int64, by driver.Grower) (driver.Volume, error) {
 	if err := f.fail("grow", name); err != nil {
 		return driver.Volume{}, err
 	}
@@ -124,6 +124,13 @@ func (f *FakeVolumes) Grow(_ context.Context, name string, size int64) (driver.V
 	}
 	if size < v.Size {
 		return v, &driver.Error{Class: driver.ErrRefused, Op: "grow volume", Object: name, Err: errors.New("volumes do not shrink")}
+	}
+	switch {
+	case v.Size == size:
+	case by == driver.ByApply:
+		v.Declared = 0
+	case v.Project != "" && v.Declared == 0:
+		v.Declared = v.Size
 	}
 	v.Size = size
 	return f.put(v), nil

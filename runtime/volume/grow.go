@@ -12,7 +12,7 @@ import (
 )
 
 // Grow makes the image larger, then notes the size. While a workspace holds the volume its supervisor does it.
-func (s *Store) Grow(ctx context.Context, name string, size int64) (driver.Volume, error) {
+func (s *Store) Grow(ctx context.Context, name string, size int64, by driver.Grower) (driver.Volume, error) {
 	const op = "grow volume"
 	if err := checkSize(op, name, size); err != nil {
 		return driver.Volume{}, err
@@ -42,6 +42,12 @@ func (s *Store) Grow(ctx context.Context, name string, size int64) (driver.Volum
 		}
 	}
 	if r.Size != size {
+		switch {
+		case by == driver.ByApply:
+			r.Declared = 0
+		case r.Project != "" && r.Declared == 0:
+			r.Declared = r.Size
+		}
 		r.Size = size
 		if err := s.save(r); err != nil {
 			return driver.Volume{}, err

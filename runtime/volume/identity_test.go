@@ -87,7 +87,7 @@ func TestChangedImages(t *testing.T) {
 	}
 
 	for _, name := range []string{"cut", "formatted"} {
-		if _, err := s.Grow(t.Context(), name, 64<<20); !errors.Is(err, driver.ErrRefused) || !strings.Contains(driver.Next(err), "volume adopt "+name) {
+		if _, err := s.Grow(t.Context(), name, 64<<20, driver.ByCommand); !errors.Is(err, driver.ErrRefused) || !strings.Contains(driver.Next(err), "volume adopt "+name) {
 			t.Errorf("grow %s: %v, next %q", name, err, driver.Next(err))
 		}
 		if err := s.Adopt(t.Context(), name, ""); err != nil {

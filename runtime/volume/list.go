@@ -128,7 +128,7 @@ func (s *Store) describe(name string, r *record, info fs.FileInfo) *driver.Volum
 	v := &driver.Volume{Name: name, Path: s.State.VolumeImage(name), ImageMissing: info == nil}
 	if r != nil {
 		v.ID, v.Project, v.Size, v.Created, v.Protected = r.ID, r.Project, r.Size, r.Created, r.Protected
-		v.RecordDigest, v.Recorded = r.Digest(), r.Size
+		v.RecordDigest, v.Recorded, v.Declared = r.Digest(), r.Size, r.Declared
 	}
 	if info != nil {
 		v.Size, v.Allocated = info.Size(), layout.Allocated(info)

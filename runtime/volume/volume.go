@@ -61,6 +61,8 @@ type record struct {
 	Size      int64     `json:"size"`
 	Created   time.Time `json:"created"`
 	Protected bool      `json:"protected,omitempty"`
+	// Declared is the size that an apply gave it last, where a command made it larger since.
+	Declared int64 `json:"declared,omitempty"`
 	// UUID is the file system's; "" in a record of an older version, until it is written again.
 	UUID string `json:"uuid,omitempty"`
 	// While it moves: the name that it gets, in the record under the old one, and the name that it had, in the other.

@@ -270,7 +270,7 @@ func TestGrowOfAnAttachedVolumeAsksItsHolder(t *testing.T) {
 	create(t, s, "data")
 	release := attach(t, s, "data", "db")
 	defer release()
-	_, err := s.Grow(t.Context(), "data", 2<<20)
+	_, err := s.Grow(t.Context(), "data", 2<<20, driver.ByCommand)
 	if !errors.Is(err, driver.ErrBusy) {
 		t.Errorf("without a way to the holder: %v", err)
 	}
@@ -280,7 +280,7 @@ func TestGrowOfAnAttachedVolumeAsksItsHolder(t *testing.T) {
 		}
 		return os.Truncate(s.State.VolumeImage(volume), size)
 	}
-	v, err := s.Grow(t.Context(), "data", 2<<20)
+	v, err := s.Grow(t.Context(), "data", 2<<20, driver.ByCommand)
 	if err != nil || v.Size != 2<<20 {
 		t.Errorf("%+v, %v", v, err)
 	}

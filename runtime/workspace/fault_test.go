@@ -189,7 +189,7 @@ func TestVolumeHasOneWriterAndSurvives(t *testing.T) {
 	if err := v.Delete(t.Context(), "data"); !errors.Is(err, driver.ErrBusy) {
 		t.Errorf("delete while attached: %v", err)
 	}
-	if _, err := v.Grow(t.Context(), "data", 32*mib); err != nil {
+	if _, err := v.Grow(t.Context(), "data", 32*mib, driver.ByCommand); err != nil {
 		t.Errorf("grow while attached: %v", err)
 	}
 	if got := sh(t, s, "one", "df -m /data | head -n 2"); !strings.Contains(got, " 2") {

@@ -191,7 +191,7 @@ func (a *app) volumeGrow() *cobra.Command {
 			}
 			v, err := a.volume(ctx, w, "grow volume", args[0])
 			if err == nil {
-				v, err = w.Volumes.Grow(ctx, v.Name, n)
+				v, err = w.Volumes.Grow(ctx, v.Name, n, driver.ByCommand)
 			}
 			if err != nil {
 				return err

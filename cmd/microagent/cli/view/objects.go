@@ -22,6 +22,7 @@ type Volume struct {
 	Attached  bool      `json:"attached"`
 	// What is not as its record has it; recorded is the size that it has there.
 	Recorded     int64  `json:"recorded,omitempty"`
+	Declared     int64  `json:"declared,omitempty"` // by an apply, before a command made it larger
 	ImageMissing bool   `json:"image_missing,omitempty"`
 	Changed      string `json:"changed,omitempty"`
 	Unborn       bool   `json:"unborn,omitempty"`
@@ -41,7 +42,7 @@ func OfVolume(v driver.Volume) Volume {
 	shown := Volume{
 		Name: v.Name, ID: v.ID, Project: v.Project, Size: v.Size, Allocated: v.Allocated, Created: v.Created, Path: v.Path,
 		Protected: v.Protected, Attached: v.Attached, ImageMissing: v.ImageMissing, Changed: v.Changed, Unborn: v.Unborn,
-		RecordDigest: v.RecordDigest,
+		RecordDigest: v.RecordDigest, Declared: v.Declared,
 	}
 	if v.Recorded != v.Size {
 		shown.Recorded = v.Recorded
