@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"strings"
 	"time"
 
 	"microagent/schema/spec"
@@ -88,22 +90,27 @@ type Kept struct {
 // InRun is nil when the workspace is in that run still, or ended it and is as it was left; else it is ErrRefused and says
 // what happened since.
 func (w Workspace) InRun(id string) error {
-	why := ""
 	switch {
 	case id == "" || w.Run != nil && w.Run.ID == id && (w.Run.Phase.Alive() || w.Run.SpecDigest == w.RecordDigest):
 		return nil
 	case w.Run == nil:
-		why = "it has not run since it was created"
+		return notInRun(w.Spec.Name, "it has not run since it was created")
 	case w.Run.ID != id:
-		why = "it was started since, and is in run " + w.Run.ID
-	default:
-		why = "run " + id + " has ended, and the workspace was changed since"
+		return NotInRun(w.Spec.Name, id, w.Run.ID)
 	}
-	return NotInRun(w.Spec.Name, why)
+	return notInRun(w.Spec.Name, "run "+id+" has ended, and the workspace was changed since")
 }
 
-// NotInRun is the error of an operation that was to happen in another run of a workspace.
-func NotInRun(workspace, why string) error {
+// NotInRun is the error of an operation that was to happen in run want of a workspace, which is in another, or was given by
+// the beginning of its id alone, as which another run's may begin as well.
+func NotInRun(workspace, want, is string) error {
+	if strings.HasPrefix(is, want) {
+		return notInRun(workspace, fmt.Sprintf("%s is the beginning of an id, and another run's may begin so: write all of it, which is %s of the run that it is in", want, is))
+	}
+	return notInRun(workspace, "it was started since, and is in run "+is)
+}
+
+func notInRun(workspace, why string) error {
 	return &Error{Class: ErrRefused, Op: "use workspace", Object: workspace, Err: errors.New(why), Next: "microagent status " + workspace}
 }
 

@@ -2,6 +2,7 @@ package driver
 
 import (
 	"errors"
+	"strings"
 	"testing"
 )
 
@@ -19,10 +20,14 @@ func TestInRun(t *testing.T) {
 		"it ended and was replaced":      {Workspace{Run: run("r", PhaseFinished), RecordDigest: "e"}, false},
 		"it was started since":           {Workspace{Run: run("s", PhaseReady), RecordDigest: "d"}, false},
 		"it was deleted and made anew":   {Workspace{RecordDigest: "d"}, false},
+		"its id begins so":               {Workspace{Run: run("rs", PhaseReady), RecordDigest: "d"}, false},
 		"it ended, and so did a new one": {Workspace{Run: run("s", PhaseFinished), RecordDigest: "d"}, false},
 	} {
 		err := c.w.InRun("r")
 		if (err == nil) != c.want || err != nil && (!errors.Is(err, ErrRefused) || Next(err) == "") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if part := name == "its id begins so"; err != nil && strings.Contains(err.Error(), "write all of it") != part {
 			t.Errorf("%s: %v", name, err)
 		}
 		if err := c.w.InRun(""); err != nil {

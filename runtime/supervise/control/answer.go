@@ -38,7 +38,7 @@ func (s *Server) answer(conn net.Conn) {
 	}
 	if h.IfRun != "" {
 		if run := s.service.Status().ID; h.IfRun != run {
-			_ = c.sendJSON(frameResult, outcome{FailureOf(driver.NotInRun(s.workspace, "it was started since, and is in run "+run))})
+			_ = c.sendJSON(frameResult, outcome{FailureOf(driver.NotInRun(s.workspace, h.IfRun, run))})
 			return
 		}
 	}
