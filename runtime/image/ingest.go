@@ -21,8 +21,12 @@ import (
 	"microagent/schema/imageref"
 )
 
-// lockWait is how long a writer waits for another one: a pull may take its time.
-const lockWait = 24 * time.Hour
+// lockWait is how long a writer waits for another one: a pull may take its time. One who can't tell for whom it waits has
+// shortWait.
+const (
+	lockWait  = 24 * time.Hour
+	shortWait = 10 * time.Second
+)
 
 // ingest is the right to write the store: its lock, and containerd's store opened under it.
 type ingest struct {
@@ -65,8 +69,12 @@ func (s *Store) sweep() error {
 func (s *Store) lock(ctx context.Context, p driver.Progress) (func(), error) {
 	unlock, err := s.state.Lock(ctx, "images", "store", 0)
 	if locked, ok := errors.AsType[*layout.LockedError](err); ok {
-		p.Report("waiting for the image store: "+locked.Error(), 0, 0)
-		unlock, err = s.state.Lock(ctx, "images", "store", lockWait)
+		wait := shortWait
+		if p != nil {
+			wait = lockWait
+			p("waiting for the image store: "+locked.Error(), 0, 0)
+		}
+		unlock, err = s.state.Lock(ctx, "images", "store", wait)
 	}
 	if locked, ok := errors.AsType[*layout.LockedError](err); ok {
 		err = &driver.Error{Class: driver.ErrLocked, Op: "lock", Object: "image store", Err: locked, Next: "try again when it is done"}

@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/containerd/log"
 
@@ -237,6 +238,21 @@ func TestLeftoversOfADeadWriter(t *testing.T) {
 			t.Errorf("%s is still there: %v", dir, err)
 		}
 	}
+}
+
+// TestRemoveWhileAnotherWrites: it can't tell for whom it waits, so it does not wait long.
+func TestRemoveWhileAnotherWrites(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, state := newStore(t)
+		unlock, err := state.Lock(t.Context(), "images", "store", 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer unlock()
+		if err := s.Remove(t.Context(), "docker.io/library/alpine:3.20"); !errors.Is(err, driver.ErrLocked) || driver.Next(err) == "" {
+			t.Errorf("%v, next %q", err, driver.Next(err))
+		}
+	})
 }
 
 func TestOneWriterAtATime(t *testing.T) {

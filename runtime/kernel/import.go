@@ -56,7 +56,11 @@ func (s *Store) install(ctx context.Context, p *parts, progress driver.Progress)
 	if !validID().MatchString(r.ID) {
 		return fail(driver.ErrInvalid, fmt.Errorf("its release %q can't be a name", r.Release))
 	}
-	if err := s.publish(r, p.vmlinuz, vmlinux, chosen); err != nil {
+	err = s.publish(ctx, r, p.vmlinuz, vmlinux, chosen)
+	if locked, ok := errors.AsType[*layout.LockedError](err); ok {
+		return Installed{}, &driver.Error{Class: driver.ErrLocked, Op: "install kernel", Object: r.ID, Err: locked, Next: "try again when it is done"}
+	}
+	if err != nil {
 		return Installed{}, fmt.Errorf("install kernel %s: %w", r.ID, err)
 	}
 	return s.find(r.ID)
@@ -114,12 +118,15 @@ func choose(p *parts, r *record) (chosen []*module, err error) {
 	return keep, nil
 }
 
+// lockWait is how long an installation waits for another one, which writes files.
+const lockWait = 10 * time.Second
+
 // publish writes everything into a temporary folder and gives that its name.
-func (s *Store) publish(r *record, vmlinuz, vmlinux []byte, modules []*module) error {
+func (s *Store) publish(ctx context.Context, r *record, vmlinuz, vmlinux []byte, modules []*module) error {
 	if err := os.MkdirAll(s.dir(), 0o700); err != nil {
 		return err
 	}
-	unlock, err := s.state.Lock(context.Background(), "kernels", s.arch, time.Minute)
+	unlock, err := s.state.Lock(ctx, "kernels", s.arch, lockWait)
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"testing"
+	"testing/synctest"
 
 	"microagent/runtime/driver"
 	"microagent/runtime/layout"
@@ -24,6 +25,26 @@ func onlyKept(t *testing.T, s *Store, key string) {
 	if err != nil || len(entries) != 2 {
 		t.Errorf("left: %v, %v", entries, err)
 	}
+}
+
+// TestPruneOfWhatAnotherHas: a command that is at a workspace keeps what is kept of it.
+func TestPruneOfWhatAnotherHas(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := wordStore(t)
+		create(t, s, rooted("old"))
+		if _, err := s.Replace(t.Context(), rooted("new"), nil); err != nil {
+			t.Fatal(err)
+		}
+		unlock, err := s.State.Lock(t.Context(), kind, "one", 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer unlock()
+		if _, _, err := s.Prune(t.Context(), false); !errors.Is(err, driver.ErrLocked) || driver.Next(err) == "" {
+			t.Errorf("%v, next %q", err, driver.Next(err))
+		}
+		holds(t, s.State.Workspace("one").File(layout.RootFSPrev), "old")
+	})
 }
 
 // TestRetireIsWholeAtEveryStep cuts it short behind each of its steps: the next change of the workspace does the rest, and the

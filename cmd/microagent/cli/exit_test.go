@@ -203,7 +203,8 @@ func TestConfirmWithoutTerminal(t *testing.T) {
 // taking are commands that change an object which another command may be at, so that they can end with ExitLocked.
 var taking = []string{
 	"apply", "destroy", "create", "start", "restart", "reset", "restore", "delete", "cp", "volume create", "volume adopt", "volume grow", "volume protect",
-	"volume unprotect", "volume delete", "volume clone", "volume snapshot", "volume restore", "volume import",
+	"volume unprotect", "volume delete", "volume clone", "volume snapshot", "volume restore", "volume import", "prune",
+	"image rm", "kernel install",
 }
 
 func TestExitsOfWhatIsInUse(t *testing.T) {

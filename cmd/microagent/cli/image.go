@@ -74,7 +74,7 @@ func (a *app) imageRemove() *cobra.Command {
 		Long: "Forgets the names. What no other name holds is removed with them. Workspaces made from an image keep\n" +
 			"their root file systems.",
 		Example:     "  microagent image rm docker.io/library/alpine:3.20",
-		Annotations: exitsWith(ExitOK, ExitFailed),
+		Annotations: exitsWith(ExitOK, ExitFailed, ExitLocked),
 		RunE: does(func(ctx context.Context, args []string) error {
 			w, err := a.open(true)
 			if err != nil {

@@ -25,7 +25,7 @@ func (a *app) kernelInstall() *cobra.Command {
 			"one given as files. Nothing is installed on the host itself.",
 		Example: "  microagent kernel install\n  microagent kernel install --deb linux-image-6.1.0-56-cloud-amd64.deb\n" +
 			"  microagent kernel install --vmlinuz /boot/vmlinuz-6.1 --modules /lib/modules/6.1",
-		Annotations: exitsWith(ExitOK, ExitFailed, ExitUsage, ExitInterrupted),
+		Annotations: exitsWith(ExitOK, ExitFailed, ExitLocked, ExitUsage, ExitInterrupted),
 		RunE: does(func(ctx context.Context, _ []string) error {
 			if (o.vmlinuz == "") != (o.modules == "") {
 				return usagef("microagent kernel install", "--vmlinuz and --modules go together")

@@ -25,7 +25,7 @@ func (a *app) pruneCommand() *cobra.Command {
 			"again. Volumes and the root file systems of workspaces are never touched, nor are jobs with outputs that\n" +
 			"nobody brought out. Images are left alone while an apply is under way, initramfs while a workspace runs.",
 		Example:     "  microagent prune\n  microagent prune --yes",
-		Annotations: exitsWith(ExitOK, ExitFailed),
+		Annotations: exitsWith(ExitOK, ExitFailed, ExitLocked),
 		RunE: does(func(ctx context.Context, _ []string) error {
 			w, err := a.open(yes)
 			if err != nil {
