@@ -50,3 +50,29 @@ func TestWhatIsLeftAlone(t *testing.T) {
 		t.Error("a packet that must not be cut is left alone")
 	}
 }
+
+// What the host sends is not believed: whatever it is, no more than a checksum within it is overwritten.
+func FuzzLeaveOut(f *testing.F) {
+	v4 := beginning(netip.MustParseAddrPort("203.0.113.9:443"), netip.MustParseAddrPort("198.18.0.2:40001"))
+	v6 := beginning(netip.MustParseAddrPort("[2001:db8::9]:443"), netip.MustParseAddrPort("[fd6d:6167:656e::2]:40001"))
+	for _, p := range [][]byte{nil, v4, v6, v4[:21], v6[:40], {0x4f, 0, 0, 1}, {0x60}} {
+		f.Add(p)
+	}
+	f.Fuzz(func(t *testing.T, p []byte) {
+		before := bytes.Clone(p)
+		start, at, ok := leaveOut(p)
+		if !ok {
+			if !bytes.Equal(p, before) {
+				t.Error("what is left alone was overwritten")
+			}
+			return
+		}
+		if start+at+2 > len(p) || start < sizeIPv4 {
+			t.Fatalf("%d and %d of %d bytes", start, at, len(p))
+		}
+		copy(before[start+at:], p[start+at:start+at+2])
+		if !bytes.Equal(p, before) {
+			t.Error("more than a checksum was overwritten")
+		}
+	})
+}

@@ -42,19 +42,27 @@ func (s *Stack) receive(r io.Reader) error {
 		if err != nil {
 			return err
 		}
-		s.Deliver(buffer.NewViewWithData(p))
+		s.Deliver(p)
 	}
 }
 
-// Deliver takes a packet of the guest, and the view with it.
-func (s *Stack) Deliver(view *buffer.View) {
-	protocol := s.check(view.AsSlice())
+// headers is how much of a packet lies apart, in bytes: what IP and TCP have at most before their content, and some. gVisor
+// copies all that lies together with headers once more.
+const headers = 128
+
+// Deliver copies a packet of the guest, and takes that.
+func (s *Stack) Deliver(b []byte) {
+	protocol := s.check(b)
 	if protocol == 0 {
 		s.drops.strange.Add(1)
-		view.Release()
 		return
 	}
-	p := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithView(view)})
+	n := min(len(b), headers)
+	payload := buffer.MakeWithView(buffer.NewViewWithData(b[:n]))
+	if n < len(b) {
+		_ = payload.Append(buffer.NewViewWithData(b[n:])) // which says of no error
+	}
+	p := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: payload})
 	s.link.deliver(protocol, p)
 	p.DecRef()
 }

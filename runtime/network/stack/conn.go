@@ -24,7 +24,8 @@ type Conn struct {
 	over     chan struct{}
 	once     sync.Once
 
-	unreachable func(Absence) // of datagrams; nil for TCP
+	place       *place // of datagrams, as what follows; nil for TCP
+	unreachable func(Absence)
 }
 
 func newConn(ep tcpip.Endpoint, queue *waiter.Queue, chunk int) *Conn {
@@ -59,6 +60,9 @@ func (c *Conn) Receive(p []byte) (int, error) {
 		got, err := c.ep.Read(&w, tcpip.ReadOptions{})
 		switch err.(type) {
 		case nil:
+			if c.place != nil {
+				c.place.taken.Add(1)
+			}
 			return got.Count, nil
 		case *tcpip.ErrWouldBlock:
 		case *tcpip.ErrClosedForReceive:
@@ -128,6 +132,9 @@ func (c *Conn) Close() error {
 // release is Close of a flow whose function has returned.
 func (c *Conn) release() {
 	_ = c.Close()
+	if c.place != nil {
+		c.place.leave()
+	}
 	c.queue.EventUnregister(&c.in)
 	c.queue.EventUnregister(&c.out)
 }

@@ -9,11 +9,15 @@ import (
 )
 
 // ipPacket is an IPv4 packet with room for size bytes of payload, which fill writes.
-func ipPacket(from, to netip.Addr, protocol tcpip.TransportProtocolNumber, size int, fill func(p []byte, sum uint16)) []byte {
+func ipPacket(from, to netip.Addr, protocol tcpip.TransportProtocolNumber, size int, fill func(p []byte, sum uint16), more ...func(*header.IPv4Fields)) []byte {
 	p := make([]byte, header.IPv4MinimumSize+size)
 	ip := header.IPv4(p)
 	src, dst := tcpip.AddrFromSlice(from.AsSlice()), tcpip.AddrFromSlice(to.AsSlice())
-	ip.Encode(&header.IPv4Fields{TotalLength: uint16(len(p)), TTL: 64, Protocol: uint8(protocol), SrcAddr: src, DstAddr: dst})
+	fields := header.IPv4Fields{TotalLength: uint16(len(p)), TTL: 64, Protocol: uint8(protocol), SrcAddr: src, DstAddr: dst}
+	for _, change := range more {
+		change(&fields)
+	}
+	ip.Encode(&fields)
 	ip.SetChecksum(^ip.CalculateChecksum())
 	fill(p[header.IPv4MinimumSize:], header.PseudoHeaderChecksum(protocol, src, dst, uint16(size)))
 	return p

@@ -10,7 +10,7 @@ import (
 )
 
 // queueSize bounds the packets that wait for the guest, in bytes: a few of the largest, since all flows wait behind them.
-const queueSize = 2 << 20
+const queueSize = 1280 << 10
 
 // link is the stack's interface: packets that the stack sends wait in it.
 type link struct {

@@ -9,6 +9,8 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/adapters/gonet"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv6"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/udp"
+	"gvisor.dev/gvisor/pkg/waiter"
 )
 
 // maxDatagram is the largest that UDP has, in bytes.
@@ -21,10 +23,15 @@ func (s *Stack) Listen(at netip.AddrPort) (net.PacketConn, net.Listener, error) 
 		number = ipv6.ProtocolNumber
 	}
 	full := tcpip.FullAddress{NIC: nic, Addr: tcpip.AddrFromSlice(at.Addr().AsSlice()), Port: at.Port()}
-	packets, err := gonet.DialUDP(s.stack, &full, nil, number)
-	if err != nil {
-		return nil, nil, fmt.Errorf("answer at %s: %w", at, err)
+	queue := &waiter.Queue{}
+	ep, failed := s.stack.NewEndpoint(udp.ProtocolNumber, number, queue)
+	if failed == nil {
+		failed = ep.Bind(full)
 	}
+	if failed != nil {
+		return nil, nil, fmt.Errorf("answer at %s: %s", at, failed)
+	}
+	packets := questions{gonet.NewUDPConn(queue, ep), s.datagrams.wait(Flow{To: at, UDP: true}, ep, mostQuestions)}
 	listener, err := gonet.ListenTCP(s.stack, full, number)
 	if err != nil {
 		packets.Close()

@@ -5,7 +5,6 @@ import (
 	"net/netip"
 	"testing"
 
-	"gvisor.dev/gvisor/pkg/buffer"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 
 	"microagent/runtime/network/packets"
@@ -35,7 +34,7 @@ func bare(t *testing.T, c Config) (*Stack, *packets.Reader) {
 func TestPings(t *testing.T) {
 	host, far := bare(t, Config{})
 	for _, to := range []netip.Addr{netip.MustParseAddr("192.0.2.1"), gateway4.Addr()} {
-		host.Deliver(buffer.NewViewWithData(pingPacket(guest4, to)))
+		host.Deliver(pingPacket(guest4, to))
 	}
 	p, err := far.Next()
 	if err != nil {
@@ -57,7 +56,7 @@ func TestUnreachableDatagrams(t *testing.T) {
 	} {
 		host, far := bare(t, Config{UDP: func(Flow) func(*Conn) { return func(c *Conn) { c.Unreachable(why) } }})
 		from, to := netip.AddrPortFrom(guest4, 4444), netip.MustParseAddrPort("203.0.113.9:123")
-		host.Deliver(buffer.NewViewWithData(udpPacket(from, to)))
+		host.Deliver(udpPacket(from, to))
 		p, err := far.Next()
 		if err != nil {
 			t.Fatal(err)

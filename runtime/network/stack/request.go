@@ -124,6 +124,7 @@ func (s *Stack) datagram(r *udp.ForwarderRequest) bool {
 		return false
 	}
 	c := newConn(ep, queue, maxDatagram)
+	c.place = s.datagrams.wait(what, ep, mostWaiting)
 	c.unreachable = func(why Absence) { s.refuseDatagrams(id, why) }
 	go func() {
 		defer s.flows.end(own)

@@ -46,6 +46,7 @@ type Stack struct {
 	drops  drops
 
 	beginnings *beginnings
+	datagrams  *datagrams
 }
 
 // Counters are of what was dropped or refused since the stack was made.
@@ -65,11 +66,11 @@ const mostOpening = 128
 
 // New makes a stack without a guest: Carry connects one.
 func New(c Config) (*Stack, error) {
-	s := &Stack{config: c, link: newLink(c.MTU), beginnings: newBeginnings()}
+	s := &Stack{config: c, link: newLink(c.MTU), beginnings: newBeginnings(), datagrams: newDatagrams()}
 	s.flows.init()
 	s.stack = stack.New(stack.Options{
 		NetworkProtocols:   []stack.NetworkProtocolFactory{ipv4.NewProtocol, ipv6.NewProtocol},
-		TransportProtocols: []stack.TransportProtocolFactory{tcp.NewProtocol, udp.NewProtocol}, // ICMP is of the network's layer, but for its sockets
+		TransportProtocols: []stack.TransportProtocolFactory{tcp.NewProtocol, s.datagrams.protocol}, // ICMP is of the network's layer, but for its sockets
 	})
 	if err := s.configure(); err != nil {
 		s.stack.Destroy()

@@ -12,8 +12,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"gvisor.dev/gvisor/pkg/buffer"
 )
 
 // echo accepts all and sends back what comes, until its end.
@@ -183,7 +181,7 @@ func TestFlowsAreBounded(t *testing.T) {
 	defer c.Close()
 	const tried = 10000
 	for port := range tried {
-		s.Deliver(view(udpPacket(netip.AddrPortFrom(guest4, uint16(20000+port)), netip.MustParseAddrPort("203.0.113.9:1"))))
+		s.Deliver(udpPacket(netip.AddrPortFrom(guest4, uint16(20000+port)), netip.MustParseAddrPort("203.0.113.9:1")))
 	}
 	if n := s.Flows(); n != MostFlows {
 		t.Errorf("%d flows", n)
@@ -204,7 +202,7 @@ func TestFloodOfBeginnings(t *testing.T) {
 	}})
 	const tried = 10000
 	for port := range tried {
-		s.Deliver(view(synPacket(netip.AddrPortFrom(guest4, uint16(20000+port)), netip.MustParseAddrPort("203.0.113.9:80"))))
+		s.Deliver(synPacket(netip.AddrPortFrom(guest4, uint16(20000+port)), netip.MustParseAddrPort("203.0.113.9:80")))
 	}
 	await(t, "the flood is counted", func() bool { return s.Counters().Flood == tried-mostOpening })
 	if n := s.Flows(); n > mostOpening {
@@ -225,7 +223,7 @@ func TestChecksumsThatAreLeftOut(t *testing.T) {
 	from, to := netip.AddrPortFrom(guest4, 20000), netip.MustParseAddrPort("203.0.113.9:80")
 	for at, p := range map[int][]byte{16: synPacket(from, to), 6: udpPacket(from, to)} {
 		p[sizeIPv4+at]++
-		s.Deliver(view(p))
+		s.Deliver(p)
 	}
 	await(t, "both are asked for", func() bool { return came.Load() == 2 })
 }
@@ -236,7 +234,7 @@ func TestGuestThatNeverReads(t *testing.T) {
 	s.link.setOpen(true)
 	defer s.link.setOpen(false)
 	for range 1000 {
-		s.Deliver(view(synPacket(netip.AddrPortFrom(guest4, 20000), netip.MustParseAddrPort("203.0.113.9:80"))))
+		s.Deliver(synPacket(netip.AddrPortFrom(guest4, 20000), netip.MustParseAddrPort("203.0.113.9:80")))
 	}
 	s.link.mu.Lock()
 	defer s.link.mu.Unlock()
@@ -253,14 +251,14 @@ func TestStrangePackets(t *testing.T) {
 	from := netip.AddrPortFrom(guest4, 1000)
 	sent := 0
 	for _, to := range []string{"0.0.0.0:1", "255.255.255.255:1", "224.0.0.1:1", "127.0.0.1:1"} {
-		s.Deliver(view(udpPacket(from, netip.MustParseAddrPort(to))))
+		s.Deliver(udpPacket(from, netip.MustParseAddrPort(to)))
 		sent++
 	}
-	s.Deliver(view(udpPacket(netip.MustParseAddrPort("10.0.0.1:1"), netip.MustParseAddrPort("203.0.113.9:1"))))
+	s.Deliver(udpPacket(netip.MustParseAddrPort("10.0.0.1:1"), netip.MustParseAddrPort("203.0.113.9:1")))
 	whole := udpPacket(from, netip.MustParseAddrPort("203.0.113.9:1"))
 	for n := range len(whole) - 8 { // cut within the header of IP
 		if n < 20 {
-			s.Deliver(view(whole[:n]))
+			s.Deliver(whole[:n])
 			sent++
 		}
 	}
@@ -268,28 +266,11 @@ func TestStrangePackets(t *testing.T) {
 	if len(asked) > 0 || s.Counters().Strange != uint64(sent) {
 		t.Errorf("of %d packets %d were strange, and %q was asked for", sent, s.Counters().Strange, asked)
 	}
-	s.Deliver(view(whole))
+	s.Deliver(whole)
 	if len(asked) != 1 {
 		t.Errorf("the whole packet: %q", asked)
 	}
 }
-
-func FuzzPackets(f *testing.F) {
-	f.Add(udpPacket(netip.AddrPortFrom(guest4, 1), netip.MustParseAddrPort("203.0.113.9:1")))
-	f.Add(synPacket(netip.AddrPortFrom(guest4, 1), netip.MustParseAddrPort("203.0.113.9:80")))
-	_, s := newGuest(f, Config{TCP: echo, UDP: func(f Flow) func(*Conn) { return func(c *Conn) { _, _ = c.Receive(make([]byte, 1)) } }})
-	f.Fuzz(func(t *testing.T, p []byte) {
-		if len(p) > 65535 {
-			return
-		}
-		s.Deliver(view(p))
-		if n := s.Flows(); n > MostFlows {
-			t.Errorf("%d flows", n)
-		}
-	})
-}
-
-func view(p []byte) *buffer.View { return buffer.NewViewWithData(p) }
 
 func await(t testing.TB, what string, so func() bool) {
 	t.Helper()

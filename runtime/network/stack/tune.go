@@ -9,7 +9,7 @@ import (
 )
 
 // Budget is what all buffers may take together, in bytes: those of the flows that there may be, what a flow has in hand on
-// its way, and what waits for the guest.
+// its way, parts of packets that wait for the others, and what waits for the guest.
 const Budget = 64 << 20
 
 // Buffers of a flow, in bytes: of what comes from the guest, whose window is half of that and has to cover the way through
@@ -18,10 +18,10 @@ const Budget = 64 << 20
 const (
 	wide        = 1 << 20
 	wideOut     = 256 << 10
-	wideFlows   = 8
+	wideFlows   = 4
 	narrowIn    = 64 << 10 // what the first window may be, which can't be taken back
-	narrowOut   = 20 << 10
-	datagramsIn = 22 << 10 // and a datagram more
+	narrowOut   = 19 << 10
+	datagramsIn = 16 << 10 // and a datagram more
 	// MostFlows bounds how many there are at a time, of TCP and UDP together.
 	MostFlows = 512
 )
@@ -33,8 +33,20 @@ const WideChunk = 65280
 // narrowChunk is WideChunk of the others.
 const narrowChunk = 8 << 10
 
-// A compile that fails here says that the sum is above the budget.
-const _ = uint(Budget - wideFlows*(wide+wideOut+2*WideChunk) - (MostFlows-wideFlows)*(narrowIn+narrowOut+2*narrowChunk) - queueSize)
+// What gVisor holds of itself, in bytes: parts of packets, of each family, and what a datagram takes besides its content.
+const (
+	parts        = 4 << 20
+	datagramCost = 600
+)
+
+// narrowFlow is what all buffers of a flow with narrow ones take. One of datagrams has nothing in hand that waits.
+const narrowFlow = narrowIn + narrowOut + 2*narrowChunk
+
+// A compile that fails here says that the sum is above the budget, or a flow of datagrams above one of TCP.
+const (
+	_ = uint(Budget - wideFlows*(wide+wideOut+2*WideChunk) - (MostFlows-wideFlows)*narrowFlow - 2*parts - queueSize)
+	_ = uint(narrowFlow - datagramsIn - maxDatagram - mostWaiting*datagramCost)
+)
 
 // How long what is left of a connection is kept that has ended on this side, or on both: nothing on the way between stack
 // and guest comes late.

@@ -3,6 +3,7 @@ package stacktest
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/netip"
 	"sync"
@@ -59,6 +60,21 @@ func must(err tcpip.Error) {
 	if err != nil {
 		panic(err.String())
 	}
+}
+
+// HoldLittle makes connections that begin from now on hold few bytes.
+func (g *Guest) HoldLittle() error {
+	const few = 8 << 10
+	moderate := tcpip.TCPModerateReceiveBufferOption(false)
+	for _, o := range []tcpip.SettableTransportProtocolOption{
+		&tcpip.TCPReceiveBufferSizeRangeOption{Min: few, Default: few, Max: few},
+		&tcpip.TCPSendBufferSizeRangeOption{Min: few, Default: few, Max: few}, &moderate,
+	} {
+		if err := g.Stack.SetTransportProtocolOption(tcp.ProtocolNumber, o); err != nil {
+			return errors.New(err.String())
+		}
+	}
+	return nil
 }
 
 // Close ends all of its connections.
