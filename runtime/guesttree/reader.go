@@ -50,7 +50,7 @@ func (t *Reader) Next() (*tar.Header, error) {
 		return nil, t.failed(err)
 	}
 	h.Name, h.Linkname = strings.Clone(h.Name), strings.Clone(h.Linkname)
-	t.allowed += headerRoom + 2*int64(len(h.Name)+len(h.Linkname)) + max(h.Size, 0)
+	t.allowed += headerRoom + 2*int64(len(h.Name)+len(h.Linkname)) + tartree.MapSize(h) + max(t.tr.Data(h), 0)
 	return h, nil
 }
 
@@ -62,6 +62,15 @@ func (t *Reader) Read(p []byte) (int, error) {
 	}
 	return n, err
 }
+
+// Sparse says whether the entry came without its holes.
+func (t *Reader) Sparse() bool { return t.tr.Sparse() }
+
+// Data is how many bytes of content the guest says that it sends of the entry h that was read last, which holes are no part of.
+func (t *Reader) Data(h *tar.Header) int64 { return t.tr.Data(h) }
+
+// Skip passes over a hole of the entry's content, as sparse.Reader has it.
+func (t *Reader) Skip() (int64, error) { return t.tr.Skip() }
 
 func (t *Reader) failed(err error) error {
 	switch {

@@ -8,6 +8,7 @@ package tartree
 
 import (
 	"archive/tar"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -46,15 +47,18 @@ const (
 
 // Reader reads one stream.
 type Reader struct {
-	in  *counted
+	in  *source
 	tar *tar.Reader
 	opt Options
 	any bool
+
+	holes *holes // of the entry; nil of one without a map
+	begun bool   // the entry's content was read
 }
 
 // NewReader begins a stream. Where no end mark is asked for, what is not read of a file is jumped over.
 func NewReader(r io.Reader, opt Options) *Reader {
-	in := &counted{r: r}
+	in := &source{r: r}
 	t := &Reader{in: in, tar: tar.NewReader(in), opt: opt}
 	if s, ok := r.(io.Seeker); ok && opt.EndMark == NoMark {
 		t.tar = tar.NewReader(seekable{in, s})
@@ -66,18 +70,22 @@ func NewReader(r io.Reader, opt Options) *Reader {
 // archive before POSIX whose name ends in a slash is a directory, as other readers of tars have it.
 func (t *Reader) Next() (*tar.Header, error) {
 	for {
+		if err := t.pass(); err != nil {
+			return nil, t.explain(err)
+		}
 		// What is left of the last entry is read apart, so that what comes behind it can be counted.
 		if t.any && t.opt.EndMark != NoMark {
 			if _, err := io.Copy(io.Discard, t.tar); err != nil {
 				return nil, t.explain(err)
 			}
 		}
-		before := t.in.n
+		t.in.watched, t.in.zeros = t.opt.EndMark != NoMark, 0
 		h, err := t.tar.Next()
+		t.in.watched = false
 		switch {
 		case errors.Is(err, io.EOF):
-			// There is less than one block of padding before the mark.
-			if t.in.n-before < t.opt.EndMark {
+			// The stream may also end behind the records of an entry that does not come.
+			if t.in.zeros < t.opt.EndMark {
 				return nil, fmt.Errorf("%w: %w", driver.ErrCorrupt, ErrUnended)
 			}
 			return nil, io.EOF
@@ -96,17 +104,38 @@ func (t *Reader) Next() (*tar.Header, error) {
 		if h.Typeflag == tar.TypeReg && h.Format == tar.FormatUnknown && h.Size == 0 && strings.HasSuffix(h.Name, "/") {
 			h.Typeflag = tar.TypeDir
 		}
+		t.holes, t.begun = holesOf(h), false
 		return h, nil
 	}
 }
 
 // Read reads the entry's content.
 func (t *Reader) Read(p []byte) (int, error) {
+	t.begun = true
+	if t.holes != nil && t.holes.direct {
+		n, err := t.holes.read(t.in, p)
+		if err != nil && !errors.Is(err, io.EOF) {
+			err = t.explain(err)
+		}
+		return n, err
+	}
 	n, err := t.tar.Read(p)
 	if err != nil && !errors.Is(err, io.EOF) {
 		err = t.explain(err)
 	}
 	return n, err
+}
+
+// Data is how many bytes of content the stream has of the entry h that was read last, without its holes; 0 where the
+// stream does not say.
+func (t *Reader) Data(h *tar.Header) int64 {
+	switch {
+	case t.holes != nil:
+		return t.holes.data
+	case h.Typeflag == tar.TypeGNUSparse || h.PAXRecords[sparseMajor] != "" || h.PAXRecords[sparseMinor] != "":
+		return 0
+	}
+	return h.Size
 }
 
 // Drain reads what follows the end: a source may check a digest there.
@@ -166,16 +195,23 @@ type seekable struct {
 	io.Seeker
 }
 
-// counted counts what was taken of a source, and remembers how it broke.
-type counted struct {
-	r   io.Reader
-	n   int64
-	err error
+// source remembers how what is read broke, and how it ended.
+type source struct {
+	r       io.Reader
+	err     error
+	watched bool
+	zeros   int64 // bytes that are zero at the end of what was read while it was watched
 }
 
-func (c *counted) Read(p []byte) (int, error) {
+func (c *source) Read(p []byte) (int, error) {
 	n, err := c.r.Read(p)
-	c.n += int64(n)
+	if c.watched {
+		end := len(bytes.TrimRight(p[:n], "\x00"))
+		if end > 0 {
+			c.zeros = 0
+		}
+		c.zeros += int64(n - end)
+	}
 	if err != nil && !errors.Is(err, io.EOF) {
 		c.err = err
 	}

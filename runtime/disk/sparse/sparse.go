@@ -1,4 +1,4 @@
-// Package sparse reads files of the host with their holes: what holds no data costs no reading, however long it is. A file
+// Package sparse reads files with their holes: what holds no data costs no reading, however long it is. A file
 // reads as the same bytes whether its holes are passed over or not, and one that is cut while it is read ends early.
 package sparse
 
@@ -51,9 +51,8 @@ func (r *File) Skip() (int64, error) {
 	if err := r.ctx.Err(); err != nil {
 		return 0, err
 	}
-	fd := int(r.f.Fd())
-	data, err := unix.Seek(fd, r.at, unix.SEEK_DATA)
-	if errors.Is(err, unix.ENXIO) { // nothing but a hole, or the end
+	next, err := r.data(r.at)
+	if err == io.EOF {
 		st, err := r.f.Stat()
 		if err != nil {
 			return 0, err
@@ -63,15 +62,33 @@ func (r *File) Skip() (int64, error) {
 		return n, nil
 	}
 	if err != nil {
-		r.end = dense
-		return 0, nil
+		return 0, err
 	}
-	if r.end, err = unix.Seek(fd, data, unix.SEEK_HOLE); err != nil {
-		return 0, fmt.Errorf("find holes: %w", err)
-	}
-	n := data - r.at
-	r.at = data
+	n := next.Offset - r.at
+	r.at, r.end = next.Offset, next.Offset+next.Length
 	return n, nil
+}
+
+// data is the first run that ends behind at; io.EOF where nothing follows but a hole, or the end. Where the host's file
+// system keeps no holes all is data.
+func (r *File) data(at int64) (Run, error) {
+	if r.end == dense {
+		return Run{at, dense - at}, nil
+	}
+	fd := int(r.f.Fd())
+	from, err := unix.Seek(fd, at, unix.SEEK_DATA)
+	if errors.Is(err, unix.ENXIO) {
+		return Run{}, io.EOF
+	}
+	if err != nil {
+		r.end = dense
+		return Run{at, dense - at}, nil
+	}
+	end, err := unix.Seek(fd, from, unix.SEEK_HOLE)
+	if err != nil {
+		return Run{}, fmt.Errorf("find holes: %w", err)
+	}
+	return Run{from, end - from}, nil
 }
 
 // Read reads on. What was a hole reads as zeros.

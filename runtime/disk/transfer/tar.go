@@ -10,6 +10,7 @@ import (
 	"path"
 	"strings"
 
+	"microagent/runtime/disk/sparse"
 	"microagent/runtime/driver"
 	"microagent/runtime/guesttree"
 	"microagent/runtime/tartree"
@@ -38,11 +39,16 @@ func Unpack(ctx context.Context, r io.Reader, s *Sink, limit int64) error {
 		if (n == 0) != (e.Name == ".") || n == 0 && e.Mode.IsDir() != s.tree || n > 0 && !s.tree {
 			return problem(driver.ErrCorrupt, opIn, s.Path("."), "", "the guest sent an entry %q that does not belong there", e.Name)
 		}
-		if h.Size > left {
+		data := in.Data(h)
+		if data > left {
 			return tooMuch(s.Path(e.Name), limit)
 		}
-		left -= h.Size
-		if err := s.Add(ctx, e, in); err != nil {
+		left -= data
+		content := io.Reader(in)
+		if !in.Sparse() {
+			content = struct{ io.Reader }{in} // what is all zero is taken for a hole
+		}
+		if err := s.Add(ctx, e, content); err != nil {
 			return err
 		}
 	}
@@ -82,16 +88,18 @@ func tooMuch(to string, limit int64) error {
 // Pack writes entries as a tar stream for a guest, below a name and with an owner.
 type Pack struct {
 	w        *tar.Writer
+	to       io.Writer // of w
 	name     string
 	uid, gid int
 }
 
 // NewPack begins a stream; name is what the copy is to be called, "." to merge a directory into where it comes.
 func NewPack(w io.Writer, name string, uid, gid uint32) *Pack {
-	return &Pack{tar.NewWriter(w), name, int(uid), int(gid)}
+	return &Pack{tar.NewWriter(w), w, name, int(uid), int(gid)}
 }
 
-// Add writes an entry with its content, whose size must be known. Of a link to an earlier one the name is enough.
+// Add writes an entry with its content, whose size must be known, without its holes. Of a link to an earlier one the name
+// is enough.
 func (p *Pack) Add(e Entry, content io.Reader) (int64, error) {
 	h := &tar.Header{
 		Format: tar.FormatPAX, Name: path.Join(p.name, e.Name), Mode: int64(bits(e.Mode)), Uid: p.uid, Gid: p.gid,
@@ -110,14 +118,30 @@ func (p *Pack) Add(e Entry, content io.Reader) (int64, error) {
 	if strings.ContainsRune(h.Name+h.Linkname, 0) {
 		return 0, fmt.Errorf("%q can't be a name", h.Name)
 	}
+	if f, ok := content.(*sparse.File); ok && h.Typeflag == tar.TypeReg {
+		data, err := f.Runs(h.Size, tartree.MaxRuns)
+		if err != nil {
+			return 0, err
+		}
+		if !sparse.Whole(data, h.Size) {
+			return h.Size, shorter(e, tartree.WriteSparse(p.w, p.to, h, data, f))
+		}
+	}
 	if err := p.w.WriteHeader(h); err != nil || h.Typeflag != tar.TypeReg {
 		return 0, err
 	}
 	n, err := io.CopyBuffer(struct{ io.Writer }{p.w}, io.LimitReader(content, e.Size), make([]byte, piece))
 	if err == nil && n < e.Size {
-		err = fmt.Errorf("%s became shorter while it was read", e.Name)
+		err = io.ErrUnexpectedEOF
 	}
-	return n, err
+	return n, shorter(e, err)
+}
+
+func shorter(e Entry, err error) error {
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("%s became shorter while it was read", e.Name)
+	}
+	return err
 }
 
 // Close ends the stream.

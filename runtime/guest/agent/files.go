@@ -14,9 +14,11 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"microagent/runtime/disk/sparse"
 	"microagent/runtime/driver"
 	"microagent/runtime/guest/proto"
 	"microagent/runtime/guest/proto/wire"
+	"microagent/runtime/tartree"
 )
 
 // ready says whether there is a workspace whose files can be asked for.
@@ -79,7 +81,7 @@ func (a *Agent) fetch(h *wire.StreamHeader, st *proto.Stream) error {
 	if limit <= 0 {
 		limit = proto.FetchLimit
 	}
-	out := &archive{w: tar.NewWriter(st), root: path, limit: limit, left: limit}
+	out := &archive{w: tar.NewWriter(st), to: st, root: path, limit: limit, left: limit}
 	if h.GetExecId() != "" {
 		p, err := a.process(h.GetExecId())
 		if err != nil {
@@ -106,6 +108,7 @@ const entryCost = 512
 // archive writes a tree.
 type archive struct {
 	w           *tar.Writer
+	to          io.Writer // of w
 	root        string
 	limit, left int64
 	links       map[inode]string
@@ -245,6 +248,21 @@ func (r *archive) file(name, path string) error {
 	}
 	if err := r.spend(entryCost + h.Size); err != nil {
 		return err
+	}
+	if content == f {
+		held := sparse.New(context.Background(), f, info)
+		data, err := held.Runs(h.Size, tartree.MaxRuns)
+		if err != nil {
+			return err
+		}
+		content = held
+		if !sparse.Whole(data, h.Size) {
+			err := tartree.WriteSparse(r.w, r.to, h, data, held)
+			if errors.Is(err, io.ErrUnexpectedEOF) {
+				return fmt.Errorf("%s became shorter while it was read", path)
+			}
+			return err
+		}
 	}
 	if err := r.w.WriteHeader(h); err != nil {
 		return err

@@ -3,6 +3,7 @@ package agent
 import (
 	"archive/tar"
 	"bytes"
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -15,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"microagent/runtime/disk/sparse"
 	"microagent/runtime/filetime"
 	"microagent/runtime/guest/proto"
 	"microagent/runtime/guest/proto/wire"
@@ -89,7 +91,7 @@ func (u *unpacker) unpack(r io.Reader) error {
 	return nil
 }
 
-func (u *unpacker) entry(h *tar.Header, r io.Reader) error {
+func (u *unpacker) entry(h *tar.Header, r sparse.Reader) error {
 	if dir := path.Dir(h.Name); dir != "." {
 		if err := u.root.MkdirAll(dir, 0o755); err != nil {
 			return err
@@ -155,10 +157,14 @@ func (u *unpacker) link(temp string, h *tar.Header) error {
 		return err
 	}
 	defer f.Close()
-	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
-		return errors.Join(err, proto.Errorf(proto.CodeInvalid, "%s is a link to %s, which is no regular file", h.Name, first))
+	st, err := f.Stat()
+	if err != nil {
+		return err
 	}
-	return u.file(temp, h, f)
+	if !st.Mode().IsRegular() {
+		return proto.Errorf(proto.CodeInvalid, "%s is a link to %s, which is no regular file", h.Name, first)
+	}
+	return u.file(temp, h, sparse.New(context.Background(), f, st))
 }
 
 func (u *unpacker) remove(temp string) error {
@@ -168,13 +174,13 @@ func (u *unpacker) remove(temp string) error {
 	return nil
 }
 
-func (u *unpacker) file(temp string, h *tar.Header, r io.Reader) error {
+func (u *unpacker) file(temp string, h *tar.Header, r sparse.Reader) error {
 	f, err := u.root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	n, err := io.Copy(holes{f}, r)
+	n, err := fill(f, r)
 	if err == nil {
 		err = f.Truncate(n)
 	}
@@ -194,13 +200,28 @@ func (u *unpacker) file(temp string, h *tar.Header, r io.Reader) error {
 	return f.Sync()
 }
 
-// holes writes a new file and leaves out what is all zero, since a tar has no holes.
-type holes struct{ f *os.File }
-
-func (h holes) Write(p []byte) (int, error) {
-	if len(bytes.TrimLeft(p, "\x00")) > 0 {
-		return h.f.Write(p)
+// fill writes a new file, without its holes and what is all zero: a host may not know of holes.
+func fill(f *os.File, r sparse.Reader) (int64, error) {
+	at := int64(0)
+	b := make([]byte, 32<<10)
+	for {
+		n, err := r.Skip()
+		if err != nil {
+			return at, err
+		}
+		at += n
+		m, err := r.Read(b)
+		if len(bytes.TrimLeft(b[:m], "\x00")) > 0 {
+			if _, err := f.WriteAt(b[:m], at); err != nil {
+				return at, err
+			}
+		}
+		at += int64(m)
+		if errors.Is(err, io.EOF) {
+			return at, nil
+		}
+		if err != nil {
+			return at, err
+		}
 	}
-	_, err := h.f.Seek(int64(len(p)), io.SeekCurrent)
-	return len(p), err
 }
