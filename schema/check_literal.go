@@ -1,19 +1,18 @@
 package schema
 
 import (
-	"regexp"
-
 	"microagent/schema/diag"
+	"microagent/schema/pattern"
 )
 
 // hostVariable is what other tools fill in from the environment of who starts them: ${NAME}, with a default or without,
 // and $NAME of the names that everybody has. Another $ is likely to be meant as it is.
-var hostVariable = regexp.MustCompile(`\$\{[A-Za-z_][A-Za-z0-9_]*(:?[-+?=][^}]*)?\}|\$(HOME|PATH|PWD|USER)\b`)
+var hostVariable = pattern.Of(`\$\{[A-Za-z_][A-Za-z0-9_]*(:?[-+?=][^}]*)?\}|\$(HOME|PATH|PWD|USER)\b`)
 
 // warnLiteral warns of environment variables with a value that other tools would fill in. No value is shown.
 func (c *checker) warnLiteral(at address, env *node) {
 	for name, e := range each(env) {
-		if e.bad || e.value.bad || !hostVariable.MatchString(e.value.text) {
+		if e.bad || e.value.bad || !hostVariable().MatchString(e.value.text) {
 			continue
 		}
 		c.add(diag.Warning, e.value.at, "literal_variable",

@@ -1,16 +1,17 @@
 package schema
 
 import (
-	"regexp"
 	"strconv"
 	"strings"
+
+	"microagent/schema/pattern"
 )
 
-var plainNumber = regexp.MustCompile(`^(0|[1-9][0-9]*)(:(0|[1-9][0-9]*))?$`)
+var plainNumber = pattern.Of(`^(0|[1-9][0-9]*)(:(0|[1-9][0-9]*))?$`)
 
 // checkUser refuses a number that YAML reads otherwise than a guest's passwd would: 0o17 is 15 to YAML, and no user's name.
 func (c *checker) checkUser(at address, e *entry) {
-	if e == nil || e.value.bad || e.value.tag != "!!int" || plainNumber.MatchString(e.value.text) {
+	if e == nil || e.value.bad || e.value.tag != "!!int" || plainNumber().MatchString(e.value.text) {
 		return
 	}
 	next := "write a decimal number"

@@ -4,10 +4,11 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"regexp"
 	"strconv"
 
 	"gopkg.in/yaml.v3"
+
+	"microagent/schema/pattern"
 )
 
 // tree reads the YAML, one document within the limits. It gives nil when there is nothing to go on with; that has
@@ -48,12 +49,12 @@ func (r *report) tree(data []byte) *node {
 }
 
 // version12 is a manifest's beginning up to its directive of YAML 1.2.
-var version12 = regexp.MustCompile(`\A\x{FEFF}?(?:[ \t]*(?:#[^\n]*)?\r?\n|%[^\n]*\n)*%YAML[ \t]+1\.2\b`)
+var version12 = pattern.Of(`\A\x{FEFF}?(?:[ \t]*(?:#[^\n]*)?\r?\n|%[^\n]*\n)*%YAML[ \t]+1\.2\b`)
 
 // versioned gives the text with the one version that the parser knows by name in the place of 1.2, which it reads alike.
 // Every other byte stays where it is.
 func versioned(data []byte) []byte {
-	at := version12.FindIndex(data)
+	at := version12().FindIndex(data)
 	if at == nil {
 		return data
 	}

@@ -4,11 +4,11 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"regexp"
 	"sort"
 	"strconv"
 	"strings"
 
+	"microagent/schema/pattern"
 	"microagent/schema/printable"
 
 	"gopkg.in/yaml.v3"
@@ -16,7 +16,7 @@ import (
 
 // yamlError takes the parser's errors apart. The line is near the place only: for some errors it is where the
 // broken mapping begins, or one less.
-var yamlError = regexp.MustCompile(`(?s)^yaml: (?:line (\d+): )?(.*)$`)
+var yamlError = pattern.Of(`(?s)^yaml: (?:line (\d+): )?(.*)$`)
 
 // maxLocated is the size up to which the place of a syntax error is searched for: some thirty more parses.
 const maxLocated = 256 << 10
@@ -24,7 +24,7 @@ const maxLocated = 256 << 10
 // syntax reports what the YAML parser stopped at.
 func (r *report) syntax(data []byte, err error) {
 	at, text := place{1, 1}, err.Error()
-	if m := yamlError.FindStringSubmatch(text); m != nil {
+	if m := yamlError().FindStringSubmatch(text); m != nil {
 		text = m[2]
 		if n, err := strconv.Atoi(m[1]); err == nil {
 			src := r.source.Line(n)

@@ -52,13 +52,13 @@ var contracts = []string{"driver", "layout", "lease"}
 
 // leaves are packages that all rooms may import, the guest's too, and that import the standard library alone, or what
 // allowedLeaf says.
-var leaves = []string{"runtime/disk/ext4/super", "runtime/disk/sparse", "runtime/event", "runtime/frame", "runtime/gitfolder", "runtime/listentable", "schema/address", "schema/dnsname", "schema/imageref", "schema/printable", "schema/quantity", "schema/spec"}
+var leaves = []string{"runtime/disk/ext4/super", "runtime/disk/sparse", "runtime/event", "runtime/frame", "runtime/gitfolder", "runtime/listentable", "schema/address", "schema/dnsname", "schema/imageref", "schema/pattern", "schema/printable", "schema/quantity", "schema/spec"}
 
 // allowedLeaf are the exceptions, by package.
 var allowedLeaf = map[string][]string{
 	module + "runtime/disk/sparse": {"golang.org/x/sys/unix"},
 	module + "schema/dnsname":      {"golang.org/x/net/idna"},
-	module + "schema/imageref":     {"github.com/distribution/reference"},
+	module + "schema/imageref":     {module + "schema/pattern"},
 }
 
 // inner are sub-rooms of runtime that their room alone may import.
@@ -323,6 +323,32 @@ func TestArchitectureLease(t *testing.T) {
 	}
 	if !seen {
 		t.Error("runtime/disk/target takes no lease: this test looks for the wrong words")
+	}
+}
+
+// TestArchitectureExpressions: no command compiles an expression that it does not use.
+func TestArchitectureExpressions(t *testing.T) {
+	seen := false
+	for _, p := range list(t, "./...") {
+		from := strings.TrimPrefix(p.ImportPath, module)
+		if in(from, "testscripts") {
+			continue
+		}
+		for _, file := range p.GoFiles {
+			data, err := os.ReadFile(filepath.Join(p.Dir, file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Contains(data, []byte("regexp.MustCompile")) {
+				continue
+			}
+			if seen = seen || from == "schema/pattern"; from != "schema/pattern" {
+				t.Errorf("%s/%s compiles an expression by itself; schema/pattern does when it is asked for", from, file)
+			}
+		}
+	}
+	if !seen {
+		t.Error("schema/pattern compiles no expression: this test looks for the wrong words")
 	}
 }
 

@@ -15,7 +15,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"regexp"
 	"sync"
 	"time"
 
@@ -23,6 +22,7 @@ import (
 	"microagent/runtime/disk/target"
 	"microagent/runtime/driver"
 	"microagent/runtime/layout"
+	"microagent/schema/pattern"
 )
 
 // LayerSource opens the layers of an image; driver.Images is one.
@@ -178,7 +178,7 @@ func keyOf(prefix string, parts ...string) string {
 	return prefix + hex.EncodeToString(h.Sum(nil))
 }
 
-var keyForm = regexp.MustCompile(`^(bundle|rootfs)-v[1-9][0-9]?-[0-9a-f]{64}$`)
+var keyForm = pattern.Of(`^(bundle|rootfs)-v[1-9][0-9]?-[0-9a-f]{64}$`)
 
 // validKey says whether key, of whichever version, can be a file name in the cache.
-func validKey(key string) bool { return keyForm.MatchString(key) }
+func validKey(key string) bool { return keyForm().MatchString(key) }

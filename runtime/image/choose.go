@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -14,6 +13,7 @@ import (
 
 	"microagent/runtime/driver"
 	"microagent/schema/imageref"
+	"microagent/schema/pattern"
 )
 
 // containerdName is where docker save and containerd write an image's whole name; their ref.name is the tag alone.
@@ -205,13 +205,13 @@ func label(d ocispec.Descriptor) string {
 	return id
 }
 
-var plain = regexp.MustCompile(`^[!-~]+$`)
+var plain = pattern.Of(`^[!-~]+$`)
 
 // say gives a reference that means this image and no other of the layout: by a name, or else by its digest.
 func (o *ociLayout) say(d ocispec.Descriptor, all []ocispec.Descriptor) string {
 	for _, name := range names(d) {
 		r, err := imageref.Parse(string(o.ref.Kind) + ":" + o.ref.Path + ":" + name)
-		if err != nil || r.Path != o.ref.Path || !plain.MatchString(name) {
+		if err != nil || r.Path != o.ref.Path || !plain().MatchString(name) {
 			continue
 		}
 		if left := forArch(meant(all, r), o.arch); len(left) == 1 && left[0].Digest == d.Digest {

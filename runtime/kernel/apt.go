@@ -8,11 +8,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
 	"microagent/runtime/driver"
+	"microagent/schema/pattern"
 )
 
 const (
@@ -70,13 +70,13 @@ func Download(ctx context.Context, arch, dir string, p driver.Progress) ([]strin
 	return files, nil
 }
 
-var kernelPackage = regexp.MustCompile(`^linux-image-[0-9][a-z0-9.+~-]*$`)
+var kernelPackage = pattern.Of(`^linux-image-[0-9][a-z0-9.+~-]*$`)
 
 // kernelDependency finds the versioned kernel in the output of apt-cache depends.
 func kernelDependency(out string) (string, bool) {
 	for line := range strings.Lines(out) {
 		name, ok := strings.CutPrefix(strings.TrimSpace(line), "Depends: ")
-		if ok && kernelPackage.MatchString(name) {
+		if ok && kernelPackage().MatchString(name) {
 			return name, true
 		}
 	}

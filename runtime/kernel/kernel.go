@@ -18,15 +18,14 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"microagent/runtime/driver"
 	"microagent/runtime/layout"
+	"microagent/schema/pattern"
 )
 
 // Store is the kernels of one architecture in a state directory.
@@ -78,7 +77,7 @@ const (
 	defaultFile = "default"
 )
 
-var validID = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+~-]{0,127}$`) })
+var validID = pattern.Of(`^[A-Za-z0-9][A-Za-z0-9._+~-]{0,127}$`)
 
 func (s *Store) dir() string             { return s.state.Kernels(s.arch) }
 func (s *Store) folder(id string) string { return s.state.Kernel(s.arch, id) }

@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
-	"regexp"
 	"strings"
 )
 
@@ -131,7 +130,16 @@ func digest(data []byte) string {
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
-var nameOnDisk = regexp.MustCompile(`^[a-z][a-z0-9-]{0,30}(\.[a-z][a-z0-9-]{0,30})?$`)
-
 // ValidName says whether name can be an object's name on disk: "scratch", or "project.name".
-func ValidName(name string) bool { return nameOnDisk.MatchString(name) }
+func ValidName(name string) bool {
+	project, object, both := strings.Cut(name, ".")
+	return word(project) && (!both || word(object))
+}
+
+// word says whether s is a name of [a-z][a-z0-9-]{0,30}.
+func word(s string) bool {
+	if len(s) > 31 || s == "" || s[0] < 'a' || s[0] > 'z' {
+		return false
+	}
+	return strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
+}

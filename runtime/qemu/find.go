@@ -8,13 +8,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"microagent/schema/pattern"
 )
 
 // Accel is how QEMU runs the guest's instructions.
@@ -86,7 +87,7 @@ func Find(ctx context.Context) (Found, error) {
 	return found, nil
 }
 
-var versionLine = regexp.MustCompile(`version (\d+\.\d+(?:\.\d+)?)`)
+var versionLine = pattern.Of(`version (\d+\.\d+(?:\.\d+)?)`)
 
 // oldest is the first QEMU with -action and fd-passing chardevs as they are used here; 7.2 is what was tested.
 const oldest = 7
@@ -98,7 +99,7 @@ func versionOf(ctx context.Context, binary string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("%s --version: %w", binary, err)
 	}
-	m := versionLine.FindSubmatch(out)
+	m := versionLine().FindSubmatch(out)
 	if m == nil {
 		return "", fmt.Errorf("%s --version says %q", binary, firstLine(out))
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -15,6 +14,7 @@ import (
 	"microagent/runtime/disk/target"
 	"microagent/runtime/driver"
 	"microagent/runtime/layout"
+	"microagent/schema/pattern"
 )
 
 // snapshotKind is the snapshot's name in records. The lock is its volume's.
@@ -32,11 +32,11 @@ type snapshotRecord struct {
 	Making bool `json:"making,omitempty"`
 }
 
-var tagForm = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}$`)
+var tagForm = pattern.Of(`^[a-z0-9][a-z0-9._-]{0,62}$`)
 
 // checkTag refuses what can't be a tag. One that begins with before- may come to be by a restore.
 func checkTag(op, volume, tag string) error {
-	if tagForm.MatchString(tag) {
+	if tagForm().MatchString(tag) {
 		return nil
 	}
 	return &driver.Error{Class: driver.ErrInvalid, Op: op, Object: fmt.Sprintf("%s:%q", volume, tag), Err: errors.New("not a valid tag"),

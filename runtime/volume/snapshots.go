@@ -77,7 +77,7 @@ func (s *Store) tags(volume string) (tags []string, err error) {
 		if !ok {
 			tag, ok = strings.CutSuffix(e.Name(), ".json")
 		}
-		if ok && tagForm.MatchString(tag) && !slices.Contains(tags, tag) {
+		if ok && tagForm().MatchString(tag) && !slices.Contains(tags, tag) {
 			tags = append(tags, tag)
 		}
 	}

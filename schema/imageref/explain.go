@@ -2,22 +2,10 @@ package imageref
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
-
-	"github.com/distribution/reference"
 )
 
-var (
-	wholeTag  = regexp.MustCompile("^" + reference.TagRegexp.String() + "$")
-	component = regexp.MustCompile(`^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*$`)
-	hostName  = regexp.MustCompile("^" + reference.DomainRegexp.String() + "$")
-	bareHex   = regexp.MustCompile(`^[0-9a-f]{64}$`)
-)
-
-const maxName = 255 // reference.NameTotalLengthMax
-
-// explain says what is wrong with a name of a registry that reference refuses.
+// explain says what is wrong with a name of a registry that can't be read.
 func explain(text string) *Error {
 	if strings.HasPrefix(text, "/") || strings.HasPrefix(text, "./") || strings.HasPrefix(text, "../") {
 		at := text
@@ -31,7 +19,7 @@ func explain(text string) *Error {
 	switch lower := strings.ToLower(name) + text[len(name):]; {
 	case digested && !IsDigest(digest):
 		return errDigest
-	case bareHex.MatchString(text):
+	case bareHex().MatchString(text):
 		return &Error{"is a digest without a name", "write NAME@sha256:" + text}
 	case len(name) > maxName:
 		return &Error{"has a name that is too long", fmt.Sprintf("write a name of at most %d bytes", maxName)}
@@ -47,7 +35,7 @@ func explain(text string) *Error {
 			one = name + ":" + first
 		}
 		return &Error{"has more than one tag", "write one: " + one}
-	case tagged && !wholeTag.MatchString(tag):
+	case tagged && !tagForm().MatchString(tag):
 		return &Error{"has a tag that is none", "write a tag of letters, digits, _ . and -, at most 128 of them, the first no . or -"}
 	}
 	for i, part := range strings.Split(name, "/") {
@@ -56,7 +44,7 @@ func explain(text string) *Error {
 			return &Error{"has an empty part", "leave out the slash that is too many"}
 		case part == "." || part == "..":
 			return &Error{"has a part " + part + " as a path has", "write the name that the image has in its registry, or say what a path is: oci:DIR"}
-		case !component.MatchString(part) && (i > 0 || !hostName.MatchString(part)):
+		case !partForm().MatchString(part) && (i > 0 || !hostForm().MatchString(part)):
 			return &Error{fmt.Sprintf("has a part %.40q that no name can have", part),
 				"write parts of small letters and digits, with . _ or - only between them"}
 		}
@@ -72,6 +60,6 @@ func cutTag(text string) (name, tag string, ok bool) {
 }
 
 func reads(text string) bool {
-	_, err := reference.ParseNormalizedNamed(text)
-	return err == nil
+	_, ok := parseName(text)
+	return ok
 }

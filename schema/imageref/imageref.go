@@ -5,10 +5,9 @@ package imageref
 
 import (
 	"path"
-	"regexp"
 	"strings"
 
-	"github.com/distribution/reference"
+	"microagent/schema/pattern"
 )
 
 // Kind is what a reference's image is read from, as its prefix says.
@@ -56,18 +55,11 @@ func Parse(text string) (Reference, error) {
 			return parseFile(k, rest)
 		}
 	}
-	named, err := reference.ParseNormalizedNamed(text)
-	if err != nil {
+	n, ok := parseName(text)
+	if !ok {
 		return Reference{}, explain(text)
 	}
-	r := Reference{Host: reference.Domain(named)}
-	if d, ok := named.(reference.Digested); ok {
-		if r.Digest = d.Digest().String(); !IsDigest(r.Digest) {
-			return Reference{}, errDigest
-		}
-	}
-	r.Name = reference.TagNameOnly(named).String()
-	return r, nil
+	return Reference{Host: n.host, Digest: n.digest, Name: n.String()}, nil
 }
 
 // parseFile reads what follows a prefix. A path ends at the first colon, as for other tools: names hold slashes and
@@ -92,11 +84,11 @@ func parseFile(k Kind, rest string) (Reference, error) {
 		return Reference{}, &Error{"names no file", "write a path after " + string(k) + ":"}
 	}
 	if k == DockerArchive && r.Tag != "" {
-		named, err := reference.ParseNormalizedNamed(r.Tag)
-		if err != nil {
+		n, ok := parseName(r.Tag)
+		if !ok {
 			return Reference{}, explain(r.Tag)
 		}
-		r.Tag = reference.TagNameOnly(named).String()
+		r.Tag = n.String()
 	}
 	r.Path = path.Clean(r.Path)
 	r.Name = r.At(r.Path)
@@ -115,21 +107,25 @@ func (r Reference) At(p string) string {
 	return name
 }
 
+// Pinned is a Registry reference to the same name at a digest, which its tag is left out of.
+func (r Reference) Pinned(digest string) string {
+	n, _ := parseName(r.Name)
+	return n.host + "/" + n.path + "@" + digest
+}
+
 // Full gives a name of docker's kind with the host and tag that it has by default, ok false when it is none.
-func Full(name string) (full string, ok bool) {
-	named, err := reference.ParseNormalizedNamed(name)
-	if err != nil {
+func Full(text string) (full string, ok bool) {
+	n, ok := parseName(text)
+	if !ok {
 		return "", false
 	}
-	return reference.TagNameOnly(named).String(), true
+	return n.String(), true
 }
 
 // TagOf is the tag that a name of docker's kind ends in, "" for none.
-func TagOf(name string) string {
-	if named, err := reference.ParseNormalizedNamed(name); err == nil {
-		if t, ok := named.(reference.Tagged); ok {
-			return t.Tag()
-		}
+func TagOf(text string) string {
+	if n, ok := parseName(text); ok {
+		return n.tag
 	}
 	return ""
 }
@@ -141,12 +137,12 @@ func Path(text string) (file string, ok bool) {
 }
 
 var (
-	sha256Digest = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
+	sha256Digest = pattern.Of(`^sha256:[0-9a-f]{64}$`)
 	errDigest    = &Error{"has a digest that is not sha256: and 64 hexadecimal digits", "write the whole digest, or a tag instead of it"}
 )
 
 // IsDigest says whether a text is a digest of the one kind that is supported.
-func IsDigest(text string) bool { return sha256Digest.MatchString(text) }
+func IsDigest(text string) bool { return sha256Digest().MatchString(text) }
 
 func cutDigest(text string) (rest, digest string) {
 	if i := strings.LastIndexByte(text, '@'); i >= 0 && IsDigest(text[i+1:]) {

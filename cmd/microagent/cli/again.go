@@ -2,17 +2,18 @@ package cli
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
 	"al.essio.dev/pkg/shellescape"
 	"github.com/spf13/pflag"
+
+	"microagent/schema/pattern"
 )
 
 // commandIn finds the commands that a text advises, by the forms that ours have: a line's whole, or what is behind its
 // colon, an arrow or a bracket.
-var commandIn = regexp.MustCompile(`(?m)((?:^ *|-> |: |&& |\()microagent) ([a-z]+)`)
+var commandIn = pattern.Of(`(?m)((?:^ *|-> |: |&& |\()microagent) ([a-z]+)`)
 
 // reaching is advice for the world that this command saw: each command in it has the global flags with which this one
 // found what it speaks of. Those of a manifest go to the commands that read one; others are given whole names.
@@ -20,8 +21,8 @@ func (a *app) reaching(text string) string {
 	if a.command == nil || strings.HasSuffix(text, " --help") {
 		return text
 	}
-	return commandIn.ReplaceAllStringFunc(text, func(found string) string {
-		m := commandIn.FindStringSubmatch(found)
+	return commandIn().ReplaceAllStringFunc(text, func(found string) string {
+		m := commandIn().FindStringSubmatch(found)
 		advised, _, err := a.command.Root().Find(m[2:])
 		if err != nil {
 			return found

@@ -7,11 +7,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 
 	"microagent/runtime/driver"
 	"microagent/runtime/layout"
 	"microagent/runtime/lease"
+	"microagent/schema/pattern"
 )
 
 // What an id of a job is made of: no letter looks like another, and it begins with one of firstLetters, so that it is never
@@ -22,7 +22,7 @@ const (
 	idLength     = 6
 )
 
-var validJobID = regexp.MustCompile(fmt.Sprintf("^[%s][%s]{%d}$", firstLetters, letters, idLength-1))
+var validJobID = pattern.Of(fmt.Sprintf("^[%s][%s]{%d}$", firstLetters, letters, idLength-1))
 
 func newJobID() string {
 	var b [idLength]byte
@@ -76,7 +76,7 @@ func readJob(folder layout.Workspace, id string) (driver.Job, error) {
 // ReadJob reads a job, fs.ErrNotExist when there is none. One whose supervisor is gone without having seen its end is shown
 // as lost; nothing is written.
 func ReadJob(folder layout.Workspace, id string) (driver.Job, error) {
-	if !validJobID.MatchString(id) {
+	if !validJobID().MatchString(id) {
 		return driver.Job{}, fs.ErrNotExist
 	}
 	j, err := readJob(folder, id)

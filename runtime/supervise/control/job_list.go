@@ -22,7 +22,7 @@ func JobIDs(folder layout.Workspace) ([]string, error) {
 	}
 	var ids []string
 	for _, e := range entries {
-		if !validJobID.MatchString(e.Name()) {
+		if !validJobID().MatchString(e.Name()) {
 			continue
 		}
 		if _, err := os.Lstat(folder.Job(e.Name()).File(layout.JobFile)); err == nil {
@@ -81,7 +81,7 @@ func SweepJobs(folder layout.Workspace) error {
 	var errs []error
 	for _, e := range entries {
 		at := folder.Job(e.Name())
-		if _, err := os.Lstat(at.File(layout.JobFile)); errors.Is(err, fs.ErrNotExist) && validJobID.MatchString(e.Name()) {
+		if _, err := os.Lstat(at.File(layout.JobFile)); errors.Is(err, fs.ErrNotExist) && validJobID().MatchString(e.Name()) {
 			errs = append(errs, os.RemoveAll(at.Dir))
 			continue
 		}

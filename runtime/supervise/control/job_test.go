@@ -119,7 +119,7 @@ func TestSweepJobs(t *testing.T) {
 
 func TestIDsOfJobs(t *testing.T) {
 	for range 1000 {
-		if id := newJobID(); !validJobID.MatchString(id) {
+		if id := newJobID(); !validJobID().MatchString(id) {
 			t.Fatal(id)
 		}
 	}
