@@ -35,7 +35,8 @@ const (
 )
 
 // Copies checks what is dangerous in a guest that is a copy of another, each danger by itself: three guests run at once, one
-// that was saved and two copies of it. open gives an empty implementation. The fakes have no guests that could be copied.
+// that was saved and two copies of it. open gives an empty implementation, whose image has a machine-id. The fakes have no guests
+// that could be copied.
 func Copies(t *testing.T, open func(t *testing.T) CopiesUnder) {
 	c := copies{CopiesUnder: open(t)}
 	first := c.create(t, canaryName, "echo "+canaryDisk+" > /f; sync; "+newborn)
@@ -76,6 +77,7 @@ func Copies(t *testing.T, open func(t *testing.T) CopiesUnder) {
 	t.Run("monotonic clock", c.monotonic)
 	t.Run("overdue timers", c.timers)
 	t.Run("identity", c.identity)
+	t.Run("addresses", c.addresses)
 	t.Run("streams", c.streams)
 	t.Run("disks of a copy", c.ownDisks)
 	t.Run("foreign host", c.foreign)
@@ -270,14 +272,62 @@ func (c copies) timers(t *testing.T) {
 	}
 }
 
+// identity looks at what a guest is told of itself, and at the machine-id that it gets where its image has one.
 func (c copies) identity(t *testing.T) {
+	ids := map[string]string{}
 	for _, name := range []string{canaryName, "one", "two"} {
 		want := fmt.Sprintf("%s %s-%s", name, canaryEnvironment, name)
 		if got := c.in(t, name, "echo $(cat /proc/sys/kernel/hostname) $SECRET"); got != want {
 			t.Errorf("%s is %q", name, got)
 		}
+		id := c.in(t, name, "cat /etc/machine-id")
+		if other, ok := ids[id]; ok || len(id) != 32 {
+			t.Errorf("%s has the machine-id %q, which %s has", name, id, other)
+		}
+		ids[id] = name
 	}
 }
+
+// addresses starts two copies that have a network. Its addresses are given to each by its configuration; that of the link is made
+// of the kernel's random numbers, and a copy of a guest that had a link would have the same.
+func (c copies) addresses(t *testing.T) {
+	if links := c.in(t, "one", "echo /sys/class/net/*"); links != "/sys/class/net/lo" {
+		t.Errorf("a copy without a network has the interfaces %s", links)
+	}
+	of := map[string]string{}
+	for _, name := range []string{"left", "right"} {
+		spec := c.Spec(t, name)
+		spec.Network = &driver.Network{}
+		_, err := c.Create(t.Context(), spec, nil)
+		must(t, err)
+		if run := c.start(t, name); run.Boot == nil || run.Boot.Template == "" {
+			t.Fatalf("a guest with a network is no copy: %+v", run.Boot)
+		}
+		var given, own bool
+		for line := range strings.Lines(c.in(t, name, "cat /proc/net/if_inet6")) {
+			f := strings.Fields(line) // address, index, length of the prefix, scope, flags, name
+			if f[len(f)-1] == "lo" {
+				continue
+			}
+			if f[3] != scopeLink {
+				given = true
+				continue
+			}
+			if other, ok := of[f[0]]; ok {
+				t.Errorf("%s and %s both have the address %s", other, name, f[0])
+			}
+			of[f[0]], own = name, true
+		}
+		if !given || !own {
+			t.Errorf("%s has addresses by its configuration: %v, of its link: %v", name, given, own)
+		}
+		_, err = c.Stop(t.Context(), name, driver.StopOptions{Force: true})
+		must(t, err)
+	}
+}
+
+// scopeLink is IPV6_ADDR_LINKLOCAL of the kernel's include/net/ipv6.h, as /proc/net/if_inet6 has it.
+const scopeLink = "20"
 
 // streams compares what process 1 has open, in a guest that booted and one that is a copy.
 func (c copies) streams(t *testing.T) {

@@ -18,6 +18,7 @@ import (
 	"microagent/runtime/kernel"
 	"microagent/runtime/layout"
 	"microagent/runtime/machine"
+	"microagent/runtime/network/gateway"
 	"microagent/runtime/qemu"
 	"microagent/runtime/supervise"
 	"microagent/runtime/volume"
@@ -34,6 +35,8 @@ func TestMain(m *testing.M) {
 			os.Exit(supervise.Main(context.Background(), os.Stdin, os.Stderr, Abandoned))
 		case "vmm":
 			os.Exit(qemu.Main(context.Background(), os.Args[2:], os.Stderr))
+		case "gateway":
+			os.Exit(gateway.Main(gateway.Outside{}, os.Stderr))
 		}
 	}
 	code := m.Run()
@@ -115,7 +118,8 @@ func makeImage(path, release string) error {
 			return err
 		}
 	}
-	for name, text := range map[string]string{"etc/passwd": "root:x:0:0:root:/root:/bin/sh\n", "etc/group": "root:x:0:\n", "etc/release": release} {
+	for name, text := range map[string]string{"etc/passwd": "root:x:0:0:root:/root:/bin/sh\n", "etc/group": "root:x:0:\n", "etc/release": release,
+		"etc/machine-id": "0123456789abcdef0123456789abcdef\n"} {
 		if err := os.WriteFile(filepath.Join(tree, name), []byte(text), 0o644); err != nil {
 			return err
 		}
@@ -182,7 +186,7 @@ func open(t testing.TB, dir string) *Store {
 	}
 	s := &Store{
 		State: layout.State{Dir: dir}, Disks: placer{}, Kernels: kernels(), VMM: machine.Config{VMM: os.Getenv("MICROAGENT_TEST_VMM"), CloudHypervisor: os.Getenv(machine.EnvCloudHypervisor)},
-		Tool: "test", Supervisor: []string{self, "supervise"}, Adapter: []string{self, "vmm"},
+		Tool: "test", Supervisor: []string{self, "supervise"}, Adapter: []string{self, "vmm"}, Gateway: []string{self, "gateway"},
 	}
 	if err := s.State.Prepare("test"); err != nil {
 		t.Fatal(err)

@@ -67,6 +67,9 @@ func (m *system) Setup(_ context.Context, req *wire.ConfigureRequest, own agent.
 		}
 		recallHelper(m.log, m.helper)
 		m.settle(root, "/", fresh, own)
+		if err := (machineID{"/etc/machine-id", fresh}).Do(); err != nil && !errors.Is(err, unix.EROFS) {
+			m.log.Printf("machine-id: %v", err)
+		}
 	}
 	name := named(req.GetHostname())
 	furnish(m.log, name, req.GetDirectories())

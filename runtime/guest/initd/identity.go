@@ -1,0 +1,49 @@
+package initd
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// machineID gives a root file system a machine-id(5) of its own, where its image has one: workspaces of one image, and guests
+// that are copies of another, would share it. One that is fresh was mounted by no guest before. What an image has not is left
+// out, and what a guest has stays.
+type machineID struct {
+	path  string
+	fresh bool
+}
+
+// machineIDSize is that of a machine-id, with its line's end; what is shorter, or says uninitialized, stands for one to come.
+const machineIDSize = 33
+
+func (m machineID) Do() error {
+	info, err := os.Lstat(m.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil || !info.Mode().IsRegular() || !m.fresh && info.Size() >= machineIDSize {
+		return err
+	}
+	id, err := newMachineID()
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(m.path, []byte(id+"\n"), 0o444)
+}
+
+func (m machineID) String() string { return "file " + m.path }
+
+// newMachineID is a random UUID without its dashes, as systemd makes them.
+func newMachineID() (string, error) {
+	var id [16]byte
+	if n, err := unix.Getrandom(id[:], 0); err != nil || n < len(id) {
+		return "", fmt.Errorf("%d random bytes: %w", n, err)
+	}
+	id[6], id[8] = id[6]&0x0f|0x40, id[8]&0x3f|0x80
+	return hex.EncodeToString(id[:]), nil
+}
