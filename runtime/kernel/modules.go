@@ -24,11 +24,11 @@ type wanted struct {
 var modulesFor = map[VMM][]wanted{
 	Adapter: {
 		{"virtio_pci", false}, {"virtio_console", false}, {"virtio_blk", false}, {"ext4", false},
-		{"virtio_rng", true}, {"pvpanic_pci", true},
+		{"virtio_rng", true},
 	},
 	CloudHypervisor: {
 		{"virtio_pci", false}, {"vmw_vsock_virtio_transport", false}, {"virtio_blk", false}, {"ext4", false},
-		{"virtio_rng", true}, {"pvpanic_pci", true},
+		{"virtio_rng", true},
 	},
 }
 
@@ -46,7 +46,7 @@ func relevant(name string) bool {
 	}
 	for _, prefix := range []string{
 		"drivers/virtio/", "drivers/block/virtio_blk.", "drivers/char/virtio_console.", "drivers/char/hw_random/",
-		"drivers/misc/pvpanic", "drivers/net/tun.", "net/vmw_vsock/", "fs/ext4/", "fs/jbd2/", "fs/mbcache.", "fs/quota/", "lib/", "crypto/",
+		"drivers/net/tun.", "net/vmw_vsock/", "fs/ext4/", "fs/jbd2/", "fs/mbcache.", "fs/quota/", "lib/", "crypto/",
 	} {
 		if strings.HasPrefix(name, prefix) {
 			return true

@@ -2,6 +2,7 @@ package proto
 
 import (
 	"encoding/json"
+	"reflect"
 	"time"
 
 	"microagent/runtime/guest/proto/wire"
@@ -99,7 +100,8 @@ func (s WindowSize) wire() *wire.WindowSize {
 
 // GuestOf is what a request tells the guest to be.
 func GuestOf(req *wire.ConfigureRequest) (spec.Guest, error) {
-	g := spec.Guest{Env: req.GetProcess().GetEnv()}
+	p := req.GetProcess()
+	g := spec.Guest{Env: p.GetEnv(), User: p.GetUser(), Workdir: p.GetWorkdir()}
 	if len(req.GetGuest()) == 0 {
 		return g, nil
 	}
@@ -120,8 +122,10 @@ func (c Config) wire() *wire.ConfigureRequest {
 		Process: Command{c.Argv, c.Guest.Env, c.Guest.User, c.Guest.Workdir, c.StopSignal}.wire(),
 	}
 	keys := c.Guest
-	keys.Env = nil                    // Process has it
-	req.Guest, _ = json.Marshal(keys) // of texts alone, which nothing can go wrong with
+	keys.Env, keys.User, keys.Workdir = nil, "", "" // Process has them
+	if !reflect.ValueOf(keys).IsZero() {            // most have no other, and a guest that reads none has no use for a reader of JSON
+		req.Guest, _ = json.Marshal(keys) // of texts alone, which nothing can go wrong with
+	}
 	for _, m := range c.Mounts {
 		req.Mounts = append(req.Mounts, m.wire())
 	}

@@ -47,11 +47,14 @@ func (s *Session) Start(ctx context.Context, spec ExecSpec, streams Streams) (*P
 	p := &Process{session: s, id: spec.ID}
 	op := "start process"
 	req := &wire.StartRequest{
-		Id: spec.ID, Main: spec.Main, Process: spec.Command.wire(), Terminal: spec.Terminal, Size: spec.Size.wire(),
+		Id: spec.ID, Main: spec.Main, Process: spec.Command.wire(), Terminal: spec.Terminal,
 		TimeoutNanos: int64(spec.Timeout),
 		Stdin:        spec.Terminal || streams.Stdin != nil,
 		Stdout:       spec.Terminal || streams.Stdout != nil,
 		Stderr:       !spec.Terminal && streams.Stderr != nil,
+	}
+	if spec.Terminal { // a guest makes the type of a message when it first sees one
+		req.Size = spec.Size.wire()
 	}
 	if proto.Size(req) > MaxRequest {
 		return nil, &GuestError{Op: op, Code: CodeTooLarge, Message: "command and environment are too large"}

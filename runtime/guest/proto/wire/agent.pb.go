@@ -220,7 +220,7 @@ type ConfigureRequest struct {
 	WallNanos     int64                  `protobuf:"varint,5,opt,name=wall_nanos,json=wallNanos,proto3" json:"wall_nanos,omitempty"` // since the epoch; 0 leaves the clock alone
 	Seed          []byte                 `protobuf:"bytes,6,opt,name=seed,proto3" json:"seed,omitempty"`                             // entropy
 	Directories   []string               `protobuf:"bytes,7,rep,name=directories,proto3" json:"directories,omitempty"`               // absolute; made where they are missing
-	Guest         []byte                 `protobuf:"bytes,8,opt,name=guest,proto3" json:"guest,omitempty"`                           // JSON of schema/spec.Guest: every key of a manifest that the guest acts on, but env, which process has
+	Guest         []byte                 `protobuf:"bytes,8,opt,name=guest,proto3" json:"guest,omitempty"`                           // JSON of schema/spec.Guest: the keys of a manifest that the guest acts on, but those that process has; empty where there are no others
 	Network       *Network               `protobuf:"bytes,9,opt,name=network,proto3" json:"network,omitempty"`                       // absent: the guest has lo alone
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
