@@ -31,6 +31,11 @@ const MaxRuns = 16 << 10
 // WriteSparse writes a regular file by its data, at most MaxRuns runs of it, to the writer that w writes to. What it has is
 // read where it lies in content; io.ErrUnexpectedEOF where it became shorter.
 func WriteSparse(w *tar.Writer, to io.Writer, h *tar.Header, data []sparse.Run, content io.ReaderAt) error {
+	for key := range h.PAXRecords {
+		if strings.ContainsAny(key, "=\x00") {
+			return fmt.Errorf("%w: a record %q", tar.ErrHeader, key)
+		}
+	}
 	if err := w.Flush(); err != nil {
 		return err
 	}

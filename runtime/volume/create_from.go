@@ -117,7 +117,7 @@ func filesOf(ctx context.Context, path string) (io.ReadCloser, error) {
 	r, w := io.Pipe()
 	t := &tree{PipeReader: r}
 	t.written.Go(func() {
-		_, err := writeTar(ctx, fs, w)
+		_, err := writeTar(ctx, fs, w, true)
 		w.CloseWithError(errors.Join(err, disk.Close()))
 	})
 	return t, nil

@@ -1,15 +1,20 @@
 package volume
 
 import (
+	"archive/tar"
 	"bytes"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"microagent/runtime/disk/ext4/read"
+	"microagent/runtime/disk/sparse"
 	"microagent/runtime/driver"
 	"microagent/runtime/layout"
+	"microagent/runtime/tartree"
 )
 
 // folder is a driver.Files without bounds.
@@ -114,6 +119,69 @@ func TestCreateOfABundle(t *testing.T) {
 		t.Error("a record is left")
 	}
 }
+
+// TestCreateOfHoles: what a file has none of needs no room, from a tar and from a finished disk.
+func TestCreateOfHoles(t *testing.T) {
+	const size = 8 << 30
+	s := ours(t)
+	files := folder{dir: t.TempDir()}
+	var packed bytes.Buffer
+	w := tar.NewWriter(&packed)
+	h := &tar.Header{Name: "holes", Mode: 0o644, Size: size, PAXRecords: map[string]string{"SCHILY.xattr.user.x": "kept"}}
+	runs := []sparse.Run{{Offset: 1 << 30, Length: 5000}, {Offset: size - 5, Length: 5}}
+	content := io.NewSectionReader(strings.NewReader(strings.Repeat("x", 5000)), 0, 5000)
+	if err := tartree.WriteSparse(w, &packed, h, runs, shifted{content}); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(w.Close(), os.WriteFile(filepath.Join(files.dir, "a.tar"), packed.Bytes(), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	one, _, err := s.Create(t.Context(), driver.VolumeSpec{Name: "p.one", Project: "p", Size: 16 << 20, Image: &driver.VolumeImage{Files: files, Path: "a.tar"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	two, _, err := s.Create(t.Context(), driver.VolumeSpec{Name: "p.two", Project: "p", Size: 16 << 20, Bundle: one.Path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range []driver.Volume{one, two} {
+		if v, err := s.Get(t.Context(), v.Name); err != nil || v.Allocated > 2<<20 {
+			t.Errorf("%s takes %d bytes, %v", v.Name, v.Allocated, err)
+		}
+		image, err := os.Open(v.Path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer image.Close()
+		fs, err := read.Open(image, v.Size)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, err := fs.Resolve("/holes", false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := fs.File(n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		attrs, err := fs.Xattrs(n)
+		if err != nil || string(attrs["user.x"]) != "kept" {
+			t.Errorf("%s: %q, %v", v.Name, attrs, err)
+		}
+		for at, want := range map[int64]string{0: "\x00\x00\x00\x00\x00", 1 << 30: "xxxxx", 1<<30 + 5000: "\x00\x00\x00\x00\x00", size - 5: "xxxxx"} {
+			b := make([]byte, 5)
+			if k, err := f.ReadAt(b, at); k != 5 || string(b) != want {
+				t.Errorf("%s: %q at %d, %v", v.Name, b, at, err)
+			}
+		}
+	}
+}
+
+// shifted has the same few bytes at each place.
+type shifted struct{ *io.SectionReader }
+
+func (s shifted) ReadAt(p []byte, _ int64) (int, error) { return s.SectionReader.ReadAt(p, 0) }
 
 func uuidOf(t *testing.T, path string) string {
 	t.Helper()

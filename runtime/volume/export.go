@@ -48,7 +48,7 @@ func (s *Store) Export(ctx context.Context, source string, as driver.ExportForm,
 		counted := &counter{w: to, ctx: ctx, source: source}
 		buffered := bufio.NewWriterSize(counted, 1<<20)
 		if as == driver.ExportTar {
-			out.LeftOut, err = writeTar(ctx, f, buffered)
+			out.LeftOut, err = writeTar(ctx, f, buffered, false)
 		} else {
 			err = writeImage(ctx, f, image, info.Size(), buffered)
 		}

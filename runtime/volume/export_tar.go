@@ -9,7 +9,9 @@ import (
 
 	"microagent/runtime/disk/ext4"
 	"microagent/runtime/disk/ext4/read"
+	"microagent/runtime/disk/sparse"
 	"microagent/runtime/driver"
+	"microagent/runtime/tartree"
 )
 
 // maxDepth is how many folders may lie in each other.
@@ -20,6 +22,7 @@ type tarWalk struct {
 	ctx   context.Context
 	fs    *read.FS
 	w     *tar.Writer
+	out   io.Writer // of w, where files go without their holes; nil for a stream that any tool reads
 	left  driver.LeftOut
 	links map[uint32]string // files with several names, by inode
 	seen  map[uint32]bool   // folders
@@ -27,9 +30,12 @@ type tarWalk struct {
 }
 
 // writeTar writes the files with owner, mode, times, links and extended attributes. What is neither file, folder nor link is
-// left out.
-func writeTar(ctx context.Context, f *read.FS, w io.Writer) (driver.LeftOut, error) {
+// left out. withoutHoles is for tartree, and not for any other reader.
+func writeTar(ctx context.Context, f *read.FS, w io.Writer, withoutHoles bool) (driver.LeftOut, error) {
 	t := tarWalk{ctx: ctx, fs: f, w: tar.NewWriter(w), links: map[uint32]string{}, seen: map[uint32]bool{}, data: f.Info().Size}
+	if withoutHoles {
+		t.out = w
+	}
 	root, err := f.Root()
 	if err != nil {
 		return t.left, err
@@ -68,8 +74,8 @@ func (t *tarWalk) add(name string, n read.Inode, depth int) error {
 		}
 		h.Typeflag, h.Size = tar.TypeReg, n.Size
 	}
-	if err := t.begin(h, n); err != nil || h.Typeflag != tar.TypeReg {
-		return err
+	if h.Typeflag != tar.TypeReg {
+		return t.begin(h, n)
 	}
 	file, err := t.fs.File(n)
 	if err != nil {
@@ -81,12 +87,44 @@ func (t *tarWalk) add(name string, n read.Inode, depth int) error {
 	if t.data < 0 {
 		return fmt.Errorf("%s: %w: files share blocks", name, ext4.ErrCorrupt)
 	}
+	if runs := runsOf(file); t.out != nil && len(runs) <= tartree.MaxRuns && !sparse.Whole(runs, n.Size) {
+		if err := t.attributes(h, n); err != nil {
+			return err
+		}
+		return tartree.WriteSparse(t.w, t.out, h, runs, file)
+	}
+	if err := t.begin(h, n); err != nil {
+		return err
+	}
 	_, err = io.CopyBuffer(t.w, struct{ io.Reader }{io.NewSectionReader(file, 0, n.Size)}, make([]byte, 256<<10))
 	return err
 }
 
+// runsOf is where a file has data.
+func runsOf(f *read.File) (runs []sparse.Run) {
+	for _, e := range f.Extents() {
+		length := min(e.Length, f.Size()-e.Logical)
+		switch last := len(runs) - 1; {
+		case length <= 0 || e.Unwritten:
+		case last >= 0 && runs[last].Offset+runs[last].Length == e.Logical:
+			runs[last].Length += length
+		default:
+			runs = append(runs, sparse.Run{Offset: e.Logical, Length: length})
+		}
+	}
+	return runs
+}
+
 // begin writes a header with the attributes of n.
 func (t *tarWalk) begin(h *tar.Header, n read.Inode) error {
+	if err := t.attributes(h, n); err != nil {
+		return err
+	}
+	return t.w.WriteHeader(h)
+}
+
+// attributes adds the extended attributes of n to its header.
+func (t *tarWalk) attributes(h *tar.Header, n read.Inode) error {
 	attrs, err := t.fs.Xattrs(n)
 	if err != nil {
 		return fmt.Errorf("%s: %w", h.Name, err)
@@ -97,7 +135,7 @@ func (t *tarWalk) begin(h *tar.Header, n read.Inode) error {
 		}
 		h.PAXRecords["SCHILY.xattr."+name] = string(value)
 	}
-	return t.w.WriteHeader(h)
+	return nil
 }
 
 func (t *tarWalk) directory(h *tar.Header, n read.Inode, depth int) error {

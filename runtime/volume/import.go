@@ -21,7 +21,6 @@ import (
 	"microagent/runtime/disk/sparse"
 	"microagent/runtime/disk/target"
 	"microagent/runtime/driver"
-	"microagent/runtime/tartree"
 	"microagent/schema/quantity"
 )
 
@@ -71,10 +70,7 @@ func (spec importing) explain(err error) *driver.Error {
 	}
 	e := &driver.Error{Op: spec.op, Object: spec.Name, Err: err, Next: driver.Next(err)}
 	var room *build.NoSpaceError
-	var over *tartree.ExceededError
 	switch {
-	case errors.As(err, &over) && over.Limit == spec.Size: // how much more there is was not read
-		e.Class, e.Next = driver.ErrInvalid, spec.larger(2*spec.Size)
 	case errors.As(err, &room):
 		e.Class, e.Next = driver.ErrInvalid, spec.larger(room.Need)
 	case isFull(err):
@@ -233,7 +229,11 @@ func (s *Store) unpackTar(ctx context.Context, spec importing, in io.Reader, dra
 		return err
 	}
 	defer b.Close()
-	if _, err := layer.Tar(ctx, b, in, layer.Limits{Bytes: min(size, spec.Max)}, nil); err != nil {
+	limits := layer.Limits{} // what does not fit on the disk is not written, and zeros take nothing of it
+	if spec.Max < size {
+		limits.Bytes = spec.Max
+	}
+	if _, err := layer.Tar(ctx, b, in, limits, nil); err != nil {
 		return err
 	}
 	_, err = b.Finish()

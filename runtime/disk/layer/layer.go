@@ -42,7 +42,7 @@ type Limits struct {
 	Entries int   // in all layers; 2,000,000
 	Path    int   // bytes of one path; 4096
 	Names   int64 // bytes of all names, link targets and extended attributes; 512 MiB
-	Bytes   int64 // of all files; 1 TiB
+	Bytes   int64 // of all files, without the holes that a tar says they have; 1 TiB
 }
 
 func (l Limits) withDefaults() Limits {

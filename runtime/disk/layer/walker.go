@@ -77,6 +77,7 @@ func (w *walker) apply(ctx context.Context, r io.Reader) error {
 		mark = tartree.NoMark
 	}
 	t := tartree.NewReader(c, tartree.Options{EndMark: mark})
+	plain := io.Reader(struct{ io.Reader }{t})
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -88,7 +89,11 @@ func (w *walker) apply(ctx context.Context, r io.Reader) error {
 		if err != nil {
 			return w.fail("", err)
 		}
-		if err := w.entry(hdr, t); err != nil {
+		content, size := plain, hdr.Size
+		if t.Sparse() { // what reads a content with holes asks for each
+			content, size = t, t.Data(hdr)
+		}
+		if err := w.entry(hdr, content, size); err != nil {
 			return w.fail(hdr.Name, err)
 		}
 	}
@@ -117,11 +122,12 @@ func (w *walker) clean(name string) (string, error) {
 	return tartree.Strict(name)
 }
 
-func (w *walker) entry(hdr *tar.Header, r io.Reader) error {
+// entry applies one, whose content has size bytes besides its holes.
+func (w *walker) entry(hdr *tar.Header, r io.Reader, size int64) error {
 	w.totals.Entries++
 	content := int64(0)
 	if tartree.IsFile(hdr) {
-		content = hdr.Size
+		content = size
 	}
 	if err := w.budget.Spend(content, tartree.Text(hdr)); err != nil {
 		return fmt.Errorf("%w: %w", driver.ErrInvalid, err)
