@@ -14,6 +14,7 @@ import (
 	"path"
 	"strings"
 
+	"microagent/runtime/disk/sparse"
 	"microagent/runtime/driver"
 	"microagent/runtime/guesttree"
 	"microagent/runtime/tartree"
@@ -252,7 +253,7 @@ func (u *unpacker) file(name string, h *tar.Header, r io.Reader) error {
 	return nil
 }
 
-// write makes a file of just that size.
+// write makes a file of just that size, without what is all zero.
 func (u *unpacker) write(name string, k kind, r io.Reader, size int64) error {
 	perm := fs.FileMode(0o666)
 	if k == kindExec {
@@ -263,7 +264,11 @@ func (u *unpacker) write(name string, k kind, r io.Reader, size int64) error {
 		return err
 	}
 	defer f.Close()
-	n, err := io.Copy(f, r)
+	w := sparse.NewWriter(f)
+	n, err := io.Copy(w, r)
+	if err == nil {
+		err = w.End()
+	}
 	if err != nil {
 		return err
 	}

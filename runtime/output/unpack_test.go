@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"microagent/runtime/driver"
@@ -248,4 +249,25 @@ func FuzzPublish(f *testing.F) {
 			t.Fatalf("round trip: %+v, %v", again, err)
 		}
 	})
+}
+
+// TestZerosTakeNoRoom of the host: what a guest has as holes, or not, is none here.
+func TestZerosTakeNoRoom(t *testing.T) {
+	dir, root := folder(t)
+	data := strings.Repeat("\x00", 8<<20) + "end" + strings.Repeat("\x00", 1<<20)
+	got, err := publishEntries(t, root, "out", item{Name: ".", Type: tar.TypeReg, Mode: 0o644, Data: data})
+	if err != nil {
+		t.Fatal(err)
+	}
+	read, err := os.ReadFile(filepath.Join(dir, "out"))
+	if err != nil || string(read) != data || got.Bytes != int64(len(data)) {
+		t.Errorf("%d bytes for %d, %v", len(read), len(data), err)
+	}
+	info, err := os.Stat(filepath.Join(dir, "out"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if taken := info.Sys().(*syscall.Stat_t).Blocks * 512; taken > 1<<20 {
+		t.Errorf("it takes %d bytes", taken)
+	}
 }
