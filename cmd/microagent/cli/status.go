@@ -83,7 +83,7 @@ func (a *app) showObjects(ctx context.Context, project string) error {
 		a.sayLoss(ctx, w, ws)
 		if ws.Run != nil && ws.Run.Phase.Alive() {
 			for _, f := range ws.Run.DiskFaults {
-				a.Say("workspace %s: %s", ws.Spec.Name, faultWords(f))
+				a.Say("workspace %s: %s", ws.Spec.Name, faultWords(ws.Spec.Name, f))
 			}
 		}
 		detail := vmmOf(ws)
@@ -143,12 +143,12 @@ func vmmOf(ws driver.Workspace) string {
 	return text
 }
 
-// faultWords tells of an error of the host's at a disk of a guest.
-func faultWords(f driver.DiskFault) string {
+// faultWords tells of an error of the host's at a disk of a workspace's guest, and what helps.
+func faultWords(workspace string, f driver.DiskFault) string {
 	text := fmt.Sprintf("%s: the guest met an I/O error, last seen at %s: %s", printable.Line(f.Disk), f.Last.UTC().Format(time.RFC3339), printable.Line(f.Reason))
 	if f.NoSpace {
-		text = fmt.Sprintf("%s: the host has no room for what the guest writes, last seen at %s: %s; %s",
-			printable.Line(f.Disk), f.Last.UTC().Format(time.RFC3339), printable.Line(f.Reason), driver.NextNoSpace)
+		text = fmt.Sprintf("%s: the host has no room for what the guest writes, last seen at %s: %s; free some space, as microagent prune does, and where the guest's file system has become read-only: microagent restart %s",
+			printable.Line(f.Disk), f.Last.UTC().Format(time.RFC3339), printable.Line(f.Reason), workspace)
 	}
 	return text
 }
@@ -291,7 +291,7 @@ func (a *app) showWorkspace(ws driver.Workspace) error {
 			lines = append(lines, [2]string{"Error", printable.Line(r.Error)})
 		}
 		for _, f := range r.DiskFaults {
-			lines = append(lines, [2]string{"Fault", faultWords(f)})
+			lines = append(lines, [2]string{"Fault", faultWords(ws.Spec.Name, f)})
 		}
 		for _, f := range r.Collected {
 			lines = append(lines, [2]string{"Output", fmt.Sprintf("%s %s%s", f.Name, term.Size(f.Bytes), map[bool]string{true: " " + printable.Line(f.Error)}[f.Error != ""])})
