@@ -129,7 +129,7 @@ func (c copies) await(t *testing.T, name string) []string {
 	return lines[:len(lines)-1]
 }
 
-// until calls then when a line was written.
+// until calls then once it was given a line.
 type until struct {
 	text bytes.Buffer
 	line string
@@ -138,7 +138,7 @@ type until struct {
 
 func (u *until) Write(p []byte) (int, error) {
 	u.text.Write(p)
-	if strings.HasSuffix(u.text.String(), u.line) {
+	if strings.Contains(u.text.String(), u.line) {
 		u.then()
 	}
 	return len(p), nil
@@ -329,13 +329,31 @@ func (c copies) addresses(t *testing.T) {
 // scopeLink is IPV6_ADDR_LINKLOCAL of the kernel's include/net/ipv6.h, as /proc/net/if_inet6 has it.
 const scopeLink = "20"
 
-// streams compares what process 1 has open, in a guest that booted and one that is a copy.
+// streams compares what process 1 has open, in a guest that booted and one that is a copy, and looks for what each writes to its
+// console: a copy has one of its own, although the kernel opened it before there was a copy.
 func (c copies) streams(t *testing.T) {
 	open := func(name string) string { return c.in(t, name, "set -- /proc/1/fd/*; echo $#") }
 	if booted, copied := open(canaryName), open("one"); booted != copied {
 		t.Errorf("a guest that booted has %s files open, a copy %s", booted, copied)
 	}
+	for _, name := range []string{canaryName, "one", "two"} {
+		c.in(t, name, "echo console of "+name+" > /dev/console")
+	}
+	for _, name := range []string{canaryName, "one", "two"} {
+		ctx, cancel := context.WithTimeout(t.Context(), consoleTime)
+		said := &until{line: "console of " + name, then: cancel}
+		if err := c.Logs(ctx, name, driver.LogOptions{Stream: "console", Follow: true}, said, said); err != nil && ctx.Err() == nil {
+			t.Fatal(err)
+		}
+		cancel()
+		if text := said.text.String(); strings.Count(text, "console of ") != 1 || !strings.Contains(text, said.line) {
+			t.Errorf("on the console of %s: %q", name, text)
+		}
+	}
 }
+
+// consoleTime is how long a console may take that never brings what was written to it.
+const consoleTime = 30 * time.Second
 
 func (c copies) ownDisks(t *testing.T) {
 	for _, name := range []string{"one", "two"} {
