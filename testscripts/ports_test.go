@@ -8,7 +8,10 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -34,13 +37,37 @@ func portof(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Fatalf("port %s of %s is not published: %s", args[2], args[1], ts.ReadFile("stdout"))
 }
 
-// free VARIABLE: sets a variable to the number of a port of the host that nobody has.
+// free VARIABLE: sets a variable to the number of a port of the host that nobody has, and that no other script is given.
 func free(ts *testscript.TestScript, neg bool, args []string) {
 	need(ts, neg, args, 1, "free VARIABLE")
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	port, err := freePort()
 	ts.Check(err)
-	ts.Setenv(args[0], fmt.Sprint(l.Addr().(*net.TCPAddr).Port))
-	ts.Check(l.Close())
+	ts.Setenv(args[0], strconv.Itoa(port))
+}
+
+// portsGiven counts what freePort has given.
+var portsGiven atomic.Int64
+
+// freePort is the number of a TCP port of loopback that nobody has. It lies below those that the kernel gives to whoever
+// asks for any, so that nobody comes by it before it is bound, and each is given once.
+func freePort() (int, error) {
+	data, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range")
+	if err != nil {
+		return 0, err
+	}
+	var given int64
+	if _, err := fmt.Sscan(string(data), &given); err != nil {
+		return 0, fmt.Errorf("the kernel's range of ports is %q: %w", data, err)
+	}
+	const first = 2000
+	for range given - first {
+		port := first + (int64(os.Getpid())+portsGiven.Add(1))%(given-first) // by the process, since another may run these tests
+		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.FormatInt(port, 10)))
+		if err == nil {
+			return int(port), l.Close()
+		}
+	}
+	return 0, fmt.Errorf("no port below %d is free", given)
 }
 
 // hold VARIABLE: listens on a port of the host until the script ends, and sets a variable to its number.

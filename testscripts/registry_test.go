@@ -15,10 +15,9 @@ import (
 // way of certs.d as users behind a proxy do. It ends with the script.
 func registry(ts *testscript.TestScript, neg bool, args []string) {
 	need(ts, neg, args, 2, "registry ARCHIVE REPOSITORY:TAG")
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := freePort()
 	ts.Check(err)
-	address := l.Addr().String()
-	ts.Check(l.Close())
+	address := fmt.Sprintf("127.0.0.1:%d", port)
 	dir := ts.MkAbs("registry")
 	ts.Check(os.MkdirAll(dir, 0o755))
 	config := filepath.Join(dir, "config.yml")
