@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
 
 	"microagent/runtime/driver"
@@ -142,11 +141,8 @@ func (f *follower) take(ctx context.Context, path string) error {
 }
 
 func (f *follower) lookAll(ctx context.Context) error {
-	for _, s := range slices.Clone(f.order) {
-		if err := f.watchLog(s); err != nil {
-			return err
-		}
-		if err := f.look(ctx, s); err != nil {
+	for _, s := range f.order {
+		if err := f.catchUp(ctx, s); err != nil {
 			return err
 		}
 	}

@@ -67,26 +67,26 @@ func (f *follower) await(ctx context.Context, s *source) {
 	})
 }
 
-// newFolder watches a folder that came, of a workspace whose record may come later.
+// newFolder watches a folder that came, of a workspace whose record may come later. One that is followed already was made
+// anew, or a look at all was faster than what tells of it.
 func (f *follower) newFolder(ctx context.Context, path string) error {
-	if old := f.sources[path]; old != nil && old.in(path) { // a look was faster than its event
-		if err := f.watch.folder(path); err != nil {
-			return nil // it is gone again
-		}
-		if err := f.watchLog(old); err != nil {
-			return err
-		}
-		return f.look(ctx, old)
-	} else if old != nil { // it was deleted and is made anew
-		if err := f.drain(ctx, old); err != nil {
-			return err
-		}
-		f.forget(old)
+	if s := f.sources[path]; s != nil {
+		return f.catchUp(ctx, s)
 	}
 	if f.watch.folder(path) != nil {
 		return nil // it is gone again, or no folder
 	}
 	return f.later(ctx, path)
+}
+
+// catchUp watches the folder and the log that a source has now, and gives what it has not given yet.
+func (f *follower) catchUp(ctx context.Context, s *source) error {
+	if f.watch.folder(s.folder.Dir) == nil { // it is there
+		if err := f.watchLog(s); err != nil {
+			return err
+		}
+	}
+	return f.look(ctx, s)
 }
 
 // later takes in a workspace that came later, once it has a record and if it is one of those that are followed.
@@ -106,16 +106,4 @@ func (f *follower) later(ctx context.Context, folder string) error {
 		}
 	}
 	return f.drain(ctx, s)
-}
-
-func (f *follower) forget(gone *source) {
-	gone.files.Close()
-	delete(f.sources, gone.folder.Dir)
-	var left []*source
-	for _, s := range f.order {
-		if s != gone {
-			left = append(left, s)
-		}
-	}
-	f.order = left
 }

@@ -233,6 +233,30 @@ func TestDenials(t *testing.T) {
 	}
 }
 
+// all is asked for what is and comes in a house.
+func (h house) all() Request {
+	return Request{Folder: h.state.Workspaces(), Later: func(name string) (driver.Workspace, bool) {
+		return driver.Workspace{Spec: driver.WorkspaceSpec{Name: name}}, true
+	}}
+}
+
+// follower is one of all, to be told of changes by the test. got is what it has given.
+func (h house) follower() (f *follower, got func() string, ctx context.Context) {
+	h.t.Helper()
+	var given []string
+	f = &follower{Request: h.all(), sources: map[string]*source{}, gone: make(chan string), each: func(w driver.Written) error {
+		given = append(given, w.Workspace+":"+string(w.Data))
+		return nil
+	}}
+	var err error
+	if f.watch, err = newWatcher(); err != nil {
+		h.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(h.t.Context())
+	h.t.Cleanup(func() { cancel(); f.awaits.Wait(); f.watch.close(); f.close() })
+	return f, func() string { return strings.Join(given, " ") }, ctx
+}
+
 // TestFollowEndsWithTheRuns: a follower of named workspaces ends when each has written all.
 func TestFollowEndsWithTheRuns(t *testing.T) {
 	h := newHouse(t)
@@ -316,12 +340,32 @@ func TestFollowTakesInWhatCameBeforeTheWatch(t *testing.T) {
 	a := h.workspace("a")
 	h.run(&a, "1", driver.PhaseRunning, nil)
 	write(t, h.log(a), "first")
-	got, end := following(t, Request{Folder: h.state.Workspaces(), Later: func(name string) (driver.Workspace, bool) {
-		return driver.Workspace{Spec: driver.WorkspaceSpec{Name: name}}, true
-	}})
+	got, end := following(t, h.all())
 	expect(t, got, "a: 1 running", "a:first")
 	h.run(&a, "1", driver.PhaseFinished, new(6))
 	expect(t, got, "a: 1 finished")
+	if err := end(); err != context.Canceled {
+		t.Error(err)
+	}
+}
+
+// A workspace that is deleted and made anew is followed as before.
+func TestFollowGoesOnInAFolderThatIsMadeAnew(t *testing.T) {
+	h := newHouse(t)
+	a := h.workspace("a")
+	h.run(&a, "1", driver.PhaseRunning, nil)
+	write(t, h.log(a), "first")
+	got, end := following(t, h.all())
+	expect(t, got, "a: 1 running", "a:first")
+	if err := os.RemoveAll(a.Folder); err != nil {
+		t.Fatal(err)
+	}
+	a = h.workspace("a")
+	l := h.log(a)
+	h.run(&a, "2", driver.PhaseRunning, nil)
+	expect(t, got, "a: 2 running")
+	write(t, l, "second")
+	expect(t, got, "a:second")
 	if err := end(); err != context.Canceled {
 		t.Error(err)
 	}
@@ -333,26 +377,14 @@ func TestAFolderIsTakenInOnce(t *testing.T) {
 	a := h.workspace("a")
 	h.run(&a, "1", driver.PhaseRunning, nil)
 	write(t, h.log(a), "first")
-	var got []string
-	f := &follower{sources: map[string]*source{}, gone: make(chan string), each: func(w driver.Written) error {
-		got = append(got, w.Workspace+":"+string(w.Data))
-		return nil
-	}, Request: Request{Folder: h.state.Workspaces(), Later: func(name string) (driver.Workspace, bool) {
-		return driver.Workspace{Spec: driver.WorkspaceSpec{Name: name}}, true
-	}}}
-	var err error
-	if f.watch, err = newWatcher(); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	defer func() { cancel(); f.awaits.Wait(); f.watch.close(); f.close() }()
+	f, got, ctx := h.follower()
 	for range 2 {
 		if err := f.newFolder(ctx, a.Folder); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if strings.Join(got, " ") != "a: a:first" {
-		t.Errorf("%q", got)
+	if got() != "a: a:first" {
+		t.Errorf("%q", got())
 	}
 }
 
@@ -386,19 +418,7 @@ func TestLostChangesAreFound(t *testing.T) {
 	h := newHouse(t)
 	a := h.workspace("a")
 	h.run(&a, "1", driver.PhaseRunning, nil)
-	var got []string
-	f := &follower{sources: map[string]*source{}, gone: make(chan string), each: func(w driver.Written) error {
-		got = append(got, w.Workspace+":"+string(w.Data))
-		return nil
-	}, Request: Request{Of: []driver.Workspace{a}, Folder: h.state.Workspaces(), Later: func(name string) (driver.Workspace, bool) {
-		return driver.Workspace{Spec: driver.WorkspaceSpec{Name: name}}, true
-	}}}
-	var err error
-	if f.watch, err = newWatcher(); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	defer func() { cancel(); f.awaits.Wait(); f.watch.close(); f.close() }()
+	f, got, ctx := h.follower()
 	if err := f.join(ctx, a); err != nil {
 		t.Fatal(err)
 	}
@@ -408,7 +428,38 @@ func TestLostChangesAreFound(t *testing.T) {
 	if err := f.takeAll(ctx, changes{lost: true}); err != nil {
 		t.Fatal(err)
 	}
-	if strings.Join(got, " ") != "a:x b:y" {
-		t.Errorf("%q", got)
+	if got() != "a:x b:y" {
+		t.Errorf("%q", got())
+	}
+}
+
+// What is lost can be that a folder was made anew: it is watched as the one before was.
+func TestAFolderThatCameUnseenIsWatched(t *testing.T) {
+	h := newHouse(t)
+	a := h.workspace("a")
+	f, got, ctx := h.follower()
+	if err := f.join(ctx, a); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(a.Folder); err != nil {
+		t.Fatal(err)
+	}
+	a = h.workspace("a")
+	if err := f.takeAll(ctx, changes{lost: true}); err != nil {
+		t.Fatal(err)
+	}
+	write(t, h.log(a), "x")
+	for got() == "" {
+		select {
+		case c := <-f.watch.changes:
+			if err := f.takeAll(ctx, c); err != nil {
+				t.Fatal(err)
+			}
+		case <-time.After(time.Minute):
+			t.Fatal("nothing is told of it")
+		}
+	}
+	if got() != "a:x" {
+		t.Errorf("%q", got())
 	}
 }

@@ -24,7 +24,6 @@ const piece = 32 << 10
 type source struct {
 	name    string
 	folder  layout.Workspace
-	was     os.FileInfo // of the folder when it was taken in
 	run     *driver.Run // nil: it never ran
 	options driver.LogOptions
 	head    *driver.Written // read, and not given yet
@@ -41,7 +40,6 @@ type source struct {
 func newSource(ws driver.Workspace, o driver.LogOptions) (*source, error) {
 	s := &source{name: ws.Spec.Name, folder: layout.Workspace{Dir: ws.Folder}, run: ws.Run, options: o, since: map[string]*since{}}
 	var err error
-	s.was, _ = os.Stat(ws.Folder) // nil: it is gone, and is none that is there
 	if s.files, err = rotate.NewFollower(s.path()); err != nil {
 		return nil, err
 	}
@@ -52,12 +50,6 @@ func newSource(ws driver.Workspace, o driver.LogOptions) (*source, error) {
 		}
 	}
 	return s, nil
-}
-
-// in says whether a folder is the one that was taken in.
-func (s *source) in(path string) bool {
-	is, err := os.Stat(path)
-	return err == nil && os.SameFile(s.was, is)
 }
 
 // raw says that the log is one of bytes without times, such as the console.
