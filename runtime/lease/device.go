@@ -62,7 +62,7 @@ func claimed(path string, mode Mode) error {
 		return busy
 	}
 	defer f.Close()
-	if busy.Holders = describe(lockers(f)); len(busy.Holders) > 0 {
+	if busy.Holders = describe(pidsOf(lockers(f))); len(busy.Holders) > 0 {
 		return busy
 	}
 	info, err := f.Stat()

@@ -31,12 +31,12 @@ func awaitEnding(ctx context.Context, path string) bool {
 		if err != nil {
 			continue
 		}
-		p, err := Find(pid)
-		if err != nil {
+		if s, err := stat(pid); err != nil || !s.ending || !threadHasLease(pid, &image) {
 			continue
 		}
-		if s, ok := p.stat(); !ok || !s.ending || !threadHasLease(pid, &image) {
-			continue
+		p, err := Find(pid)
+		if err != nil {
+			continue // it has ended
 		}
 		if p.Wait(ctx) != nil {
 			return false

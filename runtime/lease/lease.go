@@ -18,6 +18,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -80,10 +81,12 @@ func (e *BusyError) Error() string {
 func (e *BusyError) Is(target error) bool { return target == driver.ErrBusy }
 
 // A refused lock is tried again for this long before it counts: Probe holds a shared lock for some microseconds,
-// and nobody must be told "in use" because of it.
+// and nobody must be told "in use" because of it. On a busy host it may lose its turn meanwhile: while no more than such
+// locks are in the way, the patience is as long as that may last.
 const (
-	patience = 60 * time.Millisecond
-	pause    = 3 * time.Millisecond
+	patience     = 60 * time.Millisecond
+	busyPatience = 2 * time.Second
+	pause        = 3 * time.Millisecond
 )
 
 // Acquire takes the lease of the image at path. The error is a *BusyError while someone else holds one that
@@ -157,14 +160,23 @@ func acquire(path string, mode Mode) (*Lease, error) {
 }
 
 func lock(f *os.File, path string, mode Mode, how int) error {
-	err := patiently(func() error { return unix.Flock(int(f.Fd()), how|unix.LOCK_NB) }, unix.EWOULDBLOCK)
+	try := func() error { return unix.Flock(int(f.Fd()), how|unix.LOCK_NB) }
+	err := patiently(try, unix.EWOULDBLOCK)
+	for late := time.Now().Add(busyPatience); mode == Exclusive && errors.Is(err, unix.EWOULDBLOCK) && probed(f) && time.Now().Before(late); {
+		err = patiently(try, unix.EWOULDBLOCK)
+	}
 	switch {
 	case errors.Is(err, unix.EWOULDBLOCK):
-		return &BusyError{Path: path, Mode: mode, Holders: describe(lockers(f))}
+		return &BusyError{Path: path, Mode: mode, Holders: describe(pidsOf(lockers(f)))}
 	case err != nil:
 		return fmt.Errorf("lease %s: %w", path, err)
 	}
 	return nil
+}
+
+// probed says whether what keeps a writer off f may be probes alone: shared locks, and none of a workspace.
+func probed(f *os.File) bool {
+	return !slices.ContainsFunc(lockers(f), func(t taken) bool { return t.only || workspaceOf(t.pid) != "" })
 }
 
 // patiently tries again for a while what others may keep from working for some microseconds.

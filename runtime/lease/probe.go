@@ -31,10 +31,11 @@ func Probe(path string) (held bool, pids []int, err error) { return ReadLocks().
 // processors, some 5 ms: who probes many images reads them once, and who comes to no image does not read them.
 type Locks func() map[string][]taken
 
-// taken is a flock: "fd:01:1234", and the process that took it.
+// taken is a flock: "fd:01:1234", the process that took it, and whether for itself alone.
 type taken struct {
-	key string
-	pid int
+	key  string
+	pid  int
+	only bool
 }
 
 // ReadLocks gives the locks of the moment at which the first of them is asked for.
@@ -55,7 +56,7 @@ func readLocks() map[string][]taken {
 		}
 		if pid, err := strconv.Atoi(fields[4]); err == nil {
 			inode := fields[5][strings.LastIndexByte(fields[5], ':')+1:]
-			all[inode] = append(all[inode], taken{fields[5], pid})
+			all[inode] = append(all[inode], taken{fields[5], pid, fields[3] == "WRITE"})
 		}
 	}
 	return all
@@ -76,12 +77,12 @@ func (l Locks) Probe(path string) (held bool, pids []int, err error) {
 
 // ProbeFile is Probe of the image that f has open.
 func (l Locks) ProbeFile(f *os.File) (held bool, pids []int, err error) {
-	if pids = l.takers(f); len(pids) > 0 {
+	if pids = pidsOf(l.takers(f)); len(pids) > 0 {
 		return true, pids, nil
 	}
 	err = unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB)
 	if errors.Is(err, unix.EWOULDBLOCK) {
-		return true, lockers(f), nil
+		return true, pidsOf(lockers(f)), nil
 	}
 	if err != nil {
 		return false, nil, fmt.Errorf("probe lease of %s: %w", f.Name(), err)
@@ -92,12 +93,19 @@ func (l Locks) ProbeFile(f *os.File) (held bool, pids []int, err error) {
 	return false, nil, nil
 }
 
-// lockers lists the processes that took a flock on f's inode.
-func lockers(f *os.File) []int { return ReadLocks().takers(f) }
+// lockers lists the flocks on f's inode.
+func lockers(f *os.File) []taken { return ReadLocks().takers(f) }
+
+func pidsOf(locks []taken) (pids []int) {
+	for _, t := range locks {
+		pids = append(pids, t.pid)
+	}
+	return pids
+}
 
 // takers is lockers as of when the locks were read. On which device f is costs much to find out, and is asked only where
 // something with its inode number is locked.
-func (l Locks) takers(f *os.File) (pids []int) {
+func (l Locks) takers(f *os.File) (list []taken) {
 	var st unix.Stat_t
 	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
 		return nil
@@ -109,10 +117,10 @@ func (l Locks) takers(f *os.File) (pids []int) {
 	key := lockKey(f)
 	for _, t := range locks {
 		if t.key == key {
-			pids = append(pids, t.pid)
+			list = append(list, t)
 		}
 	}
-	return pids
+	return list
 }
 
 // lockKey is how /proc/locks names f's inode: "fd:01:1234", the device in hexadecimal. The device is the
@@ -166,15 +174,12 @@ func describe(pids []int) []string {
 		if pid <= 0 {
 			continue
 		}
-		cwd, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", pid))
-		if filepath.Base(cwd) == layout.VMMDir {
-			cwd = filepath.Dir(cwd)
-		}
+		workspace := workspaceOf(pid)
 		comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
 		name := strings.TrimSpace(string(comm))
 		switch {
-		case err == nil && filepath.Base(filepath.Dir(cwd)) == workspaces:
-			list = append(list, fmt.Sprintf("workspace %s (pid %d)", filepath.Base(cwd), pid))
+		case workspace != "":
+			list = append(list, fmt.Sprintf("workspace %s (pid %d)", workspace, pid))
 		case name != "":
 			list = append(list, fmt.Sprintf("%s (pid %d)", name, pid))
 		default:
@@ -182,4 +187,19 @@ func describe(pids []int) []string {
 		}
 	}
 	return list
+}
+
+// workspaceOf names the workspace whose supervisor or VMM a process is; "" for any other.
+func workspaceOf(pid int) string {
+	cwd, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", pid))
+	if err != nil {
+		return ""
+	}
+	if filepath.Base(cwd) == layout.VMMDir {
+		cwd = filepath.Dir(cwd)
+	}
+	if filepath.Base(filepath.Dir(cwd)) != workspaces {
+		return ""
+	}
+	return filepath.Base(cwd)
 }
