@@ -54,7 +54,7 @@ func NewSequence(list, all []driver.Workspace) *Sequence {
 		name := ws.Spec.Name
 		first[name] = nil
 		seen := map[string]bool{name: true}
-		for open := before[name]; len(open) > 0; open = open[1:] {
+		for open := slices.Clone(before[name]); len(open) > 0; open = open[1:] {
 			a := open[0]
 			switch {
 			case seen[a.Workspace]:
@@ -62,7 +62,7 @@ func NewSequence(list, all []driver.Workspace) *Sequence {
 			case s.up[a.Workspace] != nil:
 				first[name] = append(first[name], schema.First{After: a})
 			default:
-				open = slices.Concat(open, before[a.Workspace])
+				open = append(open, before[a.Workspace]...)
 			}
 			seen[a.Workspace] = true
 		}
