@@ -119,19 +119,21 @@ func gone(ts *testscript.TestScript, pid int) {
 // idle: no process of this script's state directory is left, or none is soon.
 func idle(ts *testscript.TestScript, neg bool, args []string) {
 	need(ts, neg, args, 0, "idle")
-	deadline := time.Now().Add(time.Minute)
-	for {
-		left := below(ts.Getenv("STATE"))
-		if len(left) == 0 {
-			return
+	left := remaining(ts.Getenv("STATE"))
+	for _, pid := range sorted(left) {
+		ts.Logf("%d %s", pid, left[pid])
+	}
+	if len(left) > 0 {
+		ts.Fatalf("%d processes are left running", len(left))
+	}
+}
+
+// remaining waits for the end of the processes below a folder, and gives those that do not end.
+func remaining(dir string) (left map[int]string) {
+	for deadline := time.Now().Add(hangs); ; time.Sleep(50 * time.Millisecond) {
+		if left = below(dir); len(left) == 0 || time.Now().After(deadline) {
+			return left
 		}
-		if time.Now().After(deadline) {
-			for _, pid := range sorted(left) {
-				ts.Logf("%d %s", pid, left[pid])
-			}
-			ts.Fatalf("%d processes are left running", len(left))
-		}
-		time.Sleep(50 * time.Millisecond)
 	}
 }
 

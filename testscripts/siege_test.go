@@ -328,14 +328,8 @@ func (l *siege) gone(name string) {
 	if s := l.run("0", "list", "--json"); strings.TrimSpace(s.stdout) != "[]" {
 		l.t.Errorf("left: %s", s.stdout)
 	}
-	for deadline := time.Now().Add(hangs); ; time.Sleep(50 * time.Millisecond) {
-		left := below(l.state)
-		if len(left) == 0 {
-			return
-		}
-		if time.Now().After(deadline) {
-			l.t.Fatalf("processes are left: %v", left)
-		}
+	if left := remaining(l.state); len(left) > 0 {
+		l.t.Fatalf("processes are left: %v", left)
 	}
 }
 

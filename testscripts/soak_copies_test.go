@@ -66,7 +66,7 @@ func TestSoakCopies(t *testing.T) {
 			}
 			random[line] = round
 		}
-		if left := below(s.state); len(left) > 0 {
+		if left := remaining(s.state); len(left) > 0 {
 			t.Fatalf("round %d: it left %v", round, left)
 		}
 		if round%50 == 49 || round == rounds-1 {
