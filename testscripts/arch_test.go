@@ -58,7 +58,7 @@ var leaves = []string{"runtime/disk/ext4/super", "runtime/disk/sparse", "runtime
 var allowedLeaf = map[string][]string{
 	module + "runtime/disk/sparse": {"golang.org/x/sys/unix"},
 	module + "schema/dnsname":      {"golang.org/x/net/idna"},
-	module + "schema/imageref":     {module + "schema/pattern"},
+	module + "schema/imageref":     {"github.com/distribution/reference", module + "schema/pattern"},
 }
 
 // inner are sub-rooms of runtime that their room alone may import.

@@ -13,6 +13,8 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/errgroup"
 
+	dockerref "github.com/distribution/reference"
+
 	"microagent/runtime/driver"
 	"microagent/schema/imageref"
 )
@@ -48,6 +50,15 @@ func (o *registry) resolve(ctx context.Context, name string) (ocispec.Descriptor
 	return d, o.said.explain(what, err)
 }
 
+// byDigest is the name under which the registry has digest.
+func (o *registry) byDigest(d string) string {
+	named, err := dockerref.ParseNormalizedNamed(o.ref.Name)
+	if err != nil {
+		return o.ref.Name
+	}
+	return dockerref.TrimNamed(named).Name() + "@" + d
+}
+
 func (o *registry) manifest(ctx context.Context) (manifest, error) {
 	if o.want != "" {
 		data, err := o.fetchNamed(ctx, o.want)
@@ -75,7 +86,7 @@ func (o *registry) manifest(ctx context.Context) (manifest, error) {
 
 // fetchNamed gives the manifest with the digest want, if the registry has it.
 func (o *registry) fetchNamed(ctx context.Context, want string) ([]byte, error) {
-	d, err := o.resolve(ctx, o.ref.Pinned(want))
+	d, err := o.resolve(ctx, o.byDigest(want))
 	if err != nil {
 		return nil, err
 	}

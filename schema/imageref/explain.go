@@ -3,9 +3,22 @@ package imageref
 import (
 	"fmt"
 	"strings"
+
+	"github.com/distribution/reference"
+
+	"microagent/schema/pattern"
 )
 
-// explain says what is wrong with a name of a registry that can't be read.
+var (
+	wholeTag  = pattern.Of("^" + reference.TagRegexp.String() + "$")
+	component = pattern.Of(`^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*$`)
+	hostName  = pattern.Of("^" + reference.DomainRegexp.String() + "$")
+	bareHex   = pattern.Of(`^[0-9a-f]{64}$`)
+)
+
+const maxName = 255 // reference.NameTotalLengthMax
+
+// explain says what is wrong with a name of a registry that reference refuses.
 func explain(text string) *Error {
 	if strings.HasPrefix(text, "/") || strings.HasPrefix(text, "./") || strings.HasPrefix(text, "../") {
 		at := text
@@ -35,7 +48,7 @@ func explain(text string) *Error {
 			one = name + ":" + first
 		}
 		return &Error{"has more than one tag", "write one: " + one}
-	case tagged && !tagForm().MatchString(tag):
+	case tagged && !wholeTag().MatchString(tag):
 		return &Error{"has a tag that is none", "write a tag of letters, digits, _ . and -, at most 128 of them, the first no . or -"}
 	}
 	for i, part := range strings.Split(name, "/") {
@@ -44,7 +57,7 @@ func explain(text string) *Error {
 			return &Error{"has an empty part", "leave out the slash that is too many"}
 		case part == "." || part == "..":
 			return &Error{"has a part " + part + " as a path has", "write the name that the image has in its registry, or say what a path is: oci:DIR"}
-		case !partForm().MatchString(part) && (i > 0 || !hostForm().MatchString(part)):
+		case !component().MatchString(part) && (i > 0 || !hostName().MatchString(part)):
 			return &Error{fmt.Sprintf("has a part %.40q that no name can have", part),
 				"write parts of small letters and digits, with . _ or - only between them"}
 		}
@@ -60,6 +73,6 @@ func cutTag(text string) (name, tag string, ok bool) {
 }
 
 func reads(text string) bool {
-	_, ok := parseName(text)
-	return ok
+	_, err := reference.ParseNormalizedNamed(text)
+	return err == nil
 }

@@ -7,6 +7,8 @@ import (
 	"path"
 	"strings"
 
+	"github.com/distribution/reference"
+
 	"microagent/schema/pattern"
 )
 
@@ -55,11 +57,18 @@ func Parse(text string) (Reference, error) {
 			return parseFile(k, rest)
 		}
 	}
-	n, ok := parseName(text)
-	if !ok {
+	named, err := reference.ParseNormalizedNamed(text)
+	if err != nil {
 		return Reference{}, explain(text)
 	}
-	return Reference{Host: n.host, Digest: n.digest, Name: n.String()}, nil
+	r := Reference{Host: reference.Domain(named)}
+	if d, ok := named.(reference.Digested); ok {
+		if r.Digest = d.Digest().String(); !IsDigest(r.Digest) {
+			return Reference{}, errDigest
+		}
+	}
+	r.Name = reference.TagNameOnly(named).String()
+	return r, nil
 }
 
 // parseFile reads what follows a prefix. A path ends at the first colon, as for other tools: names hold slashes and
@@ -84,11 +93,11 @@ func parseFile(k Kind, rest string) (Reference, error) {
 		return Reference{}, &Error{"names no file", "write a path after " + string(k) + ":"}
 	}
 	if k == DockerArchive && r.Tag != "" {
-		n, ok := parseName(r.Tag)
-		if !ok {
+		named, err := reference.ParseNormalizedNamed(r.Tag)
+		if err != nil {
 			return Reference{}, explain(r.Tag)
 		}
-		r.Tag = n.String()
+		r.Tag = reference.TagNameOnly(named).String()
 	}
 	r.Path = path.Clean(r.Path)
 	r.Name = r.At(r.Path)
@@ -107,25 +116,21 @@ func (r Reference) At(p string) string {
 	return name
 }
 
-// Pinned is a Registry reference to the same name at a digest, which its tag is left out of.
-func (r Reference) Pinned(digest string) string {
-	n, _ := parseName(r.Name)
-	return n.host + "/" + n.path + "@" + digest
-}
-
 // Full gives a name of docker's kind with the host and tag that it has by default, ok false when it is none.
-func Full(text string) (full string, ok bool) {
-	n, ok := parseName(text)
-	if !ok {
+func Full(name string) (full string, ok bool) {
+	named, err := reference.ParseNormalizedNamed(name)
+	if err != nil {
 		return "", false
 	}
-	return n.String(), true
+	return reference.TagNameOnly(named).String(), true
 }
 
 // TagOf is the tag that a name of docker's kind ends in, "" for none.
-func TagOf(text string) string {
-	if n, ok := parseName(text); ok {
-		return n.tag
+func TagOf(name string) string {
+	if named, err := reference.ParseNormalizedNamed(name); err == nil {
+		if t, ok := named.(reference.Tagged); ok {
+			return t.Tag()
+		}
 	}
 	return ""
 }
