@@ -50,7 +50,7 @@ func (f Fetched) Whole() string {
 type UnchangedError struct{ Path string }
 
 func (e *UnchangedError) Error() string {
-	return e.Path + " was there before, and this run changed nothing of it"
+	return e.Path + " was there before, and this run changed nothing of it; an output that may be so says unchanged: allow (:unchanged=allow in --output)"
 }
 
 // Is makes it an error of class ErrNotFound: the run has no such output.
