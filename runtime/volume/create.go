@@ -110,7 +110,7 @@ func Pristine(image string) bool {
 }
 
 // Adopt writes project into the volume's record; an image without one, or with one that can't be understood, gets a new
-// record.
+// record. The latter is protected by it: it may have been, and only its owner can say.
 func (s *Store) Adopt(ctx context.Context, name, project string) error {
 	const op = "adopt volume"
 	unlock, err := s.lock(ctx, op, name)
@@ -119,7 +119,8 @@ func (s *Store) Adopt(ctx context.Context, name, project string) error {
 	}
 	defer unlock()
 	r, err := s.load(name)
-	if err != nil && !errors.Is(err, driver.ErrCorrupt) {
+	torn := errors.Is(err, driver.ErrCorrupt)
+	if err != nil && !torn {
 		return err
 	}
 	info, err := s.stat(name)
@@ -143,6 +144,7 @@ func (s *Store) Adopt(ctx context.Context, name, project string) error {
 	if r == nil {
 		fresh := s.newRecord(name, project, info.Size())
 		r = &fresh
+		r.Protected = torn
 	}
 	r.Project, r.Size, r.UUID = project, info.Size(), ""
 	return s.save(r)

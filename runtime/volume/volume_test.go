@@ -123,8 +123,17 @@ func TestOrphanIsReportedAndKept(t *testing.T) {
 	if err != nil || string(before) != string(after) {
 		t.Errorf("adopting changed the image (%v)", err)
 	}
-	if got, err := s.Get(t.Context(), "data"); err != nil || got.RecordDigest == "" || got.Size != 1<<20 {
+	if got, err := s.Get(t.Context(), "data"); err != nil || got.RecordDigest == "" || got.Size != 1<<20 || got.Protected {
 		t.Errorf("after adopting: %+v, %v", got, err)
+	}
+	if err := os.WriteFile(s.State.VolumeRecord("data"), []byte(`{"format": 1, "protec`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Adopt(t.Context(), "data", ""); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.Get(t.Context(), "data"); err != nil || !got.Protected {
+		t.Errorf("after adopting one whose record may have protected it: %+v, %v", got, err)
 	}
 }
 

@@ -15,7 +15,8 @@ func (a *app) volumeAdopt() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "adopt NAME", Short: "take a volume over",
 		Long: "Makes a volume one of a project, or one of none, and gives an image that has no record one. Its data is\n" +
-			"not touched. A project's volume is called PROJECT.NAME.",
+			"not touched. A project's volume is called PROJECT.NAME. One whose record can't be read is protected then: it\n" +
+			"may have been.",
 		Example:     "  microagent volume adopt counter.data --project counter\n  microagent volume adopt data",
 		Annotations: exitsWith(ExitOK, ExitFailed, ExitRefused, ExitLocked),
 		RunE: does(func(ctx context.Context, args []string) error {
@@ -24,7 +25,8 @@ func (a *app) volumeAdopt() *cobra.Command {
 				return err
 			}
 			v, err := a.volume(ctx, w, "adopt volume", args[0])
-			if e, ok := errors.AsType[*driver.Error](err); ok && errors.Is(e.Class, driver.ErrCorrupt) { // it gets a new record
+			e, torn := errors.AsType[*driver.Error](err)
+			if torn = torn && errors.Is(e.Class, driver.ErrCorrupt); torn { // it gets a new record
 				v.Name, err = e.Object, nil
 			}
 			if err == nil {
@@ -35,6 +37,10 @@ func (a *app) volumeAdopt() *cobra.Command {
 			}
 			if err != nil {
 				return err
+			}
+			if torn {
+				a.Say("volume %s: its record could not be read and may have protected it, so the new one does; to lift that: microagent volume unprotect %s",
+					v.Name, v.Name)
 			}
 			return a.Done(view.OfVolume(v), "Adopted volume %q (%s)", v.Name, mib(v.Size))
 		}),
