@@ -17,8 +17,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func init() { commands["killcalls"] = killcalls }
-
 // killcalls PREPARE CHECK COMMAND...: runs the command again and again and kills it with SIGKILL as it makes its first call
 // that changes a file system, which is not made any more, then its second, and so on, until it comes to its end unharmed. The
 // shell line PREPARE comes before each; CHECK, a shell line too, must succeed behind each kill, and with the word done behind

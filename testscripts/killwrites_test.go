@@ -17,8 +17,6 @@ import (
 	"microagent/testscripts/lane"
 )
 
-func init() { commands["killwrites"] = killwrites }
-
 // killwrites WHO NAME PREPARE AFTER COMMAND...: runs the shell line PREPARE and then the command, and kills it, where WHO is
 // command, or the supervisor of the workspace NAME, where WHO is supervisor, with SIGKILL when that workspace's run.json gets
 // its next content, then when it gets the one after that, and so on, until the command comes to its end unharmed. The shell

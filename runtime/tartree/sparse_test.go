@@ -194,9 +194,7 @@ func TestHolesThatNobodyReads(t *testing.T) {
 
 // TestGNUTarTakesSparseFiles, with their holes.
 func TestGNUTarTakesSparseFiles(t *testing.T) {
-	if out, err := exec.Command("tar", "--version").Output(); err != nil || !bytes.Contains(out, []byte("GNU tar")) {
-		t.Skip("GNU tar is not installed")
-	}
+	needsGNUTar(t)
 	for name, at := range places {
 		stream, want := sparseStream(t, at...)
 		dir := t.TempDir()

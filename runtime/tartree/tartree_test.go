@@ -132,11 +132,17 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// What GNU tar writes besides files: a label, directories of an incremental archive, the second of two volumes.
-func TestTypesOfGNUTar(t *testing.T) {
+// needsGNUTar skips a test where tar is another one.
+func needsGNUTar(t *testing.T) {
+	t.Helper()
 	if out, err := exec.Command("tar", "--version").Output(); err != nil || !bytes.Contains(out, []byte("GNU tar")) {
 		t.Skip("GNU tar is not installed")
 	}
+}
+
+// What GNU tar writes besides files: a label, directories of an incremental archive, the second of two volumes.
+func TestTypesOfGNUTar(t *testing.T) {
+	needsGNUTar(t)
 	dir := t.TempDir()
 	tree := filepath.Join(dir, "tree")
 	if err := errors.Join(os.MkdirAll(filepath.Join(tree, "d"), 0o755), os.WriteFile(filepath.Join(tree, "d", "f"), bytes.Repeat([]byte("content\n"), 2000), 0o644)); err != nil {
