@@ -44,6 +44,7 @@ func Run(t *testing.T, s Server) {
 		{"hotplug", testHotplug},
 		{"disk locks", testLocks},
 		{"disk content", testDiskContent},
+		{"discards", testDiscards},
 		{"serial socket", testSerialSocket},
 		{"resize", testResize},
 		{"grow", testGrow},

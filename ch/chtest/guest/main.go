@@ -18,6 +18,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unsafe"
 
 	"github.com/mdlayher/vsock"
 	"golang.org/x/sys/unix"
@@ -151,6 +152,8 @@ func command(words []string) string {
 		return answer("ok", write(words[1], words[2]))
 	case len(words) == 2 && words[0] == "read":
 		return answer(read(words[1]))
+	case len(words) == 4 && words[0] == "discard":
+		return answer("ok", discard(words[1], words[2], words[3]))
 	case len(words) == 3 && words[0] == "serve":
 		return answer("ok", serveTCP(words[1], words[2]))
 	case len(words) == 2 && words[0] == "dial":
@@ -229,6 +232,33 @@ func write(serial, text string) error {
 	copy(sector[4:], text)
 	if _, err := f.Write(sector); err != nil {
 		return err
+	}
+	return f.Sync()
+}
+
+// discard says that nobody needs so many bytes of a disk from a place on, as linux/fs.h has it: BLKDISCARD is _IO(0x12, 119)
+// and takes two numbers of 64 bits.
+func discard(serial, at, size string) error {
+	const blkDiscard = 0x1277
+	var area [2]uint64
+	for i, text := range []string{at, size} {
+		n, err := strconv.ParseUint(text, 10, 63)
+		if err != nil {
+			return err
+		}
+		area[i] = n
+	}
+	name, err := device(serial)
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile("/dev/"+name, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, f.Fd(), blkDiscard, uintptr(unsafe.Pointer(&area))); errno != 0 {
+		return os.NewSyscallError("ioctl BLKDISCARD", errno)
 	}
 	return f.Sync()
 }
