@@ -32,10 +32,10 @@ func (vm *VM) layTable() (string, error) {
 
 func (vm *VM) clearTable() error { return os.RemoveAll(vm.table()) }
 
-// handOut gives the folder that the VMM finds a template in.
+// handOut gives the folder that the VMM finds a template in, once it is whole.
 func (vm *VM) handOut(t *template.Template) (string, error) {
 	if vm.spec.Choice.Kind != CloudHypervisor {
-		return t.Folder, nil
+		return t.Folder, t.Filled()
 	}
 	if err := os.Mkdir(vm.table(), 0o700); err != nil {
 		return "", err

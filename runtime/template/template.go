@@ -113,6 +113,8 @@ type Template struct {
 	Files  map[string]*os.File // by name, to be read
 
 	record record
+	filled chan struct{} // closed when the memory is sealed, or never will be; nil for none that is on its way
+	fault  error         // why it never will be; meaningful after filled
 }
 
 // Open gives the template of a shape. The error is fs.ErrNotExist when there is none.
@@ -147,7 +149,8 @@ func (s Store) Open(shape Shape) (t *Template, err error) {
 }
 
 // Seal puts in the place of the memory's file one that nobody can write to, for a VMM that maps it: that which one of holders
-// has, processes of copies that run, so that their pages are the same, and a new one where none has.
+// has, processes of copies that run, so that their pages are the same, and a new one where none has. A new one is filled while
+// the VMM's process starts: no guest may have it before Filled.
 func (t *Template) Seal(holders []int) error {
 	file, name := t.Files[MemoryFile], t.record.memoryName()
 	for _, pid := range holders {
@@ -156,16 +159,30 @@ func (t *Template) Seal(holders []int) error {
 			return file.Close()
 		}
 	}
-	sealed, err := memory.Load(name, file)
+	sealed, fill, err := memory.Loading(name, file)
 	if err != nil {
 		return err
 	}
-	t.Files[MemoryFile] = sealed
-	return file.Close()
+	t.Files[MemoryFile], t.filled = sealed, make(chan struct{})
+	go func() {
+		defer close(t.filled)
+		t.fault = errors.Join(fill(), file.Close())
+	}()
+	return nil
+}
+
+// Filled returns when the memory is whole and sealed, or with why it is not.
+func (t *Template) Filled() error {
+	if t.filled == nil {
+		return nil
+	}
+	<-t.filled
+	return t.fault
 }
 
 // Close closes the files.
 func (t *Template) Close() {
+	_ = t.Filled() // of a copy that is not made any more
 	for _, f := range t.Files {
 		f.Close()
 	}

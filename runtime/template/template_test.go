@@ -39,7 +39,7 @@ var files = []string{ConfigFile, StateFile, DevicesFile, MemoryFile}
 func opened(s Store, of Shape, holders ...int) (*Template, error) {
 	t, err := s.Open(of)
 	if err == nil {
-		err = t.Seal(holders)
+		err = errors.Join(t.Seal(holders), t.Filled())
 	}
 	return t, err
 }
@@ -122,6 +122,30 @@ func TestATemplateIsFoundByItsShapeAndSealed(t *testing.T) {
 		if info, err := os.Stat(f); err != nil || info.Mode().Perm() != 0o600 {
 			t.Errorf("%s has mode %v, %v", f, info.Mode(), err)
 		}
+	}
+}
+
+func TestWhyAMemoryCouldNotBeFilledIsTold(t *testing.T) {
+	s, one := Store{filepath.Join(t.TempDir(), "templates")}, shape(t, 1)
+	save(t, s, one)
+	got, err := s.Open(one)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer got.Close()
+	path := got.Files[MemoryFile].Name()
+	got.Files[MemoryFile].Close()
+	if got.Files[MemoryFile], err = os.OpenFile(path, os.O_WRONLY, 0); err != nil { // of which nothing can be read
+		t.Fatal(err)
+	}
+	if err := got.Seal(nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := got.Filled(); err == nil || !strings.Contains(err.Error(), "load template-"+one.Key()) {
+		t.Errorf("error %v", err)
+	}
+	if memory.Sealed(got.Files[MemoryFile]) {
+		t.Error("a memory that is not whole is sealed: others would take it")
 	}
 }
 

@@ -33,21 +33,40 @@ func New(name string, size int64) (*os.File, error) {
 
 // Load makes a sealed memory of a file's content.
 func Load(name string, from *os.File) (*os.File, error) {
-	info, err := from.Stat()
+	to, fill, err := Loading(name, from)
 	if err != nil {
 		return nil, err
 	}
-	to, err := New(name, info.Size())
-	if err != nil {
-		return nil, err
-	}
-	if err := copyData(to, from, info.Size(), false); err != nil {
-		return nil, errors.Join(fmt.Errorf("load %s: %w", name, err), to.Close())
-	}
-	if err := Seal(to); err != nil {
-		return nil, errors.Join(fmt.Errorf("load %s: %w", name, err), to.Close())
+	if err := fill(); err != nil {
+		return nil, errors.Join(err, to.Close())
 	}
 	return to, nil
+}
+
+// Loading is Load of a memory that has its size, and gets the content with its seals by fill, which must be called once.
+// Its file can only be read: who has it before that can't write to it either.
+func Loading(name string, from *os.File) (to *os.File, fill func() error, err error) {
+	info, err := from.Stat()
+	if err != nil {
+		return nil, nil, err
+	}
+	m, err := New(name, info.Size())
+	if err != nil {
+		return nil, nil, err
+	}
+	if to, err = os.Open(fmt.Sprintf("/proc/self/fd/%d", m.Fd())); err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("load %s: %w", name, err), m.Close())
+	}
+	return to, func() error {
+		err := copyData(m, from, info.Size(), false)
+		if err == nil {
+			err = Seal(m)
+		}
+		if err = errors.Join(err, m.Close()); err != nil {
+			return fmt.Errorf("load %s: %w", name, err)
+		}
+		return nil
+	}, nil
 }
 
 // Save writes a memory into a file that is empty. The bytes are those of the moment only if nobody writes meanwhile.

@@ -100,3 +100,29 @@ func TestASealedMemoryCantBeChanged(t *testing.T) {
 		t.Error("a plain file is sealed")
 	}
 }
+
+func TestAMemoryThatIsLoadedIsNotWrittenThroughItsFile(t *testing.T) {
+	from, err := os.Create(filepath.Join(t.TempDir(), "saved"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer from.Close()
+	if _, err := from.WriteString("saved"); err != nil {
+		t.Fatal(err)
+	}
+	m, fill, err := Loading("guest", from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	if _, err := m.WriteAt([]byte("x"), 0); !errors.Is(err, unix.EBADF) || Sealed(m) {
+		t.Errorf("written before it was filled: %v, sealed %v", err, Sealed(m))
+	}
+	if err := fill(); err != nil {
+		t.Fatal(err)
+	}
+	got := make([]byte, 5)
+	if _, err := m.ReadAt(got, 0); err != nil || string(got) != "saved" || !Sealed(m) {
+		t.Errorf("%q, %v, sealed %v", got, err, Sealed(m))
+	}
+}
