@@ -39,15 +39,14 @@ func Unpack(ctx context.Context, r io.Reader, s *Sink, limit int64) error {
 		if (n == 0) != (e.Name == ".") || n == 0 && e.Mode.IsDir() != s.tree || n > 0 && !s.tree {
 			return problem(driver.ErrCorrupt, opIn, s.Path("."), "", "the guest sent an entry %q that does not belong there", e.Name)
 		}
-		data := in.Data(h)
+		data, content := h.Size, io.Reader(struct{ io.Reader }{in}) // what is all zero is taken for a hole, and is read all the same
+		if in.Sparse() {
+			data, content = in.Data(h), in
+		}
 		if data > left {
 			return tooMuch(s.Path(e.Name), limit)
 		}
 		left -= data
-		content := io.Reader(in)
-		if !in.Sparse() {
-			content = struct{ io.Reader }{in} // what is all zero is taken for a hole
-		}
 		if err := s.Add(ctx, e, content); err != nil {
 			return err
 		}

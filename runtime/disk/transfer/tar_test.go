@@ -3,6 +3,7 @@ package transfer
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"os"
@@ -80,5 +81,36 @@ func TestHolesAreNotSent(t *testing.T) {
 	n, err := Single(t.Context(), bytes.NewReader(sent.Bytes()), io.Discard, math.MaxInt64)
 	if n != size || err != nil {
 		t.Errorf("to a stream: %d bytes, %v", n, err)
+	}
+}
+
+// TestHolesOfAnotherForm are read as zeros, and so count against the limit as all else does: a guest could send a file of any
+// size in a block.
+func TestHolesOfAnotherForm(t *testing.T) {
+	const size = 1 << 20
+	// GNU tar's old format: at 386 where data are, at 483 how long the file is.
+	sent := make([]byte, 3*512)
+	for at, text := range map[int]string{
+		0: ".", 100: "0000644", 108: "0000000", 116: "0000000", 124: "00000000000", 136: "00000000000", 148: "        ", 156: "S", 257: "ustar  ",
+		386: fmt.Sprintf("%011o", size), 398: "00000000000", 483: fmt.Sprintf("%011o", size),
+	} {
+		copy(sent[at:], text)
+	}
+	sum := 0
+	for _, c := range sent[:512] {
+		sum += int(c)
+	}
+	copy(sent[148:], fmt.Sprintf("%06o\x00 ", sum))
+	for limit, fits := range map[int64]bool{size: true, size - 1: false} {
+		var out driver.Copied
+		s, err := NewSink(filepath.Join(t.TempDir(), "to"), "", false, &out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = Unpack(t.Context(), bytes.NewReader(sent), s, limit)
+		_ = s.Close()
+		if (err == nil) != fits || err != nil && !errors.Is(err, driver.ErrRefused) {
+			t.Errorf("limit %d: %v", limit, err)
+		}
 	}
 }
