@@ -61,7 +61,7 @@ func freePort() (int, error) {
 	}
 	const first = 2000
 	for range given - first {
-		port := first + (int64(os.Getpid())+portsGiven.Add(1))%(given-first) // by the process, since another may run these tests
+		port := first + (int64(os.Getpid())*256+portsGiven.Add(1))%(given-first) // far from those of another process that runs these tests
 		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.FormatInt(port, 10)))
 		if err == nil {
 			return int(port), l.Close()
