@@ -107,6 +107,23 @@ func TestATemplatePassesOverATable(t *testing.T) {
 	}
 }
 
+func TestNoVMMIsToldOfAMemoryThatIsNotWhole(t *testing.T) {
+	saved := savedOverTable(t, template.Store{Dir: filepath.Join(t.TempDir(), "templates")})
+	path := saved.Files[template.MemoryFile].Name()
+	saved.Files[template.MemoryFile].Close()
+	var err error
+	if saved.Files[template.MemoryFile], err = os.OpenFile(path, os.O_WRONLY, 0); err != nil { // of which nothing can be read
+		t.Fatal(err)
+	}
+	if err := saved.Seal(nil); err != nil {
+		t.Fatal(err)
+	}
+	vm := &VM{spec: Spec{Choice: Choice{Kind: QEMU}}}
+	if _, err := vm.handOut(saved); err == nil || !strings.Contains(err.Error(), "load template-") {
+		t.Errorf("error %v", err)
+	}
+}
+
 func TestACopyHasRulesOfItsOwn(t *testing.T) {
 	config := `{"landlock_rules":[{"path":"/theirs","access":"rw"}],"cpus":{"boot_vcpus":1}}`
 	own, err := withRules([]byte(config), []ch.LandlockConfig{{Path: "/ours", Access: "r"}})
