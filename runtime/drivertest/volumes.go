@@ -219,4 +219,7 @@ func volumesGrown(t *testing.T, v VolumesUnder) {
 	grow("p.data", 4*mib, driver.ByApply, mib) // which made it no larger
 	grow("p.data", 8*mib, driver.ByApply, 0)
 	grow("data", 2*mib, driver.ByCommand, 0)
+	grow("p.data", 16*mib, driver.ByCommand, 8*mib)
+	must(t, v.Adopt(t.Context(), "p.data", "q")) // whose applies gave it no size
+	grow("p.data", 16*mib, driver.ByApply, 0)
 }

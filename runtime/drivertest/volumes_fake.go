@@ -196,6 +196,9 @@ func (f *FakeVolumes) Adopt(_ context.Context, name, project string) error {
 	if v.Attached && v.Project != project {
 		return fakeBusy("adopt volume", v)
 	}
+	if v.Project != project {
+		v.Declared = 0
+	}
 	v.Project = project
 	f.put(v)
 	return nil

@@ -146,6 +146,9 @@ func (s *Store) Adopt(ctx context.Context, name, project string) error {
 		r = &fresh
 		r.Protected = torn
 	}
+	if r.Project != project {
+		r.Declared = 0 // by another's applies
+	}
 	r.Project, r.Size, r.UUID = project, info.Size(), ""
 	return s.save(r)
 }
