@@ -36,6 +36,7 @@ func BenchmarkReady(b *testing.B) {
 		"late-port": {lateQuiet, "exec nc -l -p 9000", wanted.Ready{Port: 9000}},
 		"log":       {quiet, "echo up", wanted.Ready{Log: "up"}},
 		"file":      {quiet, ": > /tmp/up", wanted.Ready{File: "/tmp/up"}},
+		"exec":      {quiet, ": > /dev/up", wanted.Ready{Exec: []string{"cat", "/dev/up"}}}, // of this start: /dev is no file system that stays
 	} {
 		b.Run(kind, func(b *testing.B) {
 			s := open(b, b.TempDir())
