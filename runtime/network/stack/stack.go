@@ -55,6 +55,7 @@ type Counters struct {
 	Full    uint64 `json:"full,omitempty"`    // flows beyond MostFlows
 	Flood   uint64 `json:"flood,omitempty"`   // connections beyond mostOpening
 	Unread  uint64 `json:"unread,omitempty"`  // packets for a guest that read none
+	Untaken uint64 `json:"untaken,omitempty"` // datagrams of the guest beyond those that may wait to be taken
 }
 
 type drops struct{ strange, full atomic.Uint64 }
@@ -119,7 +120,8 @@ func (s *Stack) configure() error {
 func (s *Stack) Counters() Counters {
 	return Counters{
 		Strange: s.drops.strange.Load(), Full: s.drops.full.Load(), Unread: s.link.dropped.Load(),
-		Flood: s.stack.Stats().TCP.ForwardMaxInFlightDrop.Value(),
+		Flood:   s.stack.Stats().TCP.ForwardMaxInFlightDrop.Value(),
+		Untaken: s.datagrams.dropped.Load() + s.stack.Stats().UDP.ReceiveBufferErrors.Value(),
 	}
 }
 

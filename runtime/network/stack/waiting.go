@@ -22,6 +22,7 @@ const (
 // datagrams is gVisor's UDP, which drops what has no place to wait.
 type datagrams struct {
 	stack.TransportProtocol
+	dropped atomic.Uint64
 
 	mu     sync.Mutex // what follows
 	places map[Flow]*place
@@ -53,6 +54,7 @@ func (d *datagrams) Parse(p *stack.PacketBuffer) bool {
 	ip, ports := p.Network(), header.UDP(h)
 	to := addrPort(ip.DestinationAddress(), ports.DestinationPort())
 	if d.full(Flow{From: addrPort(ip.SourceAddress(), ports.SourcePort()), To: to, UDP: true}) || d.full(Flow{To: to, UDP: true}) {
+		d.dropped.Add(1)
 		return false
 	}
 	return d.TransportProtocol.Parse(p)

@@ -37,8 +37,8 @@ func TestDatagramsThatNobodyTakes(t *testing.T) {
 			s.Deliver(packet)
 		}
 		close(hold)
-		if n := <-taken; n != mostWaiting {
-			t.Errorf("%s: %d waited", name, n)
+		if n, dropped := <-taken, s.Counters().Untaken; n != mostWaiting || dropped != uint64(1000-n) {
+			t.Errorf("%s: %d waited, %d are counted as dropped", name, n, dropped)
 		}
 		s.Deliver(packet)
 		<-taken
@@ -63,8 +63,8 @@ func TestQuestionsThatNobodyTakes(t *testing.T) {
 		s.Deliver(packet)
 	}
 	place := packets.(questions).place
-	if n := place.waiting(); n != mostQuestions {
-		t.Errorf("%d wait", n)
+	if n, dropped := place.waiting(), s.Counters().Untaken; n != mostQuestions || dropped != 1000-mostQuestions {
+		t.Errorf("%d wait, %d are counted as dropped", n, dropped)
 	}
 	if _, _, err := packets.ReadFrom(make([]byte, 1)); err != nil || place.waiting() != mostQuestions-1 {
 		t.Errorf("after one was read %d wait, %v", place.waiting(), err)
