@@ -11,6 +11,10 @@ const maxWhole = 64 << 10
 // portWrite is how much a virtio port takes at a time (port_fops_write in Linux's drivers/char/virtio_console.c).
 const portWrite = 32 << 10
 
+// before is what is left before a header so that its body is aligned to words: on a CPU without AVX Go copies what is not a
+// byte at a time (memmove_amd64.s in its runtime), and emulation repeats that for each byte.
+const before = -frameHeader & 7
+
 // wholeFrames writes a frame of data at once, as far as a port takes it: yamux writes header and body apart (sendLoop in its session.go), and each
 // write to a virtio port is a notice to the VMM and a wakeup of whoever reads. Only yamux's one sender may use it.
 type wholeFrames struct {
@@ -20,6 +24,9 @@ type wholeFrames struct {
 
 func (w *wholeFrames) Write(p []byte) (int, error) {
 	if len(w.frame) == 0 && isPromise(p) {
+		if w.frame == nil {
+			w.frame = make([]byte, 0, before+portWrite)[before:before]
+		}
 		w.frame = append(w.frame, p...)
 		return len(p), nil
 	}

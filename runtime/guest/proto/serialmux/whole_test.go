@@ -5,16 +5,21 @@ import (
 	"io"
 	"slices"
 	"testing"
+	"unsafe"
 )
 
 // writes remembers what was written at once.
 type writes struct {
 	io.ReadWriteCloser
-	all []string
+	all       []string
+	unaligned bool // a body that was copied behind its header
 }
 
 func (w *writes) Write(p []byte) (int, error) {
 	w.all = append(w.all, string(p))
+	if len(p) > frameHeader && len(p) <= portWrite {
+		w.unaligned = w.unaligned || uintptr(unsafe.Pointer(&p[frameHeader]))%8 != 0
+	}
 	return len(p), nil
 }
 
@@ -35,6 +40,9 @@ func TestHeaderGoesWithItsBody(t *testing.T) {
 		if n, err := io.WriteString(w, p); n != len(p) || err != nil {
 			t.Fatal(n, err)
 		}
+	}
+	if got.unaligned {
+		t.Error("a body is not aligned")
 	}
 	if want := []string{small + "abc", window, empty, large, body, two + twice[frameHeader:], twice[:frameHeader], twelve + small, small + "def"}; !slices.Equal(got.all, want) {
 		t.Errorf("%q, not %q", got.all, want)
