@@ -189,6 +189,15 @@ func device(serial string) (string, error) {
 	return "", fmt.Errorf("no disk %s", serial)
 }
 
+// openDisk opens the node of the disk with a serial.
+func openDisk(serial string, flag int) (*os.File, error) {
+	name, err := device(serial)
+	if err != nil {
+		return nil, err
+	}
+	return os.OpenFile("/dev/"+name, flag, 0)
+}
+
 func size(serial string) (string, error) {
 	name, err := device(serial)
 	if err != nil {
@@ -218,11 +227,7 @@ func memory() (string, error) {
 
 // write puts text at the start of a disk and makes it durable.
 func write(serial, text string) error {
-	name, err := device(serial)
-	if err != nil {
-		return err
-	}
-	f, err := os.OpenFile("/dev/"+name, os.O_WRONLY, 0)
+	f, err := openDisk(serial, os.O_WRONLY)
 	if err != nil {
 		return err
 	}
@@ -248,11 +253,7 @@ func discard(serial, at, size string) error {
 		}
 		area[i] = n
 	}
-	name, err := device(serial)
-	if err != nil {
-		return err
-	}
-	f, err := os.OpenFile("/dev/"+name, os.O_WRONLY, 0)
+	f, err := openDisk(serial, os.O_WRONLY)
 	if err != nil {
 		return err
 	}
@@ -264,11 +265,7 @@ func discard(serial, at, size string) error {
 }
 
 func read(serial string) (string, error) {
-	name, err := device(serial)
-	if err != nil {
-		return "", err
-	}
-	f, err := os.Open("/dev/" + name)
+	f, err := openDisk(serial, os.O_RDONLY)
 	if err != nil {
 		return "", err
 	}
