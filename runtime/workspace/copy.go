@@ -291,10 +291,14 @@ func (c *copying) pack(w io.Writer, src *transfer.Source, to landing, out *drive
 				return nil
 			}
 		}
+		add := p.Add
 		if e.Size < 0 {
-			return c.spooled(p, e, content, to, out)
+			if e.Time = time.Now(); to.mode != 0 {
+				e.Mode = to.mode
+			}
+			add = func(e transfer.Entry, content io.Reader) (int64, error) { return p.AddStream(c.ctx, e, content) }
 		}
-		n, err := p.Add(e, content)
+		n, err := add(e, content)
 		if !e.Mode.IsDir() && e.Mode&fs.ModeSymlink == 0 {
 			out.Files++
 			out.Bytes += n
@@ -305,29 +309,4 @@ func (c *copying) pack(w io.Writer, src *transfer.Source, to landing, out *drive
 		return err
 	}
 	return p.Close()
-}
-
-// spooled sends a stream, whose size a tar has to say first.
-func (c *copying) spooled(p *transfer.Pack, e transfer.Entry, content io.Reader, to landing, out *driver.Copied) error {
-	f, err := os.CreateTemp("", "microagent-cp-")
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if err := os.Remove(f.Name()); err != nil {
-		return err
-	}
-	if e.Size, err = io.Copy(f, content); err != nil {
-		return fmt.Errorf("keep what comes from stdin: %w", err)
-	}
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return err
-	}
-	e.Time = time.Now()
-	if to.mode != 0 {
-		e.Mode = to.mode
-	}
-	out.Files++
-	out.Bytes, err = p.Add(e, f)
-	return err
 }
