@@ -13,17 +13,21 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"microagent/runtime/disk/sparse"
 	"microagent/runtime/driver"
 )
 
-// scattered is a file of 9 MiB and a bit with data at some places, and where these are.
+// scattered is a file of 9 MiB and a bit with data at some places, and where these are. It lies in memory, which has holes
+// wherever the tests run.
 func scattered(t *testing.T, at ...int64) (*sparse.File, int64, []sparse.Run) {
 	t.Helper()
-	f, err := os.Create(filepath.Join(t.TempDir(), "f"))
+	fd, err := unix.MemfdCreate("scattered", unix.MFD_CLOEXEC)
 	if err != nil {
 		t.Fatal(err)
 	}
+	f := os.NewFile(uintptr(fd), "scattered")
 	t.Cleanup(func() { _ = f.Close() })
 	const size = 9<<20 + 1234
 	if err := f.Truncate(size); err != nil {
@@ -214,7 +218,7 @@ func TestGNUTarTakesSparseFiles(t *testing.T) {
 func TestManyRuns(t *testing.T) {
 	f, size, all := scattered(t, places["many"]...)
 	if len(all) != 4 {
-		t.Skipf("this file system has %d runs of data for 4", len(all))
+		t.Fatalf("%d runs of data for 4: %v", len(all), all)
 	}
 	got, err := f.Runs(size, 2)
 	if err != nil || len(got) != 2 || got[0] != all[0] || got[1].Offset != all[1].Offset || got[1].Offset+got[1].Length != size {

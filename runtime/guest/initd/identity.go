@@ -1,13 +1,11 @@
 package initd
 
 import (
+	"crypto/rand"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
-
-	"golang.org/x/sys/unix"
 )
 
 // machineID gives a root file system a machine-id(5) of its own, where its image has one: workspaces of one image, and guests
@@ -29,21 +27,15 @@ func (m machineID) Do() error {
 	if err != nil || !info.Mode().IsRegular() || !m.fresh && info.Size() >= machineIDSize {
 		return err
 	}
-	id, err := newMachineID()
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(m.path, []byte(id+"\n"), 0o444)
+	return os.WriteFile(m.path, []byte(newMachineID()+"\n"), 0o444)
 }
 
 func (m machineID) String() string { return "file " + m.path }
 
 // newMachineID is a random UUID without its dashes, as systemd makes them.
-func newMachineID() (string, error) {
+func newMachineID() string {
 	var id [16]byte
-	if n, err := unix.Getrandom(id[:], 0); err != nil || n < len(id) {
-		return "", fmt.Errorf("%d random bytes: %w", n, err)
-	}
+	_, _ = rand.Read(id[:]) // it fills it, or ends the program
 	id[6], id[8] = id[6]&0x0f|0x40, id[8]&0x3f|0x80
-	return hex.EncodeToString(id[:]), nil
+	return hex.EncodeToString(id[:])
 }
