@@ -7,12 +7,10 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"microagent/runtime/driver"
-	"microagent/runtime/supervise/control"
 	wanted "microagent/schema/spec"
 )
 
@@ -128,53 +126,6 @@ func BenchmarkIdleWatching(b *testing.B) {
 	for name, list := range cost {
 		b.ReportMetric(median(list), name+"-%core")
 	}
-}
-
-// BenchmarkRestart measures from the kill of a VMM until its service runs again, beside a start.
-func BenchmarkRestart(b *testing.B) {
-	s := open(b, b.TempDir())
-	w := script("one", "echo up; exec sleep 100000")
-	w.Ready = &wanted.Ready{Log: "up", Interval: time.Second, Failures: 3, StartPeriod: time.Minute} // so that it is ready at once
-	if _, err := s.Create(b.Context(), w, nil); err != nil {
-		b.Fatal(err)
-	}
-	folder := s.State.Workspace("one")
-	turns(b, "ms",
-		turn{"start", func() float64 {
-			if _, err := s.Stop(b.Context(), "one", driver.StopOptions{Force: true}); err != nil {
-				b.Fatal(err)
-			}
-			began := time.Now()
-			if _, err := s.Start(b.Context(), "one", driver.StartOptions{}); err != nil {
-				b.Fatal(err)
-			}
-			return time.Since(began).Seconds() * 1000
-		}},
-		turn{"restart", func() float64 {
-			before, err := control.ReadRun(folder)
-			if err != nil {
-				b.Fatal(err)
-			}
-			if _, err := s.AwaitReady(b.Context(), "one"); err != nil {
-				b.Fatal(err)
-			}
-			began := time.Now()
-			for pid := range processes(b, s, "one") {
-				if pid != before.PID {
-					_ = syscall.Kill(pid, syscall.SIGKILL)
-				}
-			}
-			for {
-				now, err := control.ReadRun(folder)
-				if err != nil || !now.Phase.Alive() {
-					b.Fatalf("%+v, %v", now, err)
-				}
-				if now.ID != before.ID && now.Phase == driver.PhaseRunning {
-					return time.Since(began).Seconds() * 1000
-				}
-				time.Sleep(5 * time.Millisecond)
-			}
-		}})
 }
 
 // script is the spec of a service that is a shell script.
