@@ -3,9 +3,7 @@ package image
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
-	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -16,7 +14,6 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/docker/cli/cli/config"
 	"github.com/docker/cli/cli/config/configfile"
-	"github.com/pelletier/go-toml/v2"
 
 	"microagent/runtime/driver"
 	"microagent/schema/imageref"
@@ -71,8 +68,7 @@ func (c hosts) open(r imageref.Reference, arch string) *registry {
 	}
 }
 
-// hostDir finds the folder that says how to reach host. A hosts.toml that can't be read is an error: containerd's
-// library would go on without it, to another place than its user said.
+// hostDir finds the folder that says how to reach host. A hosts.toml that the library would not go by is an error.
 func (c hosts) hostDir(host string) (string, error) {
 	for _, dir := range c.dirs {
 		found, err := hostsconfig.HostDirFromRoot(filepath.Join(dir, "certs.d"))(host)
@@ -85,21 +81,6 @@ func (c hosts) hostDir(host string) (string, error) {
 		return found, checkHosts(filepath.Join(found, "hosts.toml"))
 	}
 	return "", errdefs.ErrNotFound
-}
-
-func checkHosts(path string) error {
-	data, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err == nil {
-		var any map[string]any
-		err = toml.Unmarshal(data, &any)
-	}
-	if err != nil {
-		return &driver.Error{Class: driver.ErrInvalid, Op: "read", Object: path, Err: err, Next: "correct the file"}
-	}
-	return nil
 }
 
 // credentials are those of docker's configuration, read when a registry first asks for some.

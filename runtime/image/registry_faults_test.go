@@ -42,14 +42,57 @@ func TestRegistryErrors(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	t.Run("hosts.toml is broken", func(t *testing.T) {
+}
+
+// What containerd's library would pass over, and go to the registry itself, is told.
+func TestHostsFileIsRefused(t *testing.T) {
+	for text, want := range map[string]string{
+		"server = ":                          "line 1",
+		"server = 5":                         "line 1",
+		"server = \"https://a%zz\"":          "invalid URL escape",
+		"\nsever = \"https://a.example\"":    `line 2: hosts.toml has no key "sever"`,
+		"dial_timeout = \"3\"":               "dial_timeout: time: missing unit",
+		"ca = 1":                             "ca is neither",
+		"client = [[[\"a\"]]]":               "client is neither",
+		"[header]\nx-a = [1]":                `header "x-a" is neither`,
+		"capabilities = [\"pull\", \"ful\"]": `capability "ful" is none of pull, resolve, push and referrers`,
+		"[host.\"https://m.example\"]\ncapabilites = [\"pull\"]": `line 2: hosts.toml has no key "host.https://m.example.capabilites"`,
+		"[host.\"https://m.example\"]\ncapabilities = [\"get\"]": `host "https://m.example": capability "get"`,
+	} {
 		r := newRemote(t)
-		r.hosts(t, "docker.io", "server = ")
+		r.hosts(t, "docker.io", text)
 		_, err := r.Head(t.Context(), ref("alpine"))
-		if !errors.Is(err, driver.ErrInvalid) || !strings.Contains(err.Error(), "hosts.toml") {
-			t.Error(err)
+		if !errors.Is(err, driver.ErrInvalid) || !strings.Contains(err.Error(), "hosts.toml") || !strings.Contains(err.Error(), want) || driver.Next(err) == "" {
+			t.Errorf("%q: %v; want %q", text, err, want)
 		}
-	})
+	}
+}
+
+// All that a hosts.toml may have is taken, as containerd's documentation writes it.
+func TestHostsFileIsTaken(t *testing.T) {
+	for _, text := range []string{
+		"", "# nothing yet\n", "server = \"https://registry-1.docker.io\"\n",
+		`server = "https://a.example"
+capabilities = ["pull", "Resolve", "push", "referrers"]
+[host."https://m.example/v2/mirror"]
+  capabilities = ["pull"]
+  ca = "certs/m.pem"
+  client = [["a.cert", "a.key"], ["b.cert", "b.key"]]
+  skip_verify = false
+  override_path = true
+  dial_timeout = "5s"
+  [host."https://m.example/v2/mirror".header]
+    x-one = "1"
+    x-many = ["1", "2"]
+[host."http://127.0.0.1:5000"]
+  ca = ["a.pem", "/b.pem"]
+  client = ["a.cert", "b.cert"]
+`,
+	} {
+		if err := readHosts([]byte(text)); err != nil {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
 }
 
 // proxy stands before a registry and lets a test change its answers.

@@ -65,6 +65,17 @@ func explain(text string) *Error {
 	return &Error{"is no name of an image", "write NAME[:TAG][@DIGEST], such as alpine:3.20"}
 }
 
+// capitalHost refuses a host that is one by its capital letters alone: MyOrg/app is docker.io's myorg/app to who writes it,
+// and reference v0.6.0 reads it as what a registry MyOrg has.
+func capitalHost(text, host string) error {
+	if strings.ContainsAny(host, ".:") || host == strings.ToLower(host) {
+		return nil
+	}
+	rest := text[len(host):]
+	return &Error{"names a registry's host, by the capital letters of its first part alone",
+		fmt.Sprintf("write %s, or %s:443%s when %s is the host of a registry", strings.ToLower(host)+rest, host, rest, host)}
+}
+
 // cutTag cuts at the first colon behind the last slash.
 func cutTag(text string) (name, tag string, ok bool) {
 	last := strings.LastIndexByte(text, '/') + 1

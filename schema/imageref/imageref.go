@@ -62,6 +62,9 @@ func Parse(text string) (Reference, error) {
 		return Reference{}, explain(text)
 	}
 	r := Reference{Host: reference.Domain(named)}
+	if err := capitalHost(text, r.Host); err != nil {
+		return Reference{}, err
+	}
 	if d, ok := named.(reference.Digested); ok {
 		if r.Digest = d.Digest().String(); !IsDigest(r.Digest) {
 			return Reference{}, errDigest

@@ -22,6 +22,8 @@ func TestParse(t *testing.T) {
 		"oci:who@home":             {Kind: OCI, Name: "oci:who@home", Path: "who@home"},
 		"oci-archive:x.tar:j/t:1":  {Kind: OCIArchive, Name: "oci-archive:x.tar:j/t:1", Path: "x.tar", Tag: "j/t:1"},
 		"docker-archive:x.tar:a:1": {Kind: DockerArchive, Name: "docker-archive:x.tar:docker.io/library/a:1", Path: "x.tar", Tag: "docker.io/library/a:1"},
+		"MyOrg:443/app":            {Name: "MyOrg:443/app:latest", Host: "MyOrg:443"},
+		"Reg.example/app":          {Name: "Reg.example/app:latest", Host: "Reg.example"},
 		"rootfs:a//b:c.tar":        {Kind: RootFS, Name: "rootfs:a/b:c.tar", Path: "a/b:c.tar"},
 	} {
 		if got, err := Parse(text); err != nil || got != want {
@@ -34,6 +36,7 @@ func TestParse(t *testing.T) {
 func TestRefused(t *testing.T) {
 	for text, want := range map[string][2]string{
 		"Docker.io/Library/Alpine:3.20":        {"capital letters", "write docker.io/library/alpine:3.20"},
+		"MyOrg/app:V1":                         {"a registry's host", "write myorg/app:V1, or MyOrg:443/app:V1 when MyOrg"},
 		"docker.io/library/alpine:":            {"nothing after its colon", "leave it out: docker.io/library/alpine"},
 		"alpine@sha256:abc":                    {"digest", "whole digest"},
 		"alpine@sha512:" + zeros + zeros:       {"digest", "whole digest"},
