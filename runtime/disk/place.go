@@ -12,7 +12,8 @@ import (
 	"microagent/runtime/driver"
 )
 
-// Place publishes a private, writable copy of a cached disk at path.
+// Place publishes a private, writable copy of a cached disk at path. Its bytes lie on the host's disk before it has a name;
+// the name does once the folder is synced, which is left to who writes a record of it there.
 func (d *Disks) Place(ctx context.Context, key, path string) error {
 	const op = "place disk"
 	if !validKey(key) {
@@ -23,7 +24,7 @@ func (d *Disks) Place(ctx context.Context, key, path string) error {
 		return err
 	}
 	defer from.Close()
-	draft, err := target.At(path).Draft(0o600)
+	draft, err := target.File(path).Nameless(0o600)
 	if err != nil {
 		return wrap(op, path, err)
 	}
@@ -31,7 +32,13 @@ func (d *Disks) Place(ctx context.Context, key, path string) error {
 	if err := target.Copy(ctx, draft, from); err != nil {
 		return wrap(op, path, err)
 	}
-	return appear(op, path, draft)
+	if err := draft.Sync(); err != nil {
+		return wrap(op, path, err)
+	}
+	if err := draft.Link(); err != nil {
+		return wrap(op, path, err)
+	}
+	return nil
 }
 
 // hold opens a cached disk under a shared lock, so that Prune leaves it.

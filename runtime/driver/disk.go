@@ -57,8 +57,8 @@ type Disks interface {
 	RootFS(ctx context.Context, spec RootFSSpec, p Progress) (DiskImage, error)
 	// FindRootFS is the disk for spec, ErrNotFound when it must be made.
 	FindRootFS(ctx context.Context, spec RootFSSpec) (DiskImage, error)
-	// Place publishes a private writable copy of a cached disk at path. ErrExists when path exists:
-	// nothing is ever overwritten.
+	// Place publishes a private writable copy of a cached disk at path, whole or not at all; the name is durable once the
+	// caller has synced its folder. ErrExists when path exists: nothing is ever overwritten.
 	Place(ctx context.Context, key, path string) error
 	// Empty publishes a new empty writable file system at path. ErrExists as for Place.
 	Empty(ctx context.Context, spec EmptySpec, path string) error
