@@ -129,7 +129,7 @@ func lockAll(ctx context.Context, d driver.Set, p *plan.Plan, o Options) (func()
 		}
 	}
 	for _, name := range slices.Sorted(slices.Values(append(p.MovedFrom(), p.Project))) {
-		one, err := lock(ctx, d, name, o)
+		one, err := d.Projects.Lock(ctx, name, o.LockWait)
 		if err != nil {
 			unlock()
 			return nil, err
@@ -137,17 +137,6 @@ func lockAll(ctx context.Context, d driver.Set, p *plan.Plan, o Options) (func()
 		held = append(held, one)
 	}
 	return unlock, nil
-}
-
-// lock takes the project's lock, and says for whom it waits.
-func lock(ctx context.Context, d driver.Set, project string, o Options) (func(), error) {
-	unlock, err := d.Projects.Lock(ctx, project, 0)
-	if o.LockWait <= 0 || !errors.Is(err, driver.ErrLocked) {
-		return unlock, err
-	}
-	o.Events.Emit(event.Event{Type: event.TypeNote, Time: time.Now(), Address: "project/" + project,
-		Message: fmt.Sprintf("waiting up to %s: %v", o.LockWait, err)})
-	return d.Projects.Lock(ctx, project, o.LockWait)
 }
 
 func checkStale(ctx context.Context, d driver.Set, p *plan.Plan, files *folder.Folder, saved bool) error {

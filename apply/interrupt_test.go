@@ -2,7 +2,6 @@ package apply
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -106,21 +105,31 @@ func TestInterruptSaysWhatIsWaitedFor(t *testing.T) {
 	}
 }
 
-func TestApplyThatWaitsSaysForWhom(t *testing.T) {
+// waitedFor frees the project's lock once it is waited for.
+type waitedFor struct {
+	driver.Projects
+	free func(wait time.Duration)
+}
+
+func (p waitedFor) Lock(ctx context.Context, project string, wait time.Duration) (func(), error) {
+	p.free(wait)
+	return p.Projects.Lock(ctx, project, wait)
+}
+
+func TestApplyWaitsForTheProject(t *testing.T) {
 	b := newBench(t)
 	unlock, err := b.drivers.Projects.Lock(t.Context(), "demo", 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	events := newSink()
-	go func() {
-		if text := <-events.said; !strings.Contains(text, "held by") {
-			t.Errorf("it says %q", text)
+	b.drivers.Projects = waitedFor{b.drivers.Projects, func(wait time.Duration) {
+		if wait != time.Minute {
+			t.Errorf("it waits %v", wait)
 		}
-		unlock()
-	}()
-	res, err := Run(t.Context(), b.drivers, b.plan(), b.files, Options{LockWait: time.Minute, Events: events})
+		time.AfterFunc(0, unlock)
+	}}
+	res, err := Run(t.Context(), b.drivers, b.plan(), b.files, Options{LockWait: time.Minute, Events: event.Discard})
 	if err != nil || res.Err() != nil {
-		t.Fatal(errors.Join(err, res.Err()))
+		t.Fatal(err)
 	}
 }

@@ -73,6 +73,7 @@ func (s *Store) lock(ctx context.Context, p driver.Progress) (func(), error) {
 		if p != nil {
 			wait = lockWait
 			p("waiting for the image store: "+locked.Error(), 0, 0)
+			ctx = layout.Tell(ctx, nil)
 		}
 		unlock, err = s.state.Lock(ctx, "images", "store", wait)
 	}

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/user"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -15,7 +17,7 @@ import (
 // LockedError says that another process holds a lock.
 type LockedError struct {
 	Kind, Name string
-	Holder     string // what the holder wrote about itself: "pid 4711, microagent apply, since 2026-01-02T15:04:05Z"
+	Holder     string // what the holder wrote about itself: "pid 4711, microagent apply, by me@host, since 2026-01-02T15:04:05Z"
 }
 
 func (e *LockedError) Error() string {
@@ -59,7 +61,8 @@ func (s State) lock(ctx context.Context, kind, name string, wait time.Duration, 
 	if err != nil {
 		return nil, err
 	}
-	deadline := time.Now().Add(wait)
+	begun := time.Now()
+	tell := toldOf(ctx)
 	for pause := 2 * time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
 		err := unix.Flock(int(f.Fd()), how|unix.LOCK_NB)
 		if err == nil {
@@ -69,11 +72,14 @@ func (s State) lock(ctx context.Context, kind, name string, wait time.Duration, 
 			f.Close()
 			return nil, fmt.Errorf("lock %s %s: %w", kind, name, err)
 		}
-		if !time.Now().Before(deadline) {
-			holder := make([]byte, 256)
-			n, _ := f.ReadAt(holder, 0)
-			f.Close()
-			return nil, &LockedError{Kind: kind, Name: name, Holder: string(holder[:n])}
+		waited := time.Since(begun)
+		if waited >= wait {
+			defer f.Close()
+			return nil, &LockedError{Kind: kind, Name: name, Holder: holderOf(f)}
+		}
+		if tell != nil && waited >= patience {
+			tell(&LockedError{Kind: kind, Name: name, Holder: holderOf(f)}, wait)
+			tell = nil
 		}
 		select {
 		case <-ctx.Done():
@@ -82,11 +88,35 @@ func (s State) lock(ctx context.Context, kind, name string, wait time.Duration, 
 		case <-time.After(pause):
 		}
 	}
-	about := fmt.Sprintf("pid %d, %s, since %s", os.Getpid(), s.command(), time.Now().UTC().Format(time.RFC3339))
 	if err := f.Truncate(0); err == nil {
-		_, _ = f.WriteAt([]byte(about), 0)
+		_, _ = f.WriteAt([]byte(s.about()), 0)
 	}
 	return func() { f.Close() }, nil
+}
+
+// about is what this process writes about itself into the locks that it holds. People read it, and no program does: that of
+// older versions names nobody.
+func (s State) about() string {
+	return fmt.Sprintf("pid %d, %s, by %s, since %s", os.Getpid(), s.command(), whose(), time.Now().UTC().Format(time.RFC3339))
+}
+
+// whose is the user that this process runs as, and the host that it runs on.
+var whose = sync.OnceValue(func() string {
+	who := fmt.Sprintf("uid %d", os.Getuid())
+	if u, err := user.Current(); err == nil && u.Username != "" {
+		who = u.Username
+	}
+	if host, err := os.Hostname(); err == nil {
+		who += "@" + host
+	}
+	return who
+})
+
+// holderOf is what the holder of a lock wrote into its file.
+func holderOf(f *os.File) string {
+	holder := make([]byte, 1024)
+	n, _ := f.ReadAt(holder, 0)
+	return string(holder[:n])
 }
 
 // command is what this process says it runs.

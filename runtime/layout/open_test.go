@@ -3,6 +3,7 @@ package layout
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -59,8 +60,11 @@ func TestLockNamesItsHolder(t *testing.T) {
 	if _, err := s.Lock(context.Background(), "project", "counter", 0); !errors.As(err, &locked) {
 		t.Fatalf("second Lock = %v", err)
 	}
-	if !strings.Contains(locked.Error(), "pid ") {
-		t.Errorf("the error does not name the holder: %v", locked)
+	host, _ := os.Hostname()
+	for _, want := range []string{fmt.Sprintf("pid %d, ", os.Getpid()), ", by ", "@" + host + ", since 2"} {
+		if !strings.Contains(locked.Error(), want) {
+			t.Errorf("%v does not say %q", locked, want)
+		}
 	}
 	unlock()
 	again, err := s.Lock(context.Background(), "project", "counter", 0)

@@ -62,7 +62,7 @@ func (a *app) main(ctx context.Context, args []string) int {
 	root.SetIn(a.In)
 	root.SetOut(a.Out)
 	root.SetErr(a.Err)
-	cmd, err := root.ExecuteContextC(ctx)
+	cmd, err := root.ExecuteContextC(a.sayWaits(ctx))
 	if err != nil && !a.parsed {
 		err = pointToOurs(&usageError{err: flagWords(err), command: cmd.CommandPath()}, args)
 		a.lookFor(args)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"microagent/runtime/driver"
+	"microagent/runtime/layout"
 )
 
 // startPeriod is how often a start is looked at, to say what it waits for.
@@ -24,13 +25,19 @@ func (a *app) startGuest(ctx context.Context, w *world, name string, o driver.St
 		run driver.Run
 		err error
 	}
-	started := make(chan result, 1)
+	started, waits := make(chan result, 1), make(chan string)
+	telling := layout.Tell(ctx, func(locked *layout.LockedError, atMost time.Duration) { waits <- waitsFor(locked, atMost) })
 	go func() {
-		run, err := w.Runs.Start(ctx, name, o)
+		run, err := w.Runs.Start(telling, name, o)
 		started <- result{run, err}
 	}()
 	look := time.NewTicker(startPeriod)
 	defer look.Stop()
+	say := func(what string) {
+		hide()
+		a.Say("%s: %s", name, what)
+		show()
+	}
 	for said := ""; ; {
 		select {
 		case r := <-started:
@@ -42,10 +49,10 @@ func (a *app) startGuest(ctx context.Context, w *world, name string, o driver.St
 			ws, err := w.Workspaces.Get(ctx, name)
 			if err == nil && ws.Run != nil && ws.Run.Phase == driver.PhaseStarting && ws.Run.Waits != "" && ws.Run.Waits != said {
 				said = ws.Run.Waits
-				hide()
-				a.Say("%s: %s", name, said)
-				show()
+				say(said)
 			}
+		case what := <-waits:
+			say(what)
 		}
 	}
 }

@@ -28,7 +28,8 @@ type stream struct {
 	history *recorder       // nil: this command is none that the history keeps
 	screen  *term.EventView // nil: nothing is under way
 	begun   bool
-	result  any // of the last record
+	project string // once it has begun
+	result  any    // of the last record
 	unread  func()
 }
 
@@ -44,7 +45,7 @@ func (a *app) runStreamed(ctx context.Context, command string, do func(context.C
 	signal.Notify(pipes, syscall.SIGPIPE)
 	defer signal.Stop(pipes)
 	s := &stream{a: a, command: command, run: layout.NewID(), unread: func() { cancel(errUnread) }}
-	err := do(ctx, s)
+	err := do(s.tellWaits(ctx), s)
 	if errors.Is(context.Cause(ctx), errUnread) && (errors.Is(err, context.Canceled) || errors.Is(err, errInterrupted)) {
 		err = errUnread
 	}
@@ -69,7 +70,7 @@ func (a *app) runStreamed(ctx context.Context, command string, do func(context.C
 // nothing.
 func (s *stream) begin(project string, history driver.History) {
 	if !s.begun {
-		s.begun = true
+		s.begun, s.project = true, project
 		if history != nil {
 			s.history = &recorder{history: history, project: project, say: s.a.Say}
 		}
