@@ -1,17 +1,8 @@
 package testscripts
 
 import (
-	"encoding/binary"
-	"errors"
-	"fmt"
-	"io"
-	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
-	"syscall"
-	"unsafe"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/sys/unix"
@@ -42,10 +33,30 @@ func killcalls(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Fatalf("the command never comes to its end")
 }
 
+// killedAtCall runs a command and kills it as it is about to change a file system for the nth time; it says by which call, ""
+// when the command ended before.
+func killedAtCall(ts *testscript.TestScript, n int, line []string) (at string) {
+	seen := 0
+	code, text := traceCommand(ts, line, func(c call) bool {
+		change, ok := changes[c.number]
+		if !ok || change.where != nil && !change.where(c) {
+			return false
+		}
+		if seen++; seen == n {
+			at = change.name
+		}
+		return seen == n
+	})
+	if at == "" && code != 0 {
+		ts.Fatalf("%s: it ended with %d, after %d calls: %s", filepath.Base(line[0]), code, seen, text)
+	}
+	return at
+}
+
 // changes are the system calls that change a file system, with what tells of a call of one that does not.
 var changes = map[uint64]struct {
 	name  string
-	where func(pid int, args []uint64) bool
+	where func(call) bool
 }{
 	unix.SYS_OPENAT:          {"openat", creates},
 	unix.SYS_WRITE:           {"write", toFile},
@@ -66,100 +77,11 @@ var changes = map[uint64]struct {
 	unix.SYS_SYNCFS:          {"syncfs", nil},
 }
 
-func creates(_ int, args []uint64) bool {
-	return args[2]&(unix.O_CREAT|unix.O_TMPFILE&^unix.O_DIRECTORY) != 0
+func creates(c call) bool {
+	return c.args[2]&(unix.O_CREAT|unix.O_TMPFILE&^unix.O_DIRECTORY) != 0
 }
 
-func toFile(pid int, args []uint64) bool {
-	to, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/%d", pid, args[0]))
-	return err == nil && args[0] > 2 && strings.HasPrefix(to, "/") && !strings.HasPrefix(to, "/dev/")
-}
-
-// killedAtCall runs a command and kills it as it is about to change a file system for the nth time; it says by which call, ""
-// when the command ended before.
-func killedAtCall(ts *testscript.TestScript, n int, line []string) (at string) {
-	runtime.LockOSThread() // only this thread may ask for what it traces
-	defer runtime.UnlockOSThread()
-	path, err := exec.LookPath(line[0])
-	ts.Check(err)
-	said, err := os.CreateTemp(ts.Getenv("HOME"), "said")
-	ts.Check(err)
-	defer said.Close()
-	null, err := os.Open(os.DevNull)
-	ts.Check(err)
-	defer null.Close()
-	pid, err := syscall.ForkExec(path, line, &syscall.ProcAttr{
-		Dir: ts.MkAbs("."), Env: append(os.Environ(), "MICROAGENT_STATE_DIR="+ts.Getenv("STATE"), "HOME="+ts.Getenv("HOME")),
-		Files: []uintptr{null.Fd(), said.Fd(), said.Fd()}, Sys: &syscall.SysProcAttr{Ptrace: true, Setpgid: true},
-	})
-	ts.Check(err)
-	threads, seen := map[int]bool{}, 0
-	for {
-		var status unix.WaitStatus
-		id, err := unix.Wait4(-pid, &status, unix.WALL, nil)
-		if errors.Is(err, unix.EINTR) {
-			continue
-		}
-		ts.Check(err)
-		if !status.Stopped() {
-			if id != pid {
-				continue
-			}
-			if at == "" && status.ExitStatus() != 0 {
-				_, _ = said.Seek(0, io.SeekStart)
-				text, _ := io.ReadAll(said)
-				ts.Fatalf("%s: it ended with %d, after %d calls: %s", filepath.Base(path), status.ExitStatus(), seen, text)
-			}
-			return at
-		}
-		signal, known := status.StopSignal(), threads[id]
-		if !known {
-			threads[id] = true
-			if id == pid {
-				ts.Check(unix.PtraceSetOptions(pid, unix.PTRACE_O_TRACESYSGOOD|unix.PTRACE_O_TRACECLONE|unix.PTRACE_O_EXITKILL))
-			}
-		}
-		switch {
-		case signal == unix.SIGTRAP|0x80:
-			if call := change(pid, id); call != "" && at == "" {
-				if seen++; seen == n {
-					at = call
-					ts.Check(unix.Kill(pid, unix.SIGKILL))
-				}
-			}
-			signal = 0
-		case !known, signal == unix.SIGTRAP: // it begins, or another thread does
-			signal = 0
-		}
-		// One that was killed meanwhile can't be asked.
-		if err := unix.PtraceSyscall(id, int(signal)); err != nil && !errors.Is(err, unix.ESRCH) {
-			ts.Fatalf("trace %s: %v", line[0], err)
-		}
-	}
-}
-
-// change is the call that a thread is about to make, if it changes a file system.
-func change(pid, thread int) string {
-	// ptrace_syscall_info of ptrace(2): what the stop is of, 1 for a call's beginning; behind 24 bytes its number and arguments.
-	info := make([]byte, 88)
-	if err := syscallInfo(thread, info); err != nil || info[0] != unix.PTRACE_SYSCALL_INFO_ENTRY {
-		return ""
-	}
-	var words [7]uint64
-	if _, err := binary.Decode(info[24:], binary.NativeEndian, &words); err != nil {
-		return ""
-	}
-	c, ok := changes[words[0]]
-	if !ok || c.where != nil && !c.where(pid, words[1:]) {
-		return ""
-	}
-	return c.name
-}
-
-func syscallInfo(thread int, to []byte) error {
-	_, _, errno := unix.Syscall6(unix.SYS_PTRACE, unix.PTRACE_GET_SYSCALL_INFO, uintptr(thread), uintptr(len(to)), uintptr(unsafe.Pointer(&to[0])), 0, 0)
-	if errno != 0 {
-		return errno
-	}
-	return nil
+func toFile(c call) bool {
+	to := c.file(c.args[0])
+	return c.args[0] > 2 && strings.HasPrefix(to, "/") && !strings.HasPrefix(to, "/dev/")
 }
