@@ -3,6 +3,7 @@
 // the commands import it.
 //
 //	format                          the version of this layout and the tool that wrote it
+//	older/vTOOL/                    the records as that version of the tool left them, by the names that they had
 //	volumes/NAME.ext4               a volume's disk
 //	volumes/NAME.json               its record
 //	volumes/NAME.ext4.holder.json   who holds or last held its lease (no record can have this name)
@@ -44,10 +45,11 @@ func (s State) join(elem ...string) string {
 }
 
 func (s State) FormatFile() string               { return s.join("format") }
+func (s State) Older() string                    { return s.join("older") }
 func (s State) Volumes() string                  { return s.join("volumes") }
 func (s State) VolumeImage(name string) string   { return s.join("volumes", name+".ext4") }
 func (s State) VolumeRecord(name string) string  { return s.join("volumes", name+".json") }
-func (s State) VolumeHolder(name string) string  { return s.join("volumes", name+".ext4.holder.json") }
+func (s State) VolumeHolder(name string) string  { return s.join("volumes", name+holderSuffix) }
 func (s State) Snapshots() string                { return s.join("snapshots") }
 func (s State) SnapshotsOf(volume string) string { return s.join("snapshots", volume) }
 func (s State) SnapshotImage(volume, tag string) string {
@@ -72,6 +74,9 @@ func (s State) Images() string                    { return s.join("images") }
 func (s State) Templates() string                 { return s.join("templates") }
 func (s State) Kernels(arch string) string        { return s.join("kernels", arch) }
 func (s State) Kernel(arch, id string) string     { return s.join("kernels", arch, id) }
+
+// holderSuffix ends the name of a file that is no record.
+const holderSuffix = ".ext4.holder.json"
 
 // Workspace is a workspace's folder. Names of sockets are relative to it as well: a VMM runs in the folder
 // of its own, and others dial through /proc/self/fd, so that no path is ever too long.

@@ -43,27 +43,33 @@ func (e *UnusableError) Unwrap() error { return e.Err }
 // Check reads the state directory's format. A directory that is not there yet is fine: commands that only read
 // see an empty world.
 func (s State) Check() error {
+	_, err := s.format()
+	return err
+}
+
+// format is what the state directory's format file says, the zero value where there is none yet.
+func (s State) format() (f formatFile, err error) {
 	data, err := os.ReadFile(s.FormatFile())
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return f, nil
 	}
 	if err != nil {
-		return &UnusableError{s.Dir, err}
+		return f, &UnusableError{s.Dir, err}
 	}
-	var f formatFile
 	if err := json.Unmarshal(data, &f); err != nil {
-		return &UnusableError{s.Dir, fmt.Errorf("read %s: %w", s.FormatFile(), err)}
+		return f, &UnusableError{s.Dir, fmt.Errorf("read %s: %w", s.FormatFile(), err)}
 	}
 	if f.Format > Format {
-		return &NewerError{Dir: s.Dir, Format: f.Format, Tool: f.Tool}
+		return f, &NewerError{Dir: s.Dir, Format: f.Format, Tool: f.Tool}
 	}
-	return nil
+	return f, nil
 }
 
 // Prepare makes the state directory and its folders, mode 0700, and checks its format. Commands that write
-// call it once.
+// call it once. Before the first write of another version of the program it keeps the records as they are: see Older.
 func (s State) Prepare(tool string) error {
-	if err := s.Check(); err != nil {
+	f, err := s.format()
+	if err != nil {
 		return err
 	}
 	for _, dir := range []string{
@@ -73,8 +79,11 @@ func (s State) Prepare(tool string) error {
 			return &UnusableError{s.Dir, err}
 		}
 	}
-	if _, err := os.Stat(s.FormatFile()); errors.Is(err, fs.ErrNotExist) {
+	switch f.Tool {
+	case tool:
+		return nil
+	case "":
 		return WriteJSON(s.FormatFile(), formatFile{Format: Format, Tool: tool})
 	}
-	return nil
+	return s.succeed(tool)
 }

@@ -20,10 +20,11 @@ func (a *app) pruneCommand() *cobra.Command {
 		Use: "prune", Short: "remove cached disks, images and what else nothing uses",
 		Long: "Shows which cached disks no workspace and no bundle uses, which images no workspace was made of, which root file\n" +
 			"systems replacements, resets and deletions kept, which initramfs other versions left, and how much they take, and\n" +
-			"which jobs have ended; with --yes it removes them, and what is left of killed runs. Templates of guests are shown\n" +
-			"with what they take, and go when no start here can use them any more. What is needed again is built or pulled\n" +
-			"again. Volumes and the root file systems of workspaces are never touched, nor are jobs with outputs that\n" +
-			"nobody brought out. Images are left alone while an apply is under way, initramfs while a workspace runs.",
+			"which jobs have ended, and which records were kept as an older microagent left them; with --yes it removes them,\n" +
+			"and what is left of killed runs. Templates of guests are shown with what they take, and go when no start here can\n" +
+			"use them any more. What is needed again is built or pulled again. Volumes and the root file systems of workspaces\n" +
+			"are never touched, nor are jobs with outputs that nobody brought out. Images are left alone while an apply is\n" +
+			"under way, initramfs while a workspace runs.",
 		Example:     "  microagent prune\n  microagent prune --yes",
 		Annotations: exitsWith(ExitOK, ExitFailed, ExitLocked),
 		RunE: does(func(ctx context.Context, _ []string) error {
@@ -57,6 +58,7 @@ type pruned struct {
 	Initramfs []string    `json:"initramfs"` // paths
 	Templates []templated `json:"templates"` // of saved guests; those that are of use stay
 	Jobs      []view.Job  `json:"jobs"`
+	Older     []string    `json:"older"` // versions of microagent whose records were kept
 }
 
 // templated is the template of a saved guest.
@@ -121,8 +123,12 @@ func (a *app) prune(ctx context.Context, w *world, dry bool) (*pruned, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.Templates = nonNil(templates)
-	p.Bytes = ofDisks + ofKept + ofJobs + ofImages + ofInitramfs + ofTemplates
+	older, ofOlder, err := w.state.PruneOlder(dry)
+	if err != nil {
+		return nil, err
+	}
+	p.Templates, p.Older = nonNil(templates), nonNil(older)
+	p.Bytes = ofDisks + ofKept + ofJobs + ofImages + ofInitramfs + ofTemplates + ofOlder
 	p.Disks, p.Replaced, p.Images, p.ImageSize, p.Initramfs, p.Jobs = nonNil(disks), nonNil(replaced), nonNil(images), ofImages, nonNil(initramfs), view.OfJobs(jobs)
 	return p, nil
 }
@@ -156,6 +162,9 @@ func (a *app) sayPruned(p *pruned) error {
 	for _, j := range p.Jobs {
 		fmt.Fprintf(a.Out, "job %s of workspace %s\n", j.ID, j.Workspace)
 	}
+	for _, tool := range p.Older {
+		fmt.Fprintf(a.Out, "records as microagent %s left them\n", tool)
+	}
 	useless := 0
 	for _, t := range p.Templates {
 		what := ", of use to starts"
@@ -165,7 +174,7 @@ func (a *app) sayPruned(p *pruned) error {
 		}
 		fmt.Fprintf(a.Out, "template %s of %s with %s, %s%s\n", t.ID, counting(t.CPUs, "CPU"), term.Size(t.Memory), term.Size(t.Bytes), what)
 	}
-	if p.DryRun && len(p.Disks)+len(p.Replaced)+len(p.Images)+len(p.Initramfs)+len(p.Jobs)+useless > 0 {
+	if p.DryRun && len(p.Disks)+len(p.Replaced)+len(p.Images)+len(p.Initramfs)+len(p.Jobs)+len(p.Older)+useless > 0 {
 		a.Say("nothing was removed yet; to do it: microagent prune --yes")
 	}
 	verb := map[bool]string{false: "freed", true: "would free"}[p.DryRun]
@@ -173,7 +182,7 @@ func (a *app) sayPruned(p *pruned) error {
 	for _, more := range []struct {
 		n    int
 		noun string
-	}{{len(p.Images), "image"}, {len(p.Initramfs), "old boot image"}, {len(p.Jobs), "job"}, {useless, "template"}} {
+	}{{len(p.Images), "image"}, {len(p.Initramfs), "old boot image"}, {len(p.Jobs), "job"}, {useless, "template"}, {len(p.Older), "older version"}} {
 		if more.n > 0 {
 			what += ", " + counting(more.n, more.noun)
 		}
