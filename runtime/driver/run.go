@@ -56,7 +56,7 @@ type Boot struct {
 	Template string `json:"template,omitempty"` // id of the template that it is a copy of; "" for one that booted
 	Why      string `json:"why,omitempty"`      // why it booted
 	Saved    bool   `json:"saved,omitempty"`    // it is a template by now
-	Refused  bool   `json:"refused,omitempty"`  // there was a template for it, or it was to become one, and neither worked
+	Refused  bool   `json:"refused,omitempty"`  // no template is of use to it: it fits none, or copying and saving did not work
 }
 
 // OutOfMemory says that a guest with so many bytes of memory had too little for a process, and what to do; "" for no

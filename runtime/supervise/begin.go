@@ -42,7 +42,7 @@ func (s *supervisor) begin(ctx context.Context) (*machine.VM, error) {
 	}
 	shape, err := s.shape(spec)
 	if err != nil {
-		return s.bootAs(ctx, spec, driver.Boot{Why: printable.Line(err.Error())})
+		return s.bootAs(ctx, spec, driver.Boot{Why: printable.Line(err.Error()), Refused: true})
 	}
 	store, why := template.Of(s.state), bootFirst
 	var t *template.Template

@@ -49,7 +49,7 @@ func (a *app) doctorCommand() *cobra.Command {
 	}
 }
 
-// diagnoseStarts says which starts need no boot, and which runs had one for want of a template that worked.
+// diagnoseStarts says which starts need no boot, and which runs had one since no template was of use to them.
 func diagnoseStarts(ctx context.Context, w *world) []driver.Finding {
 	var list []driver.Finding
 	if _, kept, err := w.templates(true); err == nil && len(kept) > 0 {

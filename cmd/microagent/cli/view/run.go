@@ -75,7 +75,7 @@ type Boot struct {
 	Template string `json:"template,omitempty"` // id of the template that it is a copy of; of none, it booted
 	Why      string `json:"why,omitempty"`      // why it booted
 	Saved    bool   `json:"saved,omitempty"`    // as a template for later starts
-	Refused  bool   `json:"refused,omitempty"`  // there was a template for it, or it was to become one, and neither worked
+	Refused  bool   `json:"refused,omitempty"`  // no template is of use to it: it fits none, or copying and saving did not work
 }
 
 // Collected is an output that was brought out of a guest.
