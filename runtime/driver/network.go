@@ -1,6 +1,7 @@
 package driver
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"strconv"
@@ -61,4 +62,47 @@ type NetworkState struct {
 	Denied int           `json:"denied"` // of all that was asked for
 	// Last is the newest denial.
 	Last *Denial `json:"last,omitempty"`
+	// Flows are the connections that are open, those of datagrams among them.
+	Flows   int          `json:"flows,omitempty"`
+	Dropped NetworkDrops `json:"dropped,omitzero"`
+}
+
+// After is s of a run whose network was in another state before it began anew.
+func (s NetworkState) After(before NetworkState) NetworkState {
+	s.Denied += before.Denied
+	s.Last = cmp.Or(s.Last, before.Last)
+	s.Dropped.Strange += before.Dropped.Strange
+	s.Dropped.Flows += before.Dropped.Flows
+	s.Dropped.Opening += before.Dropped.Opening
+	s.Dropped.Unread += before.Dropped.Unread
+	s.Dropped.Untaken += before.Dropped.Untaken
+	return s
+}
+
+// NetworkDrops counts what was dropped without a decision about where it leads.
+type NetworkDrops struct {
+	Strange uint64 `json:"strange_packets,omitempty"`   // of the guest
+	Flows   uint64 `json:"limit_flows,omitempty"`       // connections beyond those that may be open
+	Opening uint64 `json:"limit_opening,omitempty"`     // connections beyond those that may be opened at once
+	Unread  uint64 `json:"unread_packets,omitempty"`    // for a guest that read none
+	Untaken uint64 `json:"untaken_datagrams,omitempty"` // of the guest
+}
+
+// Texts says what was dropped, and why.
+func (d NetworkDrops) Texts() (texts []string) {
+	for _, c := range []struct {
+		count uint64
+		what  string
+	}{
+		{d.Strange, "packets of the guest that are no IP, not from its own address, to no single host, or a ping of another than its gateway"},
+		{d.Flows, "connections, since as many were open as may be"},
+		{d.Opening, "connections, since too many were being opened at once; its kernel tries those again"},
+		{d.Unread, "packets for the guest, which did not read them"},
+		{d.Untaken, "datagrams of the guest, which came faster than they were taken"},
+	} {
+		if c.count > 0 {
+			texts = append(texts, fmt.Sprintf("%d %s", c.count, c.what))
+		}
+	}
+	return texts
 }

@@ -130,7 +130,7 @@ func bringToSlirp(b *testing.B, tree string) {
 func lead(b *testing.B, v *vm) {
 	b.Helper()
 	p, err := gateway.Start(gateway.Options{
-		Argv: []string{os.Args[0], asGateway}, Stderr: os.Stderr, Denied: func(driver.Denial) {}, State: func(gateway.State) {},
+		Argv: []string{os.Args[0], asGateway}, Stderr: os.Stderr, Denied: func(driver.Denial) {}, State: func(driver.NetworkState) {},
 		Log: func(line string) { b.Log(line) }, Gone: func() {},
 	})
 	if err != nil {

@@ -24,10 +24,10 @@ type network struct {
 	mu      sync.Mutex // what follows
 	may     *spec.Network
 	process *gateway.Process
-	there   chan struct{} // closed while process is there
-	gone    chan struct{} // closed when the packets of the guest have ended
-	state   gateway.State // of process
-	before  int           // denials of those before it
+	there   chan struct{}       // closed while process is there
+	gone    chan struct{}       // closed when the packets of the guest have ended
+	state   driver.NetworkState // of process
+	before  driver.NetworkState // of those before it
 }
 
 // Pauses before a gateway that died, or a stream of packets that broke, is followed by another: the first is short, and
@@ -134,8 +134,7 @@ func (n *network) forget() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.process, n.there = nil, make(chan struct{})
-	n.before += n.state.Denied
-	n.state = gateway.State{}
+	n.before, n.state = n.state.After(n.before), driver.NetworkState{}
 }
 
 // await gives the gateway that is there, as soon as one is; nil when ctx ended.
@@ -206,19 +205,10 @@ func (n *network) lead(ctx context.Context, session *proto.Session) {
 	}
 }
 
-func (n *network) take(s gateway.State) {
+func (n *network) take(s driver.NetworkState) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.state = s
-}
-
-// State is what the network did so far in this run.
-func (n *network) State() gateway.State {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	s := n.state
-	s.Denied += n.before
-	return s
 }
 
 // mayReach is what the guest may reach now.
@@ -228,11 +218,11 @@ func (n *network) mayReach() *spec.Network {
 	return n.may
 }
 
-// driverState is State with what the guest may reach, as runs have it.
-func (n *network) driverState() *driver.NetworkState {
-	s := n.State().NetworkState
+// State is what the network did so far in this run, and what the guest may reach.
+func (n *network) State() *driver.NetworkState {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	s := n.state.After(n.before)
 	s.May = n.may
 	return &s
 }

@@ -198,7 +198,7 @@ func (s *supervisor) snapshot() driver.Run {
 		run.Ports = s.ports.State()
 	}
 	if s.network != nil {
-		run.Network = s.network.driverState()
+		run.Network = s.network.State()
 	}
 	return run
 }
@@ -230,6 +230,9 @@ func (s *supervisor) writeRun() error {
 	run := s.snapshot()
 	for i := range run.Ports {
 		run.Ports[i].Listening = false // who wants to know asks us
+	}
+	if run.Network != nil {
+		run.Network.Flows = 0 // as well
 	}
 	if err := control.WriteRun(s.folder, run); err != nil {
 		return fmt.Errorf("write run of workspace %s: %w", s.spec.Workspace.Name, err)

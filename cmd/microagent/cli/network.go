@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"microagent/runtime/driver"
 	"microagent/schema/netrule"
 	"microagent/schema/spec"
 )
@@ -33,6 +34,24 @@ func networkLines(n *spec.Network) (lines [][2]string) {
 	}
 	if len(lines) == 0 {
 		add("reaches nothing")
+	}
+	return lines
+}
+
+// networkCounts say what the network of a workspace's newest run has done, for status.
+func networkCounts(ws driver.Workspace) (lines [][2]string) {
+	if ws.Run == nil || ws.Run.Network == nil {
+		return nil
+	}
+	n := ws.Run.Network
+	if n.Flows > 0 {
+		lines = append(lines, [2]string{"Connections", fmt.Sprintf("%d are open", n.Flows)})
+	}
+	if n.Denied > 0 {
+		lines = append(lines, [2]string{"Denied", fmt.Sprintf("%d in this run; see: microagent logs --network %s", n.Denied, ws.Spec.Name)})
+	}
+	for _, text := range n.Dropped.Texts() {
+		lines = append(lines, [2]string{"Dropped", text})
 	}
 	return lines
 }

@@ -244,9 +244,7 @@ func (a *app) showWorkspace(ws driver.Workspace) error {
 		}
 	}
 	lines = append(lines, networkLines(ws.Spec.Network)...)
-	if ws.Run != nil && ws.Run.Network != nil && ws.Run.Network.Denied > 0 {
-		lines = append(lines, [2]string{"Denied", fmt.Sprintf("%d in this run; see: microagent logs --network %s", ws.Run.Network.Denied, ws.Spec.Name)})
-	}
+	lines = append(lines, networkCounts(ws)...)
 	if ws.Again {
 		lines = append(lines, [2]string{"Reset", "was cut short; to finish it: microagent reset " + ws.Spec.Name + " --yes"})
 	}

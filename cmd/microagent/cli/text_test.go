@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -54,6 +55,23 @@ func TestReadyWords(t *testing.T) {
 		if got := readyWords(driver.Readiness{Probe: "port 80", State: c.state, Since: since}, c.ended); got != want {
 			t.Errorf("%s, ended %v: %q, want %q", c.state, c.ended, got, want)
 		}
+	}
+}
+
+func TestNetworkCounts(t *testing.T) {
+	ws := driver.Workspace{Run: &driver.Run{Network: &driver.NetworkState{Denied: 4, Flows: 2, Dropped: driver.NetworkDrops{Opening: 9, Untaken: 1}}}}
+	ws.Spec.Name = "net.web"
+	want := [][2]string{
+		{"Connections", "2 are open"}, {"Denied", "4 in this run; see: microagent logs --network net.web"},
+		{"Dropped", "9 connections, since too many were being opened at once; its kernel tries those again"},
+		{"Dropped", "1 datagrams of the guest, which came faster than they were taken"},
+	}
+	if got := networkCounts(ws); !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+	ws.Run.Network = &driver.NetworkState{}
+	if got := networkCounts(ws); got != nil {
+		t.Errorf("nothing happened, and it says %q", got)
 	}
 }
 

@@ -144,7 +144,7 @@ func (g *gateway) permit(n *spec.Network) error {
 // noteFlood records how many connections were not begun since the last call, since too many were under way: the guest's
 // kernel tries those again. One goroutine at a time calls it.
 func (g *gateway) noteFlood() {
-	n := g.stack.Counters().Flood
+	n := g.stack.Dropped().Opening
 	if n == g.flooded {
 		return
 	}

@@ -102,7 +102,7 @@ func TestFloodIsALine(t *testing.T) {
 			}
 		})
 	}
-	for late := time.Now().Add(20 * time.Second); b.gateway.stack.Counters().Flood == 0; time.Sleep(time.Millisecond) {
+	for late := time.Now().Add(20 * time.Second); b.gateway.stack.Dropped().Opening == 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(late) {
 			t.Fatal("nothing is dropped")
 		}

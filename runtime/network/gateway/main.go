@@ -185,15 +185,15 @@ func (c *child) record(d driver.Denial) {
 	}
 }
 
-// State is how a gateway is.
-type State struct {
-	driver.NetworkState
-	stack.Counters
-	Flows int `json:"flows"` // that are open
-}
-
 // reportEvery is how often a gateway says how it is, when that has changed.
 const reportEvery = 250 * time.Millisecond
+
+// state is how the gateway is.
+func (c *child) state() driver.NetworkState {
+	s := c.denials.State()
+	s.Flows, s.Dropped = c.stack.Flows(), c.stack.Dropped()
+	return s
+}
 
 // report sends records, and with each how many there were, which counts what has no record as well.
 func (c *child) report() {
@@ -212,7 +212,7 @@ func (c *child) report() {
 		case <-c.ctx.Done():
 			return
 		}
-		now, err := json.Marshal(State{c.denials.State(), c.stack.Counters(), c.stack.Flows()})
+		now, err := json.Marshal(c.state())
 		if err != nil || string(now) == string(told) {
 			continue
 		}

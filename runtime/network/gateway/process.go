@@ -24,7 +24,7 @@ type Options struct {
 	Argv []string // a command that calls Main; the program itself is started
 	// Denied takes each record, State each change, Log lines, Stderr what the process prints; none may wait for long.
 	Denied func(driver.Denial)
-	State  func(State)
+	State  func(driver.NetworkState)
 	Log    func(line string)
 	// Gone is called when a guest's packets have ended that was connected.
 	Gone   func()
@@ -161,7 +161,7 @@ func (p *Process) hear() {
 				p.options.Denied(d)
 			}
 		case kindState:
-			var s State
+			var s driver.NetworkState
 			if json.Unmarshal(m.data, &s) == nil {
 				p.options.State(s)
 			}

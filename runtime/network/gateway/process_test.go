@@ -77,16 +77,16 @@ type running struct {
 	*stacktest.Guest
 	denied chan driver.Denial
 	gone   chan struct{}
-	states chan State
+	states chan driver.NetworkState
 }
 
 func startProcess(t *testing.T, n *spec.Network, reads ...string) *running {
 	t.Helper()
-	r := &running{Guest: stacktest.New(policy.Guest4, policy.Guest6), denied: make(chan driver.Denial, 100), gone: make(chan struct{}, 10), states: make(chan State, 1000)}
+	r := &running{Guest: stacktest.New(policy.Guest4, policy.Guest6), denied: make(chan driver.Denial, 100), gone: make(chan struct{}, 10), states: make(chan driver.NetworkState, 1000)}
 	var err error
 	r.Process, err = Start(Options{
 		Argv: append([]string{os.Args[0], asGateway}, reads...), Stderr: os.Stderr,
-		Denied: func(d driver.Denial) { r.denied <- d }, State: func(s State) { r.states <- s },
+		Denied: func(d driver.Denial) { r.denied <- d }, State: func(s driver.NetworkState) { r.states <- s },
 		Log: func(line string) { t.Log("gateway:", line) }, Gone: func() { r.gone <- struct{}{} },
 	})
 	if err != nil {

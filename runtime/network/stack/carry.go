@@ -52,9 +52,11 @@ const headers = 128
 
 // Deliver copies a packet of the guest, and takes that.
 func (s *Stack) Deliver(b []byte) {
-	protocol := s.check(b)
-	if protocol == 0 {
-		s.drops.strange.Add(1)
+	e := endsOf(b)
+	if !s.passes(e) {
+		if !e.to.IsLinkLocalMulticast() { // as what a kernel tells its neighbours unasked, of which there are none
+			s.drops.strange.Add(1)
+		}
 		return
 	}
 	n := min(len(b), headers)
@@ -63,37 +65,40 @@ func (s *Stack) Deliver(b []byte) {
 		_ = payload.Append(buffer.NewViewWithData(b[n:])) // which says of no error
 	}
 	p := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: payload})
-	s.link.deliver(protocol, p)
+	s.link.deliver(e.protocol, p)
 	p.DecRef()
 }
 
-// check gives the family of a packet that the guest may send, 0 for any other. What is malformed further on the stack drops.
-func (s *Stack) check(p []byte) tcpip.NetworkProtocolNumber {
-	switch header.IPVersion(p) {
-	case header.IPv4Version:
-		h := header.IPv4(p)
-		if h.IsValid(len(p)) && s.passes(h.SourceAddress(), h.DestinationAddress(), h.TransportProtocol() == header.ICMPv4ProtocolNumber) {
-			return header.IPv4ProtocolNumber
-		}
-	case header.IPv6Version:
-		h := header.IPv6(p)
-		if h.IsValid(len(p)) && s.passes(h.SourceAddress(), h.DestinationAddress(), h.NextHeader() == uint8(header.ICMPv6ProtocolNumber)) {
-			return header.IPv6ProtocolNumber
-		}
-	}
-	return 0
+// ends are where a packet comes from and goes to, none of what is no IP. What is malformed further on the stack drops.
+type ends struct {
+	protocol tcpip.NetworkProtocolNumber
+	from, to netip.Addr
+	icmp     bool
 }
 
-func (s *Stack) passes(from, to tcpip.Address, icmp bool) bool {
-	source, _ := netip.AddrFromSlice(from.AsSlice())
-	if !slices.Contains(s.config.Guest, source) {
+func endsOf(p []byte) (e ends) {
+	switch header.IPVersion(p) {
+	case header.IPv4Version:
+		if h := header.IPv4(p); h.IsValid(len(p)) {
+			e = ends{header.IPv4ProtocolNumber, netip.AddrFrom4(h.SourceAddress().As4()), netip.AddrFrom4(h.DestinationAddress().As4()), h.TransportProtocol() == header.ICMPv4ProtocolNumber}
+		}
+	case header.IPv6Version:
+		if h := header.IPv6(p); h.IsValid(len(p)) {
+			e = ends{header.IPv6ProtocolNumber, netip.AddrFrom16(h.SourceAddress().As16()), netip.AddrFrom16(h.DestinationAddress().As16()), h.NextHeader() == uint8(header.ICMPv6ProtocolNumber)}
+		}
+	}
+	return e
+}
+
+// passes says whether the guest may send such a packet.
+func (s *Stack) passes(e ends) bool {
+	if !slices.Contains(s.config.Guest, e.from) {
 		return false
 	}
-	dest, _ := netip.AddrFromSlice(to.AsSlice())
-	if dest.IsMulticast() || dest.IsUnspecified() || dest == broadcast || dest.IsLoopback() || dest.Is4In6() {
+	if e.to.IsMulticast() || e.to.IsUnspecified() || e.to == broadcast || e.to.IsLoopback() || e.to.Is4In6() {
 		return false
 	}
-	return !icmp || slices.ContainsFunc(s.config.Gateway, func(g netip.Prefix) bool { return g.Addr() == dest })
+	return !e.icmp || slices.ContainsFunc(s.config.Gateway, func(g netip.Prefix) bool { return g.Addr() == e.to })
 }
 
 var broadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})

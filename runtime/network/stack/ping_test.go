@@ -44,7 +44,7 @@ func TestPings(t *testing.T) {
 	if from := addrPort(ip.SourceAddress(), 0).Addr(); from != gateway4.Addr() || header.ICMPv4(ip.Payload()).Type() != header.ICMPv4EchoReply {
 		t.Errorf("%x of %s is no answer to a ping", p, from)
 	}
-	if dropped := host.Counters().Strange; dropped != 1 {
+	if dropped := host.Dropped().Strange; dropped != 1 {
 		t.Errorf("%d packets were dropped, not the one for another address", dropped)
 	}
 }

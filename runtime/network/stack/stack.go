@@ -21,6 +21,8 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/udp"
+
+	"microagent/runtime/driver"
 )
 
 // Config is what a stack is for.
@@ -47,15 +49,6 @@ type Stack struct {
 
 	beginnings *beginnings
 	datagrams  *datagrams
-}
-
-// Counters are of what was dropped or refused since the stack was made.
-type Counters struct {
-	Strange uint64 `json:"strange,omitempty"` // packets that are no IP, of another's address, or to no single host
-	Full    uint64 `json:"full,omitempty"`    // flows beyond MostFlows
-	Flood   uint64 `json:"flood,omitempty"`   // connections beyond mostOpening
-	Unread  uint64 `json:"unread,omitempty"`  // packets for a guest that read none
-	Untaken uint64 `json:"untaken,omitempty"` // datagrams of the guest beyond those that may wait to be taken
 }
 
 type drops struct{ strange, full atomic.Uint64 }
@@ -116,11 +109,11 @@ func (s *Stack) configure() error {
 	return nil
 }
 
-// Counters gives what was dropped until now.
-func (s *Stack) Counters() Counters {
-	return Counters{
-		Strange: s.drops.strange.Load(), Full: s.drops.full.Load(), Unread: s.link.dropped.Load(),
-		Flood:   s.stack.Stats().TCP.ForwardMaxInFlightDrop.Value(),
+// Dropped counts what was dropped or refused until now.
+func (s *Stack) Dropped() driver.NetworkDrops {
+	return driver.NetworkDrops{
+		Strange: s.drops.strange.Load(), Flows: s.drops.full.Load(), Unread: s.link.dropped.Load(),
+		Opening: s.stack.Stats().TCP.ForwardMaxInFlightDrop.Value(),
 		Untaken: s.datagrams.dropped.Load() + s.stack.Stats().UDP.ReceiveBufferErrors.Value(),
 	}
 }

@@ -186,8 +186,8 @@ func TestFlowsAreBounded(t *testing.T) {
 	if n := s.Flows(); n != MostFlows {
 		t.Errorf("%d flows", n)
 	}
-	if n := full.Load(); int(n) != tried-MostFlows || s.Counters().Full != uint64(n) {
-		t.Errorf("%d were refused, the counter has %d", n, s.Counters().Full)
+	if n := full.Load(); int(n) != tried-MostFlows || s.Dropped().Flows != uint64(n) {
+		t.Errorf("%d were refused, the counter has %d", n, s.Dropped().Flows)
 	}
 }
 
@@ -204,7 +204,7 @@ func TestFloodOfBeginnings(t *testing.T) {
 	for port := range tried {
 		s.Deliver(synPacket(netip.AddrPortFrom(guest4, uint16(20000+port)), netip.MustParseAddrPort("203.0.113.9:80")))
 	}
-	await(t, "the flood is counted", func() bool { return s.Counters().Flood == tried-mostOpening })
+	await(t, "the flood is counted", func() bool { return s.Dropped().Opening == tried-mostOpening })
 	if n := s.Flows(); n > mostOpening {
 		t.Errorf("%d flows", n)
 	}
@@ -250,10 +250,11 @@ func TestStrangePackets(t *testing.T) {
 	})
 	from := netip.AddrPortFrom(guest4, 1000)
 	sent := 0
-	for _, to := range []string{"0.0.0.0:1", "255.255.255.255:1", "224.0.0.1:1", "127.0.0.1:1"} {
+	for _, to := range []string{"0.0.0.0:1", "255.255.255.255:1", "224.0.1.1:1", "127.0.0.1:1"} {
 		s.Deliver(udpPacket(from, netip.MustParseAddrPort(to)))
 		sent++
 	}
+	s.Deliver(udpPacket(from, netip.MustParseAddrPort("224.0.0.22:1"))) // as any kernel does
 	s.Deliver(udpPacket(netip.MustParseAddrPort("10.0.0.1:1"), netip.MustParseAddrPort("203.0.113.9:1")))
 	whole := udpPacket(from, netip.MustParseAddrPort("203.0.113.9:1"))
 	for n := range len(whole) - 8 { // cut within the header of IP
@@ -263,8 +264,8 @@ func TestStrangePackets(t *testing.T) {
 		}
 	}
 	sent++
-	if len(asked) > 0 || s.Counters().Strange != uint64(sent) {
-		t.Errorf("of %d packets %d were strange, and %q was asked for", sent, s.Counters().Strange, asked)
+	if len(asked) > 0 || s.Dropped().Strange != uint64(sent) {
+		t.Errorf("of %d packets %d were strange, and %q was asked for", sent, s.Dropped().Strange, asked)
 	}
 	s.Deliver(whole)
 	if len(asked) != 1 {

@@ -37,7 +37,7 @@ func TestDatagramsThatNobodyTakes(t *testing.T) {
 			s.Deliver(packet)
 		}
 		close(hold)
-		if n, dropped := <-taken, s.Counters().Untaken; n != mostWaiting || dropped != uint64(1000-n) {
+		if n, dropped := <-taken, s.Dropped().Untaken; n != mostWaiting || dropped != uint64(1000-n) {
 			t.Errorf("%s: %d waited, %d are counted as dropped", name, n, dropped)
 		}
 		s.Deliver(packet)
@@ -63,7 +63,7 @@ func TestQuestionsThatNobodyTakes(t *testing.T) {
 		s.Deliver(packet)
 	}
 	place := packets.(questions).place
-	if n, dropped := place.waiting(), s.Counters().Untaken; n != mostQuestions || dropped != 1000-mostQuestions {
+	if n, dropped := place.waiting(), s.Dropped().Untaken; n != mostQuestions || dropped != 1000-mostQuestions {
 		t.Errorf("%d wait, %d are counted as dropped", n, dropped)
 	}
 	if _, _, err := packets.ReadFrom(make([]byte, 1)); err != nil || place.waiting() != mostQuestions-1 {

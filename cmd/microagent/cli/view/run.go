@@ -32,7 +32,7 @@ type Run struct {
 	Boot        *Boot                `json:"boot,omitempty"`
 	Collected   []Collected          `json:"collected,omitempty"`
 	Ports       []Port               `json:"ports,omitempty"`
-	Network     *driver.NetworkState `json:"network,omitempty"` // what the guest may reach now, and how much was denied
+	Network     *driver.NetworkState `json:"network,omitempty"` // what the guest may reach now, how much was denied and dropped, and how many connections are open
 	VM          *spec.VM             `json:"vm,omitempty"`      // what the VMM says of its VM while the guest is there
 	SpecDigest  string               `json:"spec_digest"`
 	DiskFaults  []DiskFault          `json:"disk_faults,omitempty"`
