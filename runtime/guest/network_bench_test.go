@@ -62,7 +62,7 @@ func BenchmarkNetwork(b *testing.B) {
 		inGuest(b, s, io.Discard, append([]string{"/reach", fmt.Sprint(address, ":", port)}, what...)...)
 	}
 	each := func(measure func(address string) float64) []turn {
-		return []turn{{"slirp", func() float64 { return measure(slirpAddress) }}, {"ours", func() float64 { return measure(benchAddress) }}}
+		return []turn{{"ours", func() float64 { return measure(benchAddress) }}, {"slirp", func() float64 { return measure(slirpAddress) }}}
 	}
 	b.Run("up", func(b *testing.B) {
 		turns(b, "MB/s", each(func(a string) float64 { in(b, a, o.sink, "up", fmt.Sprint(carried)); return o.rate(b) })...)
