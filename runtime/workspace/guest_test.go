@@ -94,8 +94,8 @@ const (
 	imageTwo = "rootfs-v1-two"
 )
 
-// makeImage makes a root file system of busybox by e2fsprogs.
-func makeImage(path, release string) error {
+// makeImage makes a root file system of busybox by e2fsprogs, with files of this host where they lie on it.
+func makeImage(path, release string, files ...string) error {
 	tree := path + ".tree"
 	for _, d := range []string{"bin", "etc", "proc", "sys", "dev", "tmp", "root"} {
 		if err := os.MkdirAll(filepath.Join(tree, d), 0o755); err != nil {
@@ -106,12 +106,13 @@ func makeImage(path, release string) error {
 	if err != nil {
 		return err
 	}
-	data, err := os.ReadFile(busybox)
-	if err != nil {
+	if err := place(busybox, filepath.Join(tree, "bin/busybox")); err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(tree, "bin/busybox"), data, 0o755); err != nil {
-		return err
+	for _, f := range files {
+		if err := place(f, filepath.Join(tree, f)); err != nil {
+			return err
+		}
 	}
 	for _, name := range strings.Fields("sh cat date dmesg echo sleep true false kill sync reboot dd yes head od stty printf wc df trap") {
 		if err := os.Symlink("busybox", filepath.Join(tree, "bin", name)); err != nil {
@@ -129,6 +130,17 @@ func makeImage(path, release string) error {
 		return fmt.Errorf("mke2fs: %w\n%s", err, out)
 	}
 	return nil
+}
+
+func place(from, to string) error {
+	data, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(to, data, 0o755)
 }
 
 // placer copies images of the tests.

@@ -3,8 +3,12 @@ package workspace
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -78,13 +82,21 @@ func BenchmarkReady(b *testing.B) {
 }
 
 // BenchmarkIdleWatching measures what it costs to watch a guest that is ready and idles: the time on a processor of its
-// VMM and its supervisor, less that of a guest beside it that is not watched.
+// VMM and its supervisor, less that of a guest beside it that is not watched. A command that is run each second is, under
+// emulation, dear in itself: exec-static runs Debian's true of busybox-static, exec-dynamic that of coreutils, with its
+// loader and C library. by-shell is watched by nobody: a shell in the guest runs what exec-static does.
 func BenchmarkIdleWatching(b *testing.B) {
 	s := open(b, b.TempDir())
-	begin := func(name string, ready *wanted.Ready) {
-		w := script(name, "nc -l -p 9000 & touch /tmp/up; exec sleep 100000")
+	dynamic := debianImage(b, "/usr/bin/true")
+	const idles = "nc -l -p 9000 & touch /tmp/up; exec sleep 100000"
+	begin := func(name, text string, ready *wanted.Ready) {
+		w := script(name, text)
+		w.RootFS = dynamic
 		if w.Ready = ready; ready != nil {
-			ready.Interval, ready.Failures, ready.StartPeriod, ready.Timeout = time.Second, 3, time.Minute, 5*time.Second
+			ready.Interval, ready.Timeout = time.Second, 5*time.Second
+			if ready.Failures == 0 {
+				ready.Failures, ready.StartPeriod = 3, time.Minute
+			}
 		}
 		if _, err := s.Create(b.Context(), w, nil); err != nil {
 			b.Fatal(err)
@@ -92,23 +104,21 @@ func BenchmarkIdleWatching(b *testing.B) {
 		if _, err := s.Start(b.Context(), name, driver.StartOptions{}); err != nil {
 			b.Fatal(err)
 		}
+	}
+	begin("none", idles, nil)
+	begin("by-shell", "busybox mkfifo /tmp/wait; exec 3<>/tmp/wait; while :; do read -t 1 line <&3; /bin/true; done", nil)
+	begin("missing", "exec sleep 100000", &wanted.Ready{Port: 9001, Failures: 1000, StartPeriod: time.Hour})
+	watched := map[string]*wanted.Ready{
+		"port": {Port: 9000}, "file": {File: "/tmp/up"},
+		"exec-static": {Exec: []string{"/bin/true"}}, "exec-dynamic": {Exec: []string{"/usr/bin/true"}},
+	}
+	for name, ready := range watched {
+		begin(name, idles, ready)
 		if _, err := s.AwaitReady(b.Context(), name); err != nil {
-			b.Fatal(err)
+			b.Fatalf("%s: %v", name, err)
 		}
 	}
-	begin("none", nil)
-	names := []string{"port", "missing", "file", "exec"}
-	missing := script("missing", "exec sleep 100000")
-	missing.Ready = &wanted.Ready{Port: 9001, Interval: time.Second, Failures: 1000, StartPeriod: time.Hour}
-	if _, err := s.Create(b.Context(), missing, nil); err != nil {
-		b.Fatal(err)
-	}
-	if _, err := s.Start(b.Context(), "missing", driver.StartOptions{}); err != nil {
-		b.Fatal(err)
-	}
-	begin("port", &wanted.Ready{Port: 9000})
-	begin("file", &wanted.Ready{File: "/tmp/up"})
-	begin("exec", &wanted.Ready{Exec: []string{"true"}})
+	names := append(slices.Collect(maps.Keys(watched)), "missing", "by-shell")
 	time.Sleep(5 * time.Second) // what a boot leaves to do
 	cost := map[string][]float64{}
 	for b.Loop() {
@@ -126,6 +136,20 @@ func BenchmarkIdleWatching(b *testing.B) {
 	for name, list := range cost {
 		b.ReportMetric(median(list), name+"-%core")
 	}
+}
+
+// debianImage is the key of an image that has a program of this host, with all that its loader wants.
+func debianImage(b *testing.B, program string) string {
+	b.Helper()
+	out, err := exec.Command("ldd", program).Output()
+	if err != nil {
+		b.Fatalf("ldd %s: %v", program, err)
+	}
+	const key = "rootfs-v1-debian"
+	if err := makeImage(filepath.Join(scratch, key), "debian\n", append(regexp.MustCompile(`/\S+`).FindAllString(string(out), -1), program)...); err != nil {
+		b.Fatal(err)
+	}
+	return key
 }
 
 // script is the spec of a service that is a shell script.
