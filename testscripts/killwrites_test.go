@@ -20,7 +20,8 @@ import (
 // killwrites WHO NAME PREPARE AFTER COMMAND...: runs the shell line PREPARE and then the command, and kills it, where WHO is
 // command, or the supervisor of the workspace NAME, where WHO is supervisor, with SIGKILL when that workspace's run.json gets
 // its next content, then when it gets the one after that, and so on, until the command comes to its end unharmed. The shell
-// line AFTER must succeed each time.
+// line AFTER must succeed each time. Each kill takes the boots of two applies: one content in three is tried, the first with
+// every command, and all with TESTS=all.
 func killwrites(ts *testscript.TestScript, neg bool, args []string) {
 	need(ts, neg, args, 5, "killwrites WHO NAME PREPARE AFTER COMMAND...")
 	kills, each := 0, 3
