@@ -9,14 +9,21 @@ import (
 
 	"microagent/runtime/disk/ext4"
 	"microagent/runtime/disk/ext4/build"
+	"microagent/runtime/disk/ext4/check"
 	"microagent/runtime/disk/ext4/format"
 	"microagent/runtime/disk/ext4/read"
 	"microagent/runtime/disk/ext4/super"
 )
 
-// FuzzRead changes bytes of an image without checksums and looks at all that the reader then finds. Five bytes
-// of input are a place among the blocks in use, and a value.
-func FuzzRead(f *testing.F) {
+// patched is an image without checksums, of which places among the blocks in use are changed: five bytes of a patch are
+// block, offset and value.
+type patched struct {
+	base []byte
+	used []int // where blocks in use begin
+}
+
+func newPatched(f *testing.F) patched {
+	f.Helper()
 	path, err := tryBuild(f, build.Options{}, func(b *build.Builder) error {
 		a := attr(0o644)
 		a.Xattrs = map[string][]byte{"user.a": []byte("b"), "user.large": random(1, 500)}
@@ -38,35 +45,61 @@ func FuzzRead(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	base, err := os.ReadFile(path)
-	if err != nil {
+	var p patched
+	if p.base, err = os.ReadFile(path); err != nil {
 		f.Fatal(err)
 	}
-	ro := format.LE.Uint32(base[super.Offset+0x64:])
-	format.LE.PutUint32(base[super.Offset+0x64:], ro&^uint32(super.MetadataCsum))
-	var used []int
-	for at := 0; at < len(base); at += ext4.BlockSize {
-		if bytes.Count(base[at:at+ext4.BlockSize], []byte{0}) < ext4.BlockSize {
-			used = append(used, at)
+	ro := format.LE.Uint32(p.base[super.Offset+0x64:])
+	format.LE.PutUint32(p.base[super.Offset+0x64:], ro&^uint32(super.MetadataCsum))
+	for at := 0; at < len(p.base); at += ext4.BlockSize {
+		if bytes.Count(p.base[at:at+ext4.BlockSize], []byte{0}) < ext4.BlockSize {
+			p.used = append(p.used, at)
 		}
 	}
 	f.Add([]byte{})
 	f.Add([]byte{0, 0, 4, 0x60, 0})
-	for i := range len(used) {
+	for i := range len(p.used) {
 		f.Add([]byte{0, byte(i), 0, 6, 5, 0, byte(i), 0, 2, 0xFF, 0, byte(i), 2, 0x28, 0x7F})
 	}
+	return p
+}
+
+func (p patched) image(patch []byte) []byte {
+	image := bytes.Clone(p.base)
+	for ; len(patch) >= 5; patch = patch[5:] {
+		block := int(patch[0])<<8 | int(patch[1])
+		image[p.used[block%len(p.used)]+(int(patch[2])<<8|int(patch[3]))%ext4.BlockSize] = patch[4]
+	}
+	return image
+}
+
+// FuzzRead looks at all that the reader finds in a changed image.
+func FuzzRead(f *testing.F) {
+	p := newPatched(f)
+	f.Fuzz(func(t *testing.T, patch []byte) { explore(t, p.image(patch), expected) })
+}
+
+// FuzzCheck: in an image that is said to be sound nothing is corrupt for who reads it.
+func FuzzCheck(f *testing.F) {
+	p := newPatched(f)
 	f.Fuzz(func(t *testing.T, patch []byte) {
-		image := bytes.Clone(base)
-		for ; len(patch) >= 5; patch = patch[5:] {
-			block := int(patch[0])<<8 | int(patch[1])
-			image[used[block%len(used)]+(int(patch[2])<<8|int(patch[3]))%ext4.BlockSize] = patch[4]
+		image := p.image(patch)
+		found, err := check.Check(bytes.NewReader(image), int64(len(image)))
+		expected(t, err)
+		if err != nil || len(found) > 0 {
+			return
 		}
-		explore(t, image)
+		explore(t, image, func(t *testing.T, err error) {
+			t.Helper()
+			if expected(t, err); errors.Is(err, ext4.ErrCorrupt) {
+				t.Errorf("sound, and then: %v", err)
+			}
+		})
 	})
 }
 
-// explore reads all that can be reached, each directory once.
-func explore(t *testing.T, image []byte) {
+// explore reads all that can be reached, each directory once, and has every error judged.
+func explore(t *testing.T, image []byte, expected func(*testing.T, error)) {
 	x, err := read.Open(bytes.NewReader(image), int64(len(image)))
 	if err != nil {
 		expected(t, err)
