@@ -111,12 +111,13 @@ func leftOut(n int) string {
 }
 
 // targets are the changes that a name of --target means: one address, or all of a workspace with its task and its outputs.
+// Others wait until it is ready, and bring that in themselves.
 func (p *planner) targets(name string) []*Change {
 	var found []*Change
 	for _, c := range p.all {
 		of := c.Address.Name == name
 		switch c.Address.Kind {
-		case KindWorkspace, KindRename, KindTurn, KindTask, KindReady:
+		case KindWorkspace, KindRename, KindTurn, KindTask:
 		case KindOutput:
 			of = p.manifest.Outputs[c.Address.Name].From == name
 		default:
