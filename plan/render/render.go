@@ -4,6 +4,8 @@
 package render
 
 import (
+	"strings"
+
 	"microagent/plan"
 	"microagent/schema/printable"
 )
@@ -43,6 +45,8 @@ func why(c *plan.Change) string {
 		return "when the task has ended, to " + c.Output.To
 	case c.Address.Kind == plan.KindImage && c.Action == plan.ActionPull && c.Image != nil:
 		return pullSentence(c)
+	case c.Action == plan.ActionNone && (c.Image != nil || c.Bundle != nil): // such lines are verbose
+		return contentSentence(c)
 	case c.Action == plan.ActionBuild && c.Bundle != nil && c.Bundle.Bytes > 0:
 		return c.Detail + ", " + bytes(c.Bundle.Bytes)
 	case c.Detail != "":
@@ -51,6 +55,21 @@ func why(c *plan.Change) string {
 		return "destroy was asked for"
 	}
 	return sentences[c.Reason]
+}
+
+// contentSentence names the content of an image or a bundle that stays as it is.
+func contentSentence(c *plan.Change) string {
+	var known []string
+	if c.Image != nil && c.Image.Digest != "" {
+		known = append(known, c.Image.Digest)
+	}
+	if c.Bundle != nil && c.Bundle.Digest != "" {
+		known = append(known, c.Bundle.Digest)
+	}
+	if c.Detail != "" {
+		known = append(known, c.Detail)
+	}
+	return strings.Join(known, ", ")
 }
 
 func pullSentence(c *plan.Change) string {
