@@ -2,8 +2,10 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"microagent/apply"
 	"microagent/apply/folder"
@@ -104,4 +106,25 @@ func TestReset(t *testing.T) {
 			t.Errorf("%s: %s", c.args, got.stderr)
 		}
 	}
+}
+
+// endsBetween is a guest that outlasts the first stop and has ended when the second looks.
+type endsBetween struct{ driver.Runs }
+
+func (endsBetween) Stop(ctx context.Context, _ string, o driver.StopOptions) (driver.Stopped, error) {
+	if o.Force {
+		return driver.Stopped{}, nil
+	}
+	<-ctx.Done()
+	return driver.Stopped{Was: true}, ctx.Err()
+}
+
+// What ends between the two stops of a reset ran, and is to run again.
+func TestResetRunsAgainWhatEndsLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		how, err := (&app{}).stopToDelete(t.Context(), &world{Set: driver.Set{Runs: endsBetween{}}}, "one", true)
+		if err != nil || !how.Was {
+			t.Errorf("%+v, %v", how, err)
+		}
+	})
 }

@@ -293,7 +293,9 @@ func (a *app) stopToDelete(ctx context.Context, w *world, name string, again boo
 	defer cancel()
 	how, err := w.Runs.Stop(waiting, name, driver.StopOptions{Grace: deleteGrace, Again: again})
 	if waiting.Err() != nil && ctx.Err() == nil {
+		was := how.Was // it may have ended between the two
 		how, err = w.Runs.Stop(ctx, name, driver.StopOptions{Force: true, Again: again})
+		how.Was = how.Was || was
 	}
 	if err == nil && how.Forced {
 		a.sayForced(name)
