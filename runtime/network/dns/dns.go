@@ -7,8 +7,8 @@
 //
 // A denied name does not exist (NXDOMAIN), with the reason as an extended error (RFC 8914, code 15, blocked): a resolver
 // of musl takes no REFUSED for an answer and waits 5 s (1.2.3), and one of glibc says that the failure is temporary (2.36),
-// so that apt and pip try for minutes what can't succeed. What is no question for a name here (a zone transfer, another class) is REFUSED,
-// and a resolver that fails is SERVFAIL, as it would be on the host.
+// so that apt and pip try for minutes what can't succeed. What is no question for a name here (a zone transfer, another
+// class) is REFUSED, and a resolver that fails is SERVFAIL, as it would be on the host.
 //
 // Types other than A, AAAA and PTR have no records here. HTTPS and SVCB above all: they would tell a client of keys with
 // which it encrypts the name in its handshake, and of QUIC. SRV of an allowed name has none too, so that apt asks for the
