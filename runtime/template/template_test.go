@@ -106,6 +106,8 @@ func TestATemplateIsFoundByItsShapeAndSealed(t *testing.T) {
 		"memory": func(s *Shape) { s.Memory *= 2 }, "vmm": func(s *Shape) { s.VMM = "qemu 9" },
 		"kernel": func(s *Shape) { s.Kernel.Mtime++ }, "init": func(s *Shape) { s.Initramfs.Inode++ },
 		"cmdline": func(s *Shape) { s.Cmdline = "quiet" }, "program": func(s *Shape) { s.Program.Size++ },
+		"CPU": func(s *Shape) { s.CPUs++ }, "processor": func(s *Shape) { s.Processor = "another" }, "clock": func(s *Shape) { s.KHz++ },
+		"room for CPUs": func(s *Shape) { s.MaxCPUs++ }, "room for memory": func(s *Shape) { s.MaxMemory++ },
 	} {
 		other := one
 		change(&other)
