@@ -62,7 +62,7 @@ func (c *checker) directory(dir *inode) error {
 		}
 		child.above = dir.number
 	}
-	return nil
+	return c.index(whole, who)
 }
 
 // dots reads the first two entries, of the directory itself and of the one above it.

@@ -6,12 +6,6 @@ import (
 	"microagent/runtime/disk/ext4/format"
 )
 
-const (
-	flagUnsignedHash    = 2
-	hashHalfMD4Unsigned = 4
-	indexBlockMask      = 1<<28 - 1
-)
-
 // indexNode is a node of a directory's index: pairs of hash and block behind a head.
 type indexNode struct {
 	block uint32 // of the directory
@@ -20,12 +14,11 @@ type indexNode struct {
 	pos   int // the pair that the way goes through
 }
 
-func (n *indexNode) limit() int        { return int(format.LE.Uint16(n.b[n.base:])) }
-func (n *indexNode) count() int        { return int(format.LE.Uint16(n.b[n.base+format.IndexCount:])) }
-func (n *indexNode) hash(i int) uint32 { return format.LE.Uint32(n.b[n.base+format.IndexPair*i:]) } // of pair 0 it is nothing
-func (n *indexNode) child(i int) uint32 {
-	return format.LE.Uint32(n.b[n.base+format.IndexPair*i+4:]) & indexBlockMask
-}
+func (n *indexNode) pairs() format.IndexPairs { return n.b[n.base:] }
+func (n *indexNode) limit() int               { return n.pairs().Limit() }
+func (n *indexNode) count() int               { return n.pairs().Count() }
+func (n *indexNode) hash(i int) uint32        { return n.pairs().Hash(i) }
+func (n *indexNode) child(i int) uint32       { return n.pairs().Child(i) }
 
 func (n *indexNode) set(i int, hash, child uint32) {
 	if i > 0 {
@@ -60,11 +53,7 @@ func (n *indexNode) insert(hash, child uint32) {
 
 // indexLimit is how many pairs a node holds whose pairs begin at base.
 func (d *directory) indexLimit(base int) int {
-	room := int(d.e.BlockSize) - base
-	if d.e.Csums() {
-		room -= format.IndexTail
-	}
-	return room / format.IndexPair
+	return format.IndexLimit(int(d.e.BlockSize), base, d.e.Csums())
 }
 
 func (d *directory) sealIndex(n *indexNode) {
@@ -100,8 +89,8 @@ func (d *directory) descend(name string) (nodes []*indexNode, leaf, hash uint32,
 	if length != format.IndexInfoSize || flags&1 != 0 || levels > 3 {
 		return nil, 0, 0, format.Corruptf("index of directory inode %d", d.inode.Number)
 	}
-	d.unsigned = version == hashHalfMD4Unsigned || d.e.Super.Flags&flagUnsignedHash != 0
-	if version != format.HashHalfMD4 && version != hashHalfMD4Unsigned || levels > 1 {
+	d.unsigned = version == format.HashHalfMD4Unsigned || d.e.Super.Flags&format.FlagUnsignedHash != 0
+	if version != format.HashHalfMD4 && version != format.HashHalfMD4Unsigned || levels > 1 {
 		return nil, 0, 0, format.Unsupportedf("index of directory inode %d with hash %d and %d levels", d.inode.Number, version, levels)
 	}
 	hash = d.hash(name)
@@ -143,33 +132,7 @@ func (d *directory) hash(name string) uint32 {
 		major, _ := format.NameHash(name, &seed)
 		return major
 	}
-	return unsignedHash(name, &seed)
-}
-
-// unsignedHash is nameHash's major hash over unsigned characters.
-func unsignedHash(name string, seed *[4]uint32) uint32 {
-	buf := [4]uint32{0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476}
-	if *seed != [4]uint32{} {
-		buf = *seed
-	}
-	for rest := name; len(rest) > 0; rest = rest[min(32, len(rest)):] {
-		var in [8]uint32
-		pad := uint32(len(rest)) | uint32(len(rest))<<8
-		pad |= pad << 16
-		for i := range in {
-			v := pad
-			for _, c := range []byte(rest[min(4*i, len(rest)):min(4*i+4, len(rest))]) {
-				v = uint32(c) + v<<8
-			}
-			in[i] = v
-		}
-		format.HalfMD4(&buf, &in)
-	}
-	major := buf[1] &^ 1
-	if major == 0x7fffffff<<1 {
-		major = (0x7fffffff - 1) << 1
-	}
-	return major
+	return format.UnsignedNameHash(name, &seed)
 }
 
 // editNode makes a node's bytes those of the transaction.

@@ -150,7 +150,7 @@ func (d *directory) makeIndex(name string, number uint32, kind uint8) error {
 	if err != nil {
 		return err
 	}
-	d.unsigned = d.e.Super.Flags&flagUnsignedHash != 0
+	d.unsigned = d.e.Super.Flags&format.FlagUnsignedHash != 0
 	list, err := d.readNames(b)
 	if err != nil {
 		return err

@@ -64,3 +64,29 @@ func HalfMD4(buf *[4]uint32, in *[8]uint32) {
 	buf[2] += c
 	buf[3] += d
 }
+
+// UnsignedNameHash is NameHash's major hash over unsigned characters.
+func UnsignedNameHash(name string, seed *[4]uint32) uint32 {
+	buf := [4]uint32{0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476}
+	if *seed != [4]uint32{} {
+		buf = *seed
+	}
+	for rest := name; len(rest) > 0; rest = rest[min(32, len(rest)):] {
+		var in [8]uint32
+		pad := uint32(len(rest)) | uint32(len(rest))<<8
+		pad |= pad << 16
+		for i := range in {
+			v := pad
+			for _, c := range []byte(rest[min(4*i, len(rest)):min(4*i+4, len(rest))]) {
+				v = uint32(c) + v<<8
+			}
+			in[i] = v
+		}
+		HalfMD4(&buf, &in)
+	}
+	major := buf[1] &^ 1
+	if major == 0x7fffffff<<1 {
+		major = (0x7fffffff - 1) << 1
+	}
+	return major
+}

@@ -16,3 +16,28 @@ const (
 
 	IndexInfoSize = 8 // of what the root says of its index, up to its pairs
 )
+
+// IndexPairs are the pairs of a node, in its block from where they begin on.
+type IndexPairs []byte
+
+const indexBlockMask = 1<<28 - 1
+
+// Limit is how many there may be.
+func (p IndexPairs) Limit() int { return int(LE.Uint16(p)) }
+
+// Count is how many there are.
+func (p IndexPairs) Count() int { return int(LE.Uint16(p[IndexCount:])) }
+
+// Hash of a pair; of the first it is nothing.
+func (p IndexPairs) Hash(i int) uint32 { return LE.Uint32(p[IndexPair*i:]) }
+
+// Child is the block of the directory that a pair leads to.
+func (p IndexPairs) Child(i int) uint32 { return LE.Uint32(p[IndexPair*i+4:]) & indexBlockMask }
+
+// IndexLimit is how many pairs a node holds whose pairs begin at base.
+func IndexLimit(block, base int, csums bool) int {
+	if csums {
+		block -= IndexTail
+	}
+	return (block - base) / IndexPair
+}

@@ -26,14 +26,17 @@ const (
 
 // What the Builder's superblock says.
 const (
-	StateClean      = 1
-	StateErrors     = 2
-	ErrorsRemountRO = 2
-	HashHalfMD4     = 1
-	FlagSignedHash  = 1
-	MountXattrACL   = 0xC // user_xattr, acl
-	JournalBackup   = 1   // JournalBlocks holds block map and size
-	ChecksumCRC32C  = 1
+	StateClean          = 1
+	StateErrors         = 2
+	ErrorsRemountRO     = 2
+	HashHalfMD4         = 1
+	HashTEA             = 2
+	HashHalfMD4Unsigned = 4
+	FlagSignedHash      = 1
+	FlagUnsignedHash    = 2
+	MountXattrACL       = 0xC // user_xattr, acl
+	JournalBackup       = 1   // JournalBlocks holds block map and size
+	ChecksumCRC32C      = 1
 )
 
 // MaxDirSize is how long a directory may be, in bytes: the kernel's own limit without large_dir.

@@ -64,7 +64,7 @@ func (f *FS) entries(dir Inode, visit func(DirEntry) bool) error {
 			if f.Csums() && !DirCsumOK(b, own, dir.Rec.Flags&format.InodeIndex != 0, at == 0) {
 				return format.Corruptf("checksum of directory inode %d at byte %d", dir.Number, at)
 			}
-			more, err := f.blockEntries(dir.Number, b, visit)
+			more, err := f.BlockEntries(dir.Number, b, visit)
 			if err != nil || !more {
 				return err
 			}
@@ -73,8 +73,8 @@ func (f *FS) entries(dir Inode, visit func(DirEntry) bool) error {
 	return nil
 }
 
-// blockEntries goes through one block. Nodes of an index look like blocks without names.
-func (f *FS) blockEntries(dir uint32, b []byte, visit func(DirEntry) bool) (more bool, err error) {
+// BlockEntries goes through one block of a directory. Nodes of an index look like blocks without names.
+func (f *FS) BlockEntries(dir uint32, b []byte, visit func(DirEntry) bool) (more bool, err error) {
 	for at := 0; at < len(b); {
 		rest := b[at:]
 		if len(rest) < format.DirentHeader {
