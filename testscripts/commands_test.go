@@ -33,6 +33,7 @@ var commands = map[string]func(ts *testscript.TestScript, neg bool, args []strin
 	"normalize":      normalize,
 	"tree":           tree,
 	"example":        example,
+	"told":           told,
 	"kernel":         kernel,
 	"registry":       registry,
 	"killrun":        killrun,
@@ -208,11 +209,15 @@ var variable = []struct {
 // normalize FROM TO: writes FROM to TO with what differs from run to run replaced by a word.
 func normalize(ts *testscript.TestScript, neg bool, args []string) {
 	need(ts, neg, args, 2, "normalize FROM TO")
-	text := strings.ReplaceAll(ts.ReadFile(args[0]), ts.Getenv("WORK"), "$WORK")
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(normalized(ts, args[0])), 0o644))
+}
+
+func normalized(ts *testscript.TestScript, file string) string {
+	text := strings.ReplaceAll(ts.ReadFile(file), ts.Getenv("WORK"), "$WORK")
 	for _, v := range variable {
 		text = v.what.ReplaceAllString(text, v.by)
 	}
-	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(text), 0o644))
+	return text
 }
 
 // tree DIR FILE: writes a line for each file below DIR: mode, size, modification time, content. Two of them that are
