@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"io"
 	"path/filepath"
 	"time"
 
@@ -85,9 +84,6 @@ func (a *app) applyManifest(ctx context.Context, s *stream, p planFlags, o apply
 	if err := a.refuse(s, made.plan, o.yes); err != nil {
 		return err
 	}
-	if o.yes || made.plan.Empty() {
-		a.warn(made.plan)
-	}
 	if made.plan.Empty() {
 		if err := apply.Settled(ctx, made.world.Set, made.plan.Project, o.lockWait); err != nil {
 			return err
@@ -127,16 +123,6 @@ func (a *app) refuse(s *stream, p *plan.Plan, shown bool) error {
 		}
 	}
 	return err
-}
-
-// warn tells people who are not shown the plan what it warns of; programs have it in the stream.
-func (a *app) warn(p *plan.Plan) {
-	if a.JSON {
-		return
-	}
-	for i := range p.Warnings {
-		_, _ = io.WriteString(a.Err, p.Warnings[i].Text())
-	}
 }
 
 // retryStale calls once again when the plan that it made had gone stale before it was begun: behind a question or a lock.
